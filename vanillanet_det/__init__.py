@@ -1,0 +1,19 @@
+"""VanillaNet for MMDetection. Importing this package registers everything it brings."""
+
+from .requirements import check_requirements
+
+check_requirements()
+
+from .ops import supply_ext  # noqa: E402
+
+# Before anything of MMDetection is imported: its models import mmcv's compiled ops.
+supply_ext()
+
+from . import checkpoints, datasets, fileio, optimizers  # noqa: E402, F401
+from .backbones import VanillaNet  # noqa: E402
+from .errors import UserError  # noqa: E402
+from .hooks import SwitchToDeployHook  # noqa: E402
+from .layers import switch_to_deploy  # noqa: E402
+
+__version__ = "0.1.0"
+__all__ = ["SwitchToDeployHook", "UserError", "VanillaNet", "switch_to_deploy"]

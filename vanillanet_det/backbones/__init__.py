@@ -1,0 +1,6 @@
+"""Backbones, registered with MMDetection's `MODELS`."""
+
+from .archs import ARCHS
+from .vanillanet import VanillaNet
+
+__all__ = ["ARCHS", "VanillaNet"]

@@ -1,0 +1,341 @@
+"""VanillaNet, a network with no shortcut and no attention, with multi-scale features."""
+
+from typing import Iterable, List, Optional, Sequence, Tuple, Union
+
+import torch
+from mmcv.cnn import build_norm_layer
+from mmdet.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..errors import UserError
+from ..layers.checkpointing import checkpoint_once
+from ..layers.fusion import WeightBias, fuse_conv_bn, fuse_pointwise, fused_conv
+from ..layers.series_activation import SeriesActivation
+from .archs import resolve_arch
+
+
+class AdaptivePool(nn.Module):
+    """Adaptive max pooling to `ceil(input / stride)`, for images of any size.
+
+    Args:
+        stride: Stride of the stage.
+    """
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(N, C, H, W)` to `(N, C, ceil(H / stride), ceil(W / stride))`."""
+        size = [-(-side // self.stride) for side in x.shape[-2:]]
+        return F.adaptive_max_pool2d(x, size)
+
+    def extra_repr(self) -> str:
+        """Describe the module the way torch's own layers do."""
+        return f"stride={self.stride}"
+
+
+def _build_pool(stride: int, ada_pool: Union[bool, int]) -> nn.Module:
+    if stride == 1:
+        return nn.Identity()
+    if ada_pool is True:
+        return AdaptivePool(stride)
+    return nn.AdaptiveMaxPool2d(ada_pool) if ada_pool else nn.MaxPool2d(stride)
+
+
+def _conv_bn(conv: nn.Conv2d, norm_cfg: dict) -> nn.Sequential:
+    return nn.Sequential(conv, build_norm_layer(norm_cfg, conv.out_channels)[1])
+
+
+def _fuse_pair(first: Iterable[nn.Module], second: Iterable[nn.Module]) -> WeightBias:
+    """Fuse conv, BN, 1x1 conv, BN, with nothing in between, into one kernel and bias."""
+    (conv1, bn1), (conv2, bn2) = first, second
+    return fuse_pointwise(
+        fuse_conv_bn(conv1.weight, conv1.bias, bn1), fuse_conv_bn(conv2.weight, conv2.bias, bn2)
+    )
+
+
+class Stage(nn.Module):
+    """One layer: 1x1 conv, BN, A', 1x1 conv, BN, pooling, series activation.
+
+    The deployed form is 1x1 conv, pooling, series activation.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        stride: Stride of the pooling; 1 for none.
+        act_num: `n` of the series activation.
+        ada_pool: True for `AdaptivePool`, a size for fixed adaptive pooling, or False.
+        norm_cfg: Config of the BatchNorms.
+        deploy: Build the deployed form.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        act_num: int,
+        ada_pool: Union[bool, int],
+        norm_cfg: dict,
+        deploy: bool,
+    ) -> None:
+        super().__init__()
+        if deploy:
+            self.conv = nn.Conv2d(in_channels, out_channels, 1)
+        else:
+            self.conv1 = _conv_bn(nn.Conv2d(in_channels, in_channels, 1), norm_cfg)
+            self.conv2 = _conv_bn(nn.Conv2d(in_channels, out_channels, 1), norm_cfg)
+        self.pool = _build_pool(stride, ada_pool)
+        self.act = SeriesActivation(out_channels, act_num, norm_cfg, deploy)
+
+    def forward(self, x: Tensor, act_lambda: float) -> Tensor:
+        """Map `(N, in_channels, H, W)` to `(N, out_channels, H / stride, W / stride)`.
+
+        Args:
+            x: The feature.
+            act_lambda: Slope of A' below zero; the deployed form has no A'.
+        """
+        if hasattr(self, "conv"):
+            x = self.conv(x)
+        else:
+            x = self.conv2(_deep_activation(self.conv1(x), act_lambda))
+        return self.act(self.pool(x))
+
+
+def _deep_activation(x: Tensor, act_lambda: float) -> Tensor:
+    """Apply A'(x) = (1 - lambda) ReLU(x) + lambda x, a leaky ReLU with slope lambda."""
+    return x if act_lambda == 1 else F.leaky_relu(x, act_lambda)
+
+
+@MODELS.register_module()
+class VanillaNet(BaseModule):
+    """VanillaNet (https://arxiv.org/abs/2305.12972) as a detection backbone.
+
+    Feature 0 is the stem's, feature i that of stage i. Parameter names are those of the
+    published checkpoints, which load through `init_cfg=dict(type='Pretrained', ...)`.
+
+    Args:
+        arch: A published arch: '5' to '13', '13_x1_5' or '13_x1_5_ada_pool'; or a dict with
+            `dims` (stem and stages) and `strides` (stages).
+        in_channels: Channels of the image.
+        act_num: `n` of the series activation, whose kernel has the side `2 n + 1`.
+        out_indices: Features to return; the default is the last of each stride. Stages
+            behind the last one asked for are not built.
+        frozen_stages: Freeze the stem (0) and the stages up to this one; -1 for none.
+        norm_cfg: Config of the BatchNorms, BN or SyncBN; eps is 1e-6 unless given.
+        norm_eval: Keep BatchNorms in evaluation mode while training.
+        with_cp: Compute features again in the backward pass instead of keeping them.
+        deploy: Build the deployed form: one convolution per layer, no BatchNorm.
+        ada_pool: Pool adaptively: True for `ceil(input / stride)` at any image size, or fixed
+            output sizes, one per stage (0 for max pooling). The default is the arch's own.
+        stem_stride: Stride of the stem; the default is the arch's own.
+        stem_padding: Zero padding of the stem; the default is the arch's own.
+        init_cfg: How to initialise; the default is a truncated normal of std 0.02.
+
+    Attributes:
+        out_channels: Channels of each returned feature.
+        out_strides: Stride of each returned feature against the image.
+
+    Raises:
+        UserError: An argument that makes no network; the message says what was expected.
+
+    Example:
+        >>> backbone = VanillaNet('5').eval()
+        >>> for feature in backbone(torch.rand(1, 3, 64, 96)):
+        ...     print(tuple(feature.shape))
+        (1, 512, 16, 24)
+        (1, 1024, 8, 12)
+        (1, 2048, 4, 6)
+        (1, 4096, 2, 3)
+    """
+
+    def __init__(
+        self,
+        arch: Union[str, dict] = "11",
+        in_channels: int = 3,
+        act_num: int = 3,
+        out_indices: Optional[Sequence[int]] = None,
+        frozen_stages: int = -1,
+        norm_cfg: Optional[dict] = None,
+        norm_eval: bool = False,
+        with_cp: bool = False,
+        deploy: bool = False,
+        ada_pool: Union[None, bool, Sequence[int]] = None,
+        stem_stride: Optional[int] = None,
+        stem_padding: Optional[int] = None,
+        init_cfg: Union[None, dict, List[dict]] = None,
+    ) -> None:
+        super().__init__(init_cfg or dict(type="TruncNormal", layer="Conv2d", std=0.02))
+        self.arch = arch = resolve_arch(arch, ada_pool, stem_stride, stem_padding)
+        self.out_indices = _check_out_indices(out_indices, arch)
+        self.out_channels = tuple(arch.dims[i] for i in self.out_indices)
+        self.out_strides = tuple(arch.feature_strides[i] for i in self.out_indices)
+        num_stages = max(self.out_indices)
+        if frozen_stages not in range(-1, num_stages + 1):
+            raise UserError(
+                f"VanillaNet: frozen_stages {frozen_stages!r} but expected -1 (none), 0 (the "
+                f"stem) or a stage up to {num_stages}, the last that out_indices asks for"
+            )
+        self.frozen_stages = frozen_stages
+        self.norm_eval = norm_eval
+        self.with_cp = with_cp
+        norm_cfg = {"type": "BN", "eps": 1e-6, **(norm_cfg or {})}
+
+        stem_conv = nn.Conv2d(
+            in_channels, arch.dims[0], 4, stride=arch.stem_stride, padding=arch.stem_padding
+        )
+        stem_act = SeriesActivation(arch.dims[0], act_num, norm_cfg, deploy)
+        if deploy:
+            self.stem = nn.Sequential(stem_conv, stem_act)
+        else:
+            self.stem1 = _conv_bn(stem_conv, norm_cfg)
+            self.stem2 = _conv_bn(nn.Conv2d(arch.dims[0], arch.dims[0], 1), norm_cfg)
+            self.stem2.append(stem_act)
+            # A buffer, so that it is saved, resumed, broadcast and averaged with the rest.
+            self.register_buffer("act_lambda", torch.tensor(1.0))
+        self.stages = nn.ModuleList(
+            Stage(
+                arch.dims[i],
+                arch.dims[i + 1],
+                arch.strides[i],
+                act_num,
+                arch.ada_pool if isinstance(arch.ada_pool, bool) else arch.ada_pool[i],
+                norm_cfg,
+                deploy,
+            )
+            for i in range(num_stages)
+        )
+
+    @property
+    def deploy(self) -> bool:
+        """Whether this is the deployed form."""
+        return hasattr(self, "stem")
+
+    def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
+        """Compute the features.
+
+        Args:
+            x: Images of shape `(N, in_channels, H, W)`.
+
+        Returns:
+            One `(N, out_channels[k], H / out_strides[k], W / out_strides[k])` for each entry
+            of `out_indices`.
+        """
+        # Read once: on a GPU each reading waits for the device.
+        act_lambda = 1.0 if self.deploy else float(self.act_lambda)
+        recompute = self.with_cp and self.training and torch.is_grad_enabled()
+        features = []
+        for index, layer in enumerate([self._forward_stem, *self.stages]):
+            if recompute:
+                norms = self if index == 0 else layer
+                x = checkpoint_once(layer, x, act_lambda, norms=norms)
+            else:
+                x = layer(x, act_lambda)
+            if index in self.out_indices:
+                features.append(x)
+        return tuple(features)
+
+    def _forward_stem(self, x: Tensor, act_lambda: float) -> Tensor:
+        if self.deploy:
+            return self.stem(x)
+        return self.stem2(_deep_activation(self.stem1(x), act_lambda))
+
+    def set_act_lambda(self, value: float) -> None:
+        """Set lambda of the deep training, the slope of A' below zero.
+
+        Args:
+            value: From 0 (ReLU) to 1 (nothing between the two convolutions of a layer).
+
+        Raises:
+            UserError: A value outside, or the deployed form, which has no lambda.
+        """
+        if self.deploy:
+            raise UserError("VanillaNet: the deployed form has no lambda; set it before fusing")
+        if not 0 <= value <= 1:
+            raise UserError(f"VanillaNet: lambda {value!r} but expected a number from 0 to 1")
+        self.act_lambda.fill_(value)
+
+    def init_weights(self) -> None:
+        """Initialise as `init_cfg` says; a published checkpoint loads whatever its wrapper.
+
+        Raises:
+            UserError: The checkpoint can't be read or isn't of this network.
+        """
+        cfg = self.init_cfg
+        if isinstance(cfg, dict) and cfg.get("type") == "Pretrained":
+            # Not mmengine's: that ignores wrappers it does not know, and loads nothing.
+            from ..checkpoints import load_backbone
+
+            load_backbone(self, cfg["checkpoint"])
+            self._is_init = True
+        else:
+            super().init_weights()
+
+    def train(self, mode: bool = True) -> "VanillaNet":
+        """Set the mode; frozen stages and, with `norm_eval`, BatchNorms stay in evaluation."""
+        super().train(mode)
+        if mode:
+            for module in self._frozen_modules():
+                module.eval().requires_grad_(False)
+            if self.norm_eval:
+                for module in self.modules():
+                    if isinstance(module, _BatchNorm):
+                        module.eval()
+        return self
+
+    def _frozen_modules(self) -> List[nn.Module]:
+        if self.frozen_stages < 0:
+            return []
+        stem = [self.stem] if self.deploy else [self.stem1, self.stem2]
+        return stem + list(self.stages[: self.frozen_stages])
+
+    def switch_to_deploy(self) -> None:
+        """Fuse every layer into one convolution, in place; a second call does nothing.
+
+        Raises:
+            UserError: lambda is below 1, so that the two convolutions of a layer are no
+                linear map, or a BatchNorm keeps no running statistics. The network is then
+                unchanged.
+        """
+        if self.deploy:
+            return
+        if float(self.act_lambda) != 1:
+            raise UserError(
+                f"VanillaNet: lambda is {float(self.act_lambda):g}, and a layer is one "
+                "convolution only at lambda 1; fuse after the deep training has ended"
+            )
+        stem_kernel = _fuse_pair(self.stem1, self.stem2[:2])
+        kernels = [_fuse_pair(stage.conv1, stage.conv2) for stage in self.stages]
+        acts = [self.stem2[2], *(stage.act for stage in self.stages)]
+        for act in acts:
+            act.switch_to_deploy()
+
+        self.stem = nn.Sequential(fused_conv(self.stem1[0], *stem_kernel), acts[0])
+        self.stem.training = self.training
+        del self.stem1, self.stem2, self.act_lambda
+        for stage, kernel in zip(self.stages, kernels):
+            stage.conv = fused_conv(stage.conv2[0], *kernel)
+            del stage.conv1, stage.conv2
+
+    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
+        # Published checkpoints know no lambda: theirs ended at 1.
+        if not self.deploy:
+            state_dict.setdefault(f"{prefix}act_lambda", torch.ones_like(self.act_lambda))
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def _check_out_indices(out_indices: Optional[Sequence[int]], arch) -> Tuple[int, ...]:
+    if out_indices is None:
+        return arch.last_of_each_stride
+    last = len(arch.strides)
+    whole = all(isinstance(i, int) and 0 <= i <= last for i in out_indices)
+    if not out_indices or not whole or list(out_indices) != sorted(set(out_indices)):
+        raise UserError(
+            f"VanillaNet: out_indices {tuple(out_indices)} but arch {arch.name!r} has features "
+            f"0..{last} (stem and {last} stages), and each may be asked for once, in rising order"
+        )
+    return tuple(out_indices)

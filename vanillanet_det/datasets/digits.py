@@ -1,0 +1,172 @@
+"""The embedded data set: handwritten digits on photographs, in COCO's format."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, Dict, Union
+
+import numpy as np
+from mmdet.datasets import CocoDataset
+from mmdet.registry import DATASETS
+from PIL import Image
+from tqdm import tqdm
+
+from ..errors import UserError
+
+CLASSES = tuple(str(digit) for digit in range(10))
+NUM_SCENES = {"train": 2000, "val": 200}
+_DESCRIPTION = "Handwritten digits on photographs, made by vanillanet_det from scikit-learn's"
+_MEGABYTES = 130
+
+
+@DATASETS.register_module()
+class DigitsDataset(CocoDataset):
+    """The embedded data set; its files are made the first time they are needed.
+
+    Args:
+        *args: As for MMDetection's `CocoDataset`.
+        data_root: Folder of the data set.
+        **kwargs: As for MMDetection's `CocoDataset`.
+    """
+
+    METAINFO = dict(  # noqa: RUF012, MMDetection's name
+        classes=CLASSES,
+        palette=[
+            (220, 20, 60), (0, 110, 230), (0, 150, 70), (255, 130, 0), (140, 0, 200),
+            (0, 180, 190), (230, 0, 160), (120, 90, 20), (90, 90, 255), (60, 60, 60),
+        ],
+    )
+
+    def __init__(self, *args: Any, data_root: str = "data/digits", **kwargs: Any) -> None:
+        self.prepare(data_root)
+        super().__init__(*args, data_root=data_root, **kwargs)
+
+    @staticmethod
+    def prepare(data_root: str) -> None:
+        """Make the files if they aren't there; see `ensure_digits`."""
+        ensure_digits(data_root)
+
+
+def ensure_digits(root: Union[str, Path], seed: int = 0, num_scenes: Any = None,
+                  side: int = 160) -> Path:
+    """Make the data set in a folder unless it is there.
+
+    The same arguments give the same bytes. The folder gets its name only once it is whole,
+    so a run that is killed leaves nothing that could be taken for a data set, and of several
+    processes at once the first one wins.
+
+    Args:
+        root: Folder to make, with `train/`, `val/` and `annotations/instances_*.json`.
+        seed: Decides everything that is drawn.
+        num_scenes: Scenes of `train` and of `val`; 2,000 and 200 unless given.
+        side: Height and width of a scene in pixels.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: The folder holds something else or lacks files, or can't be written.
+    """
+    root = Path(root)
+    num_scenes = dict(num_scenes or NUM_SCENES)
+    made_with = {"seed": seed, "num_scenes": num_scenes, "side": side}
+    if root.exists() and not (root.is_dir() and not any(root.iterdir())):
+        _check_whole(root, made_with)
+        return root
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
+    except OSError as error:
+        raise UserError(_cannot_write(root, error)) from error
+    try:
+        _write(temporary, **made_with)
+        temporary.chmod(0o755)
+        os.replace(temporary, root)
+    except OSError as error:
+        if root.is_dir() and any(root.iterdir()):  # another process was faster
+            _check_whole(root, made_with)
+            return root
+        raise UserError(_cannot_write(root, error)) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return root
+
+
+def _cannot_write(root: Path, error: OSError) -> str:
+    return (
+        f"data set {root}: can't be written ({error.strerror or error}); nothing was kept. It "
+        f"needs about {_MEGABYTES} MB: make room, or choose another folder with "
+        "--cfg-options data_root=FOLDER"
+    )
+
+
+def _check_whole(root: Path, made_with: Dict[str, Any]) -> None:
+    remedy = "remove it and it is made again, or choose another folder"
+    for split, wanted in made_with["num_scenes"].items():
+        ann_file = root / "annotations" / f"instances_{split}.json"
+        try:
+            content = json.loads(ann_file.read_text())
+            found_with, images = content["info"]["made_with"], content["images"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"data set {root}: not one of embedded digits ({ann_file}: {error}); {remedy}"
+            ) from error
+        if found_with != made_with:
+            raise UserError(
+                f"data set {root}: made with {found_with} but {made_with} is wanted; {remedy}"
+            )
+        there = {entry.name for entry in os.scandir(root / split)} if (root / split).is_dir() else ()
+        missing = [image["file_name"] for image in images if image["file_name"] not in there]
+        if missing or len(images) != wanted:
+            raise UserError(
+                f"data set {root}: {len(missing)} of {wanted} images of {split}/ are missing "
+                f"({', '.join(missing[:3])}); {remedy}"
+            )
+
+
+def _write(root: Path, seed: int, num_scenes: Dict[str, int], side: int) -> None:
+    from .scenes import load_sources  # scikit-learn is slow to import, and needed only here
+
+    # RandomState and not a Generator: numpy promises that its numbers never change.
+    random = np.random.RandomState(seed)
+    sources = load_sources(random)
+    made_with = {"seed": seed, "num_scenes": num_scenes, "side": side}
+    (root / "annotations").mkdir()
+    with tqdm(total=sum(num_scenes.values()), desc="Making the digits data set", unit="img") as bar:
+        for split, count in num_scenes.items():
+            content = _write_split(root / split, sources[split], count, side, random, bar)
+            content["info"] = {
+                "description": f"{_DESCRIPTION} digits and photographs: {split}",
+                "made_with": made_with,
+            }
+            (root / "annotations" / f"instances_{split}.json").write_text(json.dumps(content))
+
+
+def _write_split(folder: Path, source: Any, count: int, side: int,
+                 random: np.random.RandomState, bar: tqdm) -> Dict[str, Any]:
+    from .scenes import draw_scene, to_polygons
+
+    folder.mkdir()
+    images, annotations = [], []
+    for image_id in range(1, count + 1):
+        pixels, instances = draw_scene(source, side, random)
+        name = f"{image_id:06d}.png"
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / name, compress_level=1)
+        images.append({"id": image_id, "file_name": name, "height": side, "width": side})
+        for instance in instances:
+            rows, columns = (np.flatnonzero(instance.mask.any(axis)) for axis in (1, 0))
+            left, top = int(columns[0]), int(rows[0])
+            annotations.append({
+                "id": len(annotations) + 1,
+                "image_id": image_id,
+                "category_id": instance.label + 1,
+                "bbox": [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top],
+                "area": int(instance.mask.sum()),
+                "segmentation": to_polygons(instance.mask),
+                "iscrowd": 0,
+            })
+        bar.update()
+    categories = [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)]
+    return {"images": images, "annotations": annotations, "categories": categories}

@@ -1,0 +1,52 @@
+"""Loading of images that names the file when one can't be read."""
+
+from typing import Any, Optional
+
+from mmcv.transforms import LoadImageFromFile
+from mmdet.registry import TRANSFORMS
+from mmengine.logging import print_log
+
+from ..errors import UserError
+
+
+@TRANSFORMS.register_module()
+class LoadReadableImage(LoadImageFromFile):
+    """Load an image; one that can't be read is named.
+
+    MMDetection's own loading passes on what OpenCV makes of a broken file, nothing, and fails
+    at some later transform without the name.
+
+    Args:
+        unreadable: `error` stops; `skip` warns, and training takes another image instead. In
+            evaluation an image can't be replaced, so `skip` is for training pipelines.
+        **kwargs: As for mmcv's `LoadImageFromFile`.
+
+    Raises:
+        UserError: `unreadable` is neither, or it is `error` and a file can't be read.
+    """
+
+    def __init__(self, unreadable: str = "error", **kwargs: Any) -> None:
+        if unreadable not in ("error", "skip"):
+            raise UserError(
+                f"LoadReadableImage: unreadable {unreadable!r} but expected 'error' or 'skip'"
+            )
+        super().__init__(**kwargs)
+        self.unreadable = unreadable
+
+    def transform(self, results: dict) -> Optional[dict]:
+        """Add the image to `results`; None stands for one to be skipped."""
+        try:
+            loaded = super().transform(results)
+            reason = "no image format that OpenCV knows"
+        except Exception as error:  # the backends raise nearly anything
+            loaded, reason = None, str(error) or type(error).__name__
+        if loaded is not None and loaded.get("img") is not None:
+            return loaded
+        message = f"image {results['img_path']}: can't be read ({reason})"
+        if self.unreadable == "error":
+            raise UserError(
+                f"{message}; replace the file or take it out of the annotation file, or skip "
+                "such images in training with LoadReadableImage(unreadable='skip')"
+            )
+        print_log(f"{message}; skipped", logger="current", level=30)
+        return None

@@ -1,0 +1,139 @@
+"""Evaluation on the fused model."""
+
+import functools
+from typing import Any, Optional
+
+import torch
+from mmdet.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
+
+from ..errors import UserError
+from ..layers.fusion import switch_to_deploy
+
+
+@HOOKS.register_module()
+class SwitchToDeployHook(Hook):
+    """Evaluate the model in its deployed form; training never sees it.
+
+    A fused copy stands in for `runner.model` while a validation or test epoch runs. The
+    original comes back after it, also when the epoch raises. The hook runs after EMAHook has
+    swapped the averaged weights in and before CheckpointHook saves.
+
+    Args:
+        tolerance: Pass one random image through both models first, and refuse to evaluate
+            if a feature differs by more than this, relative to its largest value. None skips
+            the check.
+    """
+
+    # After EMAHook (NORMAL, 50), before CheckpointHook (VERY_LOW, 90).
+    priority = "BELOW_NORMAL"
+
+    def __init__(self, tolerance: Optional[float] = 1e-3) -> None:
+        if tolerance is not None and not tolerance > 0:
+            raise UserError(
+                f"SwitchToDeployHook: tolerance {tolerance!r} but expected a number above 0, "
+                "or None for no check"
+            )
+        self.tolerance = tolerance
+        self._original: Optional[nn.Module] = None
+
+    def before_run(self, runner: Runner) -> None:
+        """Make the evaluation loops give the original back when they raise."""
+        for name in ("val_loop", "test_loop"):
+            loop = getattr(runner, name)
+            if loop is not None and not hasattr(loop.run, "restores_original"):
+                loop.run = self._restoring(runner, loop.run)
+
+    def _restoring(self, runner: Runner, run: Any) -> Any:
+        # No hook is called when an epoch raises.
+        @functools.wraps(run)
+        def restoring(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return run(*args, **kwargs)
+            finally:
+                self._restore(runner)
+
+        restoring.restores_original = True
+        return restoring
+
+    def _switch(self, runner: Runner) -> None:
+        original = runner.model
+        # Evaluation needs no gradient synchronisation, so the copy needs no wrapper.
+        model = original.module if is_model_wrapper(original) else original
+        fused = switch_to_deploy(model)
+        if self.tolerance is not None:
+            error = max_relative_error(model, fused)
+            if not error <= self.tolerance:
+                raise RuntimeError(
+                    f"SwitchToDeployHook: fused and original features differ by {error:.1e} of "
+                    f"their largest value, more than the tolerance {self.tolerance:g}; this is "
+                    "an error of the fusion, or the model has lost its precision"
+                )
+            checked = f", features equal to {error:.1e}"
+        else:
+            checked = ""
+        if runner.logger is not None:
+            before, after = (_count_parameters(m) for m in (model, fused))
+            runner.logger.info(
+                f"Evaluating the fused model: {before:.2f} M -> {after:.2f} M parameters{checked}"
+            )
+        self._original, runner.model = original, fused
+
+    def _restore(self, runner: Runner) -> None:
+        if self._original is not None:
+            runner.model, self._original = self._original, None
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Put the fused copy in."""
+        self._switch(runner)
+
+    def after_val_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
+        """Put the original back."""
+        self._restore(runner)
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Put the fused copy in."""
+        self._switch(runner)
+
+    def after_test_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
+        """Put the original back."""
+        self._restore(runner)
+
+
+def _count_parameters(model: nn.Module) -> float:
+    return sum(p.numel() for p in model.parameters()) / 1e6
+
+
+@torch.no_grad()
+def max_relative_error(original: nn.Module, fused: nn.Module) -> float:
+    """Compare the features of a detector and of its fused copy on one random image.
+
+    Args:
+        original: A detector with `extract_feat`, or a test-time-augmentation wrapper of one.
+        fused: The same, fused.
+
+    Returns:
+        The largest difference, relative to the largest value of the feature it stands in.
+    """
+    parameter = next(original.parameters())
+    generator = torch.Generator().manual_seed(0)
+    # Sides that divide by nothing reach the borders of every pooling.
+    image = torch.randn(1, 3, 131, 157, generator=generator).to(parameter)
+    modes = [(module, module.training) for module in original.modules()]
+    try:
+        expected, found = (
+            (m.module if hasattr(m, "module") else m).eval().extract_feat(image)
+            for m in (original, fused)
+        )
+    finally:
+        for module, training in modes:
+            module.training = training
+    errors = [
+        float((a - b).abs().max() / b.abs().max().clamp(min=torch.finfo(b.dtype).tiny))
+        for a, b in zip(found, expected)
+    ]
+    # A NaN is an error, and max() may overlook it.
+    return max(errors) if all(e == e for e in errors) else float("nan")

@@ -1,0 +1,47 @@
+"""Activation checkpointing that leaves BatchNorm statistics as they would be without it."""
+
+from contextlib import contextmanager, nullcontext
+from typing import Callable, Iterator
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+
+@contextmanager
+def _statistics_kept(module: nn.Module) -> Iterator[None]:
+    """Keep running statistics as they are; a batch was counted when it went forward."""
+    norms = [
+        norm
+        for norm in module.modules()
+        if isinstance(norm, _BatchNorm) and norm.training and norm.track_running_stats
+    ]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+
+
+def checkpoint_once(function: Callable[..., Tensor], *args: object, norms: nn.Module) -> Tensor:
+    """Call a function without keeping its intermediate results for the backward pass.
+
+    The backward pass calls it again. PyTorch's own checkpointing then counts each batch
+    twice in the running statistics of BatchNorms; this one counts it once.
+
+    Args:
+        function: What to compute.
+        *args: Its arguments.
+        norms: The module whose BatchNorms `function` goes through.
+
+    Returns:
+        What the function returns.
+    """
+    return checkpoint(
+        function,
+        *args,
+        use_reentrant=False,
+        context_fn=lambda: (nullcontext(), _statistics_kept(norms)),
+    )

@@ -1,0 +1,141 @@
+"""Exact fusion of VanillaNet's training form into plain convolutions.
+
+The algebra (`bn_scale_shift`, `fuse_conv_bn`, `fuse_pointwise`) works on tensors, in
+float64, and touches no module; `fused_conv` rounds a result once into a fresh module.
+Formulas: https://arxiv.org/abs/2305.12972, section 3.1.
+"""
+
+import copy
+from typing import Optional, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UserError
+
+WeightBias = Tuple[Tensor, Tensor]
+
+
+def bn_scale_shift(bn: nn.Module) -> WeightBias:
+    """Write a BatchNorm in evaluation mode as `y = scale * x + shift`.
+
+    Any kind of BatchNorm will do (BatchNorm1d to 3d, SyncBatchNorm, mmcv's own), with or
+    without affine parameters.
+
+    Args:
+        bn: The BatchNorm; it needs running statistics.
+
+    Returns:
+        Scale and shift, float64, each of shape `(channels,)`.
+
+    Raises:
+        UserError: The module keeps no running statistics.
+    """
+    mean, var = getattr(bn, "running_mean", None), getattr(bn, "running_var", None)
+    if mean is None or var is None:
+        raise UserError(
+            f"fusion: {type(bn).__name__} keeps no running statistics, and only a BatchNorm "
+            "with running_mean and running_var is a linear map; train it with "
+            "track_running_stats=True"
+        )
+    scale = (var.detach().double() + bn.eps).rsqrt()
+    if bn.weight is not None:
+        scale = scale * bn.weight.detach().double()
+    shift = -mean.detach().double() * scale
+    if bn.bias is not None:
+        shift = shift + bn.bias.detach().double()
+    return scale, shift
+
+
+def fuse_conv_bn(weight: Tensor, bias: Optional[Tensor], bn: nn.Module) -> WeightBias:
+    """Fold the BatchNorm that follows a convolution into it.
+
+    Args:
+        weight: Kernel of shape `(out, in / groups, k_h, k_w)`.
+        bias: Shape `(out,)`, or None for a convolution without one.
+        bn: The BatchNorm over the `out` channels.
+
+    Returns:
+        Kernel and bias of the one convolution, float64.
+
+    Raises:
+        UserError: The BatchNorm keeps no running statistics.
+    """
+    scale, shift = bn_scale_shift(bn)
+    if bias is not None:
+        shift = shift + scale * bias.detach().double()
+    return weight.detach().double() * scale[:, None, None, None], shift
+
+
+def fuse_pointwise(first: WeightBias, second: WeightBias) -> WeightBias:
+    """Contract a 1x1 convolution with the convolution in front of it.
+
+    Args:
+        first: Kernel `(mid, in, k_h, k_w)` and bias `(mid,)` of the first convolution.
+        second: Kernel `(out, mid, 1, 1)` and bias `(out,)` of the 1x1 convolution.
+
+    Returns:
+        Kernel `(out, in, k_h, k_w)` and bias `(out,)` of the one convolution.
+    """
+    (weight1, bias1), (weight2, bias2) = first, second
+    matrix = weight2.flatten(1)
+    # Not einsum: it may hand back a transposed view, and a kernel's strides decide the
+    # memory layout of every later layer.
+    weight = (matrix @ weight1.flatten(1)).view(-1, *weight1.shape[1:])
+    return weight, matrix @ bias1 + bias2
+
+
+def fused_conv(like: nn.Conv2d, weight: Tensor, bias: Tensor) -> nn.Conv2d:
+    """Make a fresh, contiguous convolution of a fused kernel.
+
+    Args:
+        like: The convolution whose stride, padding, dtype, device and mode are taken.
+        weight: Kernel of shape `(out, in, k_h, k_w)`, in any precision.
+        bias: Bias of shape `(out,)`.
+
+    Returns:
+        A new convolution with the rounded kernel.
+    """
+    conv = nn.Conv2d(
+        weight.shape[1],
+        weight.shape[0],
+        weight.shape[2:],
+        stride=like.stride,
+        padding=like.padding,
+        device=like.weight.device,
+        dtype=like.weight.dtype,
+    )
+    with torch.no_grad():
+        conv.weight.copy_(weight)
+        conv.bias.copy_(bias)
+    return conv.train(like.training)
+
+
+def switch_to_deploy(model: nn.Module, inplace: bool = False) -> nn.Module:
+    """Bring everything in a model that can be fused into its deployed form.
+
+    Calls `switch_to_deploy()` of the topmost modules that have it, so it serves a bare
+    backbone, a detector, and a test-time-augmentation wrapper alike. Modules already fused
+    stay as they are.
+
+    Args:
+        model: The model; DistributedDataParallel and the like must be unwrapped before.
+        inplace: Fuse `model` itself instead of a copy of it.
+
+    Returns:
+        The fused model.
+
+    Raises:
+        UserError: Something below refuses, as VanillaNet does while lambda < 1. The model
+            given is then unchanged unless another part was fused in place before.
+    """
+    if not inplace:
+        model = copy.deepcopy(model)
+    pending = [model]
+    while pending:
+        module = pending.pop()
+        if hasattr(module, "switch_to_deploy"):
+            module.switch_to_deploy()
+        else:
+            pending.extend(module.children())
+    return model

@@ -1,0 +1,25 @@
+"""Mixed precision in bfloat16, on any device."""
+
+from contextlib import contextmanager
+from typing import Iterator
+
+import torch
+from mmdet.registry import OPTIM_WRAPPERS
+from mmengine.optim import OptimWrapper
+from torch import nn
+
+
+@OPTIM_WRAPPERS.register_module()
+class Bf16OptimWrapper(OptimWrapper):
+    """Run the forward pass under bfloat16 autocast.
+
+    mmengine's AmpOptimWrapper refuses to work without an accelerator. bfloat16 has the range
+    of float32, so the loss needs no scaling.
+    """
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Wrap a forward pass."""
+        device = next(model.parameters()).device.type
+        with super().optim_context(model), torch.autocast(device, torch.bfloat16):
+            yield
