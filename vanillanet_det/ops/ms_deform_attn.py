@@ -1,0 +1,99 @@
+"""Multi-scale deformable attention, https://arxiv.org/abs/2010.04159, equation 3."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .registry import op, widen
+
+
+@op
+def ms_deform_attn_forward(
+    value: Tensor,
+    value_spatial_shapes: Tensor,
+    value_level_start_index: Tensor,
+    sampling_locations: Tensor,
+    attention_weights: Tensor,
+    im2col_step: int,
+) -> Tensor:
+    """Sum values sampled from several feature maps.
+
+    Args:
+        value: All levels, shape `(n, keys, heads, channels)`.
+        value_spatial_shapes: Height and width of each level, int64 of shape `(levels, 2)`.
+        value_level_start_index: First key of each level, int64 of shape `(levels,)`.
+        sampling_locations: x and y as fractions of width and height, shape
+            `(n, queries, heads, levels, points, 2)`.
+        attention_weights: Shape `(n, queries, heads, levels, points)`.
+        im2col_step: Unused, it doesn't affect the result.
+
+    Returns:
+        Shape `(n, queries, heads * channels)`, of the type of `value`.
+    """
+    levels = _levels(value_spatial_shapes, value_level_start_index)
+    tensors = (value, sampling_locations, attention_weights)
+    return _attend(*map(widen, tensors), levels).to(value.dtype)
+
+
+@op
+def ms_deform_attn_backward(
+    value: Tensor,
+    value_spatial_shapes: Tensor,
+    value_level_start_index: Tensor,
+    sampling_locations: Tensor,
+    attention_weights: Tensor,
+    grad_output: Tensor,
+    grad_value: Tensor,
+    grad_sampling_loc: Tensor,
+    grad_attn_weight: Tensor,
+    im2col_step: int,
+) -> None:
+    """Give the derivatives of `ms_deform_attn_forward`.
+
+    Args:
+        value: Shape `(n, keys, heads, channels)`.
+        value_spatial_shapes: Int64 of shape `(levels, 2)`.
+        value_level_start_index: Int64 of shape `(levels,)`.
+        sampling_locations: Shape `(n, queries, heads, levels, points, 2)`.
+        attention_weights: Shape `(n, queries, heads, levels, points)`.
+        grad_output: Shape `(n, queries, heads * channels)`.
+        grad_value: Added to, shape of `value`.
+        grad_sampling_loc: Added to, shape of `sampling_locations`.
+        grad_attn_weight: Added to, shape of `attention_weights`.
+        im2col_step: Unused, it doesn't affect the result.
+    """
+    levels = _levels(value_spatial_shapes, value_level_start_index)
+    tensors = [
+        widen(tensor).detach().requires_grad_()
+        for tensor in (value, sampling_locations, attention_weights)
+    ]
+    with torch.enable_grad():
+        output = _attend(*tensors, levels)
+    grads = torch.autograd.grad(output, tensors, widen(grad_output))
+    for buffer, grad in zip((grad_value, grad_sampling_loc, grad_attn_weight), grads):
+        buffer.add_(grad)
+
+
+def _levels(shapes: Tensor, starts: Tensor) -> list[tuple[int, int, int]]:
+    return [(start, *shape) for start, shape in zip(starts.tolist(), shapes.tolist())]
+
+
+def _attend(
+    value: Tensor, locations: Tensor, weights: Tensor, levels: list[tuple[int, int, int]]
+) -> Tensor:
+    """The grid_sample formulation of mmcv, level by level.
+
+    Summing as it goes, it needs the memory of one level's samples at a time.
+    """
+    n, _, heads, channels = value.shape
+    queries = locations.shape[1]
+    output = value.new_zeros(n * heads, channels, queries)
+    for level, (start, height, width) in enumerate(levels):
+        maps = value[:, start : start + height * width].permute(0, 2, 3, 1)
+        grid = 2 * locations[:, :, :, level].transpose(1, 2).flatten(0, 1) - 1
+        sampled = F.grid_sample(
+            maps.reshape(n * heads, channels, height, width), grid, align_corners=False
+        )
+        attention = weights[:, :, :, level].transpose(1, 2).flatten(0, 1)
+        output = output + (sampled * attention[:, None]).sum(-1)
+    return output.view(n, heads * channels, queries).transpose(1, 2).contiguous()

@@ -1,0 +1,156 @@
+"""RoI align, https://arxiv.org/abs/1703.06870, section 3: the mean on torchvision's kernel.
+
+torchvision has no maximum; that one is computed here.
+"""
+
+import torch
+import torchvision  # noqa: F401  registers torch.ops.torchvision
+from torch import Tensor
+
+from .registry import op, widen
+from .roi_grid import Corners, RoIGrid, flat_index, pixel_rows
+
+MAX, AVG = range(2)
+
+
+@op
+def roi_align_forward(
+    input: Tensor,
+    rois: Tensor,
+    output: Tensor,
+    argmax_y: Tensor,
+    argmax_x: Tensor,
+    aligned_height: int,
+    aligned_width: int,
+    spatial_scale: float,
+    sampling_ratio: int,
+    pool_mode: int,
+    aligned: bool,
+) -> None:
+    """Fill in the mean or the maximum of interpolated samples in each bin of each RoI.
+
+    Args:
+        input: Shape `(n, c, h, w)`.
+        rois: Image index and corners x1, y1, x2, y2, shape `(k, 5)`.
+        output: Filled, shape `(k, c, aligned_height, aligned_width)`.
+        argmax_y: Filled, for a maximum, with its position in the feature map, -1 if there
+            is none; shape of `output`.
+        argmax_x: Likewise.
+        aligned_height: Vertical number of bins.
+        aligned_width: Horizontal number of bins.
+        spatial_scale: Factor from corners to pixels of the feature map.
+        sampling_ratio: Samples along each side of a bin; 0: about one a pixel.
+        pool_mode: 0 maximum, 1 mean.
+        aligned: Whether to shift by half a pixel, as is right.
+
+    Raises:
+        RuntimeError: An aligned RoI has a negative size. As in mmcv only on the CPU, where
+            it costs no synchronisation.
+    """
+    if output.numel() == 0:
+        return
+    bins = (aligned_height, aligned_width)
+    features = widen(input)
+    rois = rois.to(features.dtype)
+    if aligned and not rois.is_cuda:
+        _check_sizes(rois, spatial_scale)
+    if pool_mode == AVG:
+        pooled = torch.ops.torchvision.roi_align(
+            features, rois, spatial_scale, *bins, sampling_ratio, aligned
+        )
+        output.copy_(pooled)
+    else:
+        grid = RoIGrid(rois, bins, spatial_scale, sampling_ratio, aligned)
+        for buffer, result in zip((output, argmax_y, argmax_x), _maximum(features, grid)):
+            buffer.copy_(result.permute(0, 3, 1, 2))
+
+
+@op
+def roi_align_backward(
+    grad_output: Tensor,
+    rois: Tensor,
+    argmax_y: Tensor,
+    argmax_x: Tensor,
+    grad_input: Tensor,
+    aligned_height: int,
+    aligned_width: int,
+    spatial_scale: float,
+    sampling_ratio: int,
+    pool_mode: int,
+    aligned: bool,
+) -> None:
+    """Give the derivative of `roi_align_forward` by its input.
+
+    Args:
+        grad_output: Shape `(k, c, aligned_height, aligned_width)`.
+        rois: Image index and corners x1, y1, x2, y2, shape `(k, 5)`.
+        argmax_y: As `roi_align_forward` left it.
+        argmax_x: Likewise.
+        grad_input: Added to, shape `(n, c, h, w)`.
+        aligned_height: Vertical number of bins.
+        aligned_width: Horizontal number of bins.
+        spatial_scale: Factor from corners to pixels of the feature map.
+        sampling_ratio: Samples along each side of a bin; 0: about one a pixel.
+        pool_mode: 0 maximum, 1 mean.
+        aligned: Whether to shift by half a pixel.
+    """
+    if grad_output.numel() == 0:
+        return
+    grad = widen(grad_output)
+    rois = rois.to(grad.dtype)
+    if pool_mode == AVG:
+        bins = (aligned_height, aligned_width)
+        # torchvision's own backward op: autograd would need the input, or a forward again.
+        by_input = torch.ops.torchvision._roi_align_backward(
+            grad, rois, spatial_scale, *bins, *grad_input.shape, sampling_ratio, aligned
+        )
+    else:
+        y, x = argmax_y.to(grad.dtype), argmax_x.to(grad.dtype)
+        by_input = _maximum_backward(grad, rois[:, 0].long(), y, x, grad_input.shape)
+    grad_input.add_(by_input)
+
+
+def _check_sizes(rois: Tensor, spatial_scale: float) -> None:
+    start, end = rois[:, 1:3] * spatial_scale - 0.5, rois[:, 3:5] * spatial_scale - 0.5
+    bad = ~(end - start >= 0).all(1)  # a NaN is bad too
+    if bad.any():
+        index = int(bad.nonzero()[0])
+        raise RuntimeError(
+            f"roi_align: RoI {index}, {rois[index].tolist()} (image, x1, y1, x2, y2), has a "
+            "negative or undefined size; give x1 <= x2 and y1 <= y2"
+        )
+
+
+def _maximum(features: Tensor, grid: RoIGrid) -> tuple[Tensor, Tensor, Tensor]:
+    """Maximum, its y and its x, each of shape `(k, *bins, c)`."""
+    height, width = features.shape[2:]
+    rows = pixel_rows(features)
+    shape = (len(grid.image), *grid.bins, features.shape[1])
+    # Shows only where a bin has no larger sample; mmcv's two kernels differ in it.
+    lowest = torch.finfo(torch.float32).min if features.is_cuda else -10000.0
+    best = features.new_full(shape, lowest)
+    best_y, best_x = features.new_full(shape, -1), features.new_full(shape, -1)
+    for chosen, y, x in grid.samples():
+        corners = Corners.around(y, x, height, width)
+        image = (grid.image[chosen] * (height * width))[:, None, None]
+        value = sum(
+            weight[..., None] * rows[image + index]
+            for weight, index in zip(corners.weights, corners.indices(width))
+        )
+        better = value > best[chosen]  # strictly: of equal samples the first counts
+        for kept, new in ((best, value), (best_y, y[..., None]), (best_x, x[..., None])):
+            kept[chosen] = torch.where(better, new, kept[chosen])
+    return best, best_y, best_x
+
+
+def _maximum_backward(
+    grad: Tensor, image: Tensor, y: Tensor, x: Tensor, shape: torch.Size
+) -> Tensor:
+    height, width = shape[2:]
+    grad = grad.masked_fill(y == -1, 0)
+    corners = Corners.around(y, x, height, width)
+    by_input = grad.new_zeros(shape.numel())
+    for weight, pixel in zip(corners.weights, corners.indices(width)):
+        index = flat_index(image, pixel, shape)
+        by_input.scatter_add_(0, index.flatten(), (weight * grad).flatten())
+    return by_input.view(shape)
