@@ -5,7 +5,7 @@ import pickle
 import re
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 import torch
@@ -41,8 +41,11 @@ def _safe_globals() -> list:
         np.dtype,
         *dtypes,
         # numpy 1 and 2 keep these two in differently named modules; files name either.
-        *((f, f"numpy.{core}.multiarray.{f.__name__}") for f in (reconstruct, scalar)
-          for core in ("core", "_core")),
+        *(
+            (f, f"numpy.{core}.multiarray.{f.__name__}")
+            for f in (reconstruct, scalar)
+            for core in ("core", "_core")
+        ),
         (_history_buffer_attribute, "builtins.getattr"),
     ]
 
@@ -105,7 +108,7 @@ def _load_from_local(filename: str, map_location: Any = None) -> Any:
     return read_checkpoint(filename, map_location)
 
 
-def backbone_state_dict(checkpoint: Any) -> Dict[str, Tensor]:
+def backbone_state_dict(checkpoint: Any) -> dict[str, Tensor]:
     """Take a backbone's tensors out of a checkpoint, whatever they are wrapped in.
 
     Args:
@@ -119,9 +122,7 @@ def backbone_state_dict(checkpoint: Any) -> Dict[str, Tensor]:
         if isinstance(checkpoint, dict) and isinstance(checkpoint.get(key), dict):
             checkpoint = checkpoint[key]
             break
-    tensors = {
-        key: value for key, value in dict(checkpoint).items() if isinstance(value, Tensor)
-    }
+    tensors = {key: value for key, value in dict(checkpoint).items() if isinstance(value, Tensor)}
     of_backbone = {key: value for key, value in tensors.items() if "backbone." in key}
     return {_PREFIX.sub("", key): value for key, value in (of_backbone or tensors).items()}
 
@@ -163,7 +164,7 @@ def load_backbone(backbone: nn.Module, path: PathLike) -> None:
     print_log(report, logger="current")
 
 
-def _some(keys: List[str]) -> str:
+def _some(keys: list[str]) -> str:
     return f" ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})" if keys else ""
 
 

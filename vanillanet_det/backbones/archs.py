@@ -1,11 +1,11 @@
 """The published VanillaNet architectures, and free ones, as plain numbers."""
 
 from dataclasses import dataclass
-from typing import Optional, Tuple, Union
+from typing import Optional, Union
 
 from ..errors import UserError
 
-AdaPool = Union[bool, Tuple[int, ...]]
+AdaPool = Union[bool, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Arch:
     """
 
     name: str
-    dims: Tuple[int, ...]
-    strides: Tuple[int, ...]
+    dims: tuple[int, ...]
+    strides: tuple[int, ...]
     ada_pool: AdaPool = False
     stem_stride: int = 4
     stem_padding: int = 0
@@ -62,7 +62,7 @@ class Arch:
             )
 
     @property
-    def feature_strides(self) -> Tuple[int, ...]:
+    def feature_strides(self) -> tuple[int, ...]:
         """Stride of every feature against the image: the stem's, then each stage's."""
         strides = [self.stem_stride]
         for stride in self.strides:
@@ -70,7 +70,7 @@ class Arch:
         return tuple(strides)
 
     @property
-    def last_of_each_stride(self) -> Tuple[int, ...]:
+    def last_of_each_stride(self) -> tuple[int, ...]:
         """Index of the last feature of each stride."""
         return tuple(
             index
@@ -118,7 +118,7 @@ ARCHS = _published_archs()
 
 def resolve_arch(
     arch: Union[str, dict],
-    ada_pool: Union[None, bool, Tuple[int, ...]] = None,
+    ada_pool: Union[bool, tuple[int, ...], None] = None,
     stem_stride: Optional[int] = None,
     stem_padding: Optional[int] = None,
 ) -> Arch:

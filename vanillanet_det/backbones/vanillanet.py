@@ -1,6 +1,7 @@
 """VanillaNet, a network with no shortcut and no attention, with multi-scale features."""
 
-from typing import Iterable, List, Optional, Sequence, Tuple, Union
+from collections.abc import Iterable, Sequence
+from typing import Optional, Union
 
 import torch
 from mmcv.cnn import build_norm_layer
@@ -164,10 +165,10 @@ class VanillaNet(BaseModule):
         norm_eval: bool = False,
         with_cp: bool = False,
         deploy: bool = False,
-        ada_pool: Union[None, bool, Sequence[int]] = None,
+        ada_pool: Union[bool, Sequence[int], None] = None,
         stem_stride: Optional[int] = None,
         stem_padding: Optional[int] = None,
-        init_cfg: Union[None, dict, List[dict]] = None,
+        init_cfg: Union[dict, list[dict], None] = None,
     ) -> None:
         super().__init__(init_cfg or dict(type="TruncNormal", layer="Conv2d", std=0.02))
         self.arch = arch = resolve_arch(arch, ada_pool, stem_stride, stem_padding)
@@ -215,7 +216,7 @@ class VanillaNet(BaseModule):
         """Whether this is the deployed form."""
         return hasattr(self, "stem")
 
-    def forward(self, x: Tensor) -> Tuple[Tensor, ...]:
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Compute the features.
 
         Args:
@@ -287,7 +288,7 @@ class VanillaNet(BaseModule):
                         module.eval()
         return self
 
-    def _frozen_modules(self) -> List[nn.Module]:
+    def _frozen_modules(self) -> list[nn.Module]:
         if self.frozen_stages < 0:
             return []
         stem = [self.stem] if self.deploy else [self.stem1, self.stem2]
@@ -328,7 +329,7 @@ class VanillaNet(BaseModule):
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
-def _check_out_indices(out_indices: Optional[Sequence[int]], arch) -> Tuple[int, ...]:
+def _check_out_indices(out_indices: Optional[Sequence[int]], arch) -> tuple[int, ...]:
     if out_indices is None:
         return arch.last_of_each_stride
     last = len(arch.strides)

@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, Union
+from typing import Any, Union
 
 import numpy as np
 from mmdet.datasets import CocoDataset
@@ -17,8 +17,8 @@ from ..errors import UserError
 
 CLASSES = tuple(str(digit) for digit in range(10))
 NUM_SCENES = {"train": 2000, "val": 200}
-_DESCRIPTION = "Handwritten digits on photographs, made by vanillanet_det from scikit-learn's"
-_MEGABYTES = 130
+_NAME = "the digits data set"
+_MEGABYTES = 120
 
 
 @DATASETS.register_module()
@@ -34,8 +34,16 @@ class DigitsDataset(CocoDataset):
     METAINFO = dict(  # noqa: RUF012, MMDetection's name
         classes=CLASSES,
         palette=[
-            (220, 20, 60), (0, 110, 230), (0, 150, 70), (255, 130, 0), (140, 0, 200),
-            (0, 180, 190), (230, 0, 160), (120, 90, 20), (90, 90, 255), (60, 60, 60),
+            (220, 20, 60),
+            (0, 110, 230),
+            (0, 150, 70),
+            (255, 130, 0),
+            (140, 0, 200),
+            (0, 180, 190),
+            (230, 0, 160),
+            (120, 90, 20),
+            (90, 90, 255),
+            (60, 60, 60),
         ],
     )
 
@@ -49,8 +57,9 @@ class DigitsDataset(CocoDataset):
         ensure_digits(data_root)
 
 
-def ensure_digits(root: Union[str, Path], seed: int = 0, num_scenes: Any = None,
-                  side: int = 160) -> Path:
+def ensure_digits(
+    root: Union[str, Path], seed: int = 0, num_scenes: Any = None, side: int = 160
+) -> Path:
     """Make the data set in a folder unless it is there.
 
     The same arguments give the same bytes. The folder gets its name only once it is whole,
@@ -102,7 +111,7 @@ def _cannot_write(root: Path, error: OSError) -> str:
     )
 
 
-def _check_whole(root: Path, made_with: Dict[str, Any]) -> None:
+def _check_whole(root: Path, made_with: dict[str, Any]) -> None:
     remedy = "remove it and it is made again, or choose another folder"
     for split, wanted in made_with["num_scenes"].items():
         ann_file = root / "annotations" / f"instances_{split}.json"
@@ -117,7 +126,8 @@ def _check_whole(root: Path, made_with: Dict[str, Any]) -> None:
             raise UserError(
                 f"data set {root}: made with {found_with} but {made_with} is wanted; {remedy}"
             )
-        there = {entry.name for entry in os.scandir(root / split)} if (root / split).is_dir() else ()
+        folder = root / split
+        there = set(os.listdir(folder)) if folder.is_dir() else set()
         missing = [image["file_name"] for image in images if image["file_name"] not in there]
         if missing or len(images) != wanted:
             raise UserError(
@@ -126,7 +136,7 @@ def _check_whole(root: Path, made_with: Dict[str, Any]) -> None:
             )
 
 
-def _write(root: Path, seed: int, num_scenes: Dict[str, int], side: int) -> None:
+def _write(root: Path, seed: int, num_scenes: dict[str, int], side: int) -> None:
     from .scenes import load_sources  # scikit-learn is slow to import, and needed only here
 
     # RandomState and not a Generator: numpy promises that its numbers never change.
@@ -134,18 +144,21 @@ def _write(root: Path, seed: int, num_scenes: Dict[str, int], side: int) -> None
     sources = load_sources(random)
     made_with = {"seed": seed, "num_scenes": num_scenes, "side": side}
     (root / "annotations").mkdir()
-    with tqdm(total=sum(num_scenes.values()), desc="Making the digits data set", unit="img") as bar:
+    total = sum(num_scenes.values())
+    # disable=None: no bar where standard error is a file.
+    with tqdm(total=total, desc=f"Making {_NAME}", unit="img", disable=None) as bar:
         for split, count in num_scenes.items():
             content = _write_split(root / split, sources[split], count, side, random, bar)
             content["info"] = {
-                "description": f"{_DESCRIPTION} digits and photographs: {split}",
+                "description": f"Digits of scikit-learn on its photographs: {split}",
                 "made_with": made_with,
             }
             (root / "annotations" / f"instances_{split}.json").write_text(json.dumps(content))
 
 
-def _write_split(folder: Path, source: Any, count: int, side: int,
-                 random: np.random.RandomState, bar: tqdm) -> Dict[str, Any]:
+def _write_split(
+    folder: Path, source: Any, count: int, side: int, random: np.random.RandomState, bar: tqdm
+) -> dict[str, Any]:
     from .scenes import draw_scene, to_polygons
 
     folder.mkdir()
@@ -153,20 +166,20 @@ def _write_split(folder: Path, source: Any, count: int, side: int,
     for image_id in range(1, count + 1):
         pixels, instances = draw_scene(source, side, random)
         name = f"{image_id:06d}.png"
-        Image.fromarray(pixels.astype(np.uint8)).save(folder / name, compress_level=1)
+        Image.fromarray(pixels).save(folder / name, compress_level=1)
         images.append({"id": image_id, "file_name": name, "height": side, "width": side})
         for instance in instances:
-            rows, columns = (np.flatnonzero(instance.mask.any(axis)) for axis in (1, 0))
-            left, top = int(columns[0]), int(rows[0])
-            annotations.append({
-                "id": len(annotations) + 1,
-                "image_id": image_id,
-                "category_id": instance.label + 1,
-                "bbox": [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top],
-                "area": int(instance.mask.sum()),
-                "segmentation": to_polygons(instance.mask),
-                "iscrowd": 0,
-            })
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": instance.label + 1,
+                    "bbox": list(instance.box),
+                    "area": int(instance.mask.sum()),
+                    "segmentation": to_polygons(instance),
+                    "iscrowd": 0,
+                }
+            )
         bar.update()
     categories = [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)]
     return {"images": images, "annotations": annotations, "categories": categories}

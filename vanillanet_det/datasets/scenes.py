@@ -5,7 +5,6 @@ of its two photographs.
 """
 
 from dataclasses import dataclass
-from typing import Dict, List, Tuple
 
 import cv2
 import numpy as np
@@ -32,7 +31,7 @@ class Source:
 
     scans: np.ndarray
     labels: np.ndarray
-    photos: Tuple[np.ndarray, ...]
+    photos: tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True)
@@ -41,14 +40,16 @@ class Instance:
 
     Attributes:
         label: The digit.
-        mask: `(H, W)`, bool, its outline filled.
+        box: Tight `(x, y, width, height)` in whole pixels.
+        mask: `(height, width)` within the box, bool, its outline filled.
     """
 
     label: int
+    box: tuple[int, int, int, int]
     mask: np.ndarray
 
 
-def load_sources(random: np.random.RandomState) -> Dict[str, Source]:
+def load_sources(random: np.random.RandomState) -> dict[str, Source]:
     """Split scans and photographs so that training and validation share neither.
 
     Returns:
@@ -74,7 +75,7 @@ def load_sources(random: np.random.RandomState) -> Dict[str, Source]:
 
 def draw_scene(
     source: Source, side: int, random: np.random.RandomState
-) -> Tuple[np.ndarray, List[Instance]]:
+) -> tuple[np.ndarray, list[Instance]]:
     """Draw one scene.
 
     Args:
@@ -86,22 +87,22 @@ def draw_scene(
         The image, `(side, side, 3)`, uint8, RGB, and its digits, at least one.
     """
     image = _draw_background(source, side, random)
-    instances: List[Instance] = []
-    boxes: List[Tuple[int, int, int, int]] = []
+    instances: list[Instance] = []
     wanted = random.randint(DIGITS_PER_SCENE[0], DIGITS_PER_SCENE[1] + 1)
     for _ in range(10 * wanted):  # a full scene has no room for more
         if len(instances) == wanted:
             break
         index = random.randint(len(source.labels))
-        opacity = _draw_digit(source.scans[index], side, random)
-        mask = _fill(opacity > 0.5)
-        box = cv2.boundingRect(mask.astype(np.uint8))
-        if any(_overlap(box, other) > _MOST_OVERLAP for other in boxes):
+        opacity, left, top = _draw_digit(source.scans[index], side, random)
+        x, y, width, height = cv2.boundingRect((opacity > 0.5).astype(np.uint8))
+        opacity = opacity[y : y + height, x : x + width]
+        box = (left + x, top + y, width, height)
+        if any(_overlap(box, other.box) > _MOST_OVERLAP for other in instances):
             continue
-        image = _blend(image, opacity, mask, random)
-        instances.append(Instance(int(source.labels[index]), mask))
-        boxes.append(box)
-    return image, instances
+        instance = Instance(int(source.labels[index]), box, _fill(opacity > 0.5))
+        _blend(image, opacity, instance, random)
+        instances.append(instance)
+    return image.astype(np.uint8), instances
 
 
 def _draw_background(source: Source, side: int, random: np.random.RandomState) -> np.ndarray:
@@ -109,64 +110,75 @@ def _draw_background(source: Source, side: int, random: np.random.RandomState) -
     height, width = photo.shape[:2]
     crop = random.randint(side // 2, min(height, width) + 1)
     top, left = random.randint(height - crop + 1), random.randint(width - crop + 1)
-    image = cv2.resize(photo[top : top + crop, left : left + crop], (side, side),
-                       interpolation=cv2.INTER_AREA if crop > side else cv2.INTER_LINEAR)
+    image = cv2.resize(
+        photo[top : top + crop, left : left + crop],
+        (side, side),
+        interpolation=cv2.INTER_AREA if crop > side else cv2.INTER_LINEAR,
+    )
     if random.randint(2):
         image = image[:, ::-1]
-    return np.clip(image * random.uniform(0.5, 1.2), 0, 255)
+    return np.clip(image * np.float32(random.uniform(0.5, 1.2)), 0, 255)
 
 
-def _draw_digit(scan: np.ndarray, side: int, random: np.random.RandomState) -> np.ndarray:
-    """Enlarge, turn a little and place a scan; opacity `(side, side)` from 0 to 1."""
+def _draw_digit(
+    scan: np.ndarray, side: int, random: np.random.RandomState
+) -> tuple[np.ndarray, int, int]:
+    """Enlarge, turn a little and place a scan.
+
+    Returns:
+        Opacity of a square patch, from 0 to 1, and the patch's left and top in the scene.
+    """
     length = random.randint(SCAN_SIDES[0], SCAN_SIDES[1] + 1)
-    scale, angle = length / scan.shape[0], random.uniform(-15, 15)
-    centre = random.uniform(length / 2, side - length / 2, size=2)
+    left, top = random.randint(0, side - length + 1, size=2)
     middle = (scan.shape[0] - 1) / 2
+    angle, scale = random.uniform(-15, 15), length / scan.shape[0]
     matrix = cv2.getRotationMatrix2D((middle, middle), angle, scale)
-    matrix[:, 2] += centre - middle
-    ink = cv2.warpAffine(scan, matrix, (side, side), flags=cv2.INTER_CUBIC)
+    matrix[:, 2] += (length - 1) / 2 - middle
+    ink = cv2.warpAffine(scan, matrix, (length, length), flags=cv2.INTER_CUBIC)
     # Sharpen the blur of the enlargement into the edge of a pen stroke.
-    return np.clip((ink - 0.3) / 0.25, 0, 1)
+    return np.clip((ink - 0.3) / 0.25, 0, 1), int(left), int(top)
 
 
 def _fill(mask: np.ndarray) -> np.ndarray:
     """Fill holes, as outlines in COCO's polygons do."""
-    contours, _ = cv2.findContours(
-        mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-    )
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = np.zeros(mask.shape, np.uint8)
     return cv2.drawContours(filled, contours, -1, 1, cv2.FILLED).astype(bool)
 
 
 def _blend(
-    image: np.ndarray, opacity: np.ndarray, mask: np.ndarray, random: np.random.RandomState
-) -> np.ndarray:
-    behind = image[mask].mean()
+    image: np.ndarray, opacity: np.ndarray, instance: Instance, random: np.random.RandomState
+) -> None:
+    """Paint a digit into the image in a colour that stands out."""
+    x, y, width, height = instance.box
+    part = image[y : y + height, x : x + width]
+    behind = part[instance.mask].mean()
     colour = random.uniform(0, 255, size=3)
     while abs(colour.mean() - behind) < _LEAST_CONTRAST:
         colour = random.uniform(0, 255, size=3)
-    return image + opacity[..., None] * (colour - image)
+    part += opacity[..., None] * (colour - part)
 
 
-def _overlap(a: Tuple[int, int, int, int], b: Tuple[int, int, int, int]) -> float:
+def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> float:
     """Compute the intersection of two `(x, y, w, h)` boxes relative to the smaller one."""
     width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
     return max(width, 0) * max(height, 0) / min(a[2] * a[3], b[2] * b[3])
 
 
-def to_polygons(mask: np.ndarray) -> List[List[float]]:
-    """Outline a mask in COCO's polygons.
+def to_polygons(instance: Instance) -> list[list[float]]:
+    """Outline a digit in COCO's polygons.
 
     Args:
-        mask: `(H, W)`, bool, without holes.
+        instance: The digit.
 
     Returns:
-        One `[x1, y1, x2, y2, ...]` for each connected part; pycocotools rasterises them to
-        the same mask.
+        One `[x1, y1, x2, y2, ...]` for each connected part, in pixels of the scene;
+        pycocotools rasterises them to the instance's mask.
     """
     # Outlines run through pixel centres; on a mask four times as large that is an eighth of
     # a pixel inside the true edge, so that no pixel's centre is lost.
-    large = np.kron(mask.astype(np.uint8), np.ones((4, 4), np.uint8))
+    large = instance.mask.astype(np.uint8).repeat(4, axis=0).repeat(4, axis=1)
     contours, _ = cv2.findContours(large, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    return [((contour.reshape(-1) + 0.5) / 4).tolist() for contour in contours]
+    corner = np.array(instance.box[:2])
+    return [((points[:, 0] + 0.5) / 4 + corner).reshape(-1).tolist() for points in contours]

@@ -1,7 +1,8 @@
 """Activation checkpointing that leaves BatchNorm statistics as they would be without it."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Callable, Iterator
+from typing import Callable
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm

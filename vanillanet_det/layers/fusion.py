@@ -6,14 +6,14 @@ Formulas: https://arxiv.org/abs/2305.12972, section 3.1.
 """
 
 import copy
-from typing import Optional, Tuple
+from typing import Optional
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
 
-WeightBias = Tuple[Tensor, Tensor]
+WeightBias = tuple[Tensor, Tensor]
 
 
 def bn_scale_shift(bn: nn.Module) -> WeightBias:

@@ -54,9 +54,7 @@ class SeriesActivation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(N, channels, H, W)` to the same shape."""
-        x = F.conv2d(
-            F.relu(x), self.weight, self.bias, padding=self.act_num, groups=self.channels
-        )
+        x = F.conv2d(F.relu(x), self.weight, self.bias, padding=self.act_num, groups=self.channels)
         return x if self.deploy else self.bn(x)
 
     def switch_to_deploy(self) -> None:

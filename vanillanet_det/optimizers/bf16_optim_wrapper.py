@@ -1,7 +1,7 @@
 """Mixed precision in bfloat16, on any device."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Iterator
 
 import torch
 from mmdet.registry import OPTIM_WRAPPERS

@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from typing import Dict, List
 
 from mmdet.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.logging import print_log
@@ -38,7 +37,7 @@ class VanillaNetLayerDecay(DefaultOptimWrapperConstructor):
     `paramwise_cfg=dict(num_layers=6, decay_rate=0.6)`, the published values.
     """
 
-    def add_params(self, params: List[dict], module: nn.Module, **kwargs: object) -> None:
+    def add_params(self, params: list[dict], module: nn.Module, **kwargs: object) -> None:
         """Add a detector's parameters to `params`, one group per layer id and weight decay.
 
         Raises:
@@ -52,7 +51,7 @@ class VanillaNetLayerDecay(DefaultOptimWrapperConstructor):
             )
         num_layers = self.paramwise_cfg.get("num_layers", 6)
         decay_rate = self.paramwise_cfg.get("decay_rate", 0.6)
-        groups: Dict[tuple, dict] = {}
+        groups: dict[tuple, dict] = {}
         for name, parameter in module.named_parameters():
             if not parameter.requires_grad:
                 continue
@@ -68,7 +67,7 @@ class VanillaNetLayerDecay(DefaultOptimWrapperConstructor):
         print_log(_table(groups), logger="current")
 
 
-def _table(groups: Dict[tuple, dict]) -> str:
+def _table(groups: dict[tuple, dict]) -> str:
     """List learning rate, tensors and parameters of each layer id."""
     rates, tensors, numbers = {}, Counter(), Counter()
     for (layer, _), group in groups.items():

@@ -1,0 +1,76 @@
+# The embedded data set, made the first time it is needed: 160x160, no augmentation.
+data_root = "data/digits/"
+
+train_pipeline = [
+    dict(type="LoadReadableImage"),
+    dict(type="LoadAnnotations", with_bbox=True),
+    dict(type="PackDetInputs"),
+]
+test_pipeline = [
+    dict(type="LoadReadableImage"),
+    dict(type="Resize", scale=(160, 160), keep_ratio=True),
+    dict(type="LoadAnnotations", with_bbox=True),
+    dict(
+        type="PackDetInputs",
+        meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
+    ),
+]
+tta_pipeline = [
+    dict(type="LoadReadableImage"),
+    dict(
+        type="TestTimeAug",
+        transforms=[
+            # A mirrored digit is none, so only the size varies.
+            [dict(type="Resize", scale=(side, side), keep_ratio=True) for side in (128, 160, 192)],
+            [dict(type="LoadAnnotations", with_bbox=True)],
+            [
+                dict(
+                    type="PackDetInputs",
+                    meta_keys=(
+                        "img_id",
+                        "img_path",
+                        "ori_shape",
+                        "img_shape",
+                        "scale_factor",
+                        "flip",
+                        "flip_direction",
+                    ),
+                )
+            ],
+        ],
+    ),
+]
+
+train_dataloader = dict(
+    batch_size=16,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type="DefaultSampler", shuffle=True),
+    dataset=dict(
+        type="DigitsDataset",
+        data_root=data_root,
+        ann_file="annotations/instances_train.json",
+        data_prefix=dict(img="train/"),
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=8,
+    num_workers=1,
+    persistent_workers=True,
+    drop_last=False,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(
+        type="DigitsDataset",
+        data_root=data_root,
+        ann_file="annotations/instances_val.json",
+        data_prefix=dict(img="val/"),
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(
+    type="CocoMetric", ann_file=data_root + "annotations/instances_val.json", metric="bbox"
+)
+test_evaluator = val_evaluator

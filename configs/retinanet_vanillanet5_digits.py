@@ -1,0 +1,48 @@
+# RetinaNet with a narrow VanillaNet-5 on the embedded digits, from random weights: a real
+# training of minutes on two CPU cores.
+_base_ = [
+    "_base_/default_runtime.py",
+    "_base_/models/retinanet_vanillanet.py",
+    "_base_/datasets/digits.py",
+]
+
+model = dict(
+    backbone=dict(
+        arch=dict(dims=[96, 192, 384, 768], strides=[2, 2, 2]),
+        out_indices=(1, 2, 3),
+        norm_cfg=dict(type="BN"),
+    ),
+    neck=dict(in_channels=[192, 384, 768], out_channels=64, num_outs=3),
+    bbox_head=dict(
+        num_classes=10,
+        in_channels=64,
+        feat_channels=64,
+        stacked_convs=2,
+        # Digits are 10 to 75 pixels, mostly higher than wide.
+        anchor_generator=dict(octave_base_scale=3, ratios=[1.0, 1.6, 2.5], strides=[8, 16, 32]),
+    ),
+)
+
+max_epochs = 8
+train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=1)
+optim_wrapper = dict(
+    type="OptimWrapper",
+    optimizer=dict(type="AdamW", lr=2e-3, weight_decay=0.05),
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
+    clip_grad=dict(max_norm=10.0),
+)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=100),
+    dict(
+        type="CosineAnnealingLR",
+        begin=0,
+        end=max_epochs,
+        T_max=max_epochs,
+        eta_min=1e-5,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    ),
+]
+auto_scale_lr = dict(enable=False, base_batch_size=16)
+default_hooks = dict(logger=dict(interval=25))
+randomness = dict(seed=0)

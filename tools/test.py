@@ -1,0 +1,25 @@
+"""Evaluate a detector: `python tools/test.py CONFIG CHECKPOINT`."""
+
+from argparse import BooleanOptionalAction
+
+from command_line import make_parser, run
+
+
+def main() -> None:
+    """Parse the command line and evaluate."""
+    parser = make_parser("Evaluate a detector.")
+    parser.add_argument("checkpoint", help="checkpoint file")
+    parser.add_argument("--out", metavar="FILE.pkl", help="write the raw results")
+    parser.add_argument("--show-dir", help="draw the detections, in WORK_DIR/<time>/SHOW_DIR")
+    parser.add_argument("--tta", action="store_true", help="test-time augmentation")
+    parser.add_argument(
+        "--deploy",
+        action=BooleanOptionalAction,
+        default=True,
+        help="evaluate the fused model (the default) or the training form",
+    )
+    run("test", parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""Train a detector: `python tools/train.py CONFIG`."""
+
+from command_line import make_parser, run
+
+
+def main() -> None:
+    """Parse the command line and train."""
+    parser = make_parser("Train a detector.")
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="CHECKPOINT",
+        help="go on from a checkpoint, or from the newest readable one in the work dir",
+    )
+    parser.add_argument(
+        "--amp",
+        action="store_true",
+        help="mixed precision: float16 on a GPU, bfloat16 on the CPU",
+    )
+    parser.add_argument(
+        "--auto-scale-lr",
+        action="store_true",
+        help="scale the learning rate with the batch size",
+    )
+    run("train", parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()

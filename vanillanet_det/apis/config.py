@@ -1,0 +1,125 @@
+"""Configs as the command lines read them, with one sentence for every mistake."""
+
+import os
+from argparse import ArgumentParser
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Optional
+
+from mmengine.config import Config, ConfigDict, DictAction
+
+from ..errors import UserError
+
+DATALOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
+_EVALUATORS = ("val_evaluator", "test_evaluator")
+
+
+def load_config(
+    path: str,
+    work_dir: Optional[str] = None,
+    cfg_options: Sequence[str] = (),
+    launcher: str = "none",
+) -> Config:
+    """Read a config and override it.
+
+    Args:
+        path: The config file.
+        work_dir: Folder for logs and checkpoints; made if missing. The default is the
+            config's own, or `work_dirs/<name of the config>`.
+        cfg_options: `key=value` pairs in mmengine's words. `data_root=FOLDER` goes to every
+            data set and evaluator that lies below the config's own `data_root`.
+        launcher: Job launcher of distributed runs.
+
+    Returns:
+        The config, with `work_dir` and `launcher`.
+
+    Raises:
+        UserError: No config, not a config, options that don't fit, or a `work_dir` that can't
+            be written.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"config {path}: there is no such file")
+    try:
+        cfg = Config.fromfile(path)
+    except Exception as error:  # a config is Python: anything may be wrong in it
+        raise UserError(f"config {path}: {type(error).__name__}: {error}") from error
+    options = _parse_options(cfg_options)
+    data_root = options.pop("data_root", None)
+    try:
+        cfg.merge_from_dict(options)
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        raise UserError(f"--cfg-options {' '.join(cfg_options)}: {error}") from error
+    if data_root is not None:
+        _move_data_root(cfg, str(data_root))
+    cfg.launcher = launcher
+    cfg.work_dir = work_dir or cfg.get("work_dir") or f"work_dirs/{Path(path).stem}"
+    _check_writable(Path(cfg.work_dir))
+    return cfg
+
+
+def _parse_options(pairs: Sequence[str]) -> dict:
+    for pair in pairs:
+        if not pair.partition("=")[1] or not pair.partition("=")[0]:
+            raise UserError(f"--cfg-options {pair}: expected key=value, without spaces")
+    parser = ArgumentParser()
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={})
+    return parser.parse_args(["--cfg-options", *pairs] if pairs else []).cfg_options
+
+
+def _move_data_root(cfg: Config, data_root: str) -> None:
+    old = cfg.get("data_root")
+    if old is None:
+        raise UserError(
+            f"--cfg-options data_root={data_root}: {cfg.filename} has no data_root; set "
+            "train_dataloader.dataset.data_root and the like one by one"
+        )
+    for key in DATALOADERS:
+        for dataset in leaf_datasets(cfg.get(key)):
+            if dataset.get("data_root") == old:
+                dataset.data_root = data_root
+    for key in _EVALUATORS:
+        evaluators = cfg.get(key) or []
+        for evaluator in [evaluators] if isinstance(evaluators, dict) else evaluators:
+            ann_file = str(evaluator.get("ann_file") or "")
+            if ann_file.startswith(old):
+                evaluator.ann_file = os.path.join(data_root, ann_file[len(old) :].lstrip("/"))
+    cfg.data_root = data_root
+
+
+def leaf_datasets(node: Optional[dict]) -> Iterator[ConfigDict]:
+    """Find the data sets with files of their own below a dataloader or a wrapper."""
+    if node is None:
+        return
+    inner = node.get("datasets") or ([node["dataset"]] if "dataset" in node else [])
+    if not inner and "ann_file" in node:
+        yield node
+    for child in inner:
+        yield from leaf_datasets(child)
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".writable-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"work_dir {folder}: can't be written ({error.strerror}); choose another with "
+            "--work-dir FOLDER"
+        ) from error
+
+
+@contextmanager
+def config_errors(cfg: Config) -> Iterator[None]:
+    """Turn what the registries say of a misspelt config into a sentence without traceback."""
+    try:
+        yield
+    except (KeyError, TypeError) as error:
+        message = str(error.args[0]) if error.args else ""
+        if " is not in the " in message or "unexpected keyword argument" in message:
+            raise UserError(
+                f"config {cfg.filename}: {message.split(' More details')[0]}"
+            ) from error
+        raise

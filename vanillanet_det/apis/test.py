@@ -1,0 +1,95 @@
+"""Evaluation, as `tools/test.py` runs it."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional
+
+from mmdet.evaluation import DumpDetResults
+from mmengine.config import Config, ConfigDict
+from mmengine.runner import Runner
+
+from ..checkpoints import read_checkpoint
+from ..errors import UserError
+from .config import config_errors, leaf_datasets, load_config
+from .data_check import check_data
+from .launch import init_distributed
+
+_HOOK = "SwitchToDeployHook"
+
+
+def test(
+    config: str,
+    checkpoint: str,
+    work_dir: Optional[str] = None,
+    out: Optional[str] = None,
+    show_dir: Optional[str] = None,
+    tta: bool = False,
+    deploy: bool = True,
+    cfg_options: Sequence[str] = (),
+    launcher: str = "none",
+) -> dict:
+    """Evaluate a checkpoint.
+
+    Args:
+        config: The config file.
+        checkpoint: The checkpoint file.
+        work_dir: Folder for logs.
+        out: File for the raw results, `.pkl` or `.pickle`; it appears once it is whole.
+        show_dir: Folder, below the run's log folder, for pictures of the detections.
+        tta: Test-time augmentation, with `tta_model` and `tta_pipeline` of the config.
+        deploy: Evaluate the fused model, or else the training form.
+        cfg_options: `key=value` pairs that override the config.
+        launcher: Job launcher of distributed runs.
+
+    Returns:
+        The metrics.
+
+    Raises:
+        UserError: Anything the user can mend: config, data, checkpoint, folder.
+    """
+    if out is not None and not out.endswith((".pkl", ".pickle")):
+        raise UserError(f"--out {out}: expected a name that ends in .pkl or .pickle")
+    read_checkpoint(checkpoint)
+    cfg = load_config(config, work_dir, cfg_options, launcher)
+    with config_errors(cfg):
+        check_data(cfg, ("test_dataloader",))
+        cfg.load_from, cfg.resume = checkpoint, False
+        _set_deploy(cfg, deploy)
+        if show_dir is not None:
+            cfg.default_hooks.visualization.update(draw=True, test_out_dir=show_dir)
+        if tta:
+            _set_tta(cfg)
+        init_distributed(cfg)
+        runner = Runner.from_cfg(cfg)
+        if out is None:
+            return runner.test()
+        partial = Path(out).with_name(f".{Path(out).name}")
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=str(partial)))
+        try:
+            metrics = runner.test()
+            if partial.exists():  # only the first rank writes
+                os.replace(partial, out)
+        finally:
+            partial.unlink(missing_ok=True)
+        return metrics
+
+
+def _set_deploy(cfg: Config, deploy: bool) -> None:
+    hooks = list(cfg.get("custom_hooks") or [])
+    present = [hook for hook in hooks if hook["type"] == _HOOK]
+    if deploy and not present:
+        hooks.append(ConfigDict(type=_HOOK))
+    elif not deploy:
+        hooks = [hook for hook in hooks if hook["type"] != _HOOK]
+    cfg.custom_hooks = hooks
+
+
+def _set_tta(cfg: Config) -> None:
+    for key in ("tta_model", "tta_pipeline"):
+        if key not in cfg:
+            raise UserError(f"--tta: {cfg.filename} has no {key}; add one as configs/_base_ does")
+    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+    for dataset in leaf_datasets(cfg.test_dataloader):
+        dataset.pipeline = cfg.tta_pipeline
