@@ -46,3 +46,4 @@ param_scheduler = [
 auto_scale_lr = dict(enable=False, base_batch_size=16)
 default_hooks = dict(logger=dict(interval=25))
 randomness = dict(seed=0)
+custom_hooks = [dict(type="SwitchToDeployHook"), dict(type="ChannelsLastHook")]

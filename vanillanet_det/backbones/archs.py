@@ -33,7 +33,7 @@ class Arch:
         """Refuse numbers that make no network."""
         for key in ("dims", "strides"):
             self._expect(
-                len(getattr(self, key)) > 0 and all(_whole(v, 1) for v in getattr(self, key)),
+                len(getattr(self, key)) > 0 and all(whole_number(v, 1) for v in getattr(self, key)),
                 key,
                 "a sequence of whole numbers from 1",
             )
@@ -43,12 +43,12 @@ class Arch:
             f"{len(self.strides) + 1} entries: the stem's and one for each of the "
             f"{len(self.strides)} strides",
         )
-        self._expect(_whole(self.stem_stride, 1), "stem_stride", "a whole number from 1")
-        self._expect(_whole(self.stem_padding, 0), "stem_padding", "a whole number from 0")
+        self._expect(whole_number(self.stem_stride, 1), "stem_stride", "a whole number from 1")
+        self._expect(whole_number(self.stem_padding, 0), "stem_padding", "a whole number from 0")
         if not isinstance(self.ada_pool, bool):
             self._expect(
                 len(self.ada_pool) == len(self.strides)
-                and all(_whole(size, 0) for size in self.ada_pool),
+                and all(whole_number(size, 0) for size in self.ada_pool),
                 "ada_pool",
                 f"True, False or {len(self.strides)} output sizes, one for each stage "
                 "(0 for max pooling)",
@@ -79,7 +79,8 @@ class Arch:
         )
 
 
-def _whole(value: object, least: int) -> bool:
+def whole_number(value: object, least: int) -> bool:
+    """Tell whether a value is an int, and no bool, from `least`."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 

@@ -1,115 +1,20 @@
 """VanillaNet, a network with no shortcut and no attention, with multi-scale features."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Optional, Union
 
 import torch
-from mmcv.cnn import build_norm_layer
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import UserError
 from ..layers.checkpointing import checkpoint_once
-from ..layers.fusion import WeightBias, fuse_conv_bn, fuse_pointwise, fused_conv
+from ..layers.fusion import bn_scale_shift, fused_conv
 from ..layers.series_activation import SeriesActivation
-from .archs import resolve_arch
-
-
-class AdaptivePool(nn.Module):
-    """Adaptive max pooling to `ceil(input / stride)`, for images of any size.
-
-    Args:
-        stride: Stride of the stage.
-    """
-
-    def __init__(self, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `(N, C, H, W)` to `(N, C, ceil(H / stride), ceil(W / stride))`."""
-        size = [-(-side // self.stride) for side in x.shape[-2:]]
-        return F.adaptive_max_pool2d(x, size)
-
-    def extra_repr(self) -> str:
-        """Describe the module the way torch's own layers do."""
-        return f"stride={self.stride}"
-
-
-def _build_pool(stride: int, ada_pool: Union[bool, int]) -> nn.Module:
-    if stride == 1:
-        return nn.Identity()
-    if ada_pool is True:
-        return AdaptivePool(stride)
-    return nn.AdaptiveMaxPool2d(ada_pool) if ada_pool else nn.MaxPool2d(stride)
-
-
-def _conv_bn(conv: nn.Conv2d, norm_cfg: dict) -> nn.Sequential:
-    return nn.Sequential(conv, build_norm_layer(norm_cfg, conv.out_channels)[1])
-
-
-def _fuse_pair(first: Iterable[nn.Module], second: Iterable[nn.Module]) -> WeightBias:
-    """Fuse conv, BN, 1x1 conv, BN, with nothing in between, into one kernel and bias."""
-    (conv1, bn1), (conv2, bn2) = first, second
-    return fuse_pointwise(
-        fuse_conv_bn(conv1.weight, conv1.bias, bn1), fuse_conv_bn(conv2.weight, conv2.bias, bn2)
-    )
-
-
-class Stage(nn.Module):
-    """One layer: 1x1 conv, BN, A', 1x1 conv, BN, pooling, series activation.
-
-    The deployed form is 1x1 conv, pooling, series activation.
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        stride: Stride of the pooling; 1 for none.
-        act_num: `n` of the series activation.
-        ada_pool: True for `AdaptivePool`, a size for fixed adaptive pooling, or False.
-        norm_cfg: Config of the BatchNorms.
-        deploy: Build the deployed form.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        stride: int,
-        act_num: int,
-        ada_pool: Union[bool, int],
-        norm_cfg: dict,
-        deploy: bool,
-    ) -> None:
-        super().__init__()
-        if deploy:
-            self.conv = nn.Conv2d(in_channels, out_channels, 1)
-        else:
-            self.conv1 = _conv_bn(nn.Conv2d(in_channels, in_channels, 1), norm_cfg)
-            self.conv2 = _conv_bn(nn.Conv2d(in_channels, out_channels, 1), norm_cfg)
-        self.pool = _build_pool(stride, ada_pool)
-        self.act = SeriesActivation(out_channels, act_num, norm_cfg, deploy)
-
-    def forward(self, x: Tensor, act_lambda: float) -> Tensor:
-        """Map `(N, in_channels, H, W)` to `(N, out_channels, H / stride, W / stride)`.
-
-        Args:
-            x: The feature.
-            act_lambda: Slope of A' below zero; the deployed form has no A'.
-        """
-        if hasattr(self, "conv"):
-            x = self.conv(x)
-        else:
-            x = self.conv2(_deep_activation(self.conv1(x), act_lambda))
-        return self.act(self.pool(x))
-
-
-def _deep_activation(x: Tensor, act_lambda: float) -> Tensor:
-    """Apply A'(x) = (1 - lambda) ReLU(x) + lambda x, a leaky ReLU with slope lambda."""
-    return x if act_lambda == 1 else F.leaky_relu(x, act_lambda)
+from ..layers.stage import Stage, conv_bn, deep_activation, fuse_pair
+from .archs import Arch, resolve_arch, whole_number
 
 
 @MODELS.register_module()
@@ -185,6 +90,15 @@ class VanillaNet(BaseModule):
         self.norm_eval = norm_eval
         self.with_cp = with_cp
         norm_cfg = {"type": "BN", "eps": 1e-6, **(norm_cfg or {})}
+        if "BN" not in str(norm_cfg["type"]):
+            raise UserError(
+                f"VanillaNet: norm_cfg {norm_cfg} but expected a BatchNorm, dict(type='BN') or "
+                "dict(type='SyncBN'): no other normalisation can be fused"
+            )
+        if not whole_number(in_channels, 1):
+            raise UserError(
+                f"VanillaNet: in_channels {in_channels!r} but expected a whole number from 1"
+            )
 
         stem_conv = nn.Conv2d(
             in_channels, arch.dims[0], 4, stride=arch.stem_stride, padding=arch.stem_padding
@@ -193,8 +107,8 @@ class VanillaNet(BaseModule):
         if deploy:
             self.stem = nn.Sequential(stem_conv, stem_act)
         else:
-            self.stem1 = _conv_bn(stem_conv, norm_cfg)
-            self.stem2 = _conv_bn(nn.Conv2d(arch.dims[0], arch.dims[0], 1), norm_cfg)
+            self.stem1 = conv_bn(stem_conv, norm_cfg)
+            self.stem2 = conv_bn(nn.Conv2d(arch.dims[0], arch.dims[0], 1), norm_cfg)
             self.stem2.append(stem_act)
             # A buffer, so that it is saved, resumed, broadcast and averaged with the rest.
             self.register_buffer("act_lambda", torch.tensor(1.0))
@@ -210,6 +124,7 @@ class VanillaNet(BaseModule):
             )
             for i in range(num_stages)
         )
+        self._freeze()  # before an optimizer collects the parameters
 
     @property
     def deploy(self) -> bool:
@@ -243,7 +158,7 @@ class VanillaNet(BaseModule):
     def _forward_stem(self, x: Tensor, act_lambda: float) -> Tensor:
         if self.deploy:
             return self.stem(x)
-        return self.stem2(_deep_activation(self.stem1(x), act_lambda))
+        return self.stem2(deep_activation(self.stem1(x), act_lambda))
 
     def set_act_lambda(self, value: float) -> None:
         """Set lambda of the deep training, the slope of A' below zero.
@@ -280,19 +195,19 @@ class VanillaNet(BaseModule):
         """Set the mode; frozen stages and, with `norm_eval`, BatchNorms stay in evaluation."""
         super().train(mode)
         if mode:
-            for module in self._frozen_modules():
-                module.eval().requires_grad_(False)
+            self._freeze()
             if self.norm_eval:
                 for module in self.modules():
                     if isinstance(module, _BatchNorm):
                         module.eval()
         return self
 
-    def _frozen_modules(self) -> list[nn.Module]:
+    def _freeze(self) -> None:
         if self.frozen_stages < 0:
-            return []
+            return
         stem = [self.stem] if self.deploy else [self.stem1, self.stem2]
-        return stem + list(self.stages[: self.frozen_stages])
+        for module in [*stem, *self.stages[: self.frozen_stages]]:
+            module.eval().requires_grad_(False)
 
     def switch_to_deploy(self) -> None:
         """Fuse every layer into one convolution, in place; a second call does nothing.
@@ -309,9 +224,11 @@ class VanillaNet(BaseModule):
                 f"VanillaNet: lambda is {float(self.act_lambda):g}, and a layer is one "
                 "convolution only at lambda 1; fuse after the deep training has ended"
             )
-        stem_kernel = _fuse_pair(self.stem1, self.stem2[:2])
-        kernels = [_fuse_pair(stage.conv1, stage.conv2) for stage in self.stages]
+        stem_kernel = fuse_pair(self.stem1, self.stem2[:2])
+        kernels = [fuse_pair(stage.conv1, stage.conv2) for stage in self.stages]
         acts = [self.stem2[2], *(stage.act for stage in self.stages)]
+        for act in acts:
+            bn_scale_shift(act.bn)  # raises before anything has changed
         for act in acts:
             act.switch_to_deploy()
 
@@ -329,14 +246,19 @@ class VanillaNet(BaseModule):
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
-def _check_out_indices(out_indices: Optional[Sequence[int]], arch) -> tuple[int, ...]:
+def _check_out_indices(out_indices: Optional[Sequence[int]], arch: Arch) -> tuple[int, ...]:
     if out_indices is None:
         return arch.last_of_each_stride
     last = len(arch.strides)
-    whole = all(isinstance(i, int) and 0 <= i <= last for i in out_indices)
-    if not out_indices or not whole or list(out_indices) != sorted(set(out_indices)):
+    is_sequence = isinstance(out_indices, (list, tuple)) and len(out_indices) > 0
+    if (
+        not is_sequence
+        or not all(whole_number(i, 0) and i <= last for i in out_indices)
+        or list(out_indices) != sorted(set(out_indices))
+    ):
+        shown = tuple(out_indices) if isinstance(out_indices, list) else out_indices
         raise UserError(
-            f"VanillaNet: out_indices {tuple(out_indices)} but arch {arch.name!r} has features "
-            f"0..{last} (stem and {last} stages), and each may be asked for once, in rising order"
+            f"VanillaNet: out_indices {shown} but arch {arch.name!r} has features 0..{last} (stem "
+            f"and {last} stages), and each may be asked for once, in rising order"
         )
     return tuple(out_indices)

@@ -17,13 +17,17 @@ def _statistics_kept(module: nn.Module) -> Iterator[None]:
         for norm in module.modules()
         if isinstance(norm, _BatchNorm) and norm.training and norm.track_running_stats
     ]
+    before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
     for norm in norms:
-        norm.track_running_stats = False
+        # Not track_running_stats=False: autograd keeps other tensors then, and checkpointing
+        # refuses a second pass that differs from the first.
+        norm.momentum = 0.0
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, (momentum, count) in zip(norms, before):
+            norm.momentum = momentum
+            norm.num_batches_tracked.copy_(count)
 
 
 def checkpoint_once(function: Callable[..., Tensor], *args: object, norms: nn.Module) -> Tensor:
