@@ -75,11 +75,10 @@ class SwitchToDeployHook(Hook):
             checked = f", features equal to {error:.1e}"
         else:
             checked = ""
-        if runner.logger is not None:
-            before, after = (_count_parameters(m) for m in (model, fused))
-            runner.logger.info(
-                f"Evaluating the fused model: {before:.2f} M -> {after:.2f} M parameters{checked}"
-            )
+        before, after = (sum(p.numel() for p in m.parameters()) for m in (model, fused))
+        runner.logger.info(
+            f"Evaluating the fused model: {before:,} -> {after:,} parameters{checked}"
+        )
         self._original, runner.model = original, fused
 
     def _restore(self, runner: Runner) -> None:
@@ -101,10 +100,6 @@ class SwitchToDeployHook(Hook):
     def after_test_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
         """Put the original back."""
         self._restore(runner)
-
-
-def _count_parameters(model: nn.Module) -> float:
-    return sum(p.numel() for p in model.parameters()) / 1e6
 
 
 @torch.no_grad()

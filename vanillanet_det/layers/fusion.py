@@ -96,7 +96,9 @@ def fused_conv(like: nn.Conv2d, weight: Tensor, bias: Tensor) -> nn.Conv2d:
     Returns:
         A new convolution with the rounded kernel.
     """
-    conv = nn.Conv2d(
+    # Without initialisation, which would draw random numbers in the middle of a training.
+    conv = nn.utils.skip_init(
+        nn.Conv2d,
         weight.shape[1],
         weight.shape[0],
         weight.shape[2:],

@@ -16,10 +16,7 @@ test_pipeline = [
     dict(type="LoadReadableImage"),
     dict(type="Resize", scale=(1333, 800), keep_ratio=True),
     dict(type="LoadAnnotations", with_bbox=True),
-    dict(
-        type="PackDetInputs",
-        meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
-    ),
+    dict(type="PackDetInputs"),
 ]
 tta_pipeline = [
     dict(type="LoadReadableImage"),
@@ -32,20 +29,7 @@ tta_pipeline = [
             ],
             [dict(type="RandomFlip", prob=1.0), dict(type="RandomFlip", prob=0.0)],
             [dict(type="LoadAnnotations", with_bbox=True)],
-            [
-                dict(
-                    type="PackDetInputs",
-                    meta_keys=(
-                        "img_id",
-                        "img_path",
-                        "ori_shape",
-                        "img_shape",
-                        "scale_factor",
-                        "flip",
-                        "flip_direction",
-                    ),
-                )
-            ],
+            [dict(type="PackDetInputs")],
         ],
     ),
 ]

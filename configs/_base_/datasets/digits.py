@@ -10,10 +10,7 @@ test_pipeline = [
     dict(type="LoadReadableImage"),
     dict(type="Resize", scale=(160, 160), keep_ratio=True),
     dict(type="LoadAnnotations", with_bbox=True),
-    dict(
-        type="PackDetInputs",
-        meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
-    ),
+    dict(type="PackDetInputs"),
 ]
 tta_pipeline = [
     dict(type="LoadReadableImage"),
@@ -22,21 +19,9 @@ tta_pipeline = [
         transforms=[
             # A mirrored digit is none, so only the size varies.
             [dict(type="Resize", scale=(side, side), keep_ratio=True) for side in (128, 160, 192)],
+            [dict(type="RandomFlip", prob=0.0)],
             [dict(type="LoadAnnotations", with_bbox=True)],
-            [
-                dict(
-                    type="PackDetInputs",
-                    meta_keys=(
-                        "img_id",
-                        "img_path",
-                        "ori_shape",
-                        "img_shape",
-                        "scale_factor",
-                        "flip",
-                        "flip_direction",
-                    ),
-                )
-            ],
+            [dict(type="PackDetInputs")],
         ],
     ),
 ]

@@ -1,0 +1,200 @@
+"""Evaluation runs on the fused model, training never does."""
+
+import re
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.testing import assert_close
+
+from vanillanet_det import SwitchToDeployHook, UserError, switch_to_deploy
+from vanillanet_det.checkpoints import read_checkpoint
+from vanillanet_det.datasets import ensure_digits
+from vanillanet_det.hooks.switch_to_deploy_hook import max_relative_error
+
+pytestmark = pytest.mark.usefixtures("mmdet_scope")
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data") / "digits"
+    return ensure_digits(root, num_scenes={"train": 4, "val": 2})
+
+
+@pytest.fixture
+def make_runner(root, digits, tmp_path, monkeypatch):
+    """A real runner over four scenes, with a network of a few channels."""
+    from vanillanet_det.datasets import DigitsDataset
+
+    monkeypatch.setattr(DigitsDataset, "prepare", staticmethod(lambda _: None))
+
+    def make(**changes):
+        cfg = Config.fromfile(root / "configs/retinanet_vanillanet5_digits.py")
+        cfg.work_dir = str(tmp_path)
+        cfg.model.backbone.arch = dict(dims=[4, 8, 8, 8], strides=[2, 2, 2])
+        cfg.model.neck.update(in_channels=[8, 8, 8], out_channels=8)
+        cfg.model.bbox_head.update(in_channels=8, feat_channels=8, stacked_convs=1)
+        for key, split in (("train", "train"), ("val", "val"), ("test", "val")):
+            loader = cfg[f"{key}_dataloader"]
+            loader.update(num_workers=0, persistent_workers=False, batch_size=2)
+            loader.dataset.data_root = str(digits)
+            if key != "train":
+                cfg[f"{key}_evaluator"].ann_file = f"{digits}/annotations/instances_{split}.json"
+        cfg.train_cfg.max_epochs = 2
+        cfg.default_hooks.checkpoint.update(save_best=None)
+        cfg.merge_from_dict(changes)
+        return Runner.from_cfg(cfg)
+
+    return make
+
+
+def watch(runner, monkeypatch):
+    """Note, for each step, whether the model in use was fused."""
+    from mmdet.models import RetinaNet
+
+    forms = []
+    for name in ("train_step", "val_step", "test_step"):
+        step = getattr(RetinaNet, name)
+
+        def noted(self, *args, _step=step, _name=name, **kwargs):
+            forms.append((_name, self.backbone.deploy))
+            return _step(self, *args, **kwargs)
+
+        monkeypatch.setattr(RetinaNet, name, noted)
+    return forms
+
+
+def test_training_evaluates_fused_and_trains_unfused(make_runner, monkeypatch):
+    runner = make_runner()
+    original = runner.model
+    forms = watch(runner, monkeypatch)
+    runner.train()
+    assert set(forms) == {("train_step", False), ("val_step", True)}
+    assert forms[-1] == ("val_step", True)
+    assert ("train_step", False) in forms[forms.index(("val_step", True)) :], "no second epoch"
+    assert runner.model is original
+    assert not original.backbone.deploy
+
+
+def test_checkpoints_hold_the_training_form(make_runner, tmp_path):
+    make_runner(**{"default_hooks.checkpoint.save_best": "auto"}).train()
+    for path in tmp_path.glob("*.pth"):
+        state = read_checkpoint(path)["state_dict"]
+        assert "backbone.stem1.0.weight" in state, path.name
+
+
+def test_test_evaluates_fused_and_restores(make_runner, monkeypatch):
+    runner = make_runner()
+    original = runner.model
+    forms = watch(runner, monkeypatch)
+    runner.test()
+    assert set(forms) == {("test_step", True)}
+    assert runner.model is original
+
+
+@pytest.mark.parametrize("loop", ["val", "test"])
+def test_the_original_comes_back_when_the_epoch_raises(make_runner, monkeypatch, loop):
+    runner = make_runner()
+    original = runner.model
+
+    def fail(*args, **kwargs):
+        raise RuntimeError("broken evaluation")
+
+    monkeypatch.setattr(type(original), f"{loop}_step", fail)
+    with pytest.raises(RuntimeError, match="broken evaluation"):
+        getattr(runner, loop)()
+    assert runner.model is original
+
+
+def test_averaged_weights_are_the_ones_fused(make_runner, monkeypatch):
+    ema = dict(type="EMAHook", momentum=0.5)
+    runner = make_runner(custom_hooks=[dict(type="SwitchToDeployHook"), ema])
+    seen = []
+    switch = SwitchToDeployHook._switch
+
+    def noted(self, runner):
+        switch(self, runner)
+        seen.append(runner.model.backbone.state_dict())
+
+    monkeypatch.setattr(SwitchToDeployHook, "_switch", noted)
+    runner.train()
+    averaged = next(h for h in runner.hooks if type(h).__name__ == "EMAHook").ema_model.module
+    assert_close(seen[-1], switch_to_deploy(averaged.backbone).state_dict())
+    trained = switch_to_deploy(runner.model.backbone).state_dict()
+    assert not torch.equal(seen[-1]["stem.0.weight"], trained["stem.0.weight"])
+
+
+def test_works_in_bfloat16_training_and_test_time_augmentation(make_runner, monkeypatch):
+    runner = make_runner(optim_wrapper=dict(type="Bf16OptimWrapper"))
+    runner.train()
+    cfg = runner.cfg
+    cfg.model = dict(**cfg.tta_model, module=cfg.model)
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    cfg.experiment_name = "tta"
+    tta = Runner.from_cfg(cfg)
+    forms = watch(tta, monkeypatch)
+    tta.test()
+    assert set(forms) == {("test_step", True)}
+
+
+def test_says_what_it_evaluates(make_runner, tmp_path):
+    make_runner().val()
+    logs = "".join(path.read_text() for path in tmp_path.rglob("*.log"))
+    assert re.search(r"Evaluating the fused model: [\d,]+ -> [\d,]+ parameters, features", logs)
+
+
+def test_a_wrong_fusion_is_caught(make_runner, monkeypatch):
+    runner = make_runner()
+    backbone = type(runner.model.backbone)
+    switch = backbone.switch_to_deploy
+
+    def wrong(self):
+        switch(self)
+        self.stages[0].conv.weight.data.mul_(1.1)
+
+    monkeypatch.setattr(backbone, "switch_to_deploy", wrong)
+    with pytest.raises(RuntimeError, match=r"differ by .* more than the tolerance"):
+        runner.val()
+    assert not runner.model.backbone.deploy
+
+
+def test_the_check_leaves_mode_and_random_numbers_alone(make_runner, randomize_norms):
+    model = randomize_norms(make_runner().model).train()
+    model.backbone.stages[1].eval()
+    modes = [m.training for m in model.modules()]
+    state = torch.get_rng_state()
+    assert 0 < max_relative_error(model, switch_to_deploy(model)) < 1e-5
+    assert [m.training for m in model.modules()] == modes
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_fusion_refused_during_evaluation_leaves_the_original(make_runner):
+    runner = make_runner()
+    original = runner.model
+    original.backbone.set_act_lambda(0.5)
+    with pytest.raises(UserError, match=r"lambda is 0\.5"):
+        runner.val()
+    assert runner.model is original
+
+
+@pytest.mark.parametrize("tolerance", [0, -1])
+def test_tolerance_that_makes_no_sense(tolerance):
+    with pytest.raises(UserError, match="tolerance"):
+        SwitchToDeployHook(tolerance=tolerance)
+
+
+def test_channels_last_reaches_every_kernel(make_runner):
+    runner = make_runner()
+    runner.train()
+    kernels = [p for p in runner.model.parameters() if p.ndim == 4]
+    assert all(p.is_contiguous(memory_format=torch.channels_last) for p in kernels)
+    groups = runner.optim_wrapper.optimizer.param_groups
+    trained = {id(p) for group in groups for p in group["params"]}
+    assert all(id(p) in trained for p in kernels), "the optimizer holds other tensors"
+
+
+def test_no_batchnorm_is_left_in_what_is_evaluated(make_runner):
+    fused = switch_to_deploy(make_runner().model)
+    assert not any(isinstance(m, _BatchNorm) for m in fused.modules())
