@@ -1,5 +1,10 @@
 """What all tests share."""
 
+import resource
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -48,3 +53,82 @@ def mmdet_scope():
     from mmengine.registry import init_default_scope
 
     init_default_scope("mmdet")
+
+
+@pytest.fixture(scope="session")
+def small_digits(tmp_path_factory):
+    """A few scenes of the embedded data set."""
+    from vanillanet_det.datasets import ensure_digits
+
+    root = tmp_path_factory.mktemp("data") / "digits"
+    return ensure_digits(root, num_scenes={"train": 24, "val": 6})
+
+
+@pytest.fixture(scope="session")
+def small_config(small_digits, tmp_path_factory):
+    """Config of a detector of a few channels on `small_digits`, as a user would write one."""
+    path = tmp_path_factory.mktemp("configs") / "small.py"
+    path.write_text(
+        SMALL_CONFIG.format(
+            base=ROOT / "configs/retinanet_vanillanet5_digits.py", data_root=f"{small_digits}/"
+        )
+    )
+    return path
+
+
+SMALL_CONFIG = """
+_base_ = ["{base}"]
+data_root = "{data_root}"
+dataset = dict(
+    type="CocoDataset",
+    data_root=data_root,
+    metainfo=dict(classes=("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")),
+)
+train_dataloader = dict(batch_size=4, num_workers=0, persistent_workers=False, dataset=dataset)
+val_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False, dataset=dataset)
+test_dataloader = val_dataloader
+val_evaluator = dict(ann_file=data_root + "annotations/instances_val.json")
+test_evaluator = val_evaluator
+model = dict(
+    backbone=dict(arch=dict(dims=[8, 16, 16, 16], strides=[2, 2, 2])),
+    neck=dict(in_channels=[16, 16, 16], out_channels=16),
+    bbox_head=dict(in_channels=16, feat_channels=16, stacked_convs=1),
+    test_cfg=dict(score_thr=0.0, max_per_img=20),
+)
+max_epochs = 3
+train_cfg = dict(max_epochs=max_epochs)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=4),
+    dict(type="CosineAnnealingLR", T_max=max_epochs, by_epoch=True, convert_to_iter_based=True),
+]
+default_hooks = dict(logger=dict(interval=1), checkpoint=dict(save_best=None))
+"""
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Folder on a file system of its own, with room for 64 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount, umount = shutil.which("mount"), shutil.which("umount")
+    options = ["-t", "tmpfs", "-o", "size=64k", "tmpfs", folder]
+    if not mount or subprocess.run([mount, *options], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield folder
+    subprocess.run([umount, folder], check=True)
+
+
+@pytest.fixture
+def file_size_limit():
+    """Context in which the kernel lets no file grow above a number of bytes."""
+
+    @contextmanager
+    def limit(size: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limit

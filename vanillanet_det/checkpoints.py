@@ -20,6 +20,12 @@ PathLike = Union[str, Path]
 _WRAPPERS = ("model_ema", "state_dict", "model")
 _PREFIX = re.compile(r"^(module\.|backbone\.)+")
 _LEAST_MATCH = 0.9
+# What PyTorch and the stand-ins below say of an object that isn't allowed; the rest of what
+# PyTorch says is about bytes that are no pickle at all.
+_REFUSED = re.compile(
+    r"(?:GLOBAL|nsupported class) (\w[\w.]*)|((?:getattr|numpy dtype) .+) is refused"
+    r"|unrecognized function (.+)|Can only (?:build|create) .+ but got (.+)"
+)
 
 
 def _history_buffer_attribute(owner: object, name: str) -> Any:
@@ -29,24 +35,58 @@ def _history_buffer_attribute(owner: object, name: str) -> Any:
     return getattr(HistoryBuffer, name)
 
 
+class _DType:
+    """Stand in for `np.dtype`, whose state in a crafted file can make numpy follow any pointer."""
+
+    def __init__(self, code: str, *_: Any) -> None:
+        self.dtype = np.dtype(code)
+        if self.dtype.kind not in "biuf":
+            raise pickle.UnpicklingError(f"numpy dtype {code!r} is refused")
+
+    def __setstate__(self, state: tuple) -> None:
+        if state[1] == ">":
+            self.dtype = self.dtype.newbyteorder(">")
+
+
+class _Array(np.ndarray):
+    """Stand in for `np.ndarray` that takes numbers only; saved again it is a plain one."""
+
+    def __new__(cls, *_: Any) -> "_Array":
+        return super().__new__(cls, 0)
+
+    def __setstate__(self, state: tuple) -> None:
+        _, shape, dtype, fortran, data = state
+        values = np.frombuffer(data, dtype.dtype).reshape(shape)  # raises if it doesn't fit
+        super().__setstate__((1, values.shape, values.dtype, bool(fortran), bytes(data)))
+
+    def __reduce_ex__(self, protocol: int) -> Any:
+        return self.view(np.ndarray).__reduce_ex__(protocol)
+
+
+def _scalar(dtype: _DType, data: bytes) -> Any:
+    return np.frombuffer(data, dtype.dtype, count=1)[0]
+
+
+def _no_bytes() -> bytes:
+    """Stand in for `bytes`, which files call for the data of an empty array."""
+    return b""
+
+
 def _safe_globals() -> list:
     """List what mmengine and the published training scripts store beside tensors."""
-    reconstruct = np.empty(0).__reduce__()[0]
-    scalar = np.float64(0).__reduce__()[0]
-    dtypes = {type(np.dtype(code)) for code in "?bhilqBHILQefd"}
     return [
         argparse.Namespace,
         HistoryBuffer,
-        np.ndarray,
-        np.dtype,
-        *dtypes,
+        (_Array, "numpy.ndarray"),
+        (_DType, "numpy.dtype"),
         # numpy 1 and 2 keep these two in differently named modules; files name either.
         *(
-            (f, f"numpy.{core}.multiarray.{f.__name__}")
-            for f in (reconstruct, scalar)
+            (stand_in, f"numpy.{core}.multiarray.{name}")
+            for stand_in, name in ((_Array, "_reconstruct"), (_scalar, "scalar"))
             for core in ("core", "_core")
         ),
         (_history_buffer_attribute, "builtins.getattr"),
+        (_no_bytes, "builtins.bytes"),
     ]
 
 
@@ -67,44 +107,49 @@ def read_checkpoint(path: PathLike, map_location: Any = "cpu") -> Any:
     path = Path(path).expanduser()
     if not path.is_file():
         raise UserError(f"checkpoint {path}: there is no such file")
-    allow = getattr(torch.serialization, "safe_globals", None)
+    allow = _can_allow()
     try:
-        with allow(_safe_globals()) if allow else nullcontext():
+        with torch.serialization.safe_globals(_safe_globals()) if allow else nullcontext():
             return torch.load(path, map_location=map_location, weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "Weights only load failed" not in str(error) or "nsupported" not in str(error):
+    except Exception as error:  # bytes that are no pickle raise nearly anything
+        refused = isinstance(error, pickle.UnpicklingError) and _REFUSED.search(str(error))
+        if not refused:
             raise UserError(_unreadable(path, error)) from error
         remedy = (
             "ask its author for a file of plain tensors"
             if allow
-            else f"reading training state safely needs torch 2.5 or newer, this is "
+            else f"reading training state safely needs torch 2.6 or newer, this is "
             f"{torch.__version__}"
         )
         raise UserError(
             f"checkpoint {path}: refused, since it holds more than tensors and plain numbers "
-            f"and loading that could run code ({_refused_name(error)}); {remedy}"
+            f"and loading that could run code ({' '.join(filter(None, refused.groups()))}); "
+            f"{remedy}"
         ) from error
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
-        raise UserError(_unreadable(path, error)) from error
+
+
+def _can_allow() -> bool:
+    """Say whether this torch can allow stand-ins: from 2.6, with names other than their own."""
+    return tuple(map(int, re.findall(r"\d+", torch.__version__)[:2])) >= (2, 6)
 
 
 def _unreadable(path: Path, error: Exception) -> str:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    # PyTorch's own advice before this, to read with weights_only=False, is what not to do.
+    lines = str(error).rpartition("WeightsUnpickler error:")[2].split("\n")
+    reason = next(filter(None, map(str.strip, lines)), type(error).__name__)
     return (
         f"checkpoint {path}: {path.stat().st_size:,} bytes that can't be read as a PyTorch file; "
         f"it may be truncated ({reason})"
     )
 
 
-def _refused_name(error: Exception) -> str:
-    named = re.search(r"(?:GLOBAL|global|class|function)\s+`?([\w.]+)", str(error))
-    return named.group(1) if named else "unknown object"
-
-
 @CheckpointLoader.register_scheme(prefixes="", force=True)
-def _load_from_local(filename: str, map_location: Any = None) -> Any:
-    # mmengine reads its own checkpoints with torch.load's default, which runs their code
-    # before torch 2.6 and refuses them since.
+def load_from_local(filename: str, map_location: Any = None) -> Any:
+    """Take the place of mmengine's function of this name, which its log shows.
+
+    That one reads with torch.load's default, which before torch 2.6 runs a file's code and
+    since then refuses mmengine's own checkpoints.
+    """
     return read_checkpoint(filename, map_location)
 
 
@@ -122,7 +167,8 @@ def backbone_state_dict(checkpoint: Any) -> dict[str, Tensor]:
         if isinstance(checkpoint, dict) and isinstance(checkpoint.get(key), dict):
             checkpoint = checkpoint[key]
             break
-    tensors = {key: value for key, value in dict(checkpoint).items() if isinstance(value, Tensor)}
+    items = checkpoint.items() if isinstance(checkpoint, dict) else ()
+    tensors = {str(key): value for key, value in items if isinstance(value, Tensor)}
     of_backbone = {key: value for key, value in tensors.items() if "backbone." in key}
     return {_PREFIX.sub("", key): value for key, value in (of_backbone or tensors).items()}
 

@@ -11,39 +11,19 @@ from torch.testing import assert_close
 
 from vanillanet_det import SwitchToDeployHook, UserError, switch_to_deploy
 from vanillanet_det.checkpoints import read_checkpoint
-from vanillanet_det.datasets import ensure_digits
 from vanillanet_det.hooks.switch_to_deploy_hook import max_relative_error
 
 pytestmark = pytest.mark.usefixtures("mmdet_scope")
 
 
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory):
-    root = tmp_path_factory.mktemp("data") / "digits"
-    return ensure_digits(root, num_scenes={"train": 4, "val": 2})
-
-
 @pytest.fixture
-def make_runner(root, digits, tmp_path, monkeypatch):
-    """A real runner over four scenes, with a network of a few channels."""
-    from vanillanet_det.datasets import DigitsDataset
-
-    monkeypatch.setattr(DigitsDataset, "prepare", staticmethod(lambda _: None))
+def make_runner(small_config, tmp_path):
+    """A real runner over a few scenes."""
 
     def make(**changes):
-        cfg = Config.fromfile(root / "configs/retinanet_vanillanet5_digits.py")
+        cfg = Config.fromfile(small_config)
         cfg.work_dir = str(tmp_path)
-        cfg.model.backbone.arch = dict(dims=[4, 8, 8, 8], strides=[2, 2, 2])
-        cfg.model.neck.update(in_channels=[8, 8, 8], out_channels=8)
-        cfg.model.bbox_head.update(in_channels=8, feat_channels=8, stacked_convs=1)
-        for key, split in (("train", "train"), ("val", "val"), ("test", "val")):
-            loader = cfg[f"{key}_dataloader"]
-            loader.update(num_workers=0, persistent_workers=False, batch_size=2)
-            loader.dataset.data_root = str(digits)
-            if key != "train":
-                cfg[f"{key}_evaluator"].ann_file = f"{digits}/annotations/instances_{split}.json"
         cfg.train_cfg.max_epochs = 2
-        cfg.default_hooks.checkpoint.update(save_best=None)
         cfg.merge_from_dict(changes)
         return Runner.from_cfg(cfg)
 

@@ -1,11 +1,11 @@
 """Configs as the command lines read them, with one sentence for every mistake."""
 
 import os
-from argparse import ArgumentParser
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from mmengine.config import Config, ConfigDict, DictAction
 
@@ -27,8 +27,8 @@ def load_config(
         path: The config file.
         work_dir: Folder for logs and checkpoints; made if missing. The default is the
             config's own, or `work_dirs/<name of the config>`.
-        cfg_options: `key=value` pairs in mmengine's words. `data_root=FOLDER` goes to every
-            data set and evaluator that lies below the config's own `data_root`.
+        cfg_options: `key=value` pairs in mmengine's words. `data_root=FOLDER` moves every
+            path of the dataloaders and evaluators that lies below the config's own `data_root`.
         launcher: Job launcher of distributed runs.
 
     Returns:
@@ -44,47 +44,61 @@ def load_config(
         cfg = Config.fromfile(path)
     except Exception as error:  # a config is Python: anything may be wrong in it
         raise UserError(f"config {path}: {type(error).__name__}: {error}") from error
-    options = _parse_options(cfg_options)
-    data_root = options.pop("data_root", None)
+    options, data_root = _parse_options(cfg_options)
     try:
         cfg.merge_from_dict(options)
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise UserError(f"--cfg-options {' '.join(cfg_options)}: {error}") from error
     if data_root is not None:
-        _move_data_root(cfg, str(data_root))
+        _move_data_root(cfg, data_root)
     cfg.launcher = launcher
     cfg.work_dir = work_dir or cfg.get("work_dir") or f"work_dirs/{Path(path).stem}"
     _check_writable(Path(cfg.work_dir))
     return cfg
 
 
-def _parse_options(pairs: Sequence[str]) -> dict:
+def _parse_options(pairs: Sequence[str]) -> tuple[dict, Optional[str]]:
+    """Parse `key=value` pairs; `data_root`, which is a path and not a value, as it stands."""
+    options, data_root = Namespace(parsed={}), None
+    parse = DictAction(["--cfg-options"], dest="parsed")
     for pair in pairs:
-        if not pair.partition("=")[1] or not pair.partition("=")[0]:
+        key, equals, value = pair.partition("=")
+        if not key or not equals:
             raise UserError(f"--cfg-options {pair}: expected key=value, without spaces")
-    parser = ArgumentParser()
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={})
-    return parser.parse_args(["--cfg-options", *pairs] if pairs else []).cfg_options
+        if key == "data_root":
+            data_root = value
+            continue
+        try:
+            parse(None, options, [pair])
+        except AssertionError as error:
+            raise UserError(f"--cfg-options {pair}: {error}") from error
+    return options.parsed, data_root
 
 
 def _move_data_root(cfg: Config, data_root: str) -> None:
     old = cfg.get("data_root")
-    if old is None:
+    if not data_root:
+        raise UserError("--cfg-options data_root=: expected a folder")
+    if not old:
         raise UserError(
             f"--cfg-options data_root={data_root}: {cfg.filename} has no data_root; set "
             "train_dataloader.dataset.data_root and the like one by one"
         )
-    for key in DATALOADERS:
-        for dataset in leaf_datasets(cfg.get(key)):
-            if dataset.get("data_root") == old:
-                dataset.data_root = data_root
-    for key in _EVALUATORS:
-        evaluators = cfg.get(key) or []
-        for evaluator in [evaluators] if isinstance(evaluators, dict) else evaluators:
-            ann_file = str(evaluator.get("ann_file") or "")
-            if ann_file.startswith(old):
-                evaluator.ann_file = os.path.join(data_root, ann_file[len(old) :].lstrip("/"))
+    for key in (*DATALOADERS, *_EVALUATORS):
+        _move(cfg.get(key), old, data_root)
     cfg.data_root = data_root
+
+
+def _move(node: Any, old: str, new: str) -> None:
+    """Move the paths of a config's node, in place, from one folder to another."""
+    items = node.items() if isinstance(node, dict) else enumerate(node or ())
+    for key, value in list(items):
+        if isinstance(value, str) and value.rstrip("/") == old.rstrip("/"):
+            node[key] = new
+        elif isinstance(value, str) and value.startswith(old.rstrip("/") + "/"):
+            node[key] = os.path.join(new, value[len(old.rstrip("/")) :].lstrip("/"))
+        elif isinstance(value, (dict, list)):
+            _move(value, old, new)
 
 
 def leaf_datasets(node: Optional[dict]) -> Iterator[ConfigDict]:

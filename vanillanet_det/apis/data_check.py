@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
+from mmdet.datasets import CocoDataset, CocoPanopticDataset
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 
@@ -36,8 +37,9 @@ def check_data(cfg: Config, dataloaders: Sequence[str]) -> None:
 
 
 def _check_dataset(dataset: dict, key: str) -> None:
-    dataset_class = DATASETS.get(dataset["type"])
-    root = dataset.get("data_root") or ""
+    kind = dataset["type"]  # a name, or in mmengine's newer configs a class
+    dataset_class = DATASETS.get(kind) if isinstance(kind, str) else kind
+    root = dataset.get("data_root") or getattr(dataset_class, "DATA_ROOT", "")
     if hasattr(dataset_class, "prepare"):
         dataset_class.prepare(root)
     ann_file = os.path.join(root, dataset["ann_file"])
@@ -47,18 +49,22 @@ def _check_dataset(dataset: dict, key: str) -> None:
     for path, there in ((ann_file, os.path.isfile), (folder, os.path.isdir)):
         if "://" not in path and not there(path or "."):
             raise UserError(f"{key}: {path} is missing.\n{_layout(root, dataset)}{_ELSEWHERE}")
-    if ann_file.endswith(".json"):
-        _check_annotations(ann_file, key, _classes(dataset, dataset_class))
+    # Others, of panoptic segmentation too, have JSON files of their own kinds.
+    is_coco = isinstance(dataset_class, type) and issubclass(dataset_class, CocoDataset)
+    if is_coco and not issubclass(dataset_class, CocoPanopticDataset):
+        classes = _classes(dataset, dataset_class)
+        _check_annotations(ann_file, key, classes, bool(dataset.get("test_mode")))
 
 
 def _layout(root: str, dataset: dict) -> str:
     if "2017" not in dataset["ann_file"]:
         return ""
+    root = root.rstrip("/")
     return (
         f"COCO 2017 is laid out as\n"
-        f"  {root}annotations/instances_train2017.json and instances_val2017.json\n"
-        f"  {root}train2017/*.jpg\n"
-        f"  {root}val2017/*.jpg\n"
+        f"  {root}/annotations/instances_train2017.json and instances_val2017.json\n"
+        f"  {root}/train2017/*.jpg\n"
+        f"  {root}/val2017/*.jpg\n"
     )
 
 
@@ -67,17 +73,23 @@ def _classes(dataset: dict, dataset_class: Any) -> Optional[Sequence[str]]:
     return classes or getattr(dataset_class, "METAINFO", {}).get("classes")
 
 
-def _check_annotations(ann_file: str, key: str, classes: Optional[Sequence[str]]) -> None:
+def _check_annotations(
+    ann_file: str, key: str, classes: Optional[Sequence[str]], test_mode: bool
+) -> None:
     where = f"{key}: annotation file {ann_file}"
     try:
         content = json.loads(Path(ann_file).read_bytes())
     except (ValueError, OSError) as error:
         raise UserError(f"{where}: not JSON ({error}); expected COCO's instances format") from error
-    parts = ("images", "annotations", "categories")
+    # The annotations of COCO's test images are secret.
+    secret = test_mode and isinstance(content, dict) and "annotations" not in content
+    parts = ("images", "categories") if secret else ("images", "annotations", "categories")
     if not isinstance(content, dict) or not all(isinstance(content.get(p), list) for p in parts):
         raise UserError(f"{where}: expected COCO's lists images, annotations and categories")
     if not content["images"]:
         raise UserError(f"{where}: the data set is empty: it lists no image")
+    if secret:
+        return
     names = [category.get("name") for category in content["categories"]]
     wanted = {
         category.get("id")
@@ -106,7 +118,7 @@ def check_weights(cfg: Config) -> None:
     Raises:
         UserError: One is missing.
     """
-    for key, init_cfg in _pretrained(cfg.model, "model"):
+    for key, init_cfg in _pretrained(cfg.get("model"), "model"):
         path = str(init_cfg["checkpoint"])
         if "://" not in path and not Path(path).expanduser().is_file():
             raise UserError(

@@ -67,7 +67,7 @@ def _set_amp(cfg: Config) -> None:
 
 
 def _set_auto_scale_lr(cfg: Config) -> None:
-    if "base_batch_size" not in cfg.get("auto_scale_lr", {}):
+    if not cfg.get("auto_scale_lr", {}).get("base_batch_size"):
         raise UserError(
             f"--auto-scale-lr: {cfg.filename} has no auto_scale_lr.base_batch_size, the batch "
             "size its learning rate is for; add auto_scale_lr=dict(base_batch_size=N)"

@@ -31,6 +31,7 @@ class DigitsDataset(CocoDataset):
         **kwargs: As for MMDetection's `CocoDataset`.
     """
 
+    DATA_ROOT = "data/digits"
     METAINFO = dict(  # noqa: RUF012, MMDetection's name
         classes=CLASSES,
         palette=[
@@ -47,7 +48,7 @@ class DigitsDataset(CocoDataset):
         ],
     )
 
-    def __init__(self, *args: Any, data_root: str = "data/digits", **kwargs: Any) -> None:
+    def __init__(self, *args: Any, data_root: str = DATA_ROOT, **kwargs: Any) -> None:
         self.prepare(data_root)
         super().__init__(*args, data_root=data_root, **kwargs)
 
@@ -81,18 +82,19 @@ def ensure_digits(
     root = Path(root)
     num_scenes = dict(num_scenes or NUM_SCENES)
     made_with = {"seed": seed, "num_scenes": num_scenes, "side": side}
-    if root.exists() and not (root.is_dir() and not any(root.iterdir())):
-        _check_whole(root, made_with)
-        return root
     try:
-        root.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
+        if root.exists() and not (root.is_dir() and not any(root.iterdir())):
+            _check_whole(root, made_with)
+            return root
+        target = root.resolve()  # a link to a folder stays one
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
         raise UserError(_cannot_write(root, error)) from error
     try:
         _write(temporary, **made_with)
         temporary.chmod(0o755)
-        os.replace(temporary, root)
+        os.replace(temporary, target)
     except OSError as error:
         if root.is_dir() and any(root.iterdir()):  # another process was faster
             _check_whole(root, made_with)

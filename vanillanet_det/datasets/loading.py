@@ -39,7 +39,7 @@ class LoadReadableImage(LoadImageFromFile):
             loaded = super().transform(results)
             reason = "no image format that OpenCV knows"
         except Exception as error:  # the backends raise nearly anything
-            loaded, reason = None, str(error) or type(error).__name__
+            loaded, reason = None, " ".join(str(error).split()) or type(error).__name__
         if loaded is not None and loaded.get("img") is not None:
             return loaded
         message = f"image {results['img_path']}: can't be read ({reason})"

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from typing import Optional
 
 from mmdet.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.logging import print_log
@@ -33,9 +34,23 @@ def vanillanet_layer_id(name: str, num_layers: int) -> int:
 class VanillaNetLayerDecay(DefaultOptimWrapperConstructor):
     """Scale the learning rate by `decay_rate ** (num_layers + 1 - layer id)`.
 
-    Biases and other one-dimensional parameters get no weight decay. Takes
-    `paramwise_cfg=dict(num_layers=6, decay_rate=0.6)`, the published values.
+    Biases and other one-dimensional parameters get no weight decay.
+
+    Args:
+        optim_wrapper_cfg: As for mmengine's constructor; its optimizer needs `lr`.
+        paramwise_cfg: `num_layers` and `decay_rate`; the published values, 6 and 0.6, unless
+            given.
     """
+
+    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: Optional[dict] = None) -> None:
+        # mmengine asks for groups only if there is a paramwise_cfg.
+        paramwise_cfg = {"num_layers": 6, "decay_rate": 0.6, **(paramwise_cfg or {})}
+        super().__init__(optim_wrapper_cfg, paramwise_cfg)
+        if self.base_lr is None:
+            raise UserError(
+                f"VanillaNetLayerDecay: optimizer {self.optimizer_cfg} has no lr but expected one "
+                "to scale; add optim_wrapper.optimizer.lr to the config"
+            )
 
     def add_params(self, params: list[dict], module: nn.Module, **kwargs: object) -> None:
         """Add a detector's parameters to `params`, one group per layer id and weight decay.
@@ -49,18 +64,18 @@ class VanillaNetLayerDecay(DefaultOptimWrapperConstructor):
                 f"VanillaNetLayerDecay: the backbone is {type(backbone).__name__} but expected "
                 "VanillaNet; take optim_wrapper.constructor out of the config"
             )
-        num_layers = self.paramwise_cfg.get("num_layers", 6)
-        decay_rate = self.paramwise_cfg.get("decay_rate", 0.6)
+        num_layers = self.paramwise_cfg["num_layers"]
+        decay_rate = self.paramwise_cfg["decay_rate"]
         groups: dict[tuple, dict] = {}
         for name, parameter in module.named_parameters():
             if not parameter.requires_grad:
                 continue
             layer = vanillanet_layer_id(name, num_layers)
-            weight_decay = 0.0 if parameter.ndim <= 1 else self.base_wd
+            # A group that doesn't name its weight decay gets the optimizer's.
+            no_decay = {"weight_decay": 0.0} if parameter.ndim <= 1 else {}
             scale = decay_rate ** (num_layers + 1 - layer)
             group = groups.setdefault(
-                (layer, weight_decay),
-                {"params": [], "lr": self.base_lr * scale, "weight_decay": weight_decay},
+                (layer, bool(no_decay)), {"params": [], "lr": self.base_lr * scale, **no_decay}
             )
             group["params"].append(parameter)
         params.extend(groups.values())

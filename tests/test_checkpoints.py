@@ -1,0 +1,339 @@
+"""Checkpoints are read without running them, and load whole or not at all."""
+
+import argparse
+import logging
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer, MMLogger
+from mmengine.runner import CheckpointLoader, load_checkpoint, save_checkpoint
+from torch import nn
+from torch.testing import assert_close
+
+from vanillanet_det import UserError, VanillaNet
+from vanillanet_det.checkpoints import (
+    backbone_state_dict,
+    find_resume,
+    load_backbone,
+    read_checkpoint,
+)
+
+
+def tiny(**kwargs):
+    return VanillaNet(arch=dict(dims=[4, 8, 8], strides=[2, 2]), **kwargs)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "a.pth"
+
+
+@pytest.fixture
+def log(caplog):
+    """The log of mmengine's current logger."""
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+def training_state():
+    history = HistoryBuffer()
+    for loss in (3.0, 2.0, 1.5):
+        history.update(loss)
+    return dict(
+        meta=dict(epoch=1, seed=np.int64(7), big_endian=np.arange(3, dtype=">i4")),
+        message_hub=dict(
+            log_scalars={"train/loss": history},
+            runtime_info=dict(acc=np.float64(0.5), ok=np.bool_(True), half=np.float16(0.25)),
+        ),
+        args=argparse.Namespace(lr=0.1, model="vanillanet"),
+        table=np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        nothing=np.zeros((0, 2), np.uint8),
+        zero_dim=np.array(4),
+        state_dict=tiny().state_dict(),
+    )
+
+
+@pytest.mark.parametrize("as_zip", [True, False])
+def test_training_state_comes_back_equal(path, as_zip):
+    saved = training_state()
+    torch.save(saved, path, _use_new_zipfile_serialization=as_zip)
+    found = read_checkpoint(path)
+    history = found["message_hub"]["log_scalars"]["train/loss"]
+    assert type(history) is HistoryBuffer
+    assert history.mean() == history.statistics("mean") == pytest.approx(6.5 / 3)
+    history.update(0.5)
+    assert history.current() == 0.5
+    assert found["args"] == saved["args"]
+    assert found["message_hub"]["runtime_info"] == saved["message_hub"]["runtime_info"]
+    for kind, value in saved["message_hub"]["runtime_info"].items():
+        assert type(found["message_hub"]["runtime_info"][kind]) is type(value)
+    for a, b in [
+        (found["table"], saved["table"]),
+        (found["nothing"], saved["nothing"]),
+        (found["zero_dim"], saved["zero_dim"]),
+        (found["meta"]["big_endian"], saved["meta"]["big_endian"].astype("i4")),
+    ]:
+        assert a.dtype == b.dtype
+        assert a.shape == b.shape
+        np.testing.assert_array_equal(a, b)
+    assert_close(found["state_dict"], saved["state_dict"], rtol=0, atol=0)
+
+
+def test_what_was_read_is_saved_again_as_plain_objects(path):
+    torch.save(training_state(), path)
+    again = pickle.dumps(read_checkpoint(path)["table"])
+    assert b"vanillanet_det" not in again
+    assert type(pickle.loads(again)) is np.ndarray  # noqa: S301
+    torch.save(read_checkpoint(path), path)
+    np.testing.assert_array_equal(read_checkpoint(path)["table"], training_state()["table"])
+
+
+def test_mmengine_reads_and_loads_through_it(path):
+    model = tiny()
+    save_checkpoint({**training_state(), "state_dict": model.state_dict()}, str(path))
+    assert CheckpointLoader.load_checkpoint(str(path))["args"].lr == 0.1
+    other = tiny()
+    load_checkpoint(other, str(path))
+    assert_close(other.state_dict(), model.state_dict(), rtol=0, atol=0)
+    path.write_bytes(path.read_bytes()[:999])
+    with pytest.raises(UserError, match="truncated"):
+        load_checkpoint(other, str(path))
+
+
+class Calls:
+    """Pickles as the call of a function, optionally with a state to set on the result."""
+
+    def __init__(self, *call):
+        self.call = call
+
+    def __call__(self):
+        """Pickle wants what it is told to call to be callable."""
+
+    def __reduce__(self):
+        return self.call
+
+
+def refused_dtype(code, *state):
+    return Calls(np.dtype, (code, False, True), *state)
+
+
+SCALAR = np.float64(0).__reduce__()[0]
+REFUSED = {
+    "system": (Calls(os.system, ("touch ran",)), r"(posix|nt)\.system"),
+    "eval": (Calls(eval, ("open('ran', 'w')",)), "eval"),
+    "dunder": (Calls(getattr, (HistoryBuffer, "__init__")), "getattr of .*HistoryBuffer.*__init__"),
+    "other_owner": (Calls(getattr, (np.ndarray, "tofile")), "getattr of .*tofile"),
+    "nested": (
+        Calls(getattr, (Calls(getattr, (HistoryBuffer, "mean")), "__globals__")),
+        "getattr of .*mean.*__globals__",
+    ),
+    "method": (Calls(Calls(getattr, (HistoryBuffer, "mean")), ("ran",)), "HistoryBuffer.mean"),
+    "class": (nn.Linear(1, 1), r"torch\.nn\.modules\.linear\.Linear"),
+    "objects": (np.array([None], dtype=object), "numpy dtype 'O8?'"),
+    # numpy follows whatever address the bytes hold once a dtype claims to be of objects.
+    "pointer": (Calls(SCALAR, (refused_dtype("O"), b"\x41" * 8)), "numpy dtype 'O8?'"),
+}
+
+
+@pytest.mark.parametrize("as_zip", [True, False])
+@pytest.mark.parametrize("kind", REFUSED)
+def test_an_object_that_could_run_code_is_refused_by_name(path, monkeypatch, kind, as_zip):
+    content, named = REFUSED[kind]
+    torch.save({"state_dict": {}, "x": content}, path, _use_new_zipfile_serialization=as_zip)
+    monkeypatch.chdir(path.parent)
+    with pytest.raises(UserError, match=rf"^checkpoint {path}: refused.*\(.*{named}.*\); ask"):
+        read_checkpoint(path)
+    assert os.listdir() == [path.name]
+
+
+def test_a_dtype_keeps_its_size_whatever_state_a_file_gives_it(path):
+    crafted = refused_dtype("f8", (3, "<", None, None, None, 2**40, 1, 63))
+    torch.save({"x": Calls(SCALAR, (crafted, b"\0" * 8))}, path)
+    assert read_checkpoint(path)["x"] == 0
+
+
+@pytest.mark.parametrize("shape", [(2,), (2**62, 4), "1"])
+def test_an_array_whose_bytes_do_not_fit_its_shape_is_refused(path, shape):
+    reconstruct, args, (version, _, dtype, order, data) = np.zeros(1).__reduce__()
+    torch.save({"x": Calls(reconstruct, args, (version, shape, dtype, order, data))}, path)
+    with pytest.raises(UserError, match=f"checkpoint {path}: .* can't be read"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize("as_zip", [True, False])
+@pytest.mark.parametrize("share", [0, 0.05, 0.5, 0.99])
+def test_a_truncated_file_is_named(path, share, as_zip):
+    torch.save(training_state(), path, _use_new_zipfile_serialization=as_zip)
+    size = int(share * path.stat().st_size)
+    os.truncate(path, size)
+    with pytest.raises(UserError, match=f"checkpoint {path}: {size:,} bytes .* be truncated"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["hello", "# comment", "import os\n", '{"a": 1}', "(lp0\n.", "c\n"]
+)
+def test_a_text_file_is_none_of_pytorchs_and_not_accused_of_running_code(path, text):
+    path.write_text(text)
+    with pytest.raises(UserError, match=f"checkpoint {path}: .* can't be read as a") as caught:
+        read_checkpoint(path)
+    assert "weights_only" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_damaged_bytes_raise_nothing_else(path):
+    random = np.random.RandomState(0)
+    torch.save(training_state()["message_hub"], path, _use_new_zipfile_serialization=False)
+    content = np.frombuffer(path.read_bytes(), np.uint8)
+    outcomes = set()
+    for _ in range(300):
+        damaged = content.copy()
+        damaged[random.randint(len(damaged), size=3)] = random.randint(256, size=3)
+        path.write_bytes(damaged.tobytes())
+        try:
+            read_checkpoint(path)
+            outcomes.add("read")
+        except UserError:
+            outcomes.add("refused")
+    assert outcomes == {"read", "refused"}
+
+
+@pytest.mark.parametrize("name", ["", "missing.pth"])
+def test_a_folder_and_a_missing_file_are_named(tmp_path, name):
+    with pytest.raises(UserError, match=f"checkpoint {tmp_path / name}: there is no such file"):
+        read_checkpoint(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda s: s,
+        lambda s: {"model": s},
+        lambda s: {"state_dict": s, "meta": {}},
+        lambda s: {"model_ema": s, "model": {"stem1.0.weight": torch.zeros(1)}},
+        lambda s: {f"module.{k}": v for k, v in s.items()},
+        lambda s: {"model": {f"backbone.{k}": v for k, v in s.items()}},
+        lambda s: {"state_dict": {f"module.backbone.{k}": v for k, v in s.items()}},
+        lambda s: {
+            "state_dict": {
+                **{f"backbone.{k}": v for k, v in s.items()},
+                "neck.lateral_convs.0.conv.weight": torch.zeros(1),
+                "bbox_head.retina_cls.weight": torch.zeros(1),
+            }
+        },
+    ],
+)
+def test_a_backbone_is_found_in_every_wrapper(wrap):
+    expected = dict(tiny().state_dict())
+    assert_close(backbone_state_dict(wrap(expected)), expected, rtol=0, atol=0)
+
+
+def test_published_weights_load_completely(root):
+    reference = torch.load(root / "tests/data/vanillanet_tiny.pt", weights_only=True)["plain"]
+    arch = reference["arch"]
+    model = VanillaNet(arch=dict(dims=arch["dims"], strides=arch["strides"]))
+    found = backbone_state_dict(reference["checkpoint"])
+    assert set(model.state_dict()) - set(found) == {"act_lambda"}
+
+
+def test_load_backbone_loads_and_reports_what_matched(path, log, randomize_norms):
+    model, other = randomize_norms(tiny()), tiny()
+    state = {**model.state_dict(), "cls.2.weight": torch.ones(1)}
+    del state["act_lambda"], state["stem1.1.num_batches_tracked"]
+    torch.save({"model": state}, path)
+    total = len(model.state_dict()) - 1
+    load_backbone(other, path)
+    assert_close(other.state_dict(), model.state_dict(), rtol=0, atol=0)
+    assert (
+        f"{path}: {total - 1} of {total} tensors of the backbone match, 1 missing "
+        "(stem1.1.num_batches_tracked), 1 left over (cls.2.weight)"
+    ) in log.text
+
+
+def without_stage(state):
+    return {key: value for key, value in state.items() if not key.startswith("stages.1.")}
+
+
+def misshapen(state):
+    return {**state, "stages.1.act.weight": torch.ones(8, 1, 3, 3)}
+
+
+@pytest.mark.parametrize(
+    ("content", "kwargs", "said"),
+    [
+        (without_stage, {}, r"missing \(stages\.1\..*expected at least 90%.*arch and deploy"),
+        (misshapen, {}, r"stages\.1\.act\.weight has the shape \(8, 1, 3, 3\) .*\(8, 1, 7, 7\)"),
+        (lambda _: tiny(deploy=True).state_dict(), {}, "expected at least 90%.*deploy"),
+        (lambda state: state, dict(deploy=True), "expected at least 90%.*deploy"),
+        (lambda _: [torch.ones(1)], {}, "0 of .* match"),
+        (lambda _: torch.ones(2, 2), {}, "0 of .* match"),
+        (lambda _: {0: torch.ones(1)}, {}, r"0 of .* 1 left over \(0\)"),
+    ],
+)
+def test_load_backbone_refuses_what_does_not_fit_and_loads_nothing(path, content, kwargs, said):
+    torch.save(content(tiny().state_dict()), path)
+    model = tiny(**kwargs)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with pytest.raises(UserError, match=rf"{path}: .*{said}"):
+        load_backbone(model, path)
+    assert_close(dict(model.state_dict()), before, rtol=0, atol=0)
+
+
+def test_ninety_percent_is_enough(path):
+    state = tiny().state_dict()
+    wanted = [key for key in state if key != "act_lambda"]
+    few = len(wanted) // 10
+    for count, works in ((few, True), (few + 1, False)):
+        torch.save({key: state[key] for key in wanted[count:]}, path)
+        if works:
+            load_backbone(tiny(), path)
+        else:
+            with pytest.raises(UserError, match="expected at least 90%"):
+                load_backbone(tiny(), path)
+
+
+@pytest.fixture
+def work_dir(tmp_path):
+    """A run's folder, with the checkpoints of three epochs and files that are none."""
+    for epoch in (9, 10, 11):  # by their names, 9 would be the last
+        torch.save({"epoch": epoch}, tmp_path / f"epoch_{epoch}.pth")
+        os.utime(tmp_path / f"epoch_{epoch}.pth", (epoch, epoch))
+    torch.save({}, tmp_path / "best_coco_bbox_mAP_epoch_12.pth")
+    (tmp_path / ".epoch_12.pth.abc").touch()
+    return tmp_path
+
+
+def test_the_newest_checkpoint_is_resumed(work_dir):
+    assert find_resume(work_dir) == work_dir / "epoch_11.pth"
+    torch.save({}, work_dir / "iter_5.pth")
+    assert find_resume(work_dir) == work_dir / "iter_5.pth"
+
+
+def test_of_checkpoints_of_one_time_the_higher_number_is_resumed(work_dir):
+    for path in work_dir.glob("epoch_*"):
+        os.utime(path, (1, 1))
+    assert find_resume(work_dir) == work_dir / "epoch_11.pth"
+
+
+def test_a_truncated_newest_is_named_and_the_one_before_resumed(work_dir, log):
+    newest = work_dir / "epoch_11.pth"
+    newest.write_bytes(newest.read_bytes()[:500])
+    os.utime(newest, (11, 11))
+    assert find_resume(work_dir) == work_dir / "epoch_10.pth"
+    (record,) = log.records
+    assert record.levelno == logging.WARNING
+    assert f"checkpoint {newest}: 500 bytes" in record.message
+    assert f"going on from {work_dir / 'epoch_10.pth'}" in record.message
+
+
+def test_no_checkpoint_is_none_and_only_unreadable_ones_are_an_error(work_dir):
+    assert find_resume(work_dir / "nowhere") is None
+    for path in work_dir.glob("epoch_*"):
+        os.truncate(path, 10)
+    with pytest.raises(UserError, match=r"epoch_11.*epoch_10.*epoch_9.*there is none before"):
+        find_resume(work_dir)

@@ -1,0 +1,136 @@
+"""MMDetection's detectors over VanillaNet: forward, backward and predict on mmcv-lite."""
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmdet.structures.mask import BitmapMasks
+from mmengine.config import Config
+from mmengine.structures import InstanceData
+
+from vanillanet_det import switch_to_deploy
+
+pytestmark = pytest.mark.usefixtures("mmdet_scope")
+ARCH = dict(dims=[8, 16, 16, 16], strides=[2, 2, 2])
+
+
+def retinanet(root):
+    model = Config.fromfile(root / "configs/retinanet_vanillanet5_digits.py").model
+    model.backbone.arch = ARCH
+    model.neck.in_channels = [16, 16, 16]
+    return model
+
+
+def mask_rcnn(root):
+    """Region proposals, box and mask head with RoIAlign: most of mmcv's ops."""
+    model = retinanet(root)
+    head = dict(type="FCNMaskHead", num_convs=1, in_channels=64, conv_out_channels=16)
+    extractor = dict(
+        type="SingleRoIExtractor",
+        roi_layer=dict(type="RoIAlign", output_size=7, sampling_ratio=0),
+        out_channels=64,
+        featmap_strides=[8, 16, 32],
+    )
+    sampler = dict(type="RandomSampler", num=64, pos_fraction=0.5, neg_pos_ub=-1)
+    assigner = dict(
+        type="MaxIoUAssigner",
+        pos_iou_thr=0.5,
+        neg_iou_thr=0.5,
+        min_pos_iou=0.3,
+        match_low_quality=True,
+    )
+    model.update(
+        type="MaskRCNN",
+        data_preprocessor=dict(type="DetDataPreprocessor", pad_mask=True),
+        rpn_head=dict(
+            type="RPNHead",
+            in_channels=64,
+            feat_channels=64,
+            anchor_generator=dict(
+                type="AnchorGenerator", scales=[4], ratios=[1.0], strides=[8, 16, 32]
+            ),
+        ),
+        roi_head=dict(
+            type="StandardRoIHead",
+            bbox_roi_extractor=extractor,
+            bbox_head=dict(
+                type="Shared2FCBBoxHead",
+                in_channels=64,
+                fc_out_channels=32,
+                roi_feat_size=7,
+                num_classes=10,
+            ),
+            mask_roi_extractor=extractor,
+            mask_head=dict(head, num_classes=10),
+        ),
+        train_cfg=dict(
+            rpn=dict(assigner=assigner, sampler=sampler, allowed_border=-1, pos_weight=-1),
+            rpn_proposal=dict(nms_pre=100, max_per_img=50, nms=dict(type="nms", iou_threshold=0.7)),
+            rcnn=dict(
+                assigner=assigner,
+                sampler=dict(sampler, add_gt_as_proposals=True),
+                mask_size=14,
+                pos_weight=-1,
+            ),
+        ),
+        test_cfg=dict(
+            rpn=dict(nms_pre=100, max_per_img=50, nms=dict(type="nms", iou_threshold=0.7)),
+            rcnn=dict(
+                score_thr=0.0,
+                nms=dict(type="soft_nms", iou_threshold=0.5),
+                max_per_img=20,
+                mask_thr_binary=0.5,
+            ),
+        ),
+    )
+    del model["bbox_head"]
+    return model
+
+
+def batch(device):
+    samples = []
+    for _ in range(2):
+        instances = InstanceData(
+            bboxes=torch.tensor([[8.0, 8, 40, 40], [30, 50, 60, 90]]),
+            labels=torch.tensor([1, 3]),
+            masks=BitmapMasks(torch.ones(2, 96, 128).numpy().astype("uint8"), 96, 128),
+        )
+        meta = dict(img_shape=(96, 128), ori_shape=(96, 128), scale_factor=(1.0, 1.0))
+        samples.append(DetDataSample(metainfo=meta, gt_instances=instances).to(device))
+    return dict(
+        inputs=[torch.randint(256, (3, 96, 128), dtype=torch.uint8)] * 2, data_samples=samples
+    )
+
+
+@pytest.mark.parametrize("make", [retinanet, mask_rcnn])
+@pytest.mark.parametrize(
+    "device",
+    [
+        "cpu",
+        pytest.param(
+            "cuda",
+            marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+        ),
+    ],
+)
+def test_forward_backward_and_fused_predictions(make, device, root, randomize_norms):
+    model = randomize_norms(MODELS.build(make(root))).to(device).train()
+    data = model.data_preprocessor(batch(device), training=True)
+    loss, logs = model.parse_losses(model(**data, mode="loss"))
+    loss.backward()
+    assert all("nan" not in str(float(value)) for value in logs.values())
+    without = [k for k, p in model.named_parameters() if p.grad is None]
+    assert not without, f"no gradient reaches {without[:3]}"
+
+    fused = switch_to_deploy(model.eval())
+    for pyramid, reference in zip(
+        fused.extract_feat(data["inputs"]), model.extract_feat(data["inputs"])
+    ):
+        torch.testing.assert_close(pyramid, reference, rtol=1e-4, atol=1e-4)
+    for sample in fused.test_step(batch(device)):
+        found = sample.pred_instances
+        assert len(found) > 0
+        assert torch.isfinite(found.bboxes).all()
+        if "masks" in found:
+            assert found.masks.shape == (len(found), 96, 128)
+    assert ("masks" in found) == (make is mask_rcnn)

@@ -1,0 +1,71 @@
+"""Importing the package checks what it needs and registers what it brings."""
+
+import subprocess
+import sys
+
+import pytest
+from mmdet import registry
+
+import vanillanet_det
+from vanillanet_det.requirements import check_requirements
+
+NEEDED = ("mmdet", "mmengine", "mmcv")
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """Function that makes packages impossible to find, as Python documents it."""
+
+    def hide(*names):
+        for name in names:
+            monkeypatch.setitem(sys.modules, name, None)
+
+    return hide
+
+
+def test_nothing_is_said_where_all_is_there():
+    check_requirements()
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        (("mmcv",), r"needs mmcv: pip install 'mmcv-lite>=2\.1,<2\.2'.*or install a compiled"),
+        (("mmdet",), r"needs mmdet: pip install -e '\.\[lite\]'"),
+        (("mmengine", "mmcv"), r"needs mmengine, mmcv: pip install -e '\.\[lite\]'"),
+        (NEEDED, r"needs mmdet, mmengine, mmcv: pip install -e '\.\[lite\]'"),
+    ],
+)
+def test_what_is_missing_is_said_with_the_command_that_brings_it(without, missing, said):
+    without(*missing)
+    with pytest.raises(ImportError, match=said):
+        check_requirements()
+
+
+def test_the_import_fails_with_that_message_before_anything_else_does(root):
+    hide = "".join(f"sys.modules[{name!r}] = None; " for name in (*NEEDED, "torch"))
+    code = f"import sys; {hide}import vanillanet_det"
+    process = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert process.returncode == 1
+    assert "ImportError: vanillanet_det needs mmdet, mmengine, mmcv" in process.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("MODELS", "VanillaNet"),
+        ("HOOKS", "SwitchToDeployHook"),
+        ("DATASETS", "DigitsDataset"),
+        ("TRANSFORMS", "LoadReadableImage"),
+        ("OPTIM_WRAPPERS", "Bf16OptimWrapper"),
+        ("OPTIM_WRAPPER_CONSTRUCTORS", "VanillaNetLayerDecay"),
+    ],
+)
+def test_mmdet_knows_what_the_package_brings(kind, name):
+    found = getattr(registry, kind).get(name)
+    assert found.__module__.startswith("vanillanet_det.")
+
+
+def test_what_the_package_promises_is_there():
+    for name in vanillanet_det.__all__:
+        assert hasattr(vanillanet_det, name)

@@ -1,0 +1,137 @@
+"""Start-up, and one sentence for every mistake of a user."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+CLASSES = "train_dataloader.dataset.metainfo.classes"
+
+
+@pytest.mark.parametrize("name", ["train", "test"])
+def test_help_does_not_wait_for_torch(name, command):
+    args = command(name, "--help")
+    result = subprocess.run(
+        [args[0], "-X", "importtime", *args[1:]], capture_output=True, text=True
+    )
+    assert result.returncode == 0
+    assert "--cfg-options" in result.stdout
+    assert "torch" not in result.stderr
+    assert "mmengine" not in result.stderr
+
+
+def test_without_coco_one_message_and_status_2(run_tool, root, tmp_path):
+    result = run_tool("train", root / "configs/retinanet_vanillanet11_coco.py", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    for part in (
+        "data/coco/annotations/instances_train2017.json is missing",
+        "data/coco/train2017/*.jpg",
+        "--cfg-options data_root=",
+        "python tools/train.py configs/retinanet_vanillanet5_digits.py",
+    ):
+        assert part in result.stderr
+    assert not list(tmp_path.rglob("*.log")), "the model was being built already"
+
+
+def test_an_environment_without_mmcv_names_the_command(run_tool, small_config, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as u\n"
+        "find = u.find_spec\n"
+        "u.find_spec = lambda name, package=None: None if name == 'mmcv' else find(name, package)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    result = run_tool("train", small_config, env=environment)
+    assert result.returncode == 2
+    assert "pip install 'mmcv-lite>=2.1,<2.2'" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.fixture
+def data(small_digits, tmp_path):
+    """A copy of the scenes to spoil."""
+    return shutil.copytree(small_digits, tmp_path / "digits")
+
+
+def spoil_json(data):
+    path = data / "annotations/instances_train.json"
+    path.write_text(path.read_text()[:1000])
+    return "instances_train.json: not JSON"
+
+
+def empty(data):
+    path = data / "annotations/instances_train.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "images": [], "annotations": []}))
+    return "the data set is empty"
+
+
+def spoil_image(data):
+    path = data / "train/000003.png"
+    path.write_bytes(path.read_bytes()[:50])
+    return "train/000003.png: can't be read"
+
+
+@pytest.mark.parametrize("spoil", [spoil_json, empty, spoil_image])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_spoiled_data_is_named(spoil, workers, data, small_config, tool, tmp_path, capsys):
+    if workers and spoil is not spoil_image:
+        pytest.skip("found before any worker starts")
+    message = spoil(data)
+    options = [f"data_root={data}/", f"train_dataloader.num_workers={workers}"]
+    status = tool("train", small_config, "--work-dir", tmp_path / "w", "--cfg-options", *options)
+    assert status == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["nothing.py"], "config nothing.py: there is no such file"),
+        (["CONFIG", "--work-dir", "/sys/work"], "work_dir /sys/work: can't be written"),
+        (["CONFIG", "--cfg-options", "novalue"], "--cfg-options novalue: expected key=value"),
+        (["CONFIG", "--cfg-options", "model.type=RetinaNett"], "RetinaNett is not in the"),
+        (["CONFIG", "--cfg-options", "model.backbone.depth=5"], "unexpected keyword argument"),
+        (["CONFIG", "--cfg-options", "model.backbone.act_num=-2"], "act_num -2 but expected"),
+        (["CONFIG", "--cfg-options", f"{CLASSES}=[zero,one]"], "its categories are 0, 1, 2"),
+        (["CONFIG", "--resume", "nothing.pth"], "nothing.pth: there is no such file"),
+        (["CONFIG", "--launcher", "pytorch"], "expected to be started by torchrun"),
+        (
+            ["CONFIG", "--auto-scale-lr", "--cfg-options", "auto_scale_lr.base_batch_size=None"],
+            "auto_scale_lr.base_batch_size",
+        ),
+        (
+            [
+                "CONFIG",
+                "--cfg-options",
+                "model.backbone.init_cfg.type=Pretrained",
+                "model.backbone.init_cfg.checkpoint=nothing.pth",
+            ],
+            "model.backbone.init_cfg.checkpoint: nothing.pth is missing",
+        ),
+    ],
+)
+def test_wrong_arguments(args, message, small_config, tool, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    args = [small_config if arg == "CONFIG" else arg for arg in args]
+    if "--work-dir" not in args:
+        args += ["--work-dir", tmp_path / "w"]
+    assert tool("train", *args) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["nothing.pth"], "checkpoint nothing.pth: there is no such file"),
+        (["nothing.pth", "--out", "results.json"], "--out results.json: expected a name that ends"),
+    ],
+)
+def test_wrong_arguments_of_test(args, message, small_config, tool, capsys):
+    assert tool("test", small_config, *args) == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,183 @@
+"""Training that is killed goes on; evaluation fused and unfused finds the same."""
+
+import os
+import pickle
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from vanillanet_det.checkpoints import read_checkpoint
+
+pytestmark = pytest.mark.slow
+EPOCHS = 3
+LAMBDA = 0.25
+
+# Sets lambda at the very start only, so that a resumed run has it from its checkpoint.
+HOOK = f"""
+from mmdet.registry import HOOKS
+from mmengine.hooks import Hook
+
+@HOOKS.register_module()
+class StartLambda(Hook):
+    def before_train(self, runner):
+        if runner.iter == 0:
+            runner.model.backbone.set_act_lambda({LAMBDA})
+"""
+
+
+@pytest.fixture(scope="module")
+def lambda_config(small_config, tmp_path_factory):
+    """`small_config` below lambda 1, where evaluation can't be fused."""
+    folder = tmp_path_factory.mktemp("lambda")
+    (folder / "start_lambda.py").write_text(HOOK)
+    path = folder / "lambda.py"
+    path.write_text(
+        f'_base_ = ["{small_config}"]\n'
+        'custom_imports = dict(imports=["vanillanet_det", "start_lambda"])\n'
+        'custom_hooks = [dict(type="StartLambda")]\n'
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def environment(lambda_config):
+    return {**os.environ, "PYTHONPATH": str(lambda_config.parent), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def finished(run_tool, lambda_config, environment, tmp_path_factory):
+    """Work dir of a run that nobody disturbed."""
+    work_dir = tmp_path_factory.mktemp("finished")
+    result = run_tool("train", lambda_config, "--work-dir", work_dir, env=environment)
+    assert result.returncode == 0, result.stderr
+    return work_dir
+
+
+@pytest.fixture(scope="module")
+def killed(command, lambda_config, environment, tmp_path_factory):
+    """Work dir of a run killed in its second epoch."""
+    work_dir = tmp_path_factory.mktemp("killed")
+    process = subprocess.Popen(
+        command("train", lambda_config, "--work-dir", work_dir),
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    for line in process.stdout:
+        if re.search(r"Epoch\(train\)\s+\[2\]\[3/", line):
+            os.kill(process.pid, signal.SIGKILL)
+            break
+    assert process.wait(timeout=60) == -signal.SIGKILL
+    assert (work_dir / "epoch_1.pth").is_file()
+    assert not (work_dir / "epoch_2.pth").exists()
+    return work_dir
+
+
+def log_of(work_dir):
+    return "".join(path.read_text() for path in sorted(work_dir.rglob("*.log")))
+
+
+def test_killed_training_resumes_to_the_same_end(
+    finished, killed, run_tool, lambda_config, environment, tmp_path
+):
+    work_dir = shutil.copytree(killed, tmp_path / "w")
+    result = run_tool("train", lambda_config, "--work-dir", work_dir, "--resume", env=environment)
+    assert result.returncode == 0, result.stderr
+    assert "resumed epoch: 1" in log_of(work_dir)
+    name = f"epoch_{EPOCHS}.pth"
+    ours, theirs = (read_checkpoint(folder / name) for folder in (work_dir, finished))
+    assert float(ours["state_dict"]["backbone.act_lambda"]) == LAMBDA
+    # Equal weights need the same pictures, optimizer state, learning rates and lambda.
+    assert_close(ours["state_dict"], theirs["state_dict"], rtol=1e-4, atol=1e-5)
+    assert ours["param_schedulers"] == theirs["param_schedulers"]
+    assert ours["meta"]["iter"] == theirs["meta"]["iter"]
+
+
+def test_resume_passes_over_a_truncated_checkpoint(
+    killed, run_tool, lambda_config, environment, tmp_path
+):
+    work_dir = shutil.copytree(killed, tmp_path / "w")
+    whole = (work_dir / "epoch_1.pth").read_bytes()
+    truncated = work_dir / "epoch_2.pth"
+    truncated.write_bytes(whole[: len(whole) // 2])
+    os.utime(truncated, (time.time() + 1, time.time() + 1))
+    result = run_tool("train", lambda_config, "--work-dir", work_dir, "--resume", env=environment)
+    assert result.returncode == 0, result.stderr
+    output = result.stdout + result.stderr
+    assert re.search(r"epoch_2\.pth: .* truncated .*going on from .*epoch_1\.pth", output)
+    assert read_checkpoint(truncated)["meta"]["epoch"] == 2, "it was not written anew"
+
+
+def test_a_truncated_checkpoint_to_resume_from_is_refused_by_name(
+    killed, tool, lambda_config, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.syspath_prepend(lambda_config.parent)
+    work_dir = shutil.copytree(killed, tmp_path / "w")
+    whole = (work_dir / "epoch_1.pth").read_bytes()
+    truncated = work_dir / "epoch_2.pth"
+    truncated.write_bytes(whole[: len(whole) // 2])
+    args = ["train", lambda_config, "--work-dir", work_dir, "--resume", truncated]
+    assert tool(*args) == 2
+    error = capsys.readouterr().err
+    assert "epoch_2.pth" in error
+    assert f"--resume {work_dir / 'epoch_1.pth'}" in error
+
+
+def test_resume_without_a_checkpoint_starts_anew(tool, small_config, tmp_path, capsys):
+    options = ["train_cfg.max_epochs=1"]
+    args = ["--work-dir", tmp_path, "--resume", "--cfg-options", *options]
+    assert tool("train", small_config, *args) == 0
+    assert "training starts anew" in capsys.readouterr().out
+    assert (tmp_path / "epoch_1.pth").is_file()
+
+
+@pytest.fixture(scope="module")
+def trained(run_tool, small_config, tmp_path_factory):
+    """Checkpoint of a run that evaluates fused."""
+    work_dir = tmp_path_factory.mktemp("trained")
+    result = run_tool("train", small_config, "--work-dir", work_dir, "--amp", "--auto-scale-lr")
+    assert result.returncode == 0, result.stderr
+    # So short a training leaves all scores within rounding of each other, and their order to
+    # chance; spread them as a long one would.
+    path = work_dir / f"epoch_{EPOCHS}.pth"
+    checkpoint = read_checkpoint(path)
+    checkpoint["state_dict"]["bbox_head.retina_cls.weight"] *= 100
+    torch.save(checkpoint, path)
+    log = log_of(work_dir)
+    assert "Bf16OptimWrapper" in log or torch.cuda.is_available()
+    assert "LR is set based on batch size" in log
+    return path
+
+
+def test_fused_and_unfused_detections_are_the_same(trained, tool, small_config, tmp_path):
+    results = []
+    for flag in ("--deploy", "--no-deploy"):
+        out = tmp_path / f"results{flag}.pkl"
+        args = [trained, flag, "--work-dir", tmp_path / flag, "--out", out]
+        assert tool("test", small_config, *args) == 0
+        fused = "Evaluating the fused model" in log_of(tmp_path / flag)
+        assert fused == (flag == "--deploy")
+        results.append(pickle.loads(out.read_bytes()))  # noqa: S301  written just now
+    assert sorted(path.name for path in tmp_path.glob("*.pkl")) == [
+        "results--deploy.pkl",
+        "results--no-deploy.pkl",
+    ]
+    for fused, plain in zip(*results):
+        fused, plain = fused["pred_instances"], plain["pred_instances"]
+        assert len(fused["bboxes"]) == len(plain["bboxes"]) > 0
+        assert_close(fused["bboxes"], plain["bboxes"], rtol=0, atol=1e-3)
+        assert_close(fused["scores"], plain["scores"], rtol=0, atol=1e-4)
+        assert torch.equal(fused["labels"], plain["labels"])
+
+
+def test_pictures_and_test_time_augmentation(trained, tool, small_config, tmp_path):
+    args = [trained, "--tta", "--show-dir", "shown", "--work-dir", tmp_path]
+    assert tool("test", small_config, *args) == 0
+    assert len(list(tmp_path.glob("*/shown/*.png"))) == 6
