@@ -1,6 +1,7 @@
 """Configs as the command lines read them, with one sentence for every mistake."""
 
 import os
+import traceback
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -132,8 +133,10 @@ def config_errors(cfg: Config) -> Iterator[None]:
         yield
     except (KeyError, TypeError) as error:
         message = str(error.args[0]) if error.args else ""
-        if " is not in the " in message or "unexpected keyword argument" in message:
-            raise UserError(
-                f"config {cfg.filename}: {message.split(' More details')[0]}"
-            ) from error
+        said_by_registry = " is not in the " in message or "unexpected keyword argument" in message
+        # The same words from anywhere else are an error of a program, and need their traceback.
+        frames = traceback.extract_tb(error.__traceback__)
+        if said_by_registry and any(frame.name == "build_from_cfg" for frame in frames):
+            message = message.split(" Please check whether")[0]
+            raise UserError(f"config {cfg.filename}: {message}") from error
         raise

@@ -11,11 +11,10 @@ from mmengine.runner import Runner
 
 from ..checkpoints import read_checkpoint
 from ..errors import UserError
+from ..hooks import SwitchToDeployHook
 from .config import config_errors, leaf_datasets, load_config
 from .data_check import check_data
 from .launch import init_distributed
-
-_HOOK = "SwitchToDeployHook"
 
 
 def test(
@@ -77,13 +76,15 @@ def test(
 
 
 def _set_deploy(cfg: Config, deploy: bool) -> None:
-    hooks = list(cfg.get("custom_hooks") or [])
-    present = [hook for hook in hooks if hook["type"] == _HOOK]
-    if deploy and not present:
-        hooks.append(ConfigDict(type=_HOOK))
-    elif not deploy:
-        hooks = [hook for hook in hooks if hook["type"] != _HOOK]
+    hooks = [hook for hook in cfg.get("custom_hooks") or [] if not _is_deploy_hook(hook)]
+    if deploy:
+        configured = filter(_is_deploy_hook, cfg.get("custom_hooks") or [])
+        hooks.append(next(configured, ConfigDict(type=SwitchToDeployHook.__name__)))
     cfg.custom_hooks = hooks
+
+
+def _is_deploy_hook(hook: dict) -> bool:
+    return hook["type"] in (SwitchToDeployHook, SwitchToDeployHook.__name__)
 
 
 def _set_tta(cfg: Config) -> None:

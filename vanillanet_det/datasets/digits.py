@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import tempfile
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Union
 
@@ -19,6 +21,8 @@ CLASSES = tuple(str(digit) for digit in range(10))
 NUM_SCENES = {"train": 2000, "val": 200}
 _NAME = "the digits data set"
 _MEGABYTES = 120
+_VERSION = 1  # of what is drawn; a folder made by another one is refused
+_MOST_WAITING = 64  # drawn images that wait to be saved
 
 
 @DATASETS.register_module()
@@ -92,7 +96,7 @@ def ensure_digits(
     except OSError as error:
         raise UserError(_cannot_write(root, error)) from error
     try:
-        _write(temporary, **made_with)
+        _write(temporary, made_with)
         temporary.chmod(0o755)
         os.replace(temporary, target)
     except OSError as error:
@@ -138,19 +142,21 @@ def _check_whole(root: Path, made_with: dict[str, Any]) -> None:
             )
 
 
-def _write(root: Path, seed: int, num_scenes: dict[str, int], side: int) -> None:
+def _write(root: Path, made_with: dict[str, Any]) -> None:
     from .scenes import load_sources  # scikit-learn is slow to import, and needed only here
 
     # RandomState and not a Generator: numpy promises that its numbers never change.
-    random = np.random.RandomState(seed)
+    random = np.random.RandomState(made_with["seed"])
     sources = load_sources(random)
-    made_with = {"seed": seed, "num_scenes": num_scenes, "side": side}
+    num_scenes, side = made_with["num_scenes"], made_with["side"]
     (root / "annotations").mkdir()
     total = sum(num_scenes.values())
     # disable=None: no bar where standard error is a file.
-    with tqdm(total=total, desc=f"Making {_NAME}", unit="img", disable=None) as bar:
+    bar = tqdm(total=total, desc=f"Making {_NAME}", unit="img", disable=None)
+    # Compressing releases Python's lock, and takes as long as drawing.
+    with bar, ThreadPoolExecutor(max_workers=2) as pool:
         for split, count in num_scenes.items():
-            content = _write_split(root / split, sources[split], count, side, random, bar)
+            content = _write_split(root / split, sources[split], count, side, random, bar, pool)
             content["info"] = {
                 "description": f"Digits of scikit-learn on its photographs: {split}",
                 "made_with": made_with,
@@ -159,16 +165,26 @@ def _write(root: Path, seed: int, num_scenes: dict[str, int], side: int) -> None
 
 
 def _write_split(
-    folder: Path, source: Any, count: int, side: int, random: np.random.RandomState, bar: tqdm
+    folder: Path,
+    source: Any,
+    count: int,
+    side: int,
+    random: np.random.RandomState,
+    bar: tqdm,
+    pool: ThreadPoolExecutor,
 ) -> dict[str, Any]:
     from .scenes import draw_scene, to_polygons
 
     folder.mkdir()
     images, annotations = [], []
+    saving: deque[Future] = deque()
     for image_id in range(1, count + 1):
         pixels, instances = draw_scene(source, side, random)
         name = f"{image_id:06d}.png"
-        Image.fromarray(pixels).save(folder / name, compress_level=1)
+        image = Image.fromarray(pixels)
+        saving.append(pool.submit(image.save, folder / name, compress_level=1))
+        if len(saving) > _MOST_WAITING:
+            saving.popleft().result()  # raises what saving raised
         images.append({"id": image_id, "file_name": name, "height": side, "width": side})
         for instance in instances:
             annotations.append(
@@ -183,5 +199,7 @@ def _write_split(
                 }
             )
         bar.update()
+    for saved in saving:
+        saved.result()
     categories = [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)]
     return {"images": images, "annotations": annotations, "categories": categories}
