@@ -18,8 +18,14 @@ model = dict(
         in_channels=64,
         feat_channels=64,
         stacked_convs=2,
-        # Digits are 10 to 75 pixels, mostly higher than wide.
-        anchor_generator=dict(octave_base_scale=3, ratios=[1.0, 1.6, 2.5], strides=[8, 16, 32]),
+        # Digits are 10 to 70 pixels, mostly higher than wide, and best told apart at stride 8.
+        anchor_generator=dict(
+            octave_base_scale=None,
+            scales_per_octave=None,
+            scales=[3, 4, 5.2, 7],
+            ratios=[1.2, 1.8],
+            strides=[8, 16, 32],
+        ),
     ),
 )
 
@@ -27,12 +33,12 @@ max_epochs = 8
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=1)
 optim_wrapper = dict(
     type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=2e-3, weight_decay=0.05),
+    optimizer=dict(type="AdamW", lr=1.5e-3, weight_decay=0.05),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
     clip_grad=dict(max_norm=10.0),
 )
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=100),
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=200),
     dict(
         type="CosineAnnealingLR",
         begin=0,
@@ -43,7 +49,7 @@ param_scheduler = [
         convert_to_iter_based=True,
     ),
 ]
-auto_scale_lr = dict(enable=False, base_batch_size=16)
-default_hooks = dict(logger=dict(interval=25))
+auto_scale_lr = dict(enable=False, base_batch_size=8)
+default_hooks = dict(logger=dict(interval=50))
 randomness = dict(seed=0)
 custom_hooks = [dict(type="SwitchToDeployHook"), dict(type="ChannelsLastHook")]
