@@ -1,11 +1,16 @@
 """What all tests share."""
 
+import os
 import resource
 import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+# Before torch is imported, here and in the processes that tests start: threads that wait for
+# each other cost more than these small tensors.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 import torch

@@ -1,5 +1,7 @@
 """Every config of the project loads anywhere, builds, and evaluates fused."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from mmdet.registry import DATASETS, METRICS, MODELS, TRANSFORMS
@@ -11,15 +13,12 @@ from vanillanet_det.apis.config import leaf_datasets
 pytestmark = pytest.mark.usefixtures("mmdet_scope")
 
 
-def configs(root):
-    return sorted((root / "configs").glob("*.py"))
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
 
 
-def pytest_generate_tests(metafunc):
-    if "config" in metafunc.fixturenames:
-        from tests.conftest import ROOT
-
-        metafunc.parametrize("config", configs(ROOT), ids=lambda path: path.stem)
+@pytest.fixture(params=CONFIGS, ids=lambda path: path.stem)
+def config(request):
+    return request.param
 
 
 @pytest.fixture
