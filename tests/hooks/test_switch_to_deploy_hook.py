@@ -88,6 +88,10 @@ def test_the_original_comes_back_when_the_epoch_raises(make_runner, monkeypatch,
     assert runner.model is original
 
 
+def test_training_needs_no_test_data(make_runner):
+    make_runner(**{"test_dataloader.dataset.ann_file": "nothing.json"}).train()
+
+
 def test_averaged_weights_are_the_ones_fused(make_runner, monkeypatch):
     ema = dict(type="EMAHook", momentum=0.5)
     runner = make_runner(custom_hooks=[dict(type="SwitchToDeployHook"), ema])
