@@ -134,7 +134,7 @@ def _can_allow() -> bool:
 
 
 def _unreadable(path: Path, error: Exception) -> str:
-    # PyTorch's own advice before this, to read with weights_only=False, is what not to do.
+    # What PyTorch says before this advises unsafe loading.
     lines = str(error).rpartition("WeightsUnpickler error:")[2].split("\n")
     reason = next(filter(None, map(str.strip, lines)), type(error).__name__)
     return (
