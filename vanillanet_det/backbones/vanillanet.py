@@ -1,7 +1,7 @@
 """VanillaNet, a network with no shortcut and no attention, with multi-scale features."""
 
 from collections.abc import Sequence
-from typing import Optional, Union
+from typing import Callable, Optional, Union
 
 import torch
 from mmdet.registry import MODELS
@@ -89,7 +89,7 @@ class VanillaNet(BaseModule):
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
         self.with_cp = with_cp
-        norm_cfg = {"type": "BN", "eps": 1e-6, **(norm_cfg or {})}
+        self.norm_cfg = norm_cfg = {"type": "BN", "eps": 1e-6, **(norm_cfg or {})}
         if "BN" not in str(norm_cfg["type"]):
             raise UserError(
                 f"VanillaNet: norm_cfg {norm_cfg} but expected a BatchNorm, dict(type='BN') or "
@@ -141,11 +141,12 @@ class VanillaNet(BaseModule):
             One `(N, out_channels[k], H / out_strides[k], W / out_strides[k])` for each entry
             of `out_indices`.
         """
-        # Read once: on a GPU each reading waits for the device.
-        act_lambda = 1.0 if self.deploy else float(self.act_lambda)
+        return self._features(x, self._read_lambda())
+
+    def _features(self, x: Tensor, act_lambda: float) -> tuple[Tensor, ...]:
         recompute = self.with_cp and self.training and torch.is_grad_enabled()
         features = []
-        for index, layer in enumerate([self._forward_stem, *self.stages]):
+        for index, layer in enumerate(self.layers):
             if recompute:
                 norms = self if index == 0 else layer
                 x = checkpoint_once(layer, x, act_lambda, norms=norms)
@@ -155,10 +156,19 @@ class VanillaNet(BaseModule):
                 features.append(x)
         return tuple(features)
 
+    @property
+    def layers(self) -> list[Callable[[Tensor, float], Tensor]]:
+        """The stem and the stages: functions of a feature and lambda."""
+        return [self._forward_stem, *self.stages]
+
     def _forward_stem(self, x: Tensor, act_lambda: float) -> Tensor:
         if self.deploy:
             return self.stem(x)
         return self.stem2(deep_activation(self.stem1(x), act_lambda))
+
+    def _read_lambda(self) -> float:
+        """Read lambda; once in a forward pass, since on a GPU each reading waits for it."""
+        return 1.0 if self.deploy else float(self.act_lambda)
 
     def set_act_lambda(self, value: float) -> None:
         """Set lambda of the deep training, the slope of A' below zero.
