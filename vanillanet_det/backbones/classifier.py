@@ -61,10 +61,7 @@ class VanillaNetClassifier(VanillaNet):
         """Map images `(N, in_channels, H, W)` to logits `(N, num_classes)`."""
         act_lambda = self._read_lambda()
         (x,) = self._features(x, act_lambda)
-        if self.deploy:
-            x = self.cls(x)
-        else:
-            x = self.cls2(deep_activation(self.cls1(x), act_lambda))
+        x = self.cls(x) if self.deploy else self.cls2(deep_activation(self.cls1(x), act_lambda))
         return x.flatten(1)
 
     def switch_to_deploy(self) -> None:
