@@ -37,19 +37,40 @@ def root():
 def randomize_norms():
     """Function that gives a model's BatchNorms weights and statistics of their own.
 
-    Fresh ones are the identity, and every comparison of a fused model with them passes.
+    Fresh ones are the identity, and every comparison of a fused model with them passes. With
+    inputs of the model, statistics begin as those of its features: in a deep network with any
+    others hardly more than the last bias is left of the image, and of an error in a kernel.
     """
 
-    def randomize(model: nn.Module) -> nn.Module:
-        for module in model.modules():
-            if isinstance(module, _BatchNorm):
-                nn.init.uniform_(module.weight, 0.5, 1.5)
-                nn.init.normal_(module.bias, std=0.3)
-                nn.init.normal_(module.running_mean, std=0.3)
-                nn.init.uniform_(module.running_var, 0.5, 2)
+    def randomize(model: nn.Module, *inputs: torch.Tensor) -> nn.Module:
+        norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+        if inputs:
+            modes = [module.training for module in model.modules()]
+            momenta = [norm.momentum for norm in norms]
+            for norm in norms:
+                norm.momentum = 1.0
+            with torch.no_grad():
+                model.train()(*inputs)
+            for norm, momentum in zip(norms, momenta):
+                norm.momentum = momentum
+            for module, mode in zip(model.modules(), modes):
+                module.training = mode
+        for norm in norms:
+            nn.init.uniform_(norm.weight, 0.5, 1.5)
+            nn.init.normal_(norm.bias, std=0.3)
+            norm.running_mean += 0.3 * norm.running_var.sqrt() * torch.randn(norm.num_features)
+            norm.running_var *= torch.empty(norm.num_features).uniform_(0.5, 2)
         return model
 
     return randomize
+
+
+@pytest.fixture
+def all_threads():
+    """For a test whose tensors are large enough to be worth it."""
+    torch.set_num_threads(os.cpu_count() or 1)
+    yield
+    torch.set_num_threads(1)
 
 
 @pytest.fixture

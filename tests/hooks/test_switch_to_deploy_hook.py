@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from vanillanet_det import SwitchToDeployHook, UserError, switch_to_deploy
 from vanillanet_det.checkpoints import read_checkpoint
-from vanillanet_det.hooks.switch_to_deploy_hook import max_relative_error
+from vanillanet_det.comparison import detector_error
 
 pytestmark = pytest.mark.usefixtures("mmdet_scope")
 
@@ -149,7 +149,7 @@ def test_the_check_leaves_mode_and_random_numbers_alone(make_runner, randomize_n
     model.backbone.stages[1].eval()
     modes = [m.training for m in model.modules()]
     state = torch.get_rng_state()
-    assert 0 < max_relative_error(model, switch_to_deploy(model)) < 1e-5
+    assert 0 < detector_error(model, switch_to_deploy(model)) < 1e-5
     assert [m.training for m in model.modules()] == modes
     assert torch.equal(torch.get_rng_state(), state)
 

@@ -80,6 +80,7 @@ class VanillaNetClassifier(VanillaNet):
                 fuse_conv_bn(conv1.weight, conv1.bias, bn),
                 (conv2.weight.detach().double(), conv2.bias.detach().double()),
             ),
+            name="cls",
         )
         super().switch_to_deploy()
         self.cls = nn.Sequential(pool, dropout, head)

@@ -1,7 +1,7 @@
 """VanillaNet, a network with no shortcut and no attention, with multi-scale features."""
 
-from collections.abc import Sequence
-from typing import Callable, Optional, Union
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable, Optional, Union
 
 import torch
 from mmdet.registry import MODELS
@@ -9,12 +9,14 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..checkpoints import load_backbone
 from ..errors import UserError
 from ..layers.checkpointing import checkpoint_once
-from ..layers.fusion import bn_scale_shift, fused_conv
+from ..layers.fusion import check_lambda, fused_conv
 from ..layers.series_activation import SeriesActivation
 from ..layers.stage import Stage, conv_bn, deep_activation, fuse_pair
 from .archs import Arch, resolve_arch, whole_number
+from .published import check_fit
 
 
 @MODELS.register_module()
@@ -77,6 +79,7 @@ class VanillaNet(BaseModule):
     ) -> None:
         super().__init__(init_cfg or dict(type="TruncNormal", layer="Conv2d", std=0.02))
         self.arch = arch = resolve_arch(arch, ada_pool, stem_stride, stem_padding)
+        self.act_num = act_num
         self.out_indices = _check_out_indices(out_indices, arch)
         self.out_channels = tuple(arch.dims[i] for i in self.out_indices)
         self.out_strides = tuple(arch.feature_strides[i] for i in self.out_indices)
@@ -112,6 +115,7 @@ class VanillaNet(BaseModule):
             self.stem2.append(stem_act)
             # A buffer, so that it is saved, resumed, broadcast and averaged with the rest.
             self.register_buffer("act_lambda", torch.tensor(1.0))
+            self.lambda_outlook = ""  # when it will be 1, in words
         self.stages = nn.ModuleList(
             Stage(
                 arch.dims[i],
@@ -194,8 +198,6 @@ class VanillaNet(BaseModule):
         cfg = self.init_cfg
         if isinstance(cfg, dict) and cfg.get("type") == "Pretrained":
             # Not mmengine's: that ignores wrappers it does not know, and loads nothing.
-            from ..checkpoints import load_backbone
-
             load_backbone(self, cfg["checkpoint"])
             self._is_init = True
         else:
@@ -224,32 +226,43 @@ class VanillaNet(BaseModule):
 
         Raises:
             UserError: lambda is below 1, so that the two convolutions of a layer are no
-                linear map, or a BatchNorm keeps no running statistics. The network is then
-                unchanged.
+                linear map, a BatchNorm keeps no running statistics, or fused values don't fit
+                the network's precision. The network is then unchanged.
         """
         if self.deploy:
             return
-        if float(self.act_lambda) != 1:
-            raise UserError(
-                f"VanillaNet: lambda is {float(self.act_lambda):g}, and a layer is one "
-                "convolution only at lambda 1; fuse after the deep training has ended"
-            )
-        stem_kernel = fuse_pair(self.stem1, self.stem2[:2])
-        kernels = [fuse_pair(stage.conv1, stage.conv2) for stage in self.stages]
-        acts = [self.stem2[2], *(stage.act for stage in self.stages)]
-        for act in acts:
-            bn_scale_shift(act.bn)  # raises before anything has changed
-        for act in acts:
+        check_lambda("VanillaNet", float(self.act_lambda), self.lambda_outlook)
+        stem = fused_conv(self.stem1[0], *fuse_pair(self.stem1, self.stem2[:2]), name="stem")
+        convs = [
+            fused_conv(stage.conv2[0], *fuse_pair(stage.conv1, stage.conv2), name=f"stages.{index}")
+            for index, stage in enumerate(self.stages)
+        ]
+        acts = {"stem": self.stem2[2]}
+        acts.update((f"stages.{index}", stage.act) for index, stage in enumerate(self.stages))
+        for name, act in acts.items():
+            act.fused(name)  # raises before anything has changed
+        for act in acts.values():
             act.switch_to_deploy()
 
-        self.stem = nn.Sequential(fused_conv(self.stem1[0], *stem_kernel), acts[0])
+        self.stem = nn.Sequential(stem, acts["stem"])
         self.stem.training = self.training
         del self.stem1, self.stem2, self.act_lambda
-        for stage, kernel in zip(self.stages, kernels):
-            stage.conv = fused_conv(stage.conv2[0], *kernel)
+        for stage, conv in zip(self.stages, convs):
+            stage.conv = conv
             del stage.conv1, stage.conv2
 
-    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
+    def check_state_dict(self, state: Mapping[str, Tensor], model_name: str = "") -> None:
+        """Refuse weights that are not of this network; `check_fit` says which."""
+        check_fit(self, state, model_name)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        # Here every way of loading comes by, MMEngine's lenient one too, which would leave
+        # random what doesn't fit.
+        own = {k[len(prefix) :]: v for k, v in state_dict.items() if k.startswith(prefix)}
+        if own or not prefix:  # part of a detector may be loaded without its backbone
+            self.check_state_dict({k: v for k, v in own.items() if isinstance(v, Tensor)})
         # Published checkpoints know no lambda: theirs ended at 1.
         if not self.deploy:
             state_dict.setdefault(f"{prefix}act_lambda", torch.ones_like(self.act_lambda))

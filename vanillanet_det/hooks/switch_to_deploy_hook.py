@@ -3,13 +3,13 @@
 import functools
 from typing import Any, Optional
 
-import torch
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
+from ..comparison import detector_error
 from ..errors import UserError
 from ..layers.fusion import switch_to_deploy
 
@@ -20,7 +20,9 @@ class SwitchToDeployHook(Hook):
 
     A fused copy stands in for `runner.model` while a validation or test epoch runs. The
     original comes back after it, also when the epoch raises. The hook runs after EMAHook has
-    swapped the averaged weights in and before CheckpointHook saves.
+    swapped the averaged weights in and before CheckpointHook saves. Validation in the middle of
+    the deep training, while lambda is below 1, is of the unfused model, which is said once; a
+    test is refused then.
 
     Args:
         tolerance: Pass one random image through both models first, and refuse to evaluate
@@ -39,6 +41,7 @@ class SwitchToDeployHook(Hook):
             )
         self.tolerance = tolerance
         self._original: Optional[nn.Module] = None
+        self._said = False
 
     def before_run(self, runner: Runner) -> None:
         """Make the evaluation loops give the original back when they raise."""
@@ -64,9 +67,14 @@ class SwitchToDeployHook(Hook):
         original = runner.model
         # Evaluation needs no gradient synchronisation, so the copy needs no wrapper.
         model = original.module if is_model_wrapper(original) else original
+        if isinstance(runner._train_loop, BaseLoop) and (reason := self._too_early(model)):
+            if not self._said:
+                runner.logger.info(f"Evaluating the unfused model until it can be fused: {reason}")
+            self._said = True
+            return
         fused = switch_to_deploy(model)
         if self.tolerance is not None:
-            error = max_relative_error(model, fused)
+            error = detector_error(model, fused)
             if not error <= self.tolerance:
                 raise RuntimeError(
                     f"SwitchToDeployHook: fused and original features differ by {error:.1e} of "
@@ -82,6 +90,15 @@ class SwitchToDeployHook(Hook):
             f"Evaluating the fused model: {before:,} -> {after:,} parameters{checked}"
         )
         self._original, runner.model = original, fused
+
+    @staticmethod
+    def _too_early(model: nn.Module) -> str:
+        """Tell why a network in the middle of its deep training can't be fused yet."""
+        for module in model.modules():
+            if float(getattr(module, "act_lambda", 1)) != 1:
+                outlook = getattr(module, "lambda_outlook", "")
+                return f"lambda is {float(module.act_lambda):g}{outlook and ', and '}{outlook}"
+        return ""
 
     def _restore(self, runner: Runner) -> None:
         if self._original is not None:
@@ -102,37 +119,3 @@ class SwitchToDeployHook(Hook):
     def after_test_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
         """Put the original back."""
         self._restore(runner)
-
-
-@torch.no_grad()
-def max_relative_error(original: nn.Module, fused: nn.Module) -> float:
-    """Compare the features of a detector and of its fused copy on one random image.
-
-    Args:
-        original: A detector with `extract_feat`, or a test-time-augmentation wrapper of one.
-        fused: The same, fused.
-
-    Returns:
-        The largest difference, relative to the largest value of the feature it stands in.
-    """
-    parameter = next(original.parameters())
-    generator = torch.Generator().manual_seed(0)
-    # Sides that divide by nothing reach the borders of every pooling.
-    image = torch.randn(1, 3, 131, 157, generator=generator).to(parameter)
-    modes = [(module, module.training) for module in original.modules()]
-    try:
-        # Without cuDNN, whose TF32 kernels on GPUs would hide behind rounding what is asked here.
-        with torch.backends.cudnn.flags(enabled=False, allow_tf32=False):
-            expected, found = (
-                (m.module if hasattr(m, "module") else m).eval().extract_feat(image)
-                for m in (original, fused)
-            )
-    finally:
-        for module, training in modes:
-            module.training = training
-    errors = [
-        float((a - b).abs().max() / b.abs().max().clamp(min=torch.finfo(b.dtype).tiny))
-        for a, b in zip(found, expected)
-    ]
-    # A NaN is an error, and max() may overlook it.
-    return max(errors) if all(e == e for e in errors) else float("nan")

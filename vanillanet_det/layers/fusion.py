@@ -85,17 +85,69 @@ def fuse_pointwise(first: WeightBias, second: WeightBias) -> WeightBias:
     return weight, matrix @ bias1 + bias2
 
 
-def fused_conv(like: nn.Conv2d, weight: Tensor, bias: Tensor) -> nn.Conv2d:
+def round_fused(value: Tensor, dtype: torch.dtype, name: str) -> Tensor:
+    """Round a fused kernel or bias once, to the precision of the network.
+
+    Args:
+        value: Kernel or bias of any shape, float64.
+        dtype: Precision of the network.
+        name: What the error calls the layer.
+
+    Returns:
+        The rounded tensor.
+
+    Raises:
+        UserError: Values are beyond the range of `dtype`, as a small running variance makes
+            them in float16, or not finite to begin with.
+    """
+    rounded = value.to(dtype)
+    if not rounded.isfinite().all():
+        reason = (
+            f"values up to {float(value.abs().max()):.3g} don't fit into {dtype}; fuse in float32 "
+            "or bfloat16"
+            if value.isfinite().all()
+            else "weights or running statistics are not finite; the training has diverged"
+        )
+        raise UserError(f"fusion of {name}: {reason}")
+    return rounded
+
+
+def check_lambda(name: str, act_lambda: float, outlook: str = "") -> None:
+    """Refuse to fuse two layers with something non-linear between them.
+
+    Args:
+        name: What the error calls the network.
+        act_lambda: Slope of A' below zero.
+        outlook: When it will be 1, in words, if that is known.
+
+    Raises:
+        UserError: Lambda is not 1.
+    """
+    if act_lambda != 1:
+        raise UserError(
+            f"{name}: lambda is {act_lambda:g}{outlook and ', and '}{outlook}; a layer is one "
+            "convolution only at lambda 1, so fuse after the deep training has ended"
+        )
+
+
+def fused_conv(
+    like: nn.Conv2d, weight: Tensor, bias: Tensor, name: str = "a convolution"
+) -> nn.Conv2d:
     """Make a fresh, contiguous convolution of a fused kernel.
 
     Args:
         like: The convolution whose stride, padding, dtype, device and mode are taken.
-        weight: Kernel of shape `(out, in, k_h, k_w)`, in any precision.
-        bias: Bias of shape `(out,)`.
+        weight: Kernel of shape `(out, in, k_h, k_w)`, float64.
+        bias: Bias of shape `(out,)`, float64.
+        name: What errors call the layer.
 
     Returns:
         A new convolution with the rounded kernel.
+
+    Raises:
+        UserError: The kernel doesn't fit the precision of `like`.
     """
+    weight, bias = (round_fused(value, like.weight.dtype, name) for value in (weight, bias))
     # Without initialisation, which would draw random numbers in the middle of a training.
     conv = nn.utils.skip_init(
         nn.Conv2d,

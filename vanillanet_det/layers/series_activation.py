@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import UserError
-from .fusion import fuse_conv_bn
+from .fusion import fuse_conv_bn, round_fused
 
 
 class SeriesActivation(nn.Module):
@@ -61,10 +61,24 @@ class SeriesActivation(nn.Module):
         """Fold the BN into the kernel, in place; a second call does nothing."""
         if self.deploy:
             return
-        weight, bias = fuse_conv_bn(self.weight, None, self.bn)
-        self.weight = nn.Parameter(weight.to(self.weight.dtype))
-        self.bias = nn.Parameter(bias.to(self.weight.dtype))
+        weight, bias = self.fused()
+        self.weight, self.bias = nn.Parameter(weight), nn.Parameter(bias)
         del self.bn
+
+    def fused(self, name: str = "a series activation") -> tuple[Tensor, Tensor]:
+        """Compute kernel and bias of the deployed form; the module stays as it is.
+
+        Args:
+            name: What errors call the layer.
+
+        Returns:
+            Kernel `(channels, 1, 2 n + 1, 2 n + 1)` and bias `(channels,)`.
+
+        Raises:
+            UserError: They don't fit the module's precision, or the BN keeps no statistics.
+        """
+        weight, bias = fuse_conv_bn(self.weight, None, self.bn)
+        return tuple(round_fused(value, self.weight.dtype, name) for value in (weight, bias))
 
     def extra_repr(self) -> str:
         """Describe the module the way torch's own layers do."""

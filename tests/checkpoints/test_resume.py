@@ -1,0 +1,52 @@
+"""The checkpoint to go on from."""
+
+import logging
+import os
+
+import pytest
+import torch
+
+from vanillanet_det import UserError
+from vanillanet_det.checkpoints import find_resume
+
+
+@pytest.fixture
+def work_dir(tmp_path):
+    """A run's folder, with the checkpoints of three epochs and files that are none."""
+    for epoch in (9, 10, 11):  # by their names, 9 would be the last
+        torch.save({"epoch": epoch}, tmp_path / f"epoch_{epoch}.pth")
+        os.utime(tmp_path / f"epoch_{epoch}.pth", (epoch, epoch))
+    torch.save({}, tmp_path / "best_coco_bbox_mAP_epoch_12.pth")
+    (tmp_path / ".epoch_12.pth.abc").touch()
+    return tmp_path
+
+
+def test_the_newest_checkpoint_is_resumed(work_dir):
+    assert find_resume(work_dir) == work_dir / "epoch_11.pth"
+    torch.save({}, work_dir / "iter_5.pth")
+    assert find_resume(work_dir) == work_dir / "iter_5.pth"
+
+
+def test_of_checkpoints_of_one_time_the_higher_number_is_resumed(work_dir):
+    for path in work_dir.glob("epoch_*"):
+        os.utime(path, (1, 1))
+    assert find_resume(work_dir) == work_dir / "epoch_11.pth"
+
+
+def test_a_truncated_newest_is_named_and_the_one_before_resumed(work_dir, log):
+    newest = work_dir / "epoch_11.pth"
+    newest.write_bytes(newest.read_bytes()[:500])
+    os.utime(newest, (11, 11))
+    assert find_resume(work_dir) == work_dir / "epoch_10.pth"
+    (record,) = log.records
+    assert record.levelno == logging.WARNING
+    assert f"checkpoint {newest}: 500 bytes" in record.message
+    assert f"going on from {work_dir / 'epoch_10.pth'}" in record.message
+
+
+def test_no_checkpoint_is_none_and_only_unreadable_ones_are_an_error(work_dir):
+    assert find_resume(work_dir / "nowhere") is None
+    for path in work_dir.glob("epoch_*"):
+        os.truncate(path, 10)
+    with pytest.raises(UserError, match=r"epoch_11.*epoch_10.*epoch_9.*there is none before"):
+        find_resume(work_dir)

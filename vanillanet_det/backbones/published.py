@@ -1,0 +1,132 @@
+"""What a state dict tells of the VanillaNet it is from, and whether it fits another."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Optional
+
+from torch import Tensor, nn
+
+from ..checkpoints.matching import LEAST_MATCH, Match
+from ..errors import UserError
+from .archs import ARCHS, Arch
+
+_OTHER_FORM = {
+    True: "the weights are of the deployed form, one convolution per layer and no BatchNorm, from "
+    "which no training form can be made; set deploy=True in the backbone to evaluate them "
+    "(--cfg-options model.backbone.deploy=True), and train from a training checkpoint",
+    False: "the weights are of the training form, but deploy=True makes the network the deployed "
+    "form; leave deploy out, since evaluation fuses by itself, or fuse the file: "
+    "python tools/convert_checkpoint.py FILE FUSED_FILE --deploy",
+}
+
+
+@dataclass(frozen=True)
+class Description:
+    """The network that a state dict is from.
+
+    Strides and pooling leave no trace in a state dict, and stages behind the last feature
+    asked for are not in it.
+
+    Attributes:
+        deploy: Whether it is the deployed form.
+        dims: Channels of the stem and of each stage that is there.
+        act_num: `n` of the series activation.
+        in_channels: Channels of the image.
+        num_classes: Number of classes, or None without a classification head.
+    """
+
+    deploy: bool
+    dims: tuple[int, ...]
+    act_num: int
+    in_channels: int
+    num_classes: Optional[int]
+
+    @property
+    def archs(self) -> tuple[str, ...]:
+        """Names of the published archs with these channels."""
+        return tuple(name for name, arch in ARCHS.items() if arch.dims == self.dims)
+
+    def __str__(self) -> str:
+        """Name the arch the way errors do."""
+        return f"{_name(self.dims)}, act_num {self.act_num}"
+
+
+def _name(dims: tuple[int, ...]) -> str:
+    names = [repr(name) for name, arch in ARCHS.items() if arch.dims == dims]
+    return f"arch {' or '.join(names)}" if names else f"an arch with dims {list(dims)}"
+
+
+def describe(state: Mapping[str, Tensor]) -> Optional[Description]:
+    """Read off a state dict what network it is from.
+
+    Args:
+        state: Tensors by their names in the network.
+
+    Returns:
+        The description, or None if it has no stem of a VanillaNet.
+    """
+    for deploy, first, last, act, conv in (
+        (False, "stem1.0", "stem2.0", "stem2.2", "conv2.0"),
+        (True, "stem.0", "stem.0", "stem.1", "conv"),
+    ):
+        names = [f"{name}.weight" for name in (first, last, act)]
+        if all(name in state and state[name].ndim == 4 for name in names):
+            break
+    else:
+        return None
+    dims = [len(state[names[1]])]
+    while (name := f"stages.{len(dims) - 1}.{conv}.weight") in state:
+        dims.append(len(state[name]))
+    head = state.get("cls.2.weight" if deploy else "cls2.0.weight")
+    return Description(
+        deploy=deploy,
+        dims=tuple(dims),
+        act_num=state[names[2]].shape[-1] // 2,
+        in_channels=state[names[0]].shape[1],
+        num_classes=None if head is None else len(head),
+    )
+
+
+def check_fit(network: nn.Module, state: Mapping[str, Tensor], model_name: str = "") -> None:
+    """Refuse weights that are not of a network, before any of them is loaded.
+
+    Args:
+        network: A VanillaNet, which is left as it is.
+        state: Tensors by their names in the network.
+        model_name: What the training arguments in a published file call the model. Two archs
+            differ in nothing but strides and pooling.
+
+    Raises:
+        UserError: The weights are of the other form, of another arch or act_num, have other
+            shapes, or less than 90 % of the network's tensors are among them.
+    """
+    arch: Arch = network.arch
+    found = describe(state)
+    if found is not None and found.deploy != network.deploy:
+        raise UserError(_OTHER_FORM[found.deploy])
+    if found is not None:
+        built = len(network.stages) + 1
+        same_dims = len(found.dims) >= built and found.dims == arch.dims[: len(found.dims)]
+        if not same_dims or found.act_num != network.act_num:
+            raise UserError(
+                f"the weights are of {found}, but the network is {_name(arch.dims)}, act_num "
+                f"{network.act_num}; set arch and act_num to those of the weights"
+            )
+    said = ARCHS.get(model_name.replace("vanillanet_", "", 1))
+    if said is not None and arch.name in ARCHS and replace(said, name=arch.name) != arch:
+        raise UserError(
+            f"the weights were trained as arch {said.name!r}, but the network is arch "
+            f"{arch.name!r}, which pools differently; set arch={said.name!r}"
+        )
+    expected = network.state_dict()
+    match = Match.of(state, expected)
+    for key in match.misshapen[:1]:
+        raise UserError(
+            f"{key} has the shape {tuple(state[key].shape)}, but the network expects "
+            f"{tuple(expected[key].shape)}"
+        )
+    if not match.is_enough:
+        raise UserError(
+            f"{match}, of a VanillaNet; expected at least {LEAST_MATCH:.0%}. Is this a checkpoint "
+            f"of the network, {_name(arch.dims)}?"
+        )

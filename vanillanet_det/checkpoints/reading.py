@@ -1,0 +1,163 @@
+"""Checkpoints are read without running what a stranger put in."""
+
+import argparse
+import pickle
+import re
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, BinaryIO, Union
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import CheckpointLoader
+
+from ..errors import UserError
+from .download import fetch, is_url
+
+PathLike = Union[str, Path]
+# What PyTorch and the stand-ins below say of an object that isn't allowed; the rest of what
+# PyTorch says is about bytes that are no pickle at all.
+_REFUSED = re.compile(
+    r"(?:GLOBAL|nsupported class) (\w[\w.]*)|((?:getattr|numpy dtype) .+) is refused"
+    r"|unrecognized function (.+)|Can only (?:build|create) .+ but got (.+)"
+)
+
+
+def _history_buffer_attribute(owner: object, name: str) -> Any:
+    """Stand in for `builtins.getattr` in checkpoints, which need it for HistoryBuffer only."""
+    if owner is not HistoryBuffer or name.startswith("_"):
+        raise pickle.UnpicklingError(f"getattr of {owner!r}, {name!r} is refused")
+    return getattr(HistoryBuffer, name)
+
+
+class _DType:
+    """Stand in for `np.dtype`, whose state in a crafted file can make numpy follow any pointer."""
+
+    def __init__(self, code: str, *_: Any) -> None:
+        self.dtype = np.dtype(code)
+        if self.dtype.kind not in "biuf":
+            raise pickle.UnpicklingError(f"numpy dtype {code!r} is refused")
+
+    def __setstate__(self, state: tuple) -> None:
+        if state[1] == ">":
+            self.dtype = self.dtype.newbyteorder(">")
+
+
+class _Array(np.ndarray):
+    """Stand in for `np.ndarray` that takes numbers only; saved again it is a plain one."""
+
+    def __new__(cls, *_: Any) -> "_Array":
+        return super().__new__(cls, 0)
+
+    def __setstate__(self, state: tuple) -> None:
+        _, shape, dtype, fortran, data = state
+        values = np.frombuffer(data, dtype.dtype).reshape(shape)  # raises if it doesn't fit
+        super().__setstate__((1, values.shape, values.dtype, bool(fortran), bytes(data)))
+
+    def __reduce_ex__(self, protocol: int) -> Any:
+        return self.view(np.ndarray).__reduce_ex__(protocol)
+
+
+def _scalar(dtype: _DType, data: bytes) -> Any:
+    return np.frombuffer(data, dtype.dtype, count=1)[0]
+
+
+def _no_bytes() -> bytes:
+    """Stand in for `bytes`, which files call for the data of an empty array."""
+    return b""
+
+
+def _safe_globals() -> list:
+    """List what mmengine and the published training scripts store beside tensors."""
+    return [
+        argparse.Namespace,
+        HistoryBuffer,
+        (_Array, "numpy.ndarray"),
+        (_DType, "numpy.dtype"),
+        # numpy 1 and 2 keep these two in differently named modules; files name either.
+        *(
+            (stand_in, f"numpy.{core}.multiarray.{name}")
+            for stand_in, name in ((_Array, "_reconstruct"), (_scalar, "scalar"))
+            for core in ("core", "_core")
+        ),
+        (_history_buffer_attribute, "builtins.getattr"),
+        (_no_bytes, "builtins.bytes"),
+    ]
+
+
+def read_checkpoint(path: PathLike, map_location: Any = "cpu") -> Any:
+    """Read a checkpoint; nothing in it is run.
+
+    Args:
+        path: A file of this project, of MMDetection, or a published one; or the http or https
+            URL of one, which is downloaded once.
+        map_location: Where to put the tensors, as for `torch.load`.
+
+    Returns:
+        What the file holds.
+
+    Raises:
+        UserError: There is no such file, it can't be downloaded, it is truncated or none of
+            PyTorch's, or it holds objects that could run code.
+    """
+    file = fetch(str(path)) if is_url(path) else Path(path).expanduser()
+    if not file.is_file():
+        raise UserError(f"checkpoint {path}: there is no such file")
+    try:
+        return load_safely(file, map_location)
+    except Exception as error:  # bytes that are no pickle raise nearly anything
+        refused = isinstance(error, pickle.UnpicklingError) and _REFUSED.search(str(error))
+        if not refused:
+            message = _unreadable(path, file, error)
+            if is_url(path):
+                file.unlink()  # the next attempt downloads it again
+            raise UserError(message) from error
+        remedy = (
+            "ask its author for a file of plain tensors"
+            if _can_allow()
+            else f"reading training state safely needs torch 2.6 or newer, this is "
+            f"{torch.__version__}"
+        )
+        raise UserError(
+            f"checkpoint {path}: refused, since it holds more than tensors and plain numbers "
+            f"and loading that could run code ({' '.join(filter(None, refused.groups()))}); "
+            f"{remedy}"
+        ) from error
+
+
+def load_safely(file: Union[Path, BinaryIO], map_location: Any = "cpu") -> Any:
+    """Call `torch.load` so that it takes tensors and training state and nothing else.
+
+    Args:
+        file: A path or an open file.
+        map_location: As for `torch.load`, whose errors it raises.
+    """
+    allow = torch.serialization.safe_globals(_safe_globals()) if _can_allow() else nullcontext()
+    with allow:
+        return torch.load(file, map_location=map_location, weights_only=True)
+
+
+def _can_allow() -> bool:
+    """Say whether this torch can allow stand-ins: from 2.6, with names other than their own."""
+    return tuple(map(int, re.findall(r"\d+", torch.__version__)[:2])) >= (2, 6)
+
+
+def _unreadable(path: PathLike, file: Path, error: Exception) -> str:
+    # What PyTorch says before this advises unsafe loading.
+    lines = str(error).rpartition("WeightsUnpickler error:")[2].split("\n")
+    reason = next(filter(None, map(str.strip, lines)), type(error).__name__)
+    return (
+        f"checkpoint {path}: {file.stat().st_size:,} bytes that can't be read as a PyTorch file; "
+        f"it may be truncated ({reason})"
+    )
+
+
+@CheckpointLoader.register_scheme(prefixes=("", "http://", "https://"), force=True)
+def load_from_safe(filename: str, map_location: Any = None) -> Any:
+    """Take the place of mmengine's functions for files and URLs.
+
+    Those read with torch.load's default, which before torch 2.6 runs a file's code and since
+    then refuses mmengine's own checkpoints. Their log shows what stands behind `load_from_`.
+    """
+    return read_checkpoint(filename, map_location)

@@ -1,0 +1,86 @@
+"""How far two forms of one network are apart."""
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+
+def relative_error(found: Iterable[Tensor], expected: Iterable[Tensor]) -> float:
+    """Compare features with those expected.
+
+    Args:
+        found: Tensors of any shape.
+        expected: As many, of the same shapes.
+
+    Returns:
+        The largest difference, relative to the largest value of the tensor it stands in; NaN
+        if there is any.
+    """
+    errors = [
+        float((a - b).abs().max() / b.abs().max().clamp(min=torch.finfo(b.dtype).tiny))
+        for a, b in zip(found, expected)
+    ]
+    # max() may overlook a NaN.
+    return max(errors) if all(error == error for error in errors) else float("nan")
+
+
+def random_image(model: nn.Module, channels: int = 3) -> Tensor:
+    """Make a random image `(1, channels, 131, 157)` in a model's precision, on its device.
+
+    The sides divide by nothing, so that it reaches the borders of every pooling. The numbers
+    are always the same, and no one else's random numbers change.
+    """
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(1, channels, 131, 157, generator=generator)
+    return image.to(next(model.parameters()))
+
+
+@torch.no_grad()
+def detector_error(original: nn.Module, fused: nn.Module) -> float:
+    """Compare the features of a detector and of its fused copy on one random image.
+
+    Args:
+        original: A detector with `extract_feat`, or a test-time-augmentation wrapper of one.
+        fused: The same, fused.
+
+    Returns:
+        The `relative_error`.
+    """
+    image = random_image(original)
+    modes = [(module, module.training) for module in original.modules()]
+    try:
+        # Without cuDNN, whose TF32 kernels on GPUs would hide behind rounding what is asked here.
+        with torch.backends.cudnn.flags(enabled=False, allow_tf32=False):
+            expected, found = (
+                (m.module if hasattr(m, "module") else m).eval().extract_feat(image)
+                for m in (original, fused)
+            )
+    finally:
+        for module, training in modes:
+            module.training = training
+    return relative_error(found, expected)
+
+
+@torch.no_grad()
+def layer_errors(
+    original: nn.Module, other: nn.Module, image: Tensor
+) -> Iterator[tuple[str, float, float]]:
+    """Compare two forms of a VanillaNet layer by layer.
+
+    Args:
+        original: The network, in evaluation mode.
+        other: The same in another form, with equally many layers.
+        image: Images of shape `(N, in_channels, H, W)`.
+
+    Yields:
+        For the stem and each stage its name, its `relative_error` on the same input, and that
+        of all layers up to it.
+    """
+    lambdas = [float(getattr(network, "act_lambda", 1.0)) for network in (original, other)]
+    x = y = image
+    for index, (layer, same) in enumerate(zip(original.layers, other.layers)):
+        alone = same(x, lambdas[1])
+        x, y = layer(x, lambdas[0]), same(y, lambdas[1])
+        name = f"stages.{index - 1}" if index else "stem"
+        yield name, relative_error([alone], [x]), relative_error([y], [x])
