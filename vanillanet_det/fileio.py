@@ -23,12 +23,12 @@ def atomic_write(path: Union[str, Path]) -> Iterator[BinaryIO]:
         path: The file to write or replace; its folder must exist.
 
     Yields:
-        A binary file.
+        A binary file, which can be read, too.
     """
     path = Path(path)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

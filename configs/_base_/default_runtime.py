@@ -13,6 +13,7 @@ default_hooks = dict(
         save_best="coco/bbox_mAP",
         backend_args=dict(backend="atomic"),
     ),
+    check_weights=dict(type="CheckWeightsHook"),
     sampler_seed=dict(type="DistSamplerSeedHook"),
     visualization=dict(type="DetVisualizationHook"),
 )

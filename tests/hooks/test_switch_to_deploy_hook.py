@@ -4,7 +4,6 @@ import re
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.runner import Runner
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.testing import assert_close
@@ -12,23 +11,6 @@ from torch.testing import assert_close
 from vanillanet_det import SwitchToDeployHook, UserError, switch_to_deploy
 from vanillanet_det.checkpoints import read_checkpoint
 from vanillanet_det.comparison import detector_error
-
-pytestmark = pytest.mark.usefixtures("mmdet_scope")
-
-
-@pytest.fixture
-def make_runner(small_config, tmp_path):
-    """A real runner over a few scenes."""
-
-    def make(**changes):
-        cfg = Config.fromfile(small_config)
-        cfg.work_dir = str(tmp_path)
-        cfg.train_cfg.max_epochs = 2
-        cfg.merge_from_dict(changes)
-        return Runner.from_cfg(cfg)
-
-    return make
-
 
 def watch(runner, monkeypatch):
     """Note, for each step, whether the model in use was fused."""
@@ -123,10 +105,11 @@ def test_works_in_bfloat16_training_and_test_time_augmentation(make_runner, monk
     assert set(forms) == {("test_step", True)}
 
 
-def test_says_what_it_evaluates(make_runner, tmp_path):
+def test_says_what_it_evaluates(make_runner, logged):
     make_runner().val()
-    logs = "".join(path.read_text() for path in tmp_path.rglob("*.log"))
-    assert re.search(r"Evaluating the fused model: [\d,]+ -> [\d,]+ parameters, features", logs)
+    assert re.search(
+        r"Evaluating the fused model: [\d,]+ -> [\d,]+ parameters, features equal", logged()
+    )
 
 
 def test_a_wrong_fusion_is_caught(make_runner, monkeypatch):
@@ -154,13 +137,31 @@ def test_the_check_leaves_mode_and_random_numbers_alone(make_runner, randomize_n
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_fusion_refused_during_evaluation_leaves_the_original(make_runner):
+@pytest.mark.parametrize("loop", ["val", "test"])
+def test_fusion_refused_during_evaluation_leaves_the_original(make_runner, loop):
     runner = make_runner()
     original = runner.model
     original.backbone.set_act_lambda(0.5)
-    with pytest.raises(UserError, match=r"lambda is 0\.5"):
-        runner.val()
+    with pytest.raises(UserError, match=r"lambda is 0\.5; .* fuse after the deep training"):
+        getattr(runner, loop)()
     assert runner.model is original
+
+
+def test_validation_below_lambda_1_is_unfused_and_says_so_once(make_runner, monkeypatch, logged):
+    hooks = [
+        dict(type="DeepTrainingHook", end=2),
+        dict(type="SwitchToDeployHook"),
+    ]
+    runner = make_runner(**{"train_cfg.max_epochs": 4}, custom_hooks=hooks)
+    forms = watch(runner, monkeypatch)
+    runner.train()
+    evaluated = [deploy for step, deploy in forms if step == "val_step"]
+    each = len(evaluated) // 4
+    assert evaluated == [False] * 2 * each + [True] * 2 * each
+    said = "Evaluating the unfused model until it can be fused: lambda is 0, and DeepTrainingHook"
+    assert logged().count("Evaluating the unfused model") == 1
+    assert f"{said} takes it to 1 at the start of epoch 3" in logged()
+    assert logged().count("Evaluating the fused model") == 2
 
 
 @pytest.mark.parametrize("tolerance", [0, -1])

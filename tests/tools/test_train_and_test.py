@@ -177,6 +177,39 @@ def test_fused_and_unfused_detections_are_the_same(trained, tool, small_config, 
         assert torch.equal(fused["labels"], plain["labels"])
 
 
+def test_a_fused_checkpoint_detects_the_same(trained, tool, small_config, tmp_path, capsys):
+    fused = tmp_path / "fused.pth"
+    assert tool("convert_checkpoint", trained, fused, "--deploy", "--verbose") == 0
+    report = capsys.readouterr().out
+    assert "0 missing, 0 left over" in report
+    assert re.search(r"^stages\.2 +\S+e-0[5-9] ", report, flags=re.MULTILINE)
+    deployed = ["--cfg-options", "model.backbone.deploy=True"]
+    results = []
+    for checkpoint, options in ((trained, []), (fused, deployed)):
+        out = tmp_path / f"{checkpoint.stem}.pkl"
+        args = [checkpoint, "--work-dir", tmp_path / checkpoint.stem, "--out", out, *options]
+        assert tool("test", small_config, *args) == 0
+        results.append(pickle.loads(out.read_bytes()))  # noqa: S301  written just now
+    for ours, theirs in zip(*results):
+        assert_close(ours["pred_instances"], theirs["pred_instances"], rtol=0, atol=0)
+
+    work_dir = ["--work-dir", tmp_path]
+    for name, args, said in [
+        ("test", [fused, *work_dir], "set deploy=True in the backbone"),
+        ("test", [trained, *work_dir, *deployed], "leave deploy out"),
+        ("test", [fused, *work_dir, "--no-deploy", *deployed], "has no training form"),
+        ("train", [*work_dir, "--resume", fused], "no training state"),
+        ("train", [*work_dir, "--resume", fused, *deployed], "no training state"),
+        ("train", [*work_dir, "--cfg-options", f"load_from={fused}"], "from a training checkpoint"),
+        ("train", [*work_dir, *deployed], "a deployed network has no BatchNorm left"),
+    ]:
+        capsys.readouterr()
+        assert tool(name, small_config, *args) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert "Traceback" not in error
+
+
 def test_pictures_and_test_time_augmentation(trained, tool, small_config, tmp_path):
     args = [trained, "--tta", "--show-dir", "shown", "--work-dir", tmp_path]
     assert tool("test", small_config, *args) == 0

@@ -11,6 +11,7 @@ from typing import Any, Optional
 from mmengine.config import Config, ConfigDict, DictAction
 
 from ..errors import UserError
+from ..hooks import CheckWeightsHook
 
 DATALOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 _EVALUATORS = ("val_evaluator", "test_evaluator")
@@ -22,22 +23,44 @@ def load_config(
     cfg_options: Sequence[str] = (),
     launcher: str = "none",
 ) -> Config:
-    """Read a config and override it.
+    """Read a config for a run, and override it.
 
     Args:
         path: The config file.
         work_dir: Folder for logs and checkpoints; made if missing. The default is the
             config's own, or `work_dirs/<name of the config>`.
-        cfg_options: `key=value` pairs in mmengine's words. `data_root=FOLDER` moves every
-            path of the dataloaders and evaluators that lies below the config's own `data_root`.
+        cfg_options: As for `read_config`.
         launcher: Job launcher of distributed runs.
 
     Returns:
         The config, with `work_dir` and `launcher`.
 
     Raises:
-        UserError: No config, not a config, options that don't fit, or a `work_dir` that can't
-            be written.
+        UserError: As `read_config`, or a `work_dir` that can't be written.
+    """
+    cfg = read_config(path, cfg_options)
+    cfg.launcher = launcher
+    # Whoever's config it is: weights that don't fit are refused.
+    hooks = cfg.setdefault("default_hooks", ConfigDict())
+    hooks.setdefault("check_weights", ConfigDict(type=CheckWeightsHook.__name__))
+    cfg.work_dir = work_dir or cfg.get("work_dir") or f"work_dirs/{Path(path).stem}"
+    _check_writable(Path(cfg.work_dir))
+    return cfg
+
+
+def read_config(path: str, cfg_options: Sequence[str] = ()) -> Config:
+    """Read a config and override it; nothing is written.
+
+    Args:
+        path: The config file.
+        cfg_options: `key=value` pairs in mmengine's words. `data_root=FOLDER` moves every
+            path of the dataloaders and evaluators that lies below the config's own `data_root`.
+
+    Returns:
+        The config.
+
+    Raises:
+        UserError: No config, not a config, or options that don't fit.
     """
     if not Path(path).is_file():
         raise UserError(f"config {path}: there is no such file")
@@ -52,9 +75,6 @@ def load_config(
         raise UserError(f"--cfg-options {' '.join(cfg_options)}: {error}") from error
     if data_root is not None:
         _move_data_root(cfg, data_root)
-    cfg.launcher = launcher
-    cfg.work_dir = work_dir or cfg.get("work_dir") or f"work_dirs/{Path(path).stem}"
-    _check_writable(Path(cfg.work_dir))
     return cfg
 
 

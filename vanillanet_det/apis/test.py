@@ -55,6 +55,11 @@ def test(
         check_data(cfg, ("test_dataloader",))
         cfg.load_from, cfg.resume = checkpoint, False
         _set_deploy(cfg, deploy)
+        if not deploy and cfg.get("model", {}).get("backbone", {}).get("deploy"):
+            raise UserError(
+                f"--no-deploy: in {config} model.backbone.deploy is True, and a deployed network "
+                "has no training form; evaluate it with --deploy"
+            )
         if show_dir is not None:
             cfg.default_hooks.visualization.update(draw=True, test_out_dir=show_dir)
         if tta:

@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from ..checkpoints import find_resume, read_checkpoint
+from ..checkpoints.download import is_url
 from ..errors import UserError
 from .config import config_errors, load_config
 from .data_check import check_data, check_weights
@@ -86,11 +87,11 @@ def _set_resume(cfg: Config, resume: Optional[str]) -> None:
         if path is None:
             print_log(f"--resume: no checkpoint in {cfg.work_dir}; training starts anew", "current")
     else:
-        path = Path(resume)
+        path = resume
         try:
             read_checkpoint(path)
         except UserError as error:
-            before = find_resume(path.parent)
+            before = None if is_url(path) else find_resume(Path(path).parent)
             hint = f"; {before} can be read: --resume {before}" if before else ""
             raise UserError(f"{error}{hint}") from error
     cfg.resume = path is not None
