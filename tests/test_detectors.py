@@ -114,7 +114,9 @@ def batch(device):
     ],
 )
 def test_forward_backward_and_fused_predictions(make, device, root, randomize_norms):
-    model = randomize_norms(MODELS.build(make(root))).to(device).train()
+    model = MODELS.build(make(root)).train()
+    randomize_norms(model.backbone, torch.randn(2, 3, 96, 128))
+    model.to(device)
     data = model.data_preprocessor(batch(device), training=True)
     loss, logs = model.parse_losses(model(**data, mode="loss"))
     loss.backward()

@@ -152,7 +152,7 @@ def test_the_classifier_is_fused_at_lambda_1_only_and_whole_or_not_at_all(case, 
 
 @pytest.mark.parametrize("num_classes", [0, "10", True])
 def test_num_classes_that_is_no_count_is_refused(num_classes):
-    with pytest.raises(UserError, match="num_classes .* whole number from 1"):
+    with pytest.raises(UserError, match=r"num_classes .* whole number from 1"):
         VanillaNetClassifier("5", num_classes=num_classes)
 
 

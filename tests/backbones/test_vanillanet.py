@@ -8,6 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.testing import assert_close
 
 from vanillanet_det import UserError, VanillaNet, switch_to_deploy
+from vanillanet_det.comparison import layer_errors
 
 TINY = dict(dims=[4, 4, 8, 8, 16], strides=[1, 2, 1, 2])
 
@@ -132,7 +133,7 @@ def test_norm_eval_keeps_statistics_while_weights_train():
 
 
 def test_with_cp_gives_the_same_gradients_and_statistics(randomize_norms):
-    plain = randomize_norms(tiny())
+    plain = randomize_norms(tiny(), torch.randn(2, 3, 32, 32))
     checkpointed = tiny(with_cp=True)
     checkpointed.load_state_dict(plain.state_dict())
     x = torch.randn(2, 3, 32, 32)
@@ -171,10 +172,11 @@ def test_lambda_outside_0_to_1_is_refused(value):
 
 
 @pytest.mark.parametrize("pooling", [{}, dict(ada_pool=True, stem_stride=3, stem_padding=1)])
+@torch.no_grad()
 def test_deployed_form_is_equal_idempotent_and_loads_strictly(pooling, randomize_norms):
     indices = (0, 1, 2, 3, 4)
-    backbone = randomize_norms(tiny(out_indices=indices, **pooling)).eval()
     x = torch.randn(2, 3, 61, 83)
+    backbone = randomize_norms(tiny(out_indices=indices, **pooling), x).eval()
     expected = backbone(x)
     fused = switch_to_deploy(backbone)
     assert not backbone.deploy, "the original was fused too"
@@ -201,6 +203,51 @@ def test_fusion_refused_by_a_batchnorm_in_the_middle_changes_nothing():
     backbone.stages[2].act.bn = torch.nn.BatchNorm2d(8, track_running_stats=False)
     keys = set(backbone.state_dict())
     with pytest.raises(UserError, match="keeps no running statistics"):
+        backbone.switch_to_deploy()
+    assert set(backbone.state_dict()) == keys
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_fusion_in_16_bits_is_computed_in_float64_and_rounded_once(dtype, randomize_norms):
+    x = torch.randn(2, 3, 61, 83)
+    backbone = randomize_norms(tiny(), x).eval().to(dtype)
+    fused = switch_to_deploy(backbone)
+    exact = switch_to_deploy(copy.deepcopy(backbone).double())
+    for key, value in exact.state_dict().items():
+        assert_close(fused.state_dict()[key], value.to(dtype), rtol=0, atol=0)
+    # Compared in float32, so that only the rounding of the weights is seen.
+    rows = list(layer_errors(backbone.float(), fused.float(), x))
+    assert [name for name, *_ in rows] == ["stem", *(f"stages.{i}" for i in range(4))]
+    assert all(0 < alone < 4 * torch.finfo(dtype).eps for _, alone, _ in rows)
+
+
+def test_the_error_of_each_layer_is_its_own_and_what_came_before(randomize_norms):
+    x = torch.randn(2, 3, 61, 83)
+    backbone = randomize_norms(tiny(), x).eval()
+    fused = switch_to_deploy(backbone)
+    fused.stages[1].conv.weight.data.mul_(1.01)
+    alone, accumulated = zip(*((a, b) for _, a, b in layer_errors(backbone, fused, x)))
+    assert [error > 1e-3 for error in alone] == [False, False, True, False, False]
+    assert [error > 1e-4 for error in accumulated] == [False, False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("buffer", "value", "said"),
+    [
+        # In float16 a scale of 6e4 and a variance of nearly 0 are numbers, their ratio isn't.
+        ("stages.1.conv2.1", 6e4, r"fusion of stages\.1: values up to .* don't fit into .*float16"),
+        ("stages.2.act.bn", 6e4, r"fusion of stages\.2: values up to .* don't fit into .*float16"),
+        ("stem1.1", float("nan"), "fusion of stem: .* diverged"),
+        ("stem2.2.bn", float("inf"), "fusion of stem: .* diverged"),
+    ],
+)
+def test_fused_values_that_are_no_numbers_are_refused_and_nothing_changes(buffer, value, said):
+    backbone = tiny().half()
+    norm = backbone.get_submodule(buffer)
+    norm.weight.data.fill_(value)
+    norm.running_var.fill_(1e-7)
+    keys = set(backbone.state_dict())
+    with pytest.raises(UserError, match=said):
         backbone.switch_to_deploy()
     assert set(backbone.state_dict()) == keys
 

@@ -23,7 +23,7 @@ def server(tmp_path, monkeypatch):
         def __init__(self, *args):
             super().__init__(*args, directory=folder)
 
-        def do_GET(self):  # noqa: N802  the standard library's name
+        def do_GET(self):
             asked.append(self.path)
             super().do_GET()
 
@@ -87,5 +87,5 @@ def test_a_wrong_address_is_named(server):
 
 
 def test_a_server_that_is_not_there_is_named(server):
-    with pytest.raises(UserError, match="can't be downloaded .*refused"):
+    with pytest.raises(UserError, match=r"can't be downloaded .*refused"):
         read_checkpoint("http://127.0.0.1:9/a.pth")

@@ -142,7 +142,9 @@ def test_two_archs_of_the_same_channels_are_told_apart_by_the_name_in_the_file(p
     state = {key: torch.empty(()).expand(value.shape) for key, value in model.state_dict().items()}
     args = argparse.Namespace(model="vanillanet_13_x1_5_ada_pool")
     torch.save({"model": state, "args": args}, path)
-    with pytest.raises(UserError, match="as arch '13_x1_5_ada_pool', but the network is arch '13_x1_5'"):
+    with pytest.raises(
+        UserError, match="as arch '13_x1_5_ada_pool', but the network is arch '13_x1_5'"
+    ):
         load_backbone(model, path)
     with torch.device("meta"):
         same = VanillaNet("13_x1_5", ada_pool=True, stem_stride=3, stem_padding=1)

@@ -89,7 +89,10 @@ def of_other_classes(state):
 
 
 REFUSED_IN_EVALUATION = {
-    "no_head": (without("retina_cls"), r"2 missing \(bbox_head\.retina_cls.*evaluation needs every"),
+    "no_head": (
+        without("retina_cls"),
+        r"2 missing \(bbox_head\.retina_cls.*evaluation needs",
+    ),
     "no_backbone": (without("backbone"), "evaluation needs every tensor"),
     "only_backbone": (only_backbone, "backbone 0 of .*evaluation needs every tensor"),
     "other_classes": (of_other_classes, "2 of another shape .*evaluation needs every tensor"),
@@ -143,7 +146,7 @@ def test_a_training_from_less_than_a_backbone_is_refused(
 
 
 def test_a_deployed_network_is_not_trained(make_runner):
-    with pytest.raises(UserError, match="^backbone: deploy=True, but .*deploy=False"):
+    with pytest.raises(UserError, match=r"^backbone: deploy=True, but .*deploy=False"):
         make_runner(**{"model.backbone.deploy": True}).train()
 
 
@@ -158,6 +161,6 @@ def test_resuming_needs_training_state_and_every_tensor(make_runner, tmp_path, s
     with pytest.raises(UserError, match="resuming needs every tensor"):
         make_runner(load_from=save(partial), **resume).train()
     deployed = {**whole, "state_dict": fused(whole["state_dict"])}
-    with pytest.raises(UserError, match="of the deployed form.*from a training checkpoint"):
+    with pytest.raises(UserError, match=r"of the deployed form.*from a training checkpoint"):
         make_runner(load_from=save(deployed), **resume).train()
     make_runner(load_from=save(whole), **resume).train()

@@ -12,6 +12,7 @@ from vanillanet_det import SwitchToDeployHook, UserError, switch_to_deploy
 from vanillanet_det.checkpoints import read_checkpoint
 from vanillanet_det.comparison import detector_error
 
+
 def watch(runner, monkeypatch):
     """Note, for each step, whether the model in use was fused."""
     from mmdet.models import RetinaNet
@@ -128,7 +129,8 @@ def test_a_wrong_fusion_is_caught(make_runner, monkeypatch):
 
 
 def test_the_check_leaves_mode_and_random_numbers_alone(make_runner, randomize_norms):
-    model = randomize_norms(make_runner().model).train()
+    model = make_runner().model.train()
+    randomize_norms(model.backbone, torch.randn(2, 3, 96, 128))
     model.backbone.stages[1].eval()
     modes = [m.training for m in model.modules()]
     state = torch.get_rng_state()

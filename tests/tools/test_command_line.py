@@ -6,18 +6,19 @@ import shutil
 import subprocess
 
 import pytest
+import torch
 
 CLASSES = "train_dataloader.dataset.metainfo.classes"
 
 
-@pytest.mark.parametrize("name", ["train", "test"])
+@pytest.mark.parametrize("name", ["train", "test", "get_flops", "convert_checkpoint"])
 def test_help_does_not_wait_for_torch(name, command):
     args = command(name, "--help")
     result = subprocess.run(
         [args[0], "-X", "importtime", *args[1:]], capture_output=True, text=True
     )
     assert result.returncode == 0
-    assert "--cfg-options" in result.stdout
+    assert f"usage: {name}.py" in result.stdout
     assert "torch" not in result.stderr
     assert "mmengine" not in result.stderr
 
@@ -134,3 +135,50 @@ def test_wrong_arguments(args, message, small_config, tool, tmp_path, monkeypatc
 def test_wrong_arguments_of_test(args, message, small_config, tool, capsys):
     assert tool("test", small_config, *args) == 2
     assert message in capsys.readouterr().err
+
+
+class Runs:
+    """Pickles as a call of the shell."""
+
+    def __reduce__(self):
+        return os.system, ("touch ran",)
+
+
+INIT = "model.backbone.init_cfg"
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("convert_checkpoint", ["FILE", "target.pth"]),
+        ("test", ["CONFIG", "FILE", "--work-dir", "w"]),
+        ("train", ["CONFIG", "--work-dir", "w", "--resume", "FILE"]),
+        ("train", ["CONFIG", "--work-dir", "w", "--cfg-options", "load_from=FILE"]),
+        (
+            "train",
+            [
+                *("CONFIG", "--work-dir", "w", "--cfg-options"),
+                *(f"{INIT}.type=Pretrained", f"{INIT}.checkpoint=FILE"),
+            ],
+        ),
+    ],
+)
+def test_a_malicious_checkpoint_runs_nothing(
+    name, args, small_config, tool, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "a.pth"
+    torch.save({"state_dict": {}, "meta": Runs()}, path)
+    args = [arg.replace("CONFIG", str(small_config)).replace("FILE", str(path)) for arg in args]
+    assert tool(name, *args) == 2
+    error = capsys.readouterr().err
+    assert f"checkpoint {path}: refused" in error
+    assert "system" in error
+    assert "Traceback" not in error
+    assert not list(tmp_path.rglob("ran"))
+    assert not (tmp_path / "target.pth").exists()
+
+
+def test_convert_checkpoint_names_what_is_wrong(tool, tmp_path, capsys):
+    assert tool("convert_checkpoint", tmp_path / "no.pth", tmp_path / "target.pth") == 2
+    assert "no.pth: there is no such file" in capsys.readouterr().err

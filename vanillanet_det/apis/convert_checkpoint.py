@@ -75,8 +75,7 @@ def convert_checkpoint(
         raise UserError(f"{target}: can't be written ({error.strerror or error})") from error
     lines = [
         f"{source}: {_form(network)} of {describe(own)}; {report}",
-        f"{target}: {_form(converted)}, {len(tensors)} tensors, "
-        f"{path.stat().st_size / 1e6:.1f} MB",
+        f"{target}: {_form(converted)}, {len(tensors)} tensors, {path.stat().st_size / 1e6:.1f} MB",
         f"Both on one random image: equal to {max(row[2] for row in rows):.1e} of a feature's "
         "largest value",
     ]

@@ -65,14 +65,14 @@ def describe(state: Mapping[str, Tensor]) -> Optional[Description]:
     Returns:
         The description, or None if it has no stem of a VanillaNet.
     """
-    for deploy, first, last, act, conv in (
-        (False, "stem1.0", "stem2.0", "stem2.2", "conv2.0"),
-        (True, "stem.0", "stem.0", "stem.1", "conv"),
-    ):
-        names = [f"{name}.weight" for name in (first, last, act)]
-        if all(name in state and state[name].ndim == 4 for name in names):
-            break
-    else:
+    deploy = "stem.0.weight" in state
+    first, last, act, conv = (
+        ("stem.0", "stem.0", "stem.1", "conv")
+        if deploy
+        else ("stem1.0", "stem2.0", "stem2.2", "conv2.0")
+    )
+    names = [f"{name}.weight" for name in (first, last, act)]
+    if not all(name in state and state[name].ndim == 4 for name in names):
         return None
     dims = [len(state[names[1]])]
     while (name := f"stages.{len(dims) - 1}.{conv}.weight") in state:

@@ -5,11 +5,11 @@ from typing import Optional
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 
 from ..errors import UserError
+from ..layers.deep_training import set_act_lambda
 
 _SCHEDULES = {
     "linear": lambda share: share,
@@ -84,12 +84,16 @@ class DeepTrainingHook(Hook):
                 f"from 0), but the training has {length}, and the network fuses only at lambda "
                 f"1; expected an end of at most {length - 1}"
             )
-        self._outlook = f"DeepTrainingHook takes it to 1 at the start of {unit} {self.end + 1}"
         if not self._set(runner):
             raise UserError(
                 "DeepTrainingHook: the model has no lambda; it needs a VanillaNet, or what "
                 "add_vanilla_training makes of another network"
             )
+        for module in runner.model.modules():
+            if hasattr(module, "lambda_outlook"):
+                module.lambda_outlook = (
+                    f"DeepTrainingHook takes it to 1 at the start of {unit} {self.end + 1}"
+                )
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Set lambda, if epochs are counted."""
@@ -106,18 +110,9 @@ class DeepTrainingHook(Hook):
         runner.message_hub.update_scalar("train/act_lambda", self.value(step))
 
     def _set(self, runner: Runner) -> int:
-        """Set lambda everywhere; returns the number of modules that have one."""
-        step = runner.epoch if self.by_epoch else runner.iter
-        value = self.value(step)
-        averaged = (getattr(hook, "ema_model", None) for hook in runner.hooks)
-        models = [runner.model, *(model for model in averaged if isinstance(model, nn.Module))]
-        return [_set_lambda(model, value, self._outlook) for model in models][0]
-
-
-def _set_lambda(model: nn.Module, value: float, outlook: str) -> int:
-    model = model.module if is_model_wrapper(model) else model
-    having = [module for module in model.modules() if hasattr(module, "set_act_lambda")]
-    for module in having:
-        module.set_act_lambda(value)
-        module.lambda_outlook = outlook
-    return len(having)
+        """Set lambda everywhere; returns the number of modules of the model that have one."""
+        value = self.value(runner.epoch if self.by_epoch else runner.iter)
+        for hook in runner.hooks:
+            if isinstance(averaged := getattr(hook, "ema_model", None), nn.Module):
+                set_act_lambda(averaged, value)
+        return set_act_lambda(runner.model, value)

@@ -1,0 +1,38 @@
+"""The command line prints figures, and nothing else where a program reads them."""
+
+import importlib
+import json
+
+from vanillanet_det.apis import get_flops
+
+
+def test_json_is_all_there_is_on_standard_output(small_config, tool, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert tool("get_flops", small_config, "--input-size", 160, 192, "--json") == 0
+    printed = capsys.readouterr().out
+    assert json.loads(printed)["input_size"] == [160, 192]
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_printed_text_is_that_of_the_package(small_config, tool, capsys):
+    options = ["model.bbox_head.stacked_convs=2"]
+    args = ["--input-size", 160, "--cfg-options", *options]
+    assert tool("get_flops", small_config, *args) == 0
+    printed = capsys.readouterr().out
+    assert printed == get_flops(str(small_config), [160], cfg_options=options) + "\n"
+
+
+def test_a_size_too_small_is_one_sentence(small_config, tool, capsys):
+    assert tool("get_flops", small_config, "--input-size", 8) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: --input-size 8 8: the model can't take it")
+    assert "Traceback" not in printed.err
+
+
+def test_the_table_finds_its_configs_from_anywhere(tool, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module("vanillanet_det.apis.get_flops")
+    monkeypatch.setattr(module, "classifier_rows", list)
+    assert tool("get_flops", "--table") == 0
+    assert "| MaskRCNN, VanillaNet 13 " in capsys.readouterr().out
