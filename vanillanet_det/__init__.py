@@ -13,7 +13,15 @@ from . import checkpoints, datasets, fileio, optimizers  # noqa: E402, F401
 from .backbones import VanillaNet  # noqa: E402
 from .errors import UserError  # noqa: E402
 from .hooks import DeepTrainingHook, SwitchToDeployHook  # noqa: E402
-from .layers import switch_to_deploy  # noqa: E402
+from .layers import add_vanilla_training, set_act_lambda, switch_to_deploy  # noqa: E402
 
 __version__ = "0.1.0"
-__all__ = ["DeepTrainingHook", "SwitchToDeployHook", "UserError", "VanillaNet", "switch_to_deploy"]
+__all__ = [
+    "DeepTrainingHook",
+    "SwitchToDeployHook",
+    "UserError",
+    "VanillaNet",
+    "add_vanilla_training",
+    "set_act_lambda",
+    "switch_to_deploy",
+]

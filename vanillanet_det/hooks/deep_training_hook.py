@@ -9,7 +9,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 
 from ..errors import UserError
-from ..layers.deep_training import set_act_lambda
+from ..layers.deep_pair import set_act_lambda
 
 _SCHEDULES = {
     "linear": lambda share: share,

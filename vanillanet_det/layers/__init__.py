@@ -1,6 +1,14 @@
-"""Layers of VanillaNet and the algebra that fuses them."""
+"""Layers of VanillaNet, the algebra that fuses them, and both for other networks."""
 
+from .deep_pair import DeepPair, set_act_lambda
+from .deep_training import add_vanilla_training
 from .fusion import switch_to_deploy
 from .series_activation import SeriesActivation
 
-__all__ = ["SeriesActivation", "switch_to_deploy"]
+__all__ = [
+    "DeepPair",
+    "SeriesActivation",
+    "add_vanilla_training",
+    "set_act_lambda",
+    "switch_to_deploy",
+]

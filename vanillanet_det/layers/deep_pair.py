@@ -1,0 +1,168 @@
+"""Two maps with a vanishing non-linearity between them: the deep training of a layer."""
+
+import copy
+from collections.abc import Sequence
+from typing import Optional
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UserError
+from .fusion import WeightBias, check_lambda, fuse_conv_bn, fuse_pointwise, round_fused
+from .stage import deep_activation
+
+
+def _is_pointwise(layer: nn.Module) -> bool:
+    return type(layer) is nn.Linear or (
+        type(layer) is nn.Conv2d and layer.kernel_size == (1, 1) and layer.groups == 1
+    )
+
+
+def is_pair(first: nn.Module, second: nn.Module) -> bool:
+    """Say whether two maps, at lambda 1, are one.
+
+    Args:
+        first: Any module.
+        second: What comes behind it.
+
+    Returns:
+        Whether they are a convolution and a 1x1 convolution of stride 1, or two linear layers.
+    """
+    if type(first) is not type(second) or not _is_pointwise(second):
+        return False
+    if first.weight.shape[0] != second.weight.shape[1]:
+        return False
+    if isinstance(first, nn.Linear):
+        return True
+    # Dense again, a grouped convolution would cost more than both maps together.
+    return (
+        first.groups == 1
+        and second.stride == (1, 1)
+        and second.padding in ((0, 0), "same", "valid")
+    )
+
+
+def _kernel(layer: Sequence[nn.Module]) -> WeightBias:
+    """Write a map and the BatchNorm behind it, if there is one, as one convolution."""
+    (conv, *norms), bias = layer, layer[0].bias
+    weight = conv.weight.detach().double()
+    weight = weight if weight.dim() == 4 else weight[:, :, None, None]
+    for norm in norms:
+        weight, bias = fuse_conv_bn(weight, bias, norm)
+    if bias is None:
+        bias = weight.new_zeros(weight.shape[0])
+    return weight, bias.detach().double()
+
+
+class DeepPair(nn.Module):
+    """Two maps with A'(x) = (1 - lambda) ReLU(x) + lambda x between them.
+
+    lambda begins at 1, where the two are one linear map, as in VanillaNet; training that
+    starts from nothing sets it to 0 and lets it rise. The deployed form is that one map, with
+    the stride, padding and dilation of the first.
+
+    Args:
+        first: A convolution of any kernel, or a linear layer; then its BatchNorm, if any.
+        second: A 1x1 convolution of stride 1, or a linear layer; then its BatchNorm, if any.
+        dropout: What to drop between the two in training.
+
+    Attributes:
+        act_lambda: The slope of A' below zero, a buffer.
+
+    Raises:
+        UserError: The two can't be fused, or are grouped convolutions.
+    """
+
+    def __init__(
+        self,
+        first: Sequence[nn.Module],
+        second: Sequence[nn.Module],
+        dropout: Optional[nn.Module] = None,
+    ) -> None:
+        super().__init__()
+        if not is_pair(first[0], second[0]):
+            raise UserError(
+                f"DeepPair: {first[0]} and {second[0]} but expected a convolution and a 1x1 "
+                "convolution of stride 1 over its channels, neither of them grouped, or two "
+                "linear layers"
+            )
+        self.first = nn.Sequential(*first)
+        self.second = nn.Sequential(*second)
+        self.dropout = dropout or nn.Identity()
+        # A buffer, so that it is saved, resumed, broadcast and averaged with the rest.
+        self.register_buffer("act_lambda", torch.tensor(1.0, device=first[0].weight.device))
+        self.lambda_outlook = ""  # when it will be 1, in words
+
+    @property
+    def deploy(self) -> bool:
+        """Whether this is the deployed form."""
+        return hasattr(self, "fused")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(N, in, H, W)` or `(..., in)` as the two layers do."""
+        if self.deploy:
+            return self.fused(x)
+        x = deep_activation(self.first(x), float(self.act_lambda))
+        return self.second(self.dropout(x))
+
+    def set_act_lambda(self, value: float) -> None:
+        """Set lambda of the deep training, the slope of A' below zero.
+
+        Args:
+            value: From 0 (ReLU) to 1 (nothing between the two maps).
+
+        Raises:
+            UserError: A value outside, or the deployed form, which has no lambda.
+        """
+        if self.deploy:
+            raise UserError("DeepPair: the deployed form has no lambda; set it before fusing")
+        if not 0 <= value <= 1:
+            raise UserError(f"DeepPair: lambda {value!r} but expected a number from 0 to 1")
+        self.act_lambda.fill_(value)
+
+    def switch_to_deploy(self) -> None:
+        """Fuse the two maps into one, in place; a second call does nothing.
+
+        Raises:
+            UserError: lambda is below 1, so that the two are no linear map, a BatchNorm keeps
+                no running statistics, or fused values don't fit the precision. The module is
+                then unchanged.
+        """
+        if self.deploy:
+            return
+        check_lambda("DeepPair", float(self.act_lambda), self.lambda_outlook)
+        like = self.first[0]
+        weight, bias = (
+            round_fused(value, like.weight.dtype, f"DeepPair of {like}")
+            for value in fuse_pointwise(_kernel(self.first), _kernel(self.second))
+        )
+        # A copy and not a new layer: it keeps dilation and padding mode as well.
+        fused = copy.deepcopy(like)
+        fused.weight = nn.Parameter(weight.view(-1, *like.weight.shape[1:]))
+        fused.bias = nn.Parameter(bias)
+        setattr(fused, "out_features" if isinstance(like, nn.Linear) else "out_channels", len(bias))
+        self.fused = fused
+        del self.first, self.second, self.dropout, self.act_lambda
+
+
+def set_act_lambda(model: nn.Module, value: float) -> int:
+    """Set lambda of the deep training in everything in a model that has one.
+
+    Args:
+        model: The model, or a part of it.
+        value: From 0 to 1.
+
+    Returns:
+        How many modules have one; deployed ones have none.
+
+    Raises:
+        UserError: A value outside.
+    """
+    modules = [
+        module
+        for module in model.modules()
+        if hasattr(module, "set_act_lambda") and hasattr(module, "act_lambda")
+    ]
+    for module in modules:
+        module.set_act_lambda(value)
+    return len(modules)
