@@ -8,20 +8,15 @@ import importlib
 import os
 import re
 import sys
+from typing import Any
 
 
 def make_parser(description: str) -> argparse.ArgumentParser:
-    """Make a parser with the arguments that every tool over a config takes."""
+    """Make a parser with the arguments of tools that run a config: train and test."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("config", help="config file")
     parser.add_argument("--work-dir", help="folder for logs and checkpoints")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help='override the config: a.b=1, a.c="[1,2]"; data_root=FOLDER moves the data set',
-    )
+    add_cfg_options(parser)
     parser.add_argument(
         "--launcher",
         choices=["none", "pytorch", "slurm", "mpi"],
@@ -33,10 +28,22 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def run(function: str, args: argparse.Namespace) -> None:
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that overrides a config."""
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help='override the config: a.b=1, a.c="[1,2]"; data_root=FOLDER moves the data set',
+    )
+
+
+def run(function: str, args: argparse.Namespace) -> Any:
     """Call a function of `vanillanet_det.apis` with the arguments of the same names.
 
-    Exits with status 2, and one message, when the user can mend what went wrong.
+    Returns what the function returns. Exits with status 2, and one message, when the user can
+    mend what went wrong.
     """
     arguments = vars(args)
     local_rank = arguments.pop("local_rank", None)
@@ -49,7 +56,7 @@ def run(function: str, args: argparse.Namespace) -> None:
         hint = "; in its folder: pip install -e '.[lite]'" if error.name == "vanillanet_det" else ""
         _stop(f"{error}{hint}")
     try:
-        getattr(apis, function)(**arguments)
+        return getattr(apis, function)(**arguments)
     except errors.UserError as error:
         _stop(str(error))
     except KeyboardInterrupt:

@@ -45,8 +45,51 @@ def test_neck_and_anchors_fit_the_backbone(cfg):
         backbone = MODELS.build(cfg.model.backbone)
     assert isinstance(backbone, VanillaNet)
     assert tuple(cfg.model.neck.in_channels) == backbone.out_channels
-    strides = cfg.model.bbox_head.anchor_generator.strides
+    head = cfg.model.get("bbox_head") or cfg.model.rpn_head
+    strides = head.anchor_generator.strides
     assert tuple(strides[: len(backbone.out_strides)]) == backbone.out_strides
+    roi_head = cfg.model.get("roi_head", {})
+    for extractor in ("bbox_roi_extractor", "mask_roi_extractor"):
+        if extractor in roi_head:
+            assert tuple(roi_head[extractor].featmap_strides) == backbone.out_strides
+
+
+def test_features_are_the_last_of_their_strides(cfg):
+    with torch.device("meta"):
+        backbone = MODELS.build(cfg.model.backbone)
+    assert set(backbone.out_indices) <= set(backbone.arch.last_of_each_stride)
+
+
+def test_masks_are_read_where_they_are_trained_and_judged(cfg):
+    with_masks = "mask_head" in cfg.model.get("roi_head", {})
+    pipeline = cfg.train_dataloader.dataset.pipeline
+    assert [step.get("with_mask", False) for step in pipeline if "with_bbox" in step] == [
+        with_masks
+    ]
+    assert ("segm" in cfg.val_evaluator.metric) == with_masks
+    assert ("segm" in cfg.test_evaluator.metric) == with_masks
+    assert "bbox" in cfg.val_evaluator.metric
+
+
+@pytest.mark.parametrize(
+    ("detector", "lr", "steps"), [("retinanet", 8e-5, [10, 11]), ("mask_rcnn", 1.3e-4, [10, 12])]
+)
+@pytest.mark.parametrize(
+    ("depth", "act_num", "weights"),
+    [("11", 3, "vanillanet_11.pth"), ("13", 4, "vanillanet_13_act_num_4_kd_pretrain.pth")],
+)
+def test_the_published_recipe(detector, lr, steps, depth, act_num, weights, root):
+    cfg = Config.fromfile(root / f"configs/{detector}_vanillanet{depth}_coco.py")
+    assert cfg.optim_wrapper.optimizer == dict(
+        type="AdamW", lr=lr, betas=(0.9, 0.999), weight_decay=0.05
+    )
+    assert cfg.optim_wrapper.constructor == "VanillaNetLayerDecay"
+    warm_up, decay = cfg.param_scheduler
+    assert (warm_up.start_factor, warm_up.end) == (0.001, 500)
+    assert (decay.milestones, decay.gamma, cfg.train_cfg.max_epochs) == (steps, 0.1, 12)
+    backbone = cfg.model.backbone
+    assert (backbone.arch, backbone.get("act_num", 3)) == (depth, act_num)
+    assert backbone.init_cfg == dict(type="Pretrained", checkpoint=f"checkpoints/{weights}")
 
 
 def test_retinanet_vanillanet11_is_the_published_one(root):

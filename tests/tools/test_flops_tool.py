@@ -6,12 +6,13 @@ import json
 from vanillanet_det.apis import get_flops
 
 
-def test_json_is_all_there_is_on_standard_output(small_config, tool, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert tool("get_flops", small_config, "--input-size", 160, 192, "--json") == 0
-    printed = capsys.readouterr().out
-    assert json.loads(printed)["input_size"] == [160, 192]
-    assert not list(tmp_path.iterdir())
+def test_json_is_all_there_is_on_standard_output(small_config, tool, tmp_path, capsys):
+    talkative = tmp_path / "talkative.py"
+    talkative.write_text(f"_base_ = '{small_config}'\nprint('reading')\n")
+    assert tool("get_flops", talkative, "--input-size", 160, 192, "--json") == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["input_size"] == [160, 192]
+    assert "reading" in printed.err
 
 
 def test_the_printed_text_is_that_of_the_package(small_config, tool, capsys):

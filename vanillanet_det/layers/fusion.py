@@ -101,7 +101,7 @@ def round_fused(value: Tensor, dtype: torch.dtype, name: str) -> Tensor:
             them in float16, or not finite to begin with.
     """
     rounded = value.to(dtype)
-    if not rounded.isfinite().all():
+    if not (value.is_meta or rounded.isfinite().all()):
         reason = (
             f"values up to {float(value.abs().max()):.3g} don't fit into {dtype}; fuse in float32 "
             "or bfloat16"

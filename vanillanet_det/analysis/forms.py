@@ -1,0 +1,130 @@
+"""The forms of a model, training and fused, counted side by side."""
+
+from dataclasses import dataclass
+from typing import Optional
+
+from mmdet.registry import MODELS
+from torch import nn
+
+from ..errors import UserError
+from ..layers import SeriesActivation, switch_to_deploy
+from .complexity import Complexity, Cost, count_complexity
+from .meta import build_on_meta
+from .published import DETECTOR_SIZE
+
+
+@dataclass(frozen=True)
+class Form:
+    """What one form of a model costs.
+
+    Attributes:
+        total: The whole model.
+        parts: Its own parts, such as backbone, neck and heads.
+        series_activation: The share of the series activations; None for a model without any.
+        uncounted: Operators that the figures leave out.
+    """
+
+    total: Cost
+    parts: dict[str, Cost]
+    series_activation: Optional[Cost]
+    uncounted: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Forms:
+    """What the forms of a model cost.
+
+    Attributes:
+        forms: `training` and `fused`, or `model` alone where there is nothing to fuse.
+        device: `meta`, or `cpu` for a model that reads values of tensors.
+    """
+
+    forms: dict[str, Form]
+    device: str
+
+
+def count_forms(model_cfg: dict, input_size: tuple[int, int]) -> Forms:
+    """Build a model, count it, and count it fused.
+
+    Nothing is computed, as far as the model allows it: tensors have shapes and no data.
+
+    Args:
+        model_cfg: The model's config.
+        input_size: Height and width of the image.
+
+    Returns:
+        The costs.
+
+    Raises:
+        UserError: The network can't take images of this size, or can't run at all.
+        Exception: What the registry or a constructor raises.
+    """
+    model = build_on_meta(model_cfg)
+    try:
+        return Forms(_count(model, input_size), "meta")
+    except UserError:
+        raise
+    except Exception as error:  # of the size, of tensors without data, or of the model itself
+        if input_size != DETECTOR_SIZE and _can_run(model, DETECTOR_SIZE):
+            height, width = input_size
+            raise UserError(
+                f"--input-size {height} {width}: the model can't take it, as it can "
+                f"{DETECTOR_SIZE[0]} {DETECTOR_SIZE[1]}: {_first_line(error)}"
+            ) from error
+    model = MODELS.build(model_cfg)
+    try:
+        return Forms(_count(model, input_size), "cpu")
+    except UserError:
+        raise
+    except Exception as error:
+        height, width = input_size
+        raise UserError(
+            f"the model can't run on an image of {height} x {width}: {_first_line(error)}"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".partition("\n")[0]
+
+
+def _can_run(model: nn.Module, input_size: tuple[int, int]) -> bool:
+    try:
+        count_complexity(model, input_size)
+    except Exception:
+        return False
+    return True
+
+
+def _count(model: nn.Module, input_size: tuple[int, int]) -> dict[str, Form]:
+    plain, fused = count_form(model, input_size), switch_to_deploy(model)
+    if [name for name, _ in fused.named_parameters()] == [n for n, _ in model.named_parameters()]:
+        return {"model": plain}
+    return {"training": plain, "fused": count_form(fused, input_size)}
+
+
+def count_form(model: nn.Module, input_size: tuple[int, int]) -> Form:
+    """Count a model as it is.
+
+    Args:
+        model: The model, on the meta device or a real one.
+        input_size: Height and width of the image.
+
+    Returns:
+        Its costs.
+
+    Raises:
+        Exception: As `count_complexity`.
+    """
+    complexity = count_complexity(model, input_size)
+    return Form(
+        complexity.total(), complexity.parts, _series(model, complexity), complexity.uncounted
+    )
+
+
+def _series(model: nn.Module, complexity: Complexity) -> Optional[Cost]:
+    names = {name for name, module in model.named_modules() if isinstance(module, SeriesActivation)}
+    # The training form's have a BatchNorm below them.
+    below = {
+        name for name in complexity.modules if name in names or name.rpartition(".")[0] in names
+    }
+    return complexity.total(below.__contains__) if names else None

@@ -1,0 +1,144 @@
+"""Parameters, FLOPs and activations, as `tools/get_flops.py` prints them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from mmengine.registry import DefaultScope
+
+from ..analysis.forms import Form, Forms, count_forms
+from ..analysis.published import DETECTOR_SIZE
+from ..analysis.table import classifier_rows, detector_rows, markdown
+from ..errors import UserError
+from .config import config_errors, read_config
+
+_MEANING = (
+    "FLOPs are multiply-accumulates of convolutions and matrix products, and activations the "
+    "numbers of\ntheir outputs, for one image in evaluation mode. Normalisation, activation "
+    "functions, pooling and\ninterpolation count as nothing; the second stage of a detector sees "
+    "1,000 boxes, masks 100."
+)
+
+
+def get_flops(
+    config: Optional[str] = None,
+    input_size: Optional[Sequence[int]] = None,
+    table: bool = False,
+    as_json: bool = False,
+    cfg_options: Sequence[str] = (),
+    configs: Union[str, Path] = "configs",
+) -> str:
+    """Count a model, or all published ones.
+
+    Args:
+        config: The config file; None with `table`.
+        input_size: Height and width of the image, or one number for both; 800 x 1280 if None.
+        table: Count the published tables again instead.
+        as_json: Write JSON instead of Markdown, with whole numbers.
+        cfg_options: `key=value` pairs that override the config.
+        configs: Folder with the configs of the published detectors, for `table`.
+
+    Returns:
+        The text to print.
+
+    Raises:
+        UserError: Anything the user can mend: config, options, size.
+    """
+    if table:
+        if config is not None or input_size is not None or cfg_options:
+            raise UserError(
+                "--table counts the published models at the published sizes; expected no config, "
+                "no --input-size and no --cfg-options beside it"
+            )
+        with DefaultScope.overwrite_default_scope("mmdet"):
+            rows = dict(classifiers=classifier_rows(), detectors=detector_rows(Path(configs)))
+        return json.dumps(rows, indent=2) if as_json else _tables(**rows)
+    if config is None:
+        raise UserError("expected a config file, or --table for the published models")
+    size = _check_size(DETECTOR_SIZE if input_size is None else input_size)
+    cfg = read_config(config, cfg_options)
+    if not cfg.get("model"):
+        raise UserError(f"config {config}: there is no model in it")
+    scope = cfg.get("default_scope") or "mmdet"
+    with DefaultScope.overwrite_default_scope(scope), config_errors(cfg):
+        counted = count_forms(cfg.model, size)
+    return _json(config, size, counted) if as_json else _text(config, size, counted)
+
+
+def _check_size(input_size: Sequence[int]) -> tuple[int, int]:
+    if len(input_size) not in (1, 2) or min(input_size) < 1:
+        raise UserError(
+            f"--input-size {' '.join(map(str, input_size))}: expected height and width in pixels, "
+            "or one number for both, from 1"
+        )
+    return input_size[0], input_size[-1]
+
+
+def _json(config: str, size: tuple[int, int], counted: Forms) -> str:
+    content = dict(
+        config=str(config), input_size=size, flops_are="multiply-accumulates", **asdict(counted)
+    )
+    return json.dumps(content, indent=2)
+
+
+def _text(config: str, size: tuple[int, int], counted: Forms) -> str:
+    blocks = [f"{config}, images of {size[0]} x {size[1]} (height x width)"]
+    for name, form in counted.forms.items():
+        title = "model" if name == "model" else f"{name} form"
+        blocks.append(markdown([title, "parameters M", "FLOPs G", "activations M"], _lines(form)))
+    blocks.append(_MEANING)
+    uncounted = sorted({what for form in counted.forms.values() for what in form.uncounted})
+    if uncounted:
+        blocks.append(f"Not counted, and not in these figures: {', '.join(uncounted)}.")
+    if counted.device == "cpu":
+        blocks.append("Counted by running on the CPU: this model needs the values of its tensors.")
+    return "\n\n".join(blocks)
+
+
+def _lines(form: Form) -> list[list[str]]:
+    costs = {**form.parts, "total": form.total}
+    if form.series_activation is not None:
+        costs["of which series activation"] = form.series_activation
+    return [
+        [name, _mega(cost.parameters), _giga(cost.flops), _mega(cost.activations)]
+        for name, cost in costs.items()
+    ]
+
+
+def _tables(classifiers: list[dict[str, Any]], detectors: list[dict[str, Any]]) -> str:
+    columns = ["parameters M", "published", "FLOPs G", "published", "of which series"]
+    header = ["classifier, 224 x 224, fused", *columns]
+    blocks = [
+        markdown(header, [[f"VanillaNet {row['arch']}", *_cells(row)] for row in classifiers])
+    ]
+    header = ["detector, 800 x 1280, fused", *columns, "training form, parameters M"]
+    lines = [
+        [
+            f"{row['detector']}, VanillaNet {row['arch']}",
+            *_cells(row),
+            _mega(row["training_parameters"]),
+        ]
+        for row in detectors
+    ]
+    blocks.append(markdown(header, lines))
+    return "\n\n".join([*blocks, _MEANING])
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    return [
+        _mega(row["parameters"]),
+        str(row["published_parameters_m"]),
+        _giga(row["flops"]),
+        str(row["published_flops_g"]),
+        _giga(row["series_activation_flops"]),
+    ]
+
+
+def _mega(number: int) -> str:
+    return f"{number / 1e6:.2f}"
+
+
+def _giga(number: int) -> str:
+    return f"{number / 1e9:.2f}"
