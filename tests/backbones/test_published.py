@@ -7,7 +7,8 @@ import torch
 from torch.testing import assert_close
 
 from vanillanet_det import UserError, VanillaNet, switch_to_deploy
-from vanillanet_det.backbones import VanillaNetClassifier
+from vanillanet_det.backbones import ARCHS, VanillaNetClassifier
+from vanillanet_det.backbones.published import describe
 from vanillanet_det.comparison import relative_error
 
 
@@ -142,6 +143,24 @@ def test_the_classifier_is_fused_at_lambda_1_only_and_whole_or_not_at_all(case, 
         classifier.switch_to_deploy()
     assert set(classifier.state_dict()) == names
     assert not torch.allclose(half, case["logits"], atol=1e-2), "lambda leaves the logits alone"
+
+
+@pytest.mark.parametrize("deploy", [False, True])
+@pytest.mark.parametrize("name", ARCHS)
+def test_every_published_file_is_known_and_fits_its_own_arch_only(name, deploy):
+    with torch.device("meta"):
+        state = VanillaNetClassifier(name, deploy=deploy).state_dict()
+        networks = {arch: VanillaNet(arch, deploy=deploy) for arch in ARCHS}
+    found = describe(state)
+    assert name in found.archs
+    assert (found.deploy, found.act_num, found.num_classes) == (deploy, 3, 1000)
+    for arch, network in networks.items():
+        if arch in found.archs:  # 13_x1_5 and its ada_pool have the same tensors
+            network.check_state_dict(state)
+        else:
+            said = f"of arch '{name}'.*network is arch '{arch}'"
+            with pytest.raises(UserError, match=said.replace("'13_x1_5_ada_pool'", "'13_x1_5.*'")):
+                network.check_state_dict(state)
 
 
 @pytest.mark.parametrize("num_classes", [0, "10", True])
