@@ -23,67 +23,18 @@ def retinanet(root):
 
 def mask_rcnn(root):
     """Region proposals, box and mask head with RoIAlign: most of mmcv's ops."""
-    model = retinanet(root)
-    head = dict(type="FCNMaskHead", num_convs=1, in_channels=64, conv_out_channels=16)
-    extractor = dict(
-        type="SingleRoIExtractor",
-        roi_layer=dict(type="RoIAlign", output_size=7, sampling_ratio=0),
-        out_channels=64,
-        featmap_strides=[8, 16, 32],
-    )
-    sampler = dict(type="RandomSampler", num=64, pos_fraction=0.5, neg_pos_ub=-1)
-    assigner = dict(
-        type="MaxIoUAssigner",
-        pos_iou_thr=0.5,
-        neg_iou_thr=0.5,
-        min_pos_iou=0.3,
-        match_low_quality=True,
-    )
-    model.update(
-        type="MaskRCNN",
-        data_preprocessor=dict(type="DetDataPreprocessor", pad_mask=True),
-        rpn_head=dict(
-            type="RPNHead",
-            in_channels=64,
-            feat_channels=64,
-            anchor_generator=dict(
-                type="AnchorGenerator", scales=[4], ratios=[1.0], strides=[8, 16, 32]
-            ),
-        ),
-        roi_head=dict(
-            type="StandardRoIHead",
-            bbox_roi_extractor=extractor,
-            bbox_head=dict(
-                type="Shared2FCBBoxHead",
-                in_channels=64,
-                fc_out_channels=32,
-                roi_feat_size=7,
-                num_classes=10,
-            ),
-            mask_roi_extractor=extractor,
-            mask_head=dict(head, num_classes=10),
-        ),
-        train_cfg=dict(
-            rpn=dict(assigner=assigner, sampler=sampler, allowed_border=-1, pos_weight=-1),
-            rpn_proposal=dict(nms_pre=100, max_per_img=50, nms=dict(type="nms", iou_threshold=0.7)),
-            rcnn=dict(
-                assigner=assigner,
-                sampler=dict(sampler, add_gt_as_proposals=True),
-                mask_size=14,
-                pos_weight=-1,
-            ),
-        ),
-        test_cfg=dict(
-            rpn=dict(nms_pre=100, max_per_img=50, nms=dict(type="nms", iou_threshold=0.7)),
-            rcnn=dict(
-                score_thr=0.0,
-                nms=dict(type="soft_nms", iou_threshold=0.5),
-                max_per_img=20,
-                mask_thr_binary=0.5,
-            ),
-        ),
-    )
-    del model["bbox_head"]
+    model = Config.fromfile(root / "configs/_base_/models/mask_rcnn_vanillanet.py").model
+    model.backbone.update(arch=ARCH, norm_cfg=dict(type="BN"))
+    model.neck.update(in_channels=ARCH["dims"], out_channels=16)
+    model.rpn_head.update(in_channels=16, feat_channels=16)
+    head = model.roi_head
+    for extractor in (head.bbox_roi_extractor, head.mask_roi_extractor):
+        extractor.out_channels = 16
+    head.bbox_head.update(in_channels=16, fc_out_channels=32, num_classes=10)
+    head.mask_head.update(num_convs=1, in_channels=16, conv_out_channels=16, num_classes=10)
+    model.test_cfg.rpn.max_per_img = 50
+    soft_nms = dict(type="soft_nms", iou_threshold=0.5)
+    model.test_cfg.rcnn.update(score_thr=0.0, nms=soft_nms, max_per_img=20)
     return model
 
 

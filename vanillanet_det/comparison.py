@@ -77,7 +77,7 @@ def layer_errors(
         For the stem and each stage its name, its `relative_error` on the same input, and that
         of all layers up to it.
     """
-    lambdas = [float(getattr(network, "act_lambda", 1.0)) for network in (original, other)]
+    lambdas = [network.read_lambda() for network in (original, other)]
     x = y = image
     for index, (layer, same) in enumerate(zip(original.layers, other.layers)):
         alone = same(x, lambdas[1])

@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pytest
 from mmdet.datasets import CocoDataset
-from mmengine.logging import MMLogger
 from torch.utils.data import DataLoader
 
 from vanillanet_det import UserError
@@ -54,15 +53,6 @@ def dataset(tmp_path, mmdet_scope):
         )
 
     return make
-
-
-@pytest.fixture
-def log(caplog):
-    """The log of mmengine's current logger."""
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(caplog.handler)
-    yield caplog
-    logger.removeHandler(caplog.handler)
 
 
 def test_a_good_image_is_loaded(tmp_path):

@@ -135,7 +135,7 @@ def _arch_of(found: Description, said: str) -> Any:
 
 
 def _drop_lambda(source: str, tensors: dict[str, Tensor], network: VanillaNet) -> None:
-    act_lambda = float(getattr(network, "act_lambda", 1))
+    act_lambda = network.read_lambda()
     if act_lambda != 1:
         raise UserError(
             f"{source}: lambda is {act_lambda:g}, which the published layout can't hold: it means "

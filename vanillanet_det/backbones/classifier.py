@@ -6,8 +6,9 @@ from mmdet.registry import MODELS
 from torch import Tensor, nn
 
 from ..errors import UserError
+from ..layers.act_lambda import deep_activation
 from ..layers.fusion import fuse_conv_bn, fuse_pointwise, fused_conv
-from ..layers.stage import conv_bn, deep_activation
+from ..layers.stage import conv_bn
 from .archs import resolve_arch, whole_number
 from .vanillanet import VanillaNet
 
@@ -59,7 +60,7 @@ class VanillaNetClassifier(VanillaNet):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images `(N, in_channels, H, W)` to logits `(N, num_classes)`."""
-        act_lambda = self._read_lambda()
+        act_lambda = self.read_lambda()
         (x,) = self._features(x, act_lambda)
         x = self.cls(x) if self.deploy else self.cls2(deep_activation(self.cls1(x), act_lambda))
         return x.flatten(1)

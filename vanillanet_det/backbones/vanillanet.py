@@ -11,16 +11,17 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..checkpoints import load_backbone
 from ..errors import UserError
+from ..layers.act_lambda import HasLambda, deep_activation
 from ..layers.checkpointing import checkpoint_once
-from ..layers.fusion import check_lambda, fused_conv
+from ..layers.fusion import fused_conv
 from ..layers.series_activation import SeriesActivation
-from ..layers.stage import Stage, conv_bn, deep_activation, fuse_pair
+from ..layers.stage import Stage, conv_bn, fuse_pair
 from .archs import Arch, resolve_arch, whole_number
 from .published import check_fit
 
 
 @MODELS.register_module()
-class VanillaNet(BaseModule):
+class VanillaNet(HasLambda, BaseModule):
     """VanillaNet (https://arxiv.org/abs/2305.12972) as a detection backbone.
 
     Feature 0 is the stem's, feature i that of stage i. Parameter names are those of the
@@ -113,9 +114,7 @@ class VanillaNet(BaseModule):
             self.stem1 = conv_bn(stem_conv, norm_cfg)
             self.stem2 = conv_bn(nn.Conv2d(arch.dims[0], arch.dims[0], 1), norm_cfg)
             self.stem2.append(stem_act)
-            # A buffer, so that it is saved, resumed, broadcast and averaged with the rest.
-            self.register_buffer("act_lambda", torch.tensor(1.0))
-            self.lambda_outlook = ""  # when it will be 1, in words
+            self._add_lambda()
         self.stages = nn.ModuleList(
             Stage(
                 arch.dims[i],
@@ -145,7 +144,7 @@ class VanillaNet(BaseModule):
             One `(N, out_channels[k], H / out_strides[k], W / out_strides[k])` for each entry
             of `out_indices`.
         """
-        return self._features(x, self._read_lambda())
+        return self._features(x, self.read_lambda())
 
     def _features(self, x: Tensor, act_lambda: float) -> tuple[Tensor, ...]:
         recompute = self.with_cp and self.training and torch.is_grad_enabled()
@@ -169,25 +168,6 @@ class VanillaNet(BaseModule):
         if self.deploy:
             return self.stem(x)
         return self.stem2(deep_activation(self.stem1(x), act_lambda))
-
-    def _read_lambda(self) -> float:
-        """Read lambda; once in a forward pass, since on a GPU each reading waits for it."""
-        return 1.0 if self.deploy else float(self.act_lambda)
-
-    def set_act_lambda(self, value: float) -> None:
-        """Set lambda of the deep training, the slope of A' below zero.
-
-        Args:
-            value: From 0 (ReLU) to 1 (nothing between the two convolutions of a layer).
-
-        Raises:
-            UserError: A value outside, or the deployed form, which has no lambda.
-        """
-        if self.deploy:
-            raise UserError("VanillaNet: the deployed form has no lambda; set it before fusing")
-        if not 0 <= value <= 1:
-            raise UserError(f"VanillaNet: lambda {value!r} but expected a number from 0 to 1")
-        self.act_lambda.fill_(value)
 
     def init_weights(self) -> None:
         """Initialise as `init_cfg` says; a published checkpoint loads whatever its wrapper.
@@ -231,7 +211,7 @@ class VanillaNet(BaseModule):
         """
         if self.deploy:
             return
-        check_lambda("VanillaNet", float(self.act_lambda), self.lambda_outlook)
+        self.check_lambda()
         stem = fused_conv(self.stem1[0], *fuse_pair(self.stem1, self.stem2[:2]), name="stem")
         convs = [
             fused_conv(stage.conv2[0], *fuse_pair(stage.conv1, stage.conv2), name=f"stages.{index}")

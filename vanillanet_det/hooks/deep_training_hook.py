@@ -9,7 +9,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 
 from ..errors import UserError
-from ..layers.deep_pair import set_act_lambda
+from ..layers.act_lambda import HasLambda, set_act_lambda
 
 _SCHEDULES = {
     "linear": lambda share: share,
@@ -90,7 +90,7 @@ class DeepTrainingHook(Hook):
                 "add_vanilla_training makes of another network"
             )
         for module in runner.model.modules():
-            if hasattr(module, "lambda_outlook"):
+            if isinstance(module, HasLambda):
                 module.lambda_outlook = (
                     f"DeepTrainingHook takes it to 1 at the start of {unit} {self.end + 1}"
                 )

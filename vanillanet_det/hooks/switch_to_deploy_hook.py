@@ -11,6 +11,7 @@ from torch import nn
 
 from ..comparison import detector_error
 from ..errors import UserError
+from ..layers.act_lambda import HasLambda
 from ..layers.fusion import switch_to_deploy
 
 
@@ -95,9 +96,8 @@ class SwitchToDeployHook(Hook):
     def _too_early(model: nn.Module) -> str:
         """Tell why a network in the middle of its deep training can't be fused yet."""
         for module in model.modules():
-            if float(getattr(module, "act_lambda", 1)) != 1:
-                outlook = getattr(module, "lambda_outlook", "")
-                return f"lambda is {float(module.act_lambda):g}{outlook and ', and '}{outlook}"
+            if isinstance(module, HasLambda) and module.read_lambda() != 1:
+                return module.lambda_in_words()
         return ""
 
     def _restore(self, runner: Runner) -> None:

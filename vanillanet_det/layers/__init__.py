@@ -1,6 +1,7 @@
 """Layers of VanillaNet, the algebra that fuses them, and both for other networks."""
 
-from .deep_pair import DeepPair, set_act_lambda
+from .act_lambda import set_act_lambda
+from .deep_pair import DeepPair
 from .deep_training import add_vanilla_training
 from .fusion import switch_to_deploy
 from .series_activation import SeriesActivation

@@ -4,12 +4,11 @@ import copy
 from collections.abc import Sequence
 from typing import Optional
 
-import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from .fusion import WeightBias, check_lambda, fuse_conv_bn, fuse_pointwise, round_fused
-from .stage import deep_activation
+from .act_lambda import HasLambda, deep_activation
+from .fusion import WeightBias, fuse_conv_bn, fuse_pointwise, round_fused
 
 
 def _is_pointwise(layer: nn.Module) -> bool:
@@ -54,7 +53,7 @@ def _kernel(layer: Sequence[nn.Module]) -> WeightBias:
     return weight, bias.detach().double()
 
 
-class DeepPair(nn.Module):
+class DeepPair(HasLambda, nn.Module):
     """Two maps with A'(x) = (1 - lambda) ReLU(x) + lambda x between them.
 
     lambda begins at 1, where the two are one linear map, as in VanillaNet; training that
@@ -89,9 +88,8 @@ class DeepPair(nn.Module):
         self.first = nn.Sequential(*first)
         self.second = nn.Sequential(*second)
         self.dropout = dropout or nn.Identity()
-        # A buffer, so that it is saved, resumed, broadcast and averaged with the rest.
-        self.register_buffer("act_lambda", torch.tensor(1.0, device=first[0].weight.device))
-        self.lambda_outlook = ""  # when it will be 1, in words
+        self._add_lambda()
+        self.act_lambda = self.act_lambda.to(first[0].weight.device)
 
     @property
     def deploy(self) -> bool:
@@ -102,23 +100,8 @@ class DeepPair(nn.Module):
         """Map `(N, in, H, W)` or `(..., in)` as the two layers do."""
         if self.deploy:
             return self.fused(x)
-        x = deep_activation(self.first(x), float(self.act_lambda))
+        x = deep_activation(self.first(x), self.read_lambda())
         return self.second(self.dropout(x))
-
-    def set_act_lambda(self, value: float) -> None:
-        """Set lambda of the deep training, the slope of A' below zero.
-
-        Args:
-            value: From 0 (ReLU) to 1 (nothing between the two maps).
-
-        Raises:
-            UserError: A value outside, or the deployed form, which has no lambda.
-        """
-        if self.deploy:
-            raise UserError("DeepPair: the deployed form has no lambda; set it before fusing")
-        if not 0 <= value <= 1:
-            raise UserError(f"DeepPair: lambda {value!r} but expected a number from 0 to 1")
-        self.act_lambda.fill_(value)
 
     def switch_to_deploy(self) -> None:
         """Fuse the two maps into one, in place; a second call does nothing.
@@ -130,7 +113,7 @@ class DeepPair(nn.Module):
         """
         if self.deploy:
             return
-        check_lambda("DeepPair", float(self.act_lambda), self.lambda_outlook)
+        self.check_lambda()
         like = self.first[0]
         weight, bias = (
             round_fused(value, like.weight.dtype, f"DeepPair of {like}")
@@ -143,26 +126,3 @@ class DeepPair(nn.Module):
         setattr(fused, "out_features" if isinstance(like, nn.Linear) else "out_channels", len(bias))
         self.fused = fused
         del self.first, self.second, self.dropout, self.act_lambda
-
-
-def set_act_lambda(model: nn.Module, value: float) -> int:
-    """Set lambda of the deep training in everything in a model that has one.
-
-    Args:
-        model: The model, or a part of it.
-        value: From 0 to 1.
-
-    Returns:
-        How many modules have one; deployed ones have none.
-
-    Raises:
-        UserError: A value outside.
-    """
-    modules = [
-        module
-        for module in model.modules()
-        if hasattr(module, "set_act_lambda") and hasattr(module, "act_lambda")
-    ]
-    for module in modules:
-        module.set_act_lambda(value)
-    return len(modules)

@@ -112,24 +112,6 @@ def round_fused(value: Tensor, dtype: torch.dtype, name: str) -> Tensor:
     return rounded
 
 
-def check_lambda(name: str, act_lambda: float, outlook: str = "") -> None:
-    """Refuse to fuse two layers with something non-linear between them.
-
-    Args:
-        name: What the error calls the network.
-        act_lambda: Slope of A' below zero.
-        outlook: When it will be 1, in words, if that is known.
-
-    Raises:
-        UserError: Lambda is not 1.
-    """
-    if act_lambda != 1:
-        raise UserError(
-            f"{name}: lambda is {act_lambda:g}{outlook and ', and '}{outlook}; a layer is one "
-            "convolution only at lambda 1, so fuse after the deep training has ended"
-        )
-
-
 def fused_conv(
     like: nn.Conv2d, weight: Tensor, bias: Tensor, name: str = "a convolution"
 ) -> nn.Conv2d:

@@ -7,6 +7,7 @@ from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .act_lambda import deep_activation
 from .fusion import WeightBias, fuse_conv_bn, fuse_pointwise
 from .series_activation import SeriesActivation
 
@@ -43,11 +44,6 @@ def _build_pool(stride: int, ada_pool: Union[bool, int]) -> nn.Module:
 def conv_bn(conv: nn.Conv2d, norm_cfg: dict) -> nn.Sequential:
     """Put a normalisation behind a convolution."""
     return nn.Sequential(conv, build_norm_layer(norm_cfg, conv.out_channels)[1])
-
-
-def deep_activation(x: Tensor, act_lambda: float) -> Tensor:
-    """Apply A'(x) = (1 - lambda) ReLU(x) + lambda x, a leaky ReLU with slope lambda."""
-    return x if act_lambda == 1 else F.leaky_relu(x, act_lambda)
 
 
 def fuse_pair(first: Iterable[nn.Module], second: Iterable[nn.Module]) -> WeightBias:
