@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from vanillanet_det import UserError, VanillaNet, switch_to_deploy
 from vanillanet_det.apis import convert_checkpoint
 from vanillanet_det.backbones import VanillaNetClassifier
-from vanillanet_det.checkpoints import load_backbone, read_checkpoint
+from vanillanet_det.checkpoints import arch_in, load_backbone, read_checkpoint
 
 IMAGE = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(1))
 
@@ -70,7 +70,7 @@ def test_to_this_projects_form_and_back_nothing_changes(convert, trained):
     assert "0 missing, 0 left over" in report
     assert "equal to 0.0e+00" in report
     back, _ = convert(written, layout="published", force=True)
-    assert list(back) == ["model"]
+    assert set(back) == {"meta", "model"}
     assert_close(back["model"], published(trained), rtol=0, atol=0)
 
 
@@ -111,7 +111,7 @@ def test_verbose_shows_each_layer(convert, trained):
     assert all(0 < float(value) < 1e-5 for row in rows for value in row[1:])
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_precision_is_kept(convert, trained, dtype):
     low = trained.to(dtype)
     written, _ = convert({"model": published(low)}, deploy=True)
@@ -141,6 +141,21 @@ def test_published_archs_are_known_by_their_channels(convert, tmp_path):
     assert "backbone, deployed form of arch '5', act_num 1" in report
 
 
+def test_the_arch_of_equal_tensors_is_kept(convert):
+    with torch.device("meta"):
+        shapes = VanillaNet("13_x1_5_ada_pool", deploy=True).state_dict()
+    state = {key: torch.zeros(()).half().expand(value.shape) for key, value in shapes.items()}
+    args = argparse.Namespace(model="vanillanet_13_x1_5_ada_pool")
+    written, _ = convert({"model": state, "args": args})
+    assert arch_in(written) == "13_x1_5_ada_pool"
+
+
+def test_many_widenings_are_no_strides(convert, randomize_norms):
+    wide = VanillaNet(dict(dims=[2, 3, 4, 5, 6, 7, 8, 9], strides=[1] * 7))
+    randomize_norms(wide, IMAGE).eval()
+    convert({"model": published(wide)}, deploy=True)
+
+
 def test_an_existing_file_is_replaced_with_force_only(convert, trained, tmp_path):
     content = {"model": published(trained)}
     convert(content)
@@ -157,6 +172,7 @@ def test_an_existing_file_is_replaced_with_force_only(convert, trained, tmp_path
         ("source.pth", "is the source itself"),
         ("", "expected the name of a file"),
         ("no/target.pth", "in a folder that exists"),
+        (300 * "x", "can't be written"),
     ],
 )
 def test_targets_that_make_no_sense(trained, tmp_path, target, said):
@@ -205,6 +221,7 @@ def test_a_full_disk_leaves_what_was_there(trained, tmp_path, file_size_limit):
         ({"state_dict": {"conv1.weight": torch.ones(1)}}, "holds no VanillaNet"),
         ([1], "holds no VanillaNet"),
         ({"a": 1}, "holds no VanillaNet"),
+        ({k: v.to(torch.int8) for k, v in tiny().state_dict().items()}, r"holds torch\.int8"),
     ],
 )
 def test_what_is_no_vanillanet_is_refused(convert, content, said):

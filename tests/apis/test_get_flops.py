@@ -169,3 +169,11 @@ def test_a_count_on_the_cpu_is_said(small_config, elsewhere, monkeypatch):
         counted = Forms({"model": Form(Cost(1, 2, 3), {}, None, ())}, device)
         monkeypatch.setattr(module, "count_forms", lambda *args, counted=counted: counted)
         assert ("Counted by running on the CPU" in get_flops(small_config)) == said
+
+
+@pytest.mark.parametrize(
+    "option", ["model.neck.num_outs=1", "model.bbox_head.num_classes=many", "model=hello"]
+)
+def test_a_model_that_can_not_be_built_is_one_sentence(small_config, elsewhere, option):
+    with pytest.raises(UserError, match=rf"config {small_config}: the model can't be built \("):
+        get_flops(small_config, [160], cfg_options=[option])

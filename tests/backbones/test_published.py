@@ -136,8 +136,14 @@ def test_fused_kernels_and_their_names(case, path, network):
 def test_the_classifier_is_fused_at_lambda_1_only_and_whole_or_not_at_all(case, path):
     num_classes = case["logits"].shape[1]
     classifier = load(case, path, VanillaNetClassifier, num_classes=num_classes)
-    classifier.set_act_lambda(0.5)
-    half = classifier(case["input"])
+    for act_lambda in (0, 0.5):
+        classifier.set_act_lambda(act_lambda)
+        (feature,) = VanillaNet.forward(classifier, case["input"])
+        x = classifier.cls1(feature)
+        head = classifier.cls2(x.clamp(min=0) + act_lambda * x.clamp(max=0)).flatten(1)
+        half = classifier(case["input"])
+        assert_close(half, head)
+        assert x.min() < 0
     names = set(classifier.state_dict())
     with pytest.raises(UserError, match=r"lambda is 0\.5"):
         classifier.switch_to_deploy()

@@ -3,6 +3,8 @@
 import hashlib
 import http.server
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -25,6 +27,7 @@ def server(tmp_path, monkeypatch):
 
         def do_GET(self):
             asked.append(self.path)
+            time.sleep(server.delay)
             super().do_GET()
 
         def log_message(self, *args):
@@ -33,11 +36,8 @@ def server(tmp_path, monkeypatch):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    server.url, server.folder, server.asked = (
-        f"http://127.0.0.1:{server.server_port}",
-        folder,
-        asked,
-    )
+    server.url = f"http://127.0.0.1:{server.server_port}"
+    server.folder, server.asked, server.delay = folder, asked, 0
     yield server
     server.shutdown()
     thread.join()
@@ -48,6 +48,15 @@ def test_is_downloaded_once(server):
     torch.save({"a": torch.arange(3)}, server.folder / "a.pth")
     for _ in range(2):
         assert read_checkpoint(f"{server.url}/a.pth")["a"].tolist() == [0, 1, 2]
+    assert server.asked == ["/a.pth"]
+
+
+def test_of_several_at_once_one_downloads(server):
+    torch.save({"a": torch.zeros(99)}, server.folder / "a.pth")
+    server.delay = 0.3
+    with ThreadPoolExecutor(4) as pool:
+        read = list(pool.map(read_checkpoint, [f"{server.url}/a.pth"] * 4))
+    assert [len(checkpoint["a"]) for checkpoint in read] == [99] * 4
     assert server.asked == ["/a.pth"]
 
 

@@ -4,6 +4,7 @@ import argparse
 
 import pytest
 import torch
+from mmengine.runner import load_checkpoint
 from torch.testing import assert_close
 
 from vanillanet_det import UserError, VanillaNet
@@ -58,7 +59,7 @@ def test_match_counts_names_and_parts():
         "1 of 4 tensors match, 2 missing (backbone.1, head.0), 1 left over (neck.0), "
         "1 of another shape (head.1)"
     )
-    assert match.below("backbone.") == Match(("backbone.0",), ("backbone.1",), (), ())
+    assert match.within("backbone") == Match(("backbone.0",), ("backbone.1",), (), ())
     assert not match.is_complete
     assert Match.of(expected, expected).is_complete
 
@@ -153,17 +154,71 @@ def test_two_archs_of_the_same_channels_are_told_apart_by_the_name_in_the_file(p
     assert loaded
 
 
+@pytest.mark.parametrize(
+    "changes", [dict(stem_stride=2), dict(ada_pool=True), dict(stem_padding=1)]
+)
+def test_who_changes_the_stem_or_the_pooling_of_an_arch_means_it(changes):
+    with torch.device("meta"):
+        state = VanillaNet("13_x1_5").state_dict()
+        VanillaNet("13_x1_5", **changes).check_state_dict(state, "13_x1_5")
+        VanillaNet("13_x1_5", **changes).check_state_dict(state, "13_x1_5_ada_pool")
+
+
+def test_the_prefix_of_init_cfg_is_used(path):
+    state = {f"teacher.backbone.{key}": value for key, value in tiny().state_dict().items()}
+    torch.save({"state_dict": state}, path)
+    init_cfg = dict(type="Pretrained", checkpoint=str(path), prefix="teacher.backbone.")
+    model = tiny(init_cfg=init_cfg)
+    model.init_weights()
+    assert_close(model.stem1[0].weight, state["teacher.backbone.stem1.0.weight"])
+
+
+def detector():
+    return torch.nn.ModuleDict(dict(backbone=tiny(), head=torch.nn.Linear(1, 1)))
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: {"model_ema": state},
+        lambda state: {"model": state, "args": argparse.Namespace()},
+        lambda state: {"state_dict": {f"module.module.{k}": v for k, v in state.items()}},
+        lambda state: {"state_dict": state, "model_ema": {"x": torch.ones(1)}},
+    ],
+)
+def test_mmengine_loads_what_is_nested_elsewhere(path, wrap):
+    trained, model = detector(), detector()
+    torch.save(wrap(trained.state_dict()), path)
+    load_checkpoint(model, str(path))
+    assert_close(dict(model.state_dict()), dict(trained.state_dict()), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model_ema"])
+def test_mmengine_is_refused_a_checkpoint_without_the_backbone(path, key):
+    model = detector()
+    for state in (tiny().state_dict(), {"head.weight": torch.ones(1, 1)}):
+        torch.save({key: state}, path)
+        with pytest.raises(UserError, match=r"^0 of .*init_cfg=dict\(type='Pretrained'"):
+            load_checkpoint(model, str(path))
+    model["head"].load_state_dict({"weight": torch.ones(1, 1)}, strict=False)
+
+
+def test_loading_counts_what_the_model_renames():
+    class Renames(torch.nn.Linear):
+        def _load_from_state_dict(self, state_dict, prefix, *args):
+            state_dict[f"{prefix}weight"] = state_dict.pop(f"{prefix}kernel")
+            super()._load_from_state_dict(state_dict, prefix, *args)
+
+    model = torch.nn.ModuleDict(dict(a=Renames(1, 1), b=torch.nn.Linear(1, 1)))
+    state = {"a.kernel": torch.ones(1, 1), "a.bias": torch.ones(1), "b.weight": torch.ones(2, 2)}
+    match = Match.by_loading(model, state)
+    assert match == Match(("a.weight", "a.bias"), ("b.bias",), (), ("b.weight",))
+    assert model["a"].weight == 1
+
+
 def test_stages_that_out_indices_leaves_out_may_be_in_the_file(path):
     torch.save(tiny().state_dict(), path)
     load_backbone(tiny(out_indices=(0, 1)), path)
-
-
-def test_a_part_without_the_backbone_is_left_to_the_caller():
-    detector = torch.nn.ModuleDict(dict(backbone=tiny(), head=torch.nn.Linear(1, 1)))
-    head = {f"head.{key}": value for key, value in detector["head"].state_dict().items()}
-    assert detector.load_state_dict(head, strict=False).missing_keys
-    with pytest.raises(UserError, match="expected at least 90%"):
-        detector.load_state_dict({**head, "backbone.stem1.0.weight": torch.ones(4, 3, 4, 4)})
 
 
 def test_ninety_percent_is_enough(path):

@@ -4,9 +4,11 @@ import json
 import math
 
 import pytest
+import torch
 from mmengine.runner import Runner
 
 from vanillanet_det import DeepTrainingHook, UserError, switch_to_deploy
+from vanillanet_det.apis import convert_checkpoint
 from vanillanet_det.checkpoints import read_checkpoint
 
 
@@ -136,6 +138,36 @@ def test_fusion_before_the_end_says_when_it_will_be_possible(make_runner):
 def test_a_training_that_ends_too_early_is_refused(make_runner, kwargs, said):
     with pytest.raises(UserError, match=said):
         make_runner(**hooks(**kwargs)).train()
+
+
+@pytest.mark.parametrize("source", ["load_from", "init_cfg"])
+def test_weights_at_a_higher_lambda_are_not_trained_at_a_lower_one(make_runner, tmp_path, source):
+    model = make_runner().model
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "a.pth")
+    path = str(tmp_path / "a.pth")
+    changes = {
+        "load_from": dict(load_from=path),
+        "init_cfg": {"model.backbone.init_cfg": dict(type="Pretrained", checkpoint=path)},
+    }[source]
+    with pytest.raises(UserError, match=r"at lambda 1, and lambda 0 would make another network"):
+        make_runner(**changes, **hooks(end=1)).train()
+
+
+def test_weights_at_the_lambda_it_begins_with_are_welcome(make_runner, tmp_path):
+    model = make_runner().model
+    model.backbone.set_act_lambda(0)
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "a.pth")
+    make_runner(load_from=str(tmp_path / "a.pth"), **hooks(end=1)).train()
+
+
+def test_a_checkpoint_says_when_it_could_be_fused(make_runner, tmp_path):
+    make_runner(**hooks(end=1)).train()
+    path = str(tmp_path / "epoch_1.pth")
+    said = "lambda is 0, and DeepTrainingHook takes it to 1 at the start of epoch 2; .*--no-deploy"
+    with pytest.raises(UserError, match=said):
+        make_runner(load_from=path, experiment_name="tested").test()
+    with pytest.raises(UserError, match=said):
+        convert_checkpoint(path, str(tmp_path / "fused.pth"), deploy=True)
 
 
 def test_epochs_in_a_training_that_counts_iterations_are_refused(make_runner):

@@ -81,8 +81,8 @@ def test_averaged_weights_are_the_ones_fused(make_runner, monkeypatch):
     seen = []
     switch = SwitchToDeployHook._switch
 
-    def noted(self, runner):
-        switch(self, runner)
+    def noted(self, runner, in_training):
+        switch(self, runner, in_training)
         seen.append(runner.model.backbone.state_dict())
 
     monkeypatch.setattr(SwitchToDeployHook, "_switch", noted)
@@ -164,6 +164,9 @@ def test_validation_below_lambda_1_is_unfused_and_says_so_once(make_runner, monk
     assert logged().count("Evaluating the unfused model") == 1
     assert f"{said} takes it to 1 at the start of epoch 3" in logged()
     assert logged().count("Evaluating the fused model") == 2
+    runner.model.backbone.set_act_lambda(0.5)
+    with pytest.raises(UserError, match=r"lambda is 0\.5, .*--no-deploy"):
+        runner.test()
 
 
 @pytest.mark.parametrize("tolerance", [0, -1])

@@ -47,7 +47,7 @@ def test_pairs_of_linear_layers(norm, randomize_norms):
     fused = switch_to_deploy(pair)
     assert_close(fused(x), pair(x), rtol=1e-5, atol=1e-5)
     assert shapes(fused) == [(4, 3)]
-    assert fused.get_submodule("0").fused.out_features == 4
+    assert fused.get_submodule("0").out_features == 4
 
 
 def test_a_dropout_inside_a_pair_works_in_training_only():
@@ -104,8 +104,10 @@ def test_the_deployed_form_has_no_lambda():
     assert set_act_lambda(model, 1) == 2
     fused = switch_to_deploy(model)
     assert set_act_lambda(fused, 0) == 0
+    assert type(fused[0]) is nn.Linear
+    model[0].switch_to_deploy()
     with pytest.raises(UserError, match="the deployed form has no lambda"):
-        fused[0].set_act_lambda(0)
+        model[0].set_act_lambda(0)
 
 
 def test_two_maps_that_are_no_pair_are_refused():

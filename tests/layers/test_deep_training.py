@@ -49,6 +49,10 @@ def test_networks_fuse_exactly(build, deep, pairs, series, randomize_norms):
         assert len(shapes(fused)) == len(layers) - pairs
     assert all(parameter.is_contiguous() for parameter in fused.parameters())
     fused.load_state_dict(switch_to_deploy(deeper).state_dict())
+    if deep == "all":  # the layers it had, by their names; BatchNorms are folded in
+        names = {name for name, m in model.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))}
+        assert names <= {name for name, _ in fused.named_modules()}
+        assert not any(".fused." in name for name in fused.state_dict())
 
 
 def test_fusion_is_exact_to_float64(randomize_norms):

@@ -10,6 +10,8 @@ import time
 
 import pytest
 import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
 from torch.testing import assert_close
 
 from vanillanet_det.checkpoints import read_checkpoint
@@ -193,12 +195,17 @@ def test_a_fused_checkpoint_detects_the_same(trained, tool, small_config, tmp_pa
     for ours, theirs in zip(*results):
         assert_close(ours["pred_instances"], theirs["pred_instances"], rtol=0, atol=0)
 
+    # The config that the file brings along builds the model that it fits.
+    cfg = Config.fromstring(read_checkpoint(fused)["meta"]["cfg"], ".py")
+    assert cfg.model.backbone.deploy is True
+    MODELS.build(cfg.model).load_state_dict(read_checkpoint(fused)["state_dict"])
+
     work_dir = ["--work-dir", tmp_path]
     for name, args, said in [
         ("test", [fused, *work_dir], "set deploy=True in the backbone"),
         ("test", [trained, *work_dir, *deployed], "leave deploy out"),
         ("test", [fused, *work_dir, "--no-deploy", *deployed], "has no training form"),
-        ("train", [*work_dir, "--resume", fused], "no training state"),
+        ("train", [*work_dir, "--resume", fused], "train from a training checkpoint"),
         ("train", [*work_dir, "--resume", fused, *deployed], "no training state"),
         ("train", [*work_dir, "--cfg-options", f"load_from={fused}"], "from a training checkpoint"),
         ("train", [*work_dir, *deployed], "a deployed network has no BatchNorm left"),
@@ -208,6 +215,16 @@ def test_a_fused_checkpoint_detects_the_same(trained, tool, small_config, tmp_pa
         error = capsys.readouterr().err
         assert said in error
         assert "Traceback" not in error
+
+
+def test_a_config_without_the_check_is_checked_too(trained, tool, small_config, tmp_path, capsys):
+    config = tmp_path / "plain.py"
+    config.write_text(f'_base_ = ["{small_config}"]\ndefault_hooks = dict(_delete_=True)\n')
+    half = tmp_path / "half.pth"
+    state = read_checkpoint(trained)["state_dict"]
+    torch.save({"state_dict": {k: v for k, v in state.items() if "bbox_head" not in k}}, half)
+    assert tool("test", config, half, "--work-dir", tmp_path) == 2
+    assert "evaluation needs every tensor" in capsys.readouterr().err
 
 
 def test_pictures_and_test_time_augmentation(trained, tool, small_config, tmp_path):

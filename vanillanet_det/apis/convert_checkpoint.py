@@ -1,6 +1,7 @@
 """Conversion of checkpoints, as `tools/convert_checkpoint.py` runs it."""
 
 import copy
+import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -8,13 +9,14 @@ import torch
 from tabulate import tabulate
 from torch import Tensor
 
-from ..backbones import VanillaNet, VanillaNetClassifier
+from ..backbones import ARCHS, VanillaNet, VanillaNetClassifier
 from ..backbones.published import Description, describe
-from ..checkpoints import Match, model_state_dict, read_checkpoint
+from ..checkpoints import Match, arch_in, model_state_dict, read_checkpoint
 from ..checkpoints.reading import load_safely
 from ..comparison import layer_errors, random_image, relative_error
 from ..errors import UserError
 from ..fileio import atomic_write
+from ..layers.act_lambda import OUTLOOK
 
 _BACKBONE = "backbone."
 
@@ -54,7 +56,9 @@ def convert_checkpoint(
     state = model_state_dict(checkpoint)
     prefix = _BACKBONE if any(key.startswith(_BACKBONE) for key in state) else ""
     own = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
-    network, report = _network_of(source, own, checkpoint)
+    network, report = _network_of(source, own, arch_in(checkpoint))
+    meta = checkpoint.get("meta") if isinstance(checkpoint.get("meta"), dict) else {}
+    network.lambda_outlook = meta.get(OUTLOOK, "")
     converted = copy.deepcopy(network)
     if deploy:
         converted.switch_to_deploy()
@@ -63,10 +67,9 @@ def convert_checkpoint(
     tensors.update((key, value) for key, value in state.items() if not key.startswith(prefix))
     if layout == "published":
         _drop_lambda(source, tensors, network)
-    meta = checkpoint.get("meta") if isinstance(checkpoint.get("meta"), dict) else {}
-    meta = {key: value for key, value in meta.items() if key not in ("epoch", "iter")}
+    meta = _meta_of(meta, converted, bool(prefix))
     as_model = layout == "published" and not prefix
-    wrapped = {"model": tensors} if as_model else {"meta": meta, "state_dict": tensors}
+    wrapped = {"meta": meta, "model" if as_model else "state_dict": tensors}
     try:
         with atomic_write(path) as file:
             torch.save(wrapped, file)
@@ -85,20 +88,29 @@ def convert_checkpoint(
     return "\n".join(lines)
 
 
+def _meta_of(meta: dict, converted: VanillaNet, is_detector: bool) -> dict:
+    """Keep what describes the weights, and drop what is of a training that could go on."""
+    kept = {key: value for key, value in meta.items() if key not in ("epoch", "iter")}
+    if converted.arch.name in ARCHS:
+        kept["arch"] = converted.arch.name  # two archs differ in nothing but strides
+    if is_detector and converted.deploy and isinstance(kept.get("cfg"), str):
+        # MMDetection's inferencer builds a model of this text, which is Python.
+        kept["cfg"] += "\nmodel['backbone']['deploy'] = True\n"
+    return kept
+
+
 def _check_target(source: str, target: str, force: bool) -> Path:
-    path = Path(target).expanduser()
-    if path.is_dir() or not path.parent.is_dir():
+    path, read = Path(target).expanduser(), Path(source).expanduser()
+    if os.path.isdir(path) or not os.path.isdir(path.parent):
         raise UserError(f"{target}: expected the name of a file, in a folder that exists")
-    if path.exists() and Path(source).exists() and path.samefile(source):
+    if os.path.exists(path) and os.path.exists(read) and path.samefile(read):
         raise UserError(f"{target}: is the source itself; name another file to write")
-    if path.exists() and not force:
+    if os.path.exists(path) and not force:
         raise UserError(f"{target}: exists already; --force replaces it")
     return path
 
 
-def _network_of(
-    source: str, state: dict[str, Tensor], checkpoint: dict
-) -> tuple[VanillaNet, Match]:
+def _network_of(source: str, state: dict[str, Tensor], said_arch: str) -> tuple[VanillaNet, Match]:
     """Build the network that a state dict is of, around its very tensors."""
     found = describe(state)
     if found is None:
@@ -106,9 +118,11 @@ def _network_of(
             f"{source}: holds no VanillaNet: there is neither stem1.0.weight, of the training "
             "form, nor stem.0.weight, of the deployed one, alone or below backbone."
         )
-    said = str(getattr(checkpoint.get("args"), "model", "")).replace("vanillanet_", "", 1)
+    kinds = {value.dtype for value in state.values() if value.ndim}
+    if not all(kind.is_floating_point for kind in kinds):
+        raise UserError(f"{source}: holds {', '.join(map(str, kinds))}; expected floating point")
     kwargs: dict[str, Any] = dict(
-        arch=_arch_of(found, said),
+        arch=_arch_of(found, said_arch),
         in_channels=found.in_channels,
         act_num=found.act_num,
         deploy=found.deploy,
@@ -126,12 +140,11 @@ def _network_of(
     return network.eval(), match
 
 
-def _arch_of(found: Description, said: str) -> Any:
+def _arch_of(found: Description, said_arch: str) -> Any:
     if found.archs:
-        return said if said in found.archs else found.archs[0]
+        return said_arch if said_arch in found.archs else found.archs[0]
     # Strides leave no trace in a file, and none in what is made of it.
-    strides = [2 if wider else 1 for wider in map(int.__lt__, found.dims, found.dims[1:])]
-    return dict(dims=found.dims, strides=strides)
+    return dict(dims=found.dims, strides=[1] * (len(found.dims) - 1))
 
 
 def _drop_lambda(source: str, tensors: dict[str, Tensor], network: VanillaNet) -> None:
@@ -151,7 +164,7 @@ def _read_again(file: BinaryIO, like: VanillaNet, prefix: str) -> VanillaNet:
     state = model_state_dict(load_safely(file))
     network = copy.deepcopy(like)
     names = [key for key in like.state_dict() if f"{prefix}{key}" in state]
-    network.load_state_dict({key: state[f"{prefix}{key}"] for key in names})
+    network.load_state_dict({key: state[f"{prefix}{key}"] for key in names}, assign=True)
     return network
 
 
@@ -160,7 +173,9 @@ def _compare(
 ) -> list[tuple[str, float, float]]:
     """Compare layer by layer, and the logits of a classifier."""
     stem = next(network.parameters())
-    tolerance = min(1e3 * torch.finfo(stem.dtype).eps, 0.1)
+    # In float64, too, the networks run in float32.
+    eps = max(torch.finfo(stem.dtype).eps, torch.finfo(torch.float32).eps)
+    tolerance = min(1e3 * eps, 0.1)
     if any(parameter.dtype != torch.float32 for parameter in network.parameters()):
         # In float32 only what the files hold is compared, and not the arithmetic of 16 bits.
         network, written = (copy.deepcopy(form).float() for form in (network, written))

@@ -62,8 +62,16 @@ def get_flops(
     if not cfg.get("model"):
         raise UserError(f"config {config}: there is no model in it")
     scope = cfg.get("default_scope") or "mmdet"
-    with DefaultScope.overwrite_default_scope(scope), config_errors(cfg):
-        counted = count_forms(cfg.model, size)
+    try:
+        with DefaultScope.overwrite_default_scope(scope), config_errors(cfg):
+            counted = count_forms(cfg.model, size)
+    except UserError:
+        raise
+    except Exception as error:  # constructors assert, and raise nearly anything
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"config {config}: the model can't be built ({type(error).__name__}: {reason})"
+        ) from error
     return _json(config, size, counted) if as_json else _text(config, size, counted)
 
 

@@ -1,7 +1,7 @@
 """What a state dict tells of the VanillaNet it is from, and whether it fits another."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Optional
 
 from torch import Tensor, nn
@@ -87,14 +87,14 @@ def describe(state: Mapping[str, Tensor]) -> Optional[Description]:
     )
 
 
-def check_fit(network: nn.Module, state: Mapping[str, Tensor], model_name: str = "") -> None:
+def check_fit(network: nn.Module, state: Mapping[str, Tensor], said_arch: str = "") -> None:
     """Refuse weights that are not of a network, before any of them is loaded.
 
     Args:
         network: A VanillaNet, which is left as it is.
         state: Tensors by their names in the network.
-        model_name: What the training arguments in a published file call the model. Two archs
-            differ in nothing but strides and pooling.
+        said_arch: What the file says it is of. Two archs differ in nothing but strides and
+            pooling, which leave no trace in the tensors.
 
     Raises:
         UserError: The weights are of the other form, of another arch or act_num, have other
@@ -112,11 +112,11 @@ def check_fit(network: nn.Module, state: Mapping[str, Tensor], model_name: str =
                 f"the weights are of {found}, but the network is {_name(arch.dims)}, act_num "
                 f"{network.act_num}; set arch and act_num to those of the weights"
             )
-    said = ARCHS.get(model_name.replace("vanillanet_", "", 1))
-    if said is not None and arch.name in ARCHS and replace(said, name=arch.name) != arch:
+    # Whoever changed the stem or the pooling of an arch has meant it.
+    if said_arch in ARCHS and said_arch != arch.name and arch == ARCHS.get(arch.name):
         raise UserError(
-            f"the weights were trained as arch {said.name!r}, but the network is arch "
-            f"{arch.name!r}, which pools differently; set arch={said.name!r}"
+            f"the weights were trained as arch {said_arch!r}, but the network is arch "
+            f"{arch.name!r}, which pools differently; set arch={said_arch!r}"
         )
     expected = network.state_dict()
     match = Match.of(state, expected)
@@ -128,5 +128,7 @@ def check_fit(network: nn.Module, state: Mapping[str, Tensor], model_name: str =
     if not match.is_enough:
         raise UserError(
             f"{match}, of a VanillaNet; expected at least {LEAST_MATCH:.0%}. Is this a checkpoint "
-            f"of the network, {_name(arch.dims)}?"
+            f"of the network, {_name(arch.dims)}? One of a backbone alone belongs into the "
+            "backbone's init_cfg=dict(type='Pretrained', checkpoint=FILE), one of a head alone is "
+            "for the head's own load_state_dict"
         )

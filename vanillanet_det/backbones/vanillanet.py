@@ -178,7 +178,7 @@ class VanillaNet(HasLambda, BaseModule):
         cfg = self.init_cfg
         if isinstance(cfg, dict) and cfg.get("type") == "Pretrained":
             # Not mmengine's: that ignores wrappers it does not know, and loads nothing.
-            load_backbone(self, cfg["checkpoint"])
+            load_backbone(self, cfg["checkpoint"], cfg.get("prefix") or "backbone.")
             self._is_init = True
         else:
             super().init_weights()
@@ -231,9 +231,9 @@ class VanillaNet(HasLambda, BaseModule):
             stage.conv = conv
             del stage.conv1, stage.conv2
 
-    def check_state_dict(self, state: Mapping[str, Tensor], model_name: str = "") -> None:
+    def check_state_dict(self, state: Mapping[str, Tensor], said_arch: str = "") -> None:
         """Refuse weights that are not of this network; `check_fit` says which."""
-        check_fit(self, state, model_name)
+        check_fit(self, state, said_arch)
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
@@ -241,8 +241,7 @@ class VanillaNet(HasLambda, BaseModule):
         # Here every way of loading comes by, MMEngine's lenient one too, which would leave
         # random what doesn't fit.
         own = {k[len(prefix) :]: v for k, v in state_dict.items() if k.startswith(prefix)}
-        if own or not prefix:  # part of a detector may be loaded without its backbone
-            self.check_state_dict({k: v for k, v in own.items() if isinstance(v, Tensor)})
+        self.check_state_dict({k: v for k, v in own.items() if isinstance(v, Tensor)})
         # Published checkpoints know no lambda: theirs ended at 1.
         if not self.deploy:
             state_dict.setdefault(f"{prefix}act_lambda", torch.ones_like(self.act_lambda))

@@ -10,7 +10,6 @@ from typing import Any, BinaryIO, Union
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
-from mmengine.runner import CheckpointLoader
 
 from ..errors import UserError
 from .download import fetch, is_url
@@ -106,12 +105,14 @@ def read_checkpoint(path: PathLike, map_location: Any = "cpu") -> Any:
         raise UserError(f"checkpoint {path}: there is no such file")
     try:
         return load_safely(file, map_location)
+    except (MemoryError, torch.cuda.OutOfMemoryError):
+        raise  # the file is not to blame
     except Exception as error:  # bytes that are no pickle raise nearly anything
         refused = isinstance(error, pickle.UnpicklingError) and _REFUSED.search(str(error))
         if not refused:
             message = _unreadable(path, file, error)
             if is_url(path):
-                file.unlink()  # the next attempt downloads it again
+                file.unlink(missing_ok=True)  # the next attempt downloads it again
             raise UserError(message) from error
         remedy = (
             "ask its author for a file of plain tensors"
@@ -151,13 +152,3 @@ def _unreadable(path: PathLike, file: Path, error: Exception) -> str:
         f"checkpoint {path}: {file.stat().st_size:,} bytes that can't be read as a PyTorch file; "
         f"it may be truncated ({reason})"
     )
-
-
-@CheckpointLoader.register_scheme(prefixes=("", "http://", "https://"), force=True)
-def load_from_safe(filename: str, map_location: Any = None) -> Any:
-    """Take the place of mmengine's functions for files and URLs.
-
-    Those read with torch.load's default, which before torch 2.6 runs a file's code and since
-    then refuses mmengine's own checkpoints. Their log shows what stands behind `load_from_`.
-    """
-    return read_checkpoint(filename, map_location)

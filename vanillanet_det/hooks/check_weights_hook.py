@@ -8,6 +8,7 @@ from torch import nn
 
 from ..checkpoints import Match, model_state_dict
 from ..errors import UserError
+from ..layers.act_lambda import OUTLOOK, HasLambda
 
 
 @HOOKS.register_module()
@@ -18,9 +19,6 @@ class CheckWeightsHook(Hook):
     resuming need every tensor, a training that starts from a checkpoint (`load_from`) at least
     90 % of the backbone's, and a deployed network is not trained: it has no BatchNorm, and what
     is fused can't be unfused.
-
-    Checkpoints nested as published classification files are (`model_ema`, `model`), or bare
-    state dicts, load as well.
     """
 
     # Before EMAHook (NORMAL, 50), which loads the weights into its averaged copy.
@@ -42,12 +40,15 @@ class CheckWeightsHook(Hook):
         while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
             model = model.module
         state = model_state_dict(checkpoint)
+        _check_parts(path, model, state)
         if runner._resume:
             _check_resumable(path, checkpoint)
-        _check_parts(path, model, state)
-        match = Match.of(state, model.state_dict())
+        try:
+            match = Match.by_loading(model, state)  # MMEngine loads the same again
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
         parts = dict.fromkeys(name.partition(".")[0] for name in model.state_dict())
-        shares = (match.below(f"{part}.") for part in parts)
+        shares = [match.within(part) for part in parts]
         counts = [f"{part} {len(m.matched)} of {m.total}" for part, m in zip(parts, shares)]
         report = f"{path}: {match}: {', '.join(counts)}"
         training = isinstance(runner._train_loop, BaseLoop)
@@ -56,15 +57,17 @@ class CheckWeightsHook(Hook):
                 f"{report}; {'resuming' if runner._resume else 'evaluation'} needs every tensor "
                 "of the model, and would go on with random ones. Is the checkpoint of this config?"
             )
-        if not match.below("backbone.").is_enough:
+        if not match.within("backbone").is_enough:
             raise UserError(
                 f"{report}; expected at least 90% of the backbone. A checkpoint of a backbone "
                 "alone belongs into model.backbone.init_cfg="
                 "dict(type='Pretrained', checkpoint=FILE)"
             )
-        # Where MMEngine looks for it.
-        checkpoint.setdefault("state_dict", state)
         runner.logger.info(report)
+        meta = checkpoint.get("meta") or {}
+        for module in model.modules():
+            if isinstance(module, HasLambda):
+                module.lambda_outlook = meta.get(OUTLOOK, "")
 
     def before_train(self, runner: Runner) -> None:
         """Refuse to train a deployed network.

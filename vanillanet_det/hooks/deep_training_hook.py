@@ -9,7 +9,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 
 from ..errors import UserError
-from ..layers.act_lambda import HasLambda, set_act_lambda
+from ..layers.act_lambda import OUTLOOK, HasLambda, set_act_lambda
 
 _SCHEDULES = {
     "linear": lambda share: share,
@@ -69,7 +69,8 @@ class DeepTrainingHook(Hook):
         """Refuse a training that would end before lambda is 1.
 
         Raises:
-            UserError: It would, or the model has nothing with a lambda.
+            UserError: It would, the model has nothing with a lambda, or it starts from weights
+                at a higher one.
         """
         if self.by_epoch and isinstance(runner.train_loop, IterBasedTrainLoop):
             raise UserError(
@@ -84,16 +85,31 @@ class DeepTrainingHook(Hook):
                 f"from 0), but the training has {length}, and the network fuses only at lambda "
                 f"1; expected an end of at most {length - 1}"
             )
-        if not self._set(runner):
+        modules = [m for m in runner.model.modules() if isinstance(m, HasLambda)]
+        if not modules:
             raise UserError(
                 "DeepTrainingHook: the model has no lambda; it needs a VanillaNet, or what "
                 "add_vanilla_training makes of another network"
             )
-        for module in runner.model.modules():
-            if isinstance(module, HasLambda):
-                module.lambda_outlook = (
-                    f"DeepTrainingHook takes it to 1 at the start of {unit} {self.end + 1}"
+        begins_at = self.value(runner.epoch if self.by_epoch else runner.iter)
+        for module in modules:
+            loaded = runner._has_loaded or _is_pretrained(module)
+            if loaded and not runner._resume and module.read_lambda() > begins_at + 1e-6:
+                raise UserError(
+                    f"DeepTrainingHook: the weights that the training starts from are at lambda "
+                    f"{module.read_lambda():g}, and lambda {begins_at:g} would make another "
+                    "network of them; leave the hook out to fine-tune them, or train from random "
+                    "weights"
                 )
+            module.lambda_outlook = (
+                f"DeepTrainingHook takes it to 1 at the start of {unit} {self.end + 1}"
+            )
+        self._set(runner)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Keep with the weights when lambda will be 1."""
+        outlooks = [m.lambda_outlook for m in runner.model.modules() if isinstance(m, HasLambda)]
+        checkpoint["meta"][OUTLOOK] = next(filter(None, outlooks), "")
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Set lambda, if epochs are counted."""
@@ -109,10 +125,14 @@ class DeepTrainingHook(Hook):
         step = runner.epoch if self.by_epoch else runner.iter
         runner.message_hub.update_scalar("train/act_lambda", self.value(step))
 
-    def _set(self, runner: Runner) -> int:
-        """Set lambda everywhere; returns the number of modules of the model that have one."""
+    def _set(self, runner: Runner) -> None:
         value = self.value(runner.epoch if self.by_epoch else runner.iter)
-        for hook in runner.hooks:
-            if isinstance(averaged := getattr(hook, "ema_model", None), nn.Module):
-                set_act_lambda(averaged, value)
-        return set_act_lambda(runner.model, value)
+        averaged = (getattr(hook, "ema_model", None) for hook in runner.hooks)
+        for model in (runner.model, *averaged):
+            if isinstance(model, nn.Module):
+                set_act_lambda(model, value)
+
+
+def _is_pretrained(module: nn.Module) -> bool:
+    init_cfg = getattr(module, "init_cfg", None)
+    return isinstance(init_cfg, dict) and init_cfg.get("type") == "Pretrained"

@@ -64,11 +64,11 @@ class SwitchToDeployHook(Hook):
         restoring.restores_original = True
         return restoring
 
-    def _switch(self, runner: Runner) -> None:
+    def _switch(self, runner: Runner, in_training: bool) -> None:
         original = runner.model
         # Evaluation needs no gradient synchronisation, so the copy needs no wrapper.
         model = original.module if is_model_wrapper(original) else original
-        if isinstance(runner._train_loop, BaseLoop) and (reason := self._too_early(model)):
+        if in_training and (reason := self._too_early(model)):
             if not self._said:
                 runner.logger.info(f"Evaluating the unfused model until it can be fused: {reason}")
             self._said = True
@@ -106,7 +106,7 @@ class SwitchToDeployHook(Hook):
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Put the fused copy in."""
-        self._switch(runner)
+        self._switch(runner, in_training=isinstance(runner._train_loop, BaseLoop))
 
     def after_val_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
         """Put the original back."""
@@ -114,7 +114,7 @@ class SwitchToDeployHook(Hook):
 
     def before_test_epoch(self, runner: Runner) -> None:
         """Put the fused copy in."""
-        self._switch(runner)
+        self._switch(runner, in_training=False)
 
     def after_test_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
         """Put the original back."""

@@ -103,8 +103,11 @@ class DeepPair(HasLambda, nn.Module):
         x = deep_activation(self.first(x), self.read_lambda())
         return self.second(self.dropout(x))
 
-    def switch_to_deploy(self) -> None:
+    def switch_to_deploy(self) -> nn.Module:
         """Fuse the two maps into one, in place; a second call does nothing.
+
+        Returns:
+            The one map, which can take the place of this module.
 
         Raises:
             UserError: lambda is below 1, so that the two are no linear map, a BatchNorm keeps
@@ -112,7 +115,7 @@ class DeepPair(HasLambda, nn.Module):
                 then unchanged.
         """
         if self.deploy:
-            return
+            return self.fused
         self.check_lambda()
         like = self.first[0]
         weight, bias = (
@@ -126,3 +129,4 @@ class DeepPair(HasLambda, nn.Module):
         setattr(fused, "out_features" if isinstance(like, nn.Linear) else "out_channels", len(bias))
         self.fused = fused
         del self.first, self.second, self.dropout, self.act_lambda
+        return fused

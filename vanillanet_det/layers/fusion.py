@@ -151,8 +151,9 @@ def switch_to_deploy(model: nn.Module, inplace: bool = False) -> nn.Module:
     """Bring everything in a model that can be fused into its deployed form.
 
     Calls `switch_to_deploy()` of the topmost modules that have it, so it serves a bare
-    backbone, a detector, and a test-time-augmentation wrapper alike. Modules already fused
-    stay as they are.
+    backbone, a detector, and a test-time-augmentation wrapper alike. Where that returns a
+    module, as a pair of layers does that has become one, it takes the other's place. Modules
+    already fused stay as they are.
 
     Args:
         model: The model; DistributedDataParallel and the like must be unwrapped before.
@@ -167,11 +168,10 @@ def switch_to_deploy(model: nn.Module, inplace: bool = False) -> nn.Module:
     """
     if not inplace:
         model = copy.deepcopy(model)
-    pending = [model]
-    while pending:
-        module = pending.pop()
-        if hasattr(module, "switch_to_deploy"):
-            module.switch_to_deploy()
-        else:
-            pending.extend(module.children())
+    if hasattr(model, "switch_to_deploy"):
+        return model.switch_to_deploy() or model
+    for name, child in model.named_children():
+        deployed = switch_to_deploy(child, inplace=True)
+        if deployed is not child:
+            setattr(model, name, deployed)
     return model
