@@ -64,9 +64,9 @@ class CheckWeightsHook(Hook):
                 "dict(type='Pretrained', checkpoint=FILE)"
             )
         runner.logger.info(report)
-        meta = checkpoint.get("meta") or {}
+        meta = checkpoint.get("meta")
         for module in model.modules():
-            if isinstance(module, HasLambda):
+            if isinstance(module, HasLambda) and isinstance(meta, dict):
                 module.lambda_outlook = meta.get(OUTLOOK, "")
 
     def before_train(self, runner: Runner) -> None:
