@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from torch.testing import assert_close
 
 from vanillanet_det import UserError, VanillaNet, switch_to_deploy
 from vanillanet_det.apis import convert_checkpoint
-from vanillanet_det.backbones import VanillaNetClassifier
+from vanillanet_det.backbones import ARCHS, VanillaNetClassifier
+from vanillanet_det.backbones.archs import Arch
 from vanillanet_det.checkpoints import arch_in, load_backbone, read_checkpoint
 
 IMAGE = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(1))
@@ -141,13 +143,16 @@ def test_published_archs_are_known_by_their_channels(convert, tmp_path):
     assert "backbone, deployed form of arch '5', act_num 1" in report
 
 
-def test_the_arch_of_equal_tensors_is_kept(convert):
-    with torch.device("meta"):
-        shapes = VanillaNet("13_x1_5_ada_pool", deploy=True).state_dict()
-    state = {key: torch.zeros(()).half().expand(value.shape) for key, value in shapes.items()}
-    args = argparse.Namespace(model="vanillanet_13_x1_5_ada_pool")
-    written, _ = convert({"model": state, "args": args})
-    assert arch_in(written) == "13_x1_5_ada_pool"
+@pytest.mark.parametrize("name", ["plain", "pooled"])
+def test_the_arch_of_equal_tensors_is_kept(convert, trained, monkeypatch, name):
+    plain = Arch("plain", dims=(4, 8, 8), strides=(2, 1))
+    for arch in (plain, replace(plain, name="pooled", ada_pool=True)):
+        monkeypatch.setitem(ARCHS, arch.name, arch)
+    args = argparse.Namespace(model=f"vanillanet_{name}")
+    written, _ = convert({"model": published(trained), "args": args})
+    assert arch_in(written) == name
+    again, _ = convert(written, layout="published", force=True)
+    assert arch_in(again) == name
 
 
 def test_many_widenings_are_no_strides(convert, randomize_norms):
