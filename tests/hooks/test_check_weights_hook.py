@@ -67,7 +67,7 @@ def test_a_fused_detector_is_evaluated_as_it_is(make_runner, published, save, lo
     deployed.load_state_dict(fused)  # strictly
 
 
-def test_it_looks_into_a_model_wrapper_and_comes_before_averaging(
+def test_it_looks_into_a_model_wrapper_and_averaged_weights_load_too(
     make_runner, published, save, tmp_path, one_process_group
 ):
     ema = [dict(type="EMAHook"), dict(type="SwitchToDeployHook")]
@@ -145,8 +145,9 @@ REFUSED_IN_EVALUATION = {
 def test_an_evaluation_with_random_weights_is_refused(make_runner, published, save, kind):
     change, said = REFUSED_IN_EVALUATION[kind]
     path = save({"state_dict": change(published)})
+    hooks = [dict(type="EMAHook"), dict(type="SwitchToDeployHook")]
     with pytest.raises(UserError, match=rf"^{path}: .*{said}"):
-        make_runner(load_from=path).test()
+        make_runner(load_from=path, custom_hooks=hooks).test()
 
 
 def test_training_weights_in_a_deployed_model_are_refused(make_runner, published, save):

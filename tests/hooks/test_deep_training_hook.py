@@ -153,6 +153,14 @@ def test_weights_at_a_higher_lambda_are_not_trained_at_a_lower_one(make_runner, 
         make_runner(**changes, **hooks(end=1)).train()
 
 
+def test_a_resumed_schedule_does_not_fall_behind(make_runner, tmp_path):
+    make_runner(**hooks(end=1)).train()
+    resume = dict(load_from=str(tmp_path / "epoch_2.pth"), resume=True, experiment_name="resumed")
+    longer = {"train_cfg.max_epochs": 9, **hooks(end=8)}
+    with pytest.raises(UserError, match=r"at lambda 1, and lambda 0\.25 would .* resume with the"):
+        make_runner(**resume, **longer).train()
+
+
 def test_weights_at_the_lambda_it_begins_with_are_welcome(make_runner, tmp_path):
     model = make_runner().model
     model.backbone.set_act_lambda(0)

@@ -21,7 +21,7 @@ class CheckWeightsHook(Hook):
     is fused can't be unfused.
     """
 
-    # Before EMAHook (NORMAL, 50), which loads the weights into its averaged copy.
+    # Before EMAHook (NORMAL, 50), which would load into its averaged copy what this refuses.
     priority = "HIGH"
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:

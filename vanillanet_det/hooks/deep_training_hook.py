@@ -94,12 +94,12 @@ class DeepTrainingHook(Hook):
         begins_at = self.value(runner.epoch if self.by_epoch else runner.iter)
         for module in modules:
             loaded = runner._has_loaded or _is_pretrained(module)
-            if loaded and not runner._resume and module.read_lambda() > begins_at + 1e-6:
+            if loaded and module.read_lambda() > begins_at + 1e-6:
                 raise UserError(
                     f"DeepTrainingHook: the weights that the training starts from are at lambda "
                     f"{module.read_lambda():g}, and lambda {begins_at:g} would make another "
-                    "network of them; leave the hook out to fine-tune them, or train from random "
-                    "weights"
+                    "network of them; leave the hook out to fine-tune them, resume with the "
+                    "schedule they were trained with, or train from random weights"
                 )
             module.lambda_outlook = (
                 f"DeepTrainingHook takes it to 1 at the start of {unit} {self.end + 1}"
