@@ -160,6 +160,7 @@ def test_two_archs_of_the_same_channels_are_told_apart_by_the_name_in_the_file(p
 def test_who_changes_the_stem_or_the_pooling_of_an_arch_means_it(changes):
     with torch.device("meta"):
         state = VanillaNet("13_x1_5").state_dict()
+        VanillaNet("13_x1_5").check_state_dict(state, "13_x1_5")
         VanillaNet("13_x1_5", **changes).check_state_dict(state, "13_x1_5")
         VanillaNet("13_x1_5", **changes).check_state_dict(state, "13_x1_5_ada_pool")
 
