@@ -148,8 +148,10 @@ def test_the_arch_of_equal_tensors_is_kept(convert, trained, monkeypatch, name):
     plain = Arch("plain", dims=(4, 8, 8), strides=(2, 1))
     for arch in (plain, replace(plain, name="pooled", ada_pool=True)):
         monkeypatch.setitem(ARCHS, arch.name, arch)
+    nameless, _ = convert({"model": published(trained)})
+    assert arch_in(nameless) == ""
     args = argparse.Namespace(model=f"vanillanet_{name}")
-    written, _ = convert({"model": published(trained), "args": args})
+    written, _ = convert({"model": published(trained), "args": args}, force=True)
     assert arch_in(written) == name
     again, _ = convert(written, layout="published", force=True)
     assert arch_in(again) == name

@@ -67,7 +67,7 @@ def convert_checkpoint(
     tensors.update((key, value) for key, value in state.items() if not key.startswith(prefix))
     if layout == "published":
         _drop_lambda(source, tensors, network)
-    meta = _meta_of(meta, converted, bool(prefix))
+    meta = _meta_of(meta, converted, arch_in(checkpoint), bool(prefix))
     as_model = layout == "published" and not prefix
     wrapped = {"meta": meta, "model" if as_model else "state_dict": tensors}
     try:
@@ -88,11 +88,12 @@ def convert_checkpoint(
     return "\n".join(lines)
 
 
-def _meta_of(meta: dict, converted: VanillaNet, is_detector: bool) -> dict:
+def _meta_of(meta: dict, converted: VanillaNet, said_arch: str, is_detector: bool) -> dict:
     """Keep what describes the weights, and drop what is of a training that could go on."""
     kept = {key: value for key, value in meta.items() if key not in ("epoch", "iter")}
-    if converted.arch.name in ARCHS:
-        kept["arch"] = converted.arch.name  # two archs differ in nothing but strides
+    # Two archs have the same tensors; which of them a nameless file is of nobody knows.
+    if said_arch in ARCHS and said_arch == converted.arch.name:
+        kept["arch"] = said_arch
     if is_detector and converted.deploy and isinstance(kept.get("cfg"), str):
         # MMDetection's inferencer builds a model of this text, which is Python.
         kept["cfg"] += "\nmodel['backbone']['deploy'] = True\n"
