@@ -50,6 +50,5 @@ param_scheduler = [
     ),
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=8)
-default_hooks = dict(logger=dict(interval=50))
 randomness = dict(seed=0)
-custom_hooks = [dict(type="SwitchToDeployHook"), dict(type="ChannelsLastHook")]
+default_hooks = dict(channels_last=dict(type="ChannelsLastHook"))

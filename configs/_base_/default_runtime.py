@@ -14,10 +14,11 @@ default_hooks = dict(
         backend_args=dict(backend="atomic"),
     ),
     check_weights=dict(type="CheckWeightsHook"),
+    # Here and not in custom_hooks, a list, which a config replaces as a whole.
+    deploy=dict(type="SwitchToDeployHook"),
     sampler_seed=dict(type="DistSamplerSeedHook"),
     visualization=dict(type="DetVisualizationHook"),
 )
-custom_hooks = [dict(type="SwitchToDeployHook")]
 
 env_cfg = dict(
     cudnn_benchmark=False,

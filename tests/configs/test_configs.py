@@ -28,7 +28,7 @@ def cfg(config, tmp_path, monkeypatch):
 
 
 def test_evaluates_fused_by_default(cfg):
-    assert "SwitchToDeployHook" in [hook.type for hook in cfg.custom_hooks]
+    assert cfg.default_hooks.deploy.type == "SwitchToDeployHook"
 
 
 def test_names_are_registered(cfg):

@@ -70,7 +70,7 @@ def test_a_fused_detector_is_evaluated_as_it_is(make_runner, published, save, lo
 def test_it_looks_into_a_model_wrapper_and_averaged_weights_load_too(
     make_runner, published, save, tmp_path, one_process_group
 ):
-    ema = [dict(type="EMAHook"), dict(type="SwitchToDeployHook")]
+    ema = [dict(type="EMAHook")]
     runner = make_runner(load_from=save({"model": published}), custom_hooks=ema)
     runner.model = MMDistributedDataParallel(runner.model)
     original = runner.model
@@ -145,7 +145,7 @@ REFUSED_IN_EVALUATION = {
 def test_an_evaluation_with_random_weights_is_refused(make_runner, published, save, kind):
     change, said = REFUSED_IN_EVALUATION[kind]
     path = save({"state_dict": change(published)})
-    hooks = [dict(type="EMAHook"), dict(type="SwitchToDeployHook")]
+    hooks = [dict(type="EMAHook")]
     with pytest.raises(UserError, match=rf"^{path}: .*{said}"):
         make_runner(load_from=path, custom_hooks=hooks).test()
 

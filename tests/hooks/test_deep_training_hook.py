@@ -13,9 +13,7 @@ from vanillanet_det.checkpoints import read_checkpoint
 
 
 def hooks(**kwargs):
-    return dict(
-        custom_hooks=[dict(type="DeepTrainingHook", **kwargs), dict(type="SwitchToDeployHook")]
-    )
+    return dict(custom_hooks=[dict(type="DeepTrainingHook", **kwargs)])
 
 
 def note_lambda(runner, monkeypatch):
@@ -107,9 +105,7 @@ def test_resumed_it_goes_on_where_it_was(make_runner, monkeypatch, tmp_path, by_
 
 def test_averaged_weights_have_the_lambda_of_the_others(make_runner, monkeypatch):
     ema = dict(type="EMAHook", momentum=0.1, update_buffers=True)
-    runner = make_runner(
-        custom_hooks=[dict(type="DeepTrainingHook", end=1), dict(type="SwitchToDeployHook"), ema]
-    )
+    runner = make_runner(custom_hooks=[dict(type="DeepTrainingHook", end=1), ema])
     runner.train()
     averaged = next(hook.ema_model for hook in runner.hooks if hasattr(hook, "ema_model")).module
     # Averaged itself, it would come near 1 and never be fusable.

@@ -77,7 +77,7 @@ def test_training_needs_no_test_data(make_runner):
 
 def test_averaged_weights_are_the_ones_fused(make_runner, monkeypatch):
     ema = dict(type="EMAHook", momentum=0.5)
-    runner = make_runner(custom_hooks=[dict(type="SwitchToDeployHook"), ema])
+    runner = make_runner(custom_hooks=[ema])
     seen = []
     switch = SwitchToDeployHook._switch
 
@@ -150,10 +150,7 @@ def test_fusion_refused_during_evaluation_leaves_the_original(make_runner, loop)
 
 
 def test_validation_below_lambda_1_is_unfused_and_says_so_once(make_runner, monkeypatch, logged):
-    hooks = [
-        dict(type="DeepTrainingHook", end=2),
-        dict(type="SwitchToDeployHook"),
-    ]
+    hooks = [dict(type="DeepTrainingHook", end=2)]
     runner = make_runner(**{"train_cfg.max_epochs": 4}, custom_hooks=hooks)
     forms = watch(runner, monkeypatch)
     runner.train()
@@ -167,6 +164,12 @@ def test_validation_below_lambda_1_is_unfused_and_says_so_once(make_runner, monk
     runner.model.backbone.set_act_lambda(0.5)
     with pytest.raises(UserError, match=r"lambda is 0\.5, .*--no-deploy"):
         runner.test()
+
+
+def test_a_second_one_is_refused(make_runner):
+    runner = make_runner(custom_hooks=[dict(type="SwitchToDeployHook")])
+    with pytest.raises(UserError, match=r"configured twice"):
+        runner.val()
 
 
 @pytest.mark.parametrize("tolerance", [0, -1])

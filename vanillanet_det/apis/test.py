@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from mmdet.evaluation import DumpDetResults
 from mmengine.config import Config, ConfigDict
@@ -81,15 +81,19 @@ def test(
 
 
 def _set_deploy(cfg: Config, deploy: bool) -> None:
-    hooks = [hook for hook in cfg.get("custom_hooks") or [] if not _is_deploy_hook(hook)]
+    custom, default = cfg.get("custom_hooks") or [], cfg.default_hooks
+    configured = [hook for hook in (*default.values(), *custom) if _is_deploy_hook(hook)]
+    cfg.custom_hooks = [hook for hook in custom if not _is_deploy_hook(hook)]
+    for key in [key for key, hook in default.items() if _is_deploy_hook(hook)]:
+        del default[key]
     if deploy:
-        configured = filter(_is_deploy_hook, cfg.get("custom_hooks") or [])
-        hooks.append(next(configured, ConfigDict(type=SwitchToDeployHook.__name__)))
-    cfg.custom_hooks = hooks
+        hook = configured[0] if configured else ConfigDict(type=SwitchToDeployHook.__name__)
+        cfg.custom_hooks.append(hook)
 
 
-def _is_deploy_hook(hook: dict) -> bool:
-    return hook["type"] in (SwitchToDeployHook, SwitchToDeployHook.__name__)
+def _is_deploy_hook(hook: Any) -> bool:
+    kind = hook.get("type") if isinstance(hook, dict) else type(hook)
+    return kind in (SwitchToDeployHook, SwitchToDeployHook.__name__)
 
 
 def _set_tta(cfg: Config) -> None:

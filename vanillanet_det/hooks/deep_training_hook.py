@@ -39,7 +39,7 @@ class DeepTrainingHook(Hook):
         UserError: Numbers that make no schedule, or that do not fit the training.
 
     Example:
-        >>> custom_hooks = [dict(type='DeepTrainingHook', end=6), dict(type='SwitchToDeployHook')]
+        >>> custom_hooks = [dict(type='DeepTrainingHook', end=6)]
     """
 
     def __init__(

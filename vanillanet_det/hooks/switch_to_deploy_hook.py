@@ -45,7 +45,17 @@ class SwitchToDeployHook(Hook):
         self._said = False
 
     def before_run(self, runner: Runner) -> None:
-        """Make the evaluation loops give the original back when they raise."""
+        """Make the evaluation loops give the original back when they raise.
+
+        Raises:
+            UserError: There is a second one of these hooks, which would fuse what is fused and
+                give that back.
+        """
+        if sum(isinstance(hook, SwitchToDeployHook) for hook in runner.hooks) > 1:
+            raise UserError(
+                "SwitchToDeployHook: configured twice; leave one out, in custom_hooks or in "
+                "default_hooks, where the base configs of this project have it"
+            )
         # The attributes and not the properties of these names, which would build a loop, with
         # its data set, that this run doesn't need.
         for loop in (runner._val_loop, runner._test_loop):

@@ -1,4 +1,6 @@
 # The embedded data set, made the first time it is needed: 160x160, no augmentation.
+_base_ = "detection.py"
+
 data_root = "data/digits/"
 
 train_pipeline = [
@@ -29,8 +31,6 @@ tta_pipeline = [
 train_dataloader = dict(
     batch_size=8,
     num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=True),
     dataset=dict(
         type="DigitsDataset",
         data_root=data_root,
@@ -42,20 +42,14 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=8,
     num_workers=1,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
         type="DigitsDataset",
         data_root=data_root,
         ann_file="annotations/instances_val.json",
         data_prefix=dict(img="val/"),
-        test_mode=True,
         pipeline=test_pipeline,
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(
-    type="CocoMetric", ann_file=data_root + "annotations/instances_val.json", metric="bbox"
-)
+val_evaluator = dict(ann_file=data_root + "annotations/instances_val.json")
 test_evaluator = val_evaluator

@@ -1,0 +1,10 @@
+# The embedded data set with outlines; pictures as in digits.py.
+_base_ = "digits.py"
+
+train_pipeline = [
+    dict(step, with_mask=True) if step["type"] == "LoadAnnotations" else step
+    for step in _base_.train_pipeline
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_evaluator = dict(metric=["bbox", "segm"])
+test_evaluator = val_evaluator
