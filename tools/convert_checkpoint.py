@@ -14,6 +14,7 @@ def main() -> None:
     parser.add_argument("source", help="checkpoint file, or its URL")
     parser.add_argument("target", help="file to write")
     parser.add_argument("--deploy", action="store_true", help="fuse the network")
+    parser.add_argument("--merge", action="store_true", help="merge it, to fine-tune it")
     parser.add_argument(
         "--layout",
         choices=["mmengine", "published"],

@@ -9,11 +9,16 @@ from .ops import supply_ext  # noqa: E402
 # Before anything of MMDetection is imported: its models import mmcv's compiled ops.
 supply_ext()
 
-from . import checkpoints, datasets, fileio, optimizers  # noqa: E402, F401
+from . import checkpoints, datasets, evaluation, fileio, optimizers, tta  # noqa: E402, F401
 from .backbones import VanillaNet  # noqa: E402
 from .errors import UserError  # noqa: E402
 from .hooks import DeepTrainingHook, SwitchToDeployHook  # noqa: E402
-from .layers import add_vanilla_training, set_act_lambda, switch_to_deploy  # noqa: E402
+from .layers import (  # noqa: E402
+    add_vanilla_training,
+    set_act_lambda,
+    switch_to_deploy,
+    switch_to_merged,
+)
 
 __version__ = "0.1.0"
 __all__ = [
@@ -24,4 +29,5 @@ __all__ = [
     "add_vanilla_training",
     "set_act_lambda",
     "switch_to_deploy",
+    "switch_to_merged",
 ]

@@ -6,14 +6,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from torch.testing import assert_close
 
-from vanillanet_det import UserError, VanillaNet, switch_to_deploy
+from vanillanet_det import UserError, VanillaNet, switch_to_deploy, switch_to_merged
 from vanillanet_det.apis import convert_checkpoint
 from vanillanet_det.backbones import ARCHS, VanillaNetClassifier
 from vanillanet_det.backbones.archs import Arch
 from vanillanet_det.checkpoints import arch_in, load_backbone, read_checkpoint
+from vanillanet_det.comparison import relative_error
 
 IMAGE = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(1))
 
@@ -93,6 +95,31 @@ def test_a_detector_keeps_its_other_parts_and_loses_its_training_state(convert, 
     assert "backbone, deployed form" in report
     back, _ = convert(written, layout="published", force=True)
     assert_close(back["state_dict"], expected, rtol=0, atol=0)
+
+
+def test_merged_to_fine_tune_and_then_fused(convert, trained, tmp_path):
+    content = {
+        "meta": {"cfg": "model = dict(type='RetinaNet', backbone=dict(type='VanillaNet'))"},
+        "state_dict": detector(trained),
+    }
+    merged, report = convert(content, merge=True, verbose=True)
+    assert "backbone, merged form" in report
+    assert len(re.findall(r"^(?:stem|stages\.\d+) +\S+e-0[5-9] ", report, re.MULTILINE)) == 3
+    expected = detector(switch_to_merged(trained))
+    assert_close(merged["state_dict"], expected, rtol=0, atol=0)
+    cfg = Config.fromstring(merged["meta"]["cfg"], ".py")
+    assert cfg.model.backbone.merged is True
+    load_backbone(tiny(merged=True), tmp_path / "target.pth")
+    fused, _ = convert(merged, deploy=True, force=True)
+    exact = detector(switch_to_deploy(trained))
+    assert fused["state_dict"].keys() == exact.keys()
+    assert relative_error([fused["state_dict"][key] for key in exact], exact.values()) < 1e-5
+    with pytest.raises(UserError, match="--merge --deploy: expected one of both"):
+        convert(content, merge=True, deploy=True, force=True)
+    with pytest.raises(UserError, match="--layout published has no merged form"):
+        convert(content, merge=True, layout="published", force=True)
+    with pytest.raises(UserError, match="--layout published has no merged form"):
+        convert(merged, layout="published", force=True)
 
 
 def test_what_is_written_loads_strictly_into_the_deployed_form(convert, trained, tmp_path):

@@ -253,7 +253,7 @@ def test_fused_values_that_are_no_numbers_are_refused_and_nothing_changes(buffer
 
 
 def test_the_deployed_form_has_no_lambda():
-    with pytest.raises(UserError, match="deployed form has no lambda"):
+    with pytest.raises(UserError, match=r"is one convolution and has no lambda"):
         tiny(deploy=True).set_act_lambda(0.5)
 
 

@@ -202,3 +202,9 @@ def test_a_model_without_lambda_is_refused(make_runner):
 def test_numbers_that_make_no_schedule(kwargs, said):
     with pytest.raises(UserError, match=said):
         DeepTrainingHook(**kwargs)
+
+
+def test_a_merged_network_has_no_lambda(make_runner):
+    runner = make_runner(**{"model.backbone.merged": True}, **hooks(end=1))
+    with pytest.raises(UserError, match="the model has no lambda"):
+        runner.train()

@@ -75,6 +75,13 @@ def test_training_needs_no_test_data(make_runner):
     make_runner(**{"test_dataloader.dataset.ann_file": "nothing.json"}).train()
 
 
+def test_a_merged_network_trains_and_is_evaluated_fused(make_runner, logged):
+    runner = make_runner(**{"model.backbone.merged": True})
+    runner.train()
+    assert runner.model.backbone.form == "merged"
+    assert logged().count("Evaluating the fused model") == 2
+
+
 def test_averaged_weights_are_the_ones_fused(make_runner, monkeypatch):
     ema = dict(type="EMAHook", momentum=0.5)
     runner = make_runner(custom_hooks=[ema])

@@ -25,6 +25,7 @@ def convert_checkpoint(
     source: str,
     target: str,
     deploy: bool = False,
+    merge: bool = False,
     layout: str = "mmengine",
     force: bool = False,
     verbose: bool = False,
@@ -38,6 +39,7 @@ def convert_checkpoint(
         source: A file or URL, in any layout that `model_state_dict` knows.
         target: The file to write.
         deploy: Fuse the network.
+        merge: Bring it into the merged form, to fine-tune it.
         layout: `mmengine` for this project's own: tensors below `state_dict`, lambda among
             them. `published` for that of the published files: a backbone or classifier below
             `model`, a detector as MMDetection 2.x has it, and no lambda.
@@ -51,6 +53,8 @@ def convert_checkpoint(
         UserError: The source isn't of a VanillaNet or incomplete, the target exists or can't
             be written, or the network can't be fused.
     """
+    if merge and deploy:
+        raise UserError("--merge --deploy: expected one of both; a merged network is to be trained")
     path = _check_target(source, target, force)
     checkpoint = read_checkpoint(source)
     state = model_state_dict(checkpoint)
@@ -62,6 +66,13 @@ def convert_checkpoint(
     converted = copy.deepcopy(network)
     if deploy:
         converted.switch_to_deploy()
+    if merge:
+        converted.switch_to_merged()
+    if layout == "published" and converted.form == "merged":
+        raise UserError(
+            f"{source}: --layout published has no merged form, which only this project knows; "
+            "leave --layout out, or fuse it with --deploy"
+        )
 
     tensors = {f"{prefix}{key}": value for key, value in converted.state_dict().items()}
     tensors.update((key, value) for key, value in state.items() if not key.startswith(prefix))
@@ -94,9 +105,10 @@ def _meta_of(meta: dict, converted: VanillaNet, said_arch: str, is_detector: boo
     # Two archs have the same tensors; which of them a nameless file is of nobody knows.
     if said_arch in ARCHS and said_arch == converted.arch.name:
         kept["arch"] = said_arch
-    if is_detector and converted.deploy and isinstance(kept.get("cfg"), str):
+    if is_detector and converted.form != "training" and isinstance(kept.get("cfg"), str):
         # MMDetection's inferencer builds a model of this text, which is Python.
-        kept["cfg"] += "\nmodel['backbone']['deploy'] = True\n"
+        key = "deploy" if converted.deploy else "merged"
+        kept["cfg"] += f"\nmodel['backbone']['{key}'] = True\n"
     return kept
 
 
@@ -117,7 +129,8 @@ def _network_of(source: str, state: dict[str, Tensor], said_arch: str) -> tuple[
     if found is None:
         raise UserError(
             f"{source}: holds no VanillaNet: there is neither stem1.0.weight, of the training "
-            "form, nor stem.0.weight, of the deployed one, alone or below backbone."
+            "form, nor stem.0.0.weight or stem.0.weight, of the merged and the deployed one, "
+            "alone or below backbone."
         )
     kinds = {value.dtype for value in state.values() if value.ndim}
     if not all(kind.is_floating_point for kind in kinds):
@@ -126,7 +139,8 @@ def _network_of(source: str, state: dict[str, Tensor], said_arch: str) -> tuple[
         arch=_arch_of(found, said_arch),
         in_channels=found.in_channels,
         act_num=found.act_num,
-        deploy=found.deploy,
+        deploy=found.form == "deployed",
+        merged=found.form == "merged",
     )
     network: VanillaNet
     if found.num_classes is None:
@@ -199,4 +213,4 @@ def _compare(
 
 def _form(network: VanillaNet) -> str:
     kind = "classifier" if isinstance(network, VanillaNetClassifier) else "backbone"
-    return f"{kind}, {'deployed' if network.deploy else 'training'} form"
+    return f"{kind}, {network.form} form"

@@ -1,5 +1,6 @@
 """The published VanillaNet architectures, and free ones, as plain numbers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional, Union
 
@@ -77,6 +78,28 @@ class Arch:
             for index, stride in enumerate(self.feature_strides)
             if stride not in self.feature_strides[index + 1 :]
         )
+
+    def check_out_indices(self, out_indices: Optional[Sequence[int]]) -> tuple[int, ...]:
+        """Check which features are asked for; None means `last_of_each_stride`.
+
+        Raises:
+            UserError: There is no such feature, or they are not in rising order.
+        """
+        if out_indices is None:
+            return self.last_of_each_stride
+        last = len(self.strides)
+        is_sequence = isinstance(out_indices, (list, tuple)) and len(out_indices) > 0
+        if (
+            not is_sequence
+            or not all(whole_number(i, 0) and i <= last for i in out_indices)
+            or list(out_indices) != sorted(set(out_indices))
+        ):
+            shown = tuple(out_indices) if isinstance(out_indices, list) else out_indices
+            raise UserError(
+                f"VanillaNet: out_indices {shown} but arch {self.name!r} has features 0..{last} "
+                f"(stem and {last} stages), and each may be asked for once, in rising order"
+            )
+        return tuple(out_indices)
 
 
 def whole_number(value: object, least: int) -> bool:

@@ -1,14 +1,13 @@
 """VanillaNet with its classification head, the network of the ImageNet checkpoints."""
 
-from typing import Any, Union
+from typing import Any, Callable, Union
 
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
 from ..errors import UserError
 from ..layers.act_lambda import deep_activation
-from ..layers.fusion import fuse_conv_bn, fuse_pointwise, fused_conv
-from ..layers.stage import conv_bn
+from ..layers.stage import conv_bn, merge_convs
 from .archs import resolve_arch, whole_number
 from .vanillanet import VanillaNet
 
@@ -17,8 +16,8 @@ from .vanillanet import VanillaNet
 class VanillaNetClassifier(VanillaNet):
     """VanillaNet (https://arxiv.org/abs/2305.12972) with its head, for image classification.
 
-    The head is pooling, dropout, 1x1 conv, BN, A', 1x1 conv; deployed it is pooling and one
-    1x1 conv. Parameter names are those of the published checkpoints.
+    The head is pooling, dropout, 1x1 conv, BN, A', 1x1 conv; merged or deployed it is pooling
+    and one 1x1 conv. Parameter names are those of the published checkpoints.
 
     Args:
         arch: As for `VanillaNet`, like all further arguments but `out_indices`.
@@ -52,7 +51,7 @@ class VanillaNetClassifier(VanillaNet):
         super().__init__(arch, out_indices=(last,), **kwargs)
         pool = [nn.AdaptiveAvgPool2d(1), nn.Dropout(dropout)]
         conv = nn.Conv2d(self.out_channels[-1], num_classes, 1)
-        if kwargs.get("deploy"):
+        if self.form != "training":
             self.cls = nn.Sequential(*pool, conv)
         else:
             self.cls1 = nn.Sequential(*pool, *conv_bn(conv, self.norm_cfg))
@@ -62,8 +61,9 @@ class VanillaNetClassifier(VanillaNet):
         """Map images `(N, in_channels, H, W)` to logits `(N, num_classes)`."""
         act_lambda = self.read_lambda()
         (x,) = self._features(x, act_lambda)
-        x = self.cls(x) if self.deploy else self.cls2(deep_activation(self.cls1(x), act_lambda))
-        return x.flatten(1)
+        if hasattr(self, "cls"):
+            return self.cls(x).flatten(1)
+        return self.cls2(deep_activation(self.cls1(x), act_lambda)).flatten(1)
 
     def switch_to_deploy(self) -> None:
         """Fuse network and head, in place; a second call does nothing.
@@ -71,19 +71,26 @@ class VanillaNetClassifier(VanillaNet):
         Raises:
             UserError: As `VanillaNet.switch_to_deploy`.
         """
-        if self.deploy:
+        self._switch(super().switch_to_deploy)
+
+    def switch_to_merged(self) -> None:
+        """Merge the network, and fuse the head, whose last layer has no BN, in place.
+
+        Raises:
+            UserError: As `VanillaNet.switch_to_merged`.
+        """
+        self._switch(super().switch_to_merged)
+
+    def _switch(self, switch_network: Callable[[], None]) -> None:
+        if hasattr(self, "cls"):
+            switch_network()
             return
-        pool, dropout, conv1, bn = self.cls1
-        conv2 = self.cls2[0]
-        head = fused_conv(
-            conv2,
-            *fuse_pointwise(
-                fuse_conv_bn(conv1.weight, conv1.bias, bn),
-                (conv2.weight.detach().double(), conv2.bias.detach().double()),
-            ),
-            name="cls",
-        )
-        super().switch_to_deploy()
-        self.cls = nn.Sequential(pool, dropout, head)
-        self.cls.training = self.training
+        pool, dropout, conv, bn = self.cls1
+        head = merge_convs(conv, bn, self.cls2[0], "cls")
+        switch_network()  # raises before anything has changed
+        self.cls = nn.Sequential(pool, dropout, head).train(self.training)
         del self.cls1, self.cls2
+
+    def _training_form(self) -> "VanillaNetClassifier":
+        numbers = dict(in_channels=self.in_channels, act_num=self.act_num, norm_cfg=self.norm_cfg)
+        return VanillaNetClassifier(vars(self.arch), self.cls[2].out_channels, **numbers)

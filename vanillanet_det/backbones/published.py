@@ -10,13 +10,36 @@ from ..checkpoints.matching import LEAST_MATCH, Match
 from ..errors import UserError
 from .archs import ARCHS, Arch
 
-_OTHER_FORM = {
-    True: "the weights are of the deployed form, one convolution per layer and no BatchNorm, from "
+_DEPLOYED_FOUND = (
+    "the weights are of the deployed form, one convolution per layer and no BatchNorm, from "
     "which no training form can be made; set deploy=True in the backbone to evaluate them "
-    "(--cfg-options model.backbone.deploy=True), and train from a training checkpoint",
-    False: "the weights are of the training form, but deploy=True makes the network the deployed "
+    "(--cfg-options model.backbone.deploy=True), and train from a training checkpoint"
+)
+_DEPLOYED_WANTED = (
+    "the weights are of the {} form, but deploy=True makes the network the deployed "
     "form; leave deploy out, since evaluation fuses by itself, or fuse the file: "
-    "python tools/convert_checkpoint.py FILE FUSED_FILE --deploy",
+    "python tools/convert_checkpoint.py FILE FUSED_FILE --deploy"
+)
+# By the form that was found and the network's.
+_OTHER_FORM = {
+    ("deployed", "training"): _DEPLOYED_FOUND,
+    ("deployed", "merged"): _DEPLOYED_FOUND,
+    ("training", "deployed"): _DEPLOYED_WANTED.format("training"),
+    ("merged", "deployed"): _DEPLOYED_WANTED.format("merged"),
+    ("merged", "training"): "the weights are of the merged form, one convolution per layer and "
+    "its last BN, from which no training form can be made; set merged=True in the backbone "
+    "(--cfg-options model.backbone.merged=True)",
+    ("training", "merged"): "the weights are of the training form, but merged=True makes the "
+    "network the merged form; load them through the backbone's init_cfg, which merges them, or "
+    "merge the file: python tools/convert_checkpoint.py FILE MERGED_FILE --merge",
+}
+
+# Where each form keeps first and last convolution of the stem, its series activation, the last
+# convolution of a stage and that of the head.
+_NAMES = {
+    "deployed": ("stem.0", "stem.0", "stem.1", "conv", "cls.2"),
+    "merged": ("stem.0.0", "stem.0.0", "stem.1", "conv.0", "cls.2"),
+    "training": ("stem1.0", "stem2.0", "stem2.2", "conv2.0", "cls2.0"),
 }
 
 
@@ -28,14 +51,14 @@ class Description:
     asked for are not in it.
 
     Attributes:
-        deploy: Whether it is the deployed form.
+        form: `training`, `merged` or `deployed`.
         dims: Channels of the stem and of each stage that is there.
         act_num: `n` of the series activation.
         in_channels: Channels of the image.
         num_classes: Number of classes, or None without a classification head.
     """
 
-    deploy: bool
+    form: str
     dims: tuple[int, ...]
     act_num: int
     in_channels: int
@@ -65,26 +88,27 @@ def describe(state: Mapping[str, Tensor]) -> Optional[Description]:
     Returns:
         The description, or None if it has no stem of a VanillaNet.
     """
-    deploy = "stem.0.weight" in state
-    first, last, act, conv = (
-        ("stem.0", "stem.0", "stem.1", "conv")
-        if deploy
-        else ("stem1.0", "stem2.0", "stem2.2", "conv2.0")
-    )
-    names = [f"{name}.weight" for name in (first, last, act)]
-    if not all(name in state and state[name].ndim == 4 for name in names):
+    form = next((form for form in _NAMES if _has_stem(state, form)), None)
+    if form is None:
         return None
+    names = [f"{name}.weight" for name in _NAMES[form][:3]]
+    conv, head = _NAMES[form][3:]
     dims = [len(state[names[1]])]
     while (name := f"stages.{len(dims) - 1}.{conv}.weight") in state:
         dims.append(len(state[name]))
-    head = state.get("cls.2.weight" if deploy else "cls2.0.weight")
+    logits = state.get(f"{head}.weight")
     return Description(
-        deploy=deploy,
+        form=form,
         dims=tuple(dims),
         act_num=state[names[2]].shape[-1] // 2,
         in_channels=state[names[0]].shape[1],
-        num_classes=None if head is None else len(head),
+        num_classes=None if logits is None else len(logits),
     )
+
+
+def _has_stem(state: Mapping[str, Tensor], form: str) -> bool:
+    names = [f"{name}.weight" for name in _NAMES[form][:3]]
+    return all(name in state and state[name].ndim == 4 for name in names)
 
 
 def check_fit(network: nn.Module, state: Mapping[str, Tensor], said_arch: str = "") -> None:
@@ -97,13 +121,13 @@ def check_fit(network: nn.Module, state: Mapping[str, Tensor], said_arch: str = 
             pooling, which leave no trace in the tensors.
 
     Raises:
-        UserError: The weights are of the other form, of another arch or act_num, have other
+        UserError: The weights are of another form, of another arch or act_num, have other
             shapes, or less than 90 % of the network's tensors are among them.
     """
     arch: Arch = network.arch
     found = describe(state)
-    if found is not None and found.deploy != network.deploy:
-        raise UserError(_OTHER_FORM[found.deploy])
+    if found is not None and found.form != network.form:
+        raise UserError(_OTHER_FORM[found.form, network.form])
     if found is not None:
         built = len(network.stages) + 1
         same_dims = len(found.dims) >= built and found.dims == arch.dims[: len(found.dims)]

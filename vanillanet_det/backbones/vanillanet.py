@@ -9,15 +9,14 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..checkpoints import load_backbone
+from ..checkpoints import Match, load_backbone
 from ..errors import UserError
 from ..layers.act_lambda import HasLambda, deep_activation
 from ..layers.checkpointing import checkpoint_once
-from ..layers.fusion import fused_conv
 from ..layers.series_activation import SeriesActivation
-from ..layers.stage import Stage, conv_bn, fuse_pair
-from .archs import Arch, resolve_arch, whole_number
-from .published import check_fit
+from ..layers.stage import Stage, conv_bn, fuse_layer, merge_convs
+from .archs import resolve_arch, whole_number
+from .published import check_fit, describe
 
 
 @MODELS.register_module()
@@ -39,6 +38,9 @@ class VanillaNet(HasLambda, BaseModule):
         norm_eval: Keep BatchNorms in evaluation mode while training.
         with_cp: Compute features again in the backward pass instead of keeping them.
         deploy: Build the deployed form: one convolution per layer, no BatchNorm.
+        merged: Build the merged form, unless `deploy` is set: one convolution per layer and
+            its last BN, to fine-tune weights whose lambda is 1. `init_cfg` takes weights of
+            the training form, too, and merges them.
         ada_pool: Pool adaptively: True for `ceil(input / stride)` at any image size, or fixed
             output sizes, one per stage (0 for max pooling). The default is the arch's own.
         stem_stride: Stride of the stem; the default is the arch's own.
@@ -73,15 +75,17 @@ class VanillaNet(HasLambda, BaseModule):
         norm_eval: bool = False,
         with_cp: bool = False,
         deploy: bool = False,
+        merged: bool = False,
         ada_pool: Union[bool, Sequence[int], None] = None,
         stem_stride: Optional[int] = None,
         stem_padding: Optional[int] = None,
         init_cfg: Union[dict, list[dict], None] = None,
     ) -> None:
         super().__init__(init_cfg or dict(type="TruncNormal", layer="Conv2d", std=0.02))
+        self.in_channels = in_channels
         self.arch = arch = resolve_arch(arch, ada_pool, stem_stride, stem_padding)
         self.act_num = act_num
-        self.out_indices = _check_out_indices(out_indices, arch)
+        self.out_indices = arch.check_out_indices(out_indices)
         self.out_channels = tuple(arch.dims[i] for i in self.out_indices)
         self.out_strides = tuple(arch.feature_strides[i] for i in self.out_indices)
         num_stages = max(self.out_indices)
@@ -104,12 +108,15 @@ class VanillaNet(HasLambda, BaseModule):
                 f"VanillaNet: in_channels {in_channels!r} but expected a whole number from 1"
             )
 
+        form = "deployed" if deploy else "merged" if merged else "training"
         stem_conv = nn.Conv2d(
             in_channels, arch.dims[0], 4, stride=arch.stem_stride, padding=arch.stem_padding
         )
         stem_act = SeriesActivation(arch.dims[0], act_num, norm_cfg, deploy)
-        if deploy:
+        if form == "deployed":
             self.stem = nn.Sequential(stem_conv, stem_act)
+        elif form == "merged":
+            self.stem = nn.Sequential(conv_bn(stem_conv, norm_cfg), stem_act)
         else:
             self.stem1 = conv_bn(stem_conv, norm_cfg)
             self.stem2 = conv_bn(nn.Conv2d(arch.dims[0], arch.dims[0], 1), norm_cfg)
@@ -123,16 +130,23 @@ class VanillaNet(HasLambda, BaseModule):
                 act_num,
                 arch.ada_pool if isinstance(arch.ada_pool, bool) else arch.ada_pool[i],
                 norm_cfg,
-                deploy,
+                form,
             )
             for i in range(num_stages)
         )
         self._freeze()  # before an optimizer collects the parameters
 
     @property
+    def form(self) -> str:
+        """`training`, `merged` or `deployed`."""
+        if hasattr(self, "stem1"):
+            return "training"
+        return "deployed" if self.stem[1].deploy else "merged"
+
+    @property
     def deploy(self) -> bool:
         """Whether this is the deployed form."""
-        return hasattr(self, "stem")
+        return self.form == "deployed"
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Compute the features.
@@ -165,7 +179,7 @@ class VanillaNet(HasLambda, BaseModule):
         return [self._forward_stem, *self.stages]
 
     def _forward_stem(self, x: Tensor, act_lambda: float) -> Tensor:
-        if self.deploy:
+        if hasattr(self, "stem"):
             return self.stem(x)
         return self.stem2(deep_activation(self.stem1(x), act_lambda))
 
@@ -197,7 +211,7 @@ class VanillaNet(HasLambda, BaseModule):
     def _freeze(self) -> None:
         if self.frozen_stages < 0:
             return
-        stem = [self.stem] if self.deploy else [self.stem1, self.stem2]
+        stem = [self.stem] if hasattr(self, "stem") else [self.stem1, self.stem2]
         for module in [*stem, *self.stages[: self.frozen_stages]]:
             module.eval().requires_grad_(False)
 
@@ -212,24 +226,86 @@ class VanillaNet(HasLambda, BaseModule):
         if self.deploy:
             return
         self.check_lambda()
-        stem = fused_conv(self.stem1[0], *fuse_pair(self.stem1, self.stem2[:2]), name="stem")
-        convs = [
-            fused_conv(stage.conv2[0], *fuse_pair(stage.conv1, stage.conv2), name=f"stages.{index}")
-            for index, stage in enumerate(self.stages)
-        ]
-        acts = {"stem": self.stem2[2]}
-        acts.update((f"stages.{index}", stage.act) for index, stage in enumerate(self.stages))
-        for name, act in acts.items():
+        convs = [fuse_layer(pairs, name) for name, pairs in self._convs()]
+        acts = [self._stem_act, *(stage.act for stage in self.stages)]
+        for (name, _), act in zip(self._convs(), acts):
             act.fused(name)  # raises before anything has changed
-        for act in acts.values():
+        for act in acts:
             act.switch_to_deploy()
+        self._put_convs(convs)
 
-        self.stem = nn.Sequential(stem, acts["stem"])
-        self.stem.training = self.training
-        del self.stem1, self.stem2, self.act_lambda
-        for stage, conv in zip(self.stages, convs):
-            stage.conv = conv
-            del stage.conv1, stage.conv2
+    def switch_to_merged(self) -> None:
+        """Make each layer's two convolutions one, with the last BN, in place.
+
+        A second call does nothing.
+
+        Raises:
+            UserError: lambda is below 1, or the network is deployed. It is then unchanged.
+        """
+        if self.form == "merged":
+            return
+        if self.deploy:
+            raise UserError(
+                "VanillaNet: the deployed form has no BatchNorm left and can't be merged; merge "
+                "the training form"
+            )
+        self.check_lambda()
+        self._put_convs(
+            [
+                nn.Sequential(merge_convs(*first, second[0], name), second[1])
+                for name, (first, second) in self._convs()
+            ]
+        )
+
+    def _convs(self) -> list[tuple[str, Sequence[nn.Module]]]:
+        """List what is in front of the pooling of stem and stages: convolutions with their BN."""
+        stem = [self.stem[0]] if hasattr(self, "stem") else [self.stem1, self.stem2[:2]]
+        return [("stem", stem), *((f"stages.{i}", s.convs) for i, s in enumerate(self.stages))]
+
+    @property
+    def _stem_act(self) -> SeriesActivation:
+        return self.stem[1] if hasattr(self, "stem") else self.stem2[2]
+
+    def _put_convs(self, convs: Sequence[nn.Module]) -> None:
+        """Put one layer in place of those of `_convs`, and what only the training form has away."""
+        stem = nn.Sequential(convs[0], self._stem_act)
+        if self.form == "training":
+            del self.stem1, self.stem2, self.act_lambda
+        self.stem = stem
+        for stage, conv in zip(self.stages, convs[1:]):
+            stage.put_conv(conv)
+        self.train(self.training)
+        self._freeze()
+
+    def adapt_state_dict(self, state: Mapping[str, Tensor], said_arch: str = "") -> dict:
+        """Make of a backbone's weights those of this network.
+
+        Args:
+            state: Tensors by their names. The merged form takes those of the training form, too.
+            said_arch: What their file says it is of.
+
+        Returns:
+            The tensors, checked and, if they had to be, merged.
+
+        Raises:
+            UserError: As `check_state_dict`, or their lambda is below 1.
+        """
+        found = describe(state)
+        if self.form == "merged" and found is not None and found.form == "training":
+            unmerged = self._training_form()
+            unmerged.check_state_dict(state, said_arch)
+            match = Match.of(state, unmerged.state_dict())
+            if not match.is_complete:
+                raise UserError(f"{match}; merging needs every tensor of {found}")
+            unmerged.load_state_dict({key: state[key] for key in match.matched}, strict=False)
+            unmerged.switch_to_merged()
+            return unmerged.state_dict()
+        self.check_state_dict(state, said_arch)
+        return dict(state)
+
+    def _training_form(self) -> "VanillaNet":
+        numbers = dict(in_channels=self.in_channels, act_num=self.act_num, norm_cfg=self.norm_cfg)
+        return VanillaNet(vars(self.arch), out_indices=self.out_indices, **numbers)
 
     def check_state_dict(self, state: Mapping[str, Tensor], said_arch: str = "") -> None:
         """Refuse weights that are not of this network; `check_fit` says which."""
@@ -243,24 +319,6 @@ class VanillaNet(HasLambda, BaseModule):
         own = {k[len(prefix) :]: v for k, v in state_dict.items() if k.startswith(prefix)}
         self.check_state_dict({k: v for k, v in own.items() if isinstance(v, Tensor)})
         # Published checkpoints know no lambda: theirs ended at 1.
-        if not self.deploy:
+        if self.has_lambda:
             state_dict.setdefault(f"{prefix}act_lambda", torch.ones_like(self.act_lambda))
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-
-
-def _check_out_indices(out_indices: Optional[Sequence[int]], arch: Arch) -> tuple[int, ...]:
-    if out_indices is None:
-        return arch.last_of_each_stride
-    last = len(arch.strides)
-    is_sequence = isinstance(out_indices, (list, tuple)) and len(out_indices) > 0
-    if (
-        not is_sequence
-        or not all(whole_number(i, 0) and i <= last for i in out_indices)
-        or list(out_indices) != sorted(set(out_indices))
-    ):
-        shown = tuple(out_indices) if isinstance(out_indices, list) else out_indices
-        raise UserError(
-            f"VanillaNet: out_indices {shown} but arch {arch.name!r} has features 0..{last} (stem "
-            f"and {last} stages), and each may be asked for once, in rising order"
-        )
-    return tuple(out_indices)

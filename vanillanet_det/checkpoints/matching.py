@@ -197,7 +197,7 @@ def load_backbone(backbone: nn.Module, path: PathLike, prefix: str = "backbone."
     checkpoint = read_checkpoint(path)
     found = backbone_state_dict(checkpoint, prefix)
     try:
-        backbone.check_state_dict(found, arch_in(checkpoint))
+        found = backbone.adapt_state_dict(found, arch_in(checkpoint))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     match = Match.of(found, backbone.state_dict())

@@ -85,11 +85,11 @@ class DeepTrainingHook(Hook):
                 f"from 0), but the training has {length}, and the network fuses only at lambda "
                 f"1; expected an end of at most {length - 1}"
             )
-        modules = [m for m in runner.model.modules() if isinstance(m, HasLambda)]
+        modules = [m for m in runner.model.modules() if isinstance(m, HasLambda) and m.has_lambda]
         if not modules:
             raise UserError(
                 "DeepTrainingHook: the model has no lambda; it needs a VanillaNet, or what "
-                "add_vanilla_training makes of another network"
+                "add_vanilla_training makes of another network, in the training form"
             )
         begins_at = self.value(runner.epoch if self.by_epoch else runner.iter)
         for module in modules:

@@ -3,7 +3,7 @@
 from .act_lambda import set_act_lambda
 from .deep_pair import DeepPair
 from .deep_training import add_vanilla_training
-from .fusion import switch_to_deploy
+from .fusion import switch_to_deploy, switch_to_merged
 from .series_activation import SeriesActivation
 
 __all__ = [
@@ -12,4 +12,5 @@ __all__ = [
     "add_vanilla_training",
     "set_act_lambda",
     "switch_to_deploy",
+    "switch_to_merged",
 ]

@@ -22,7 +22,7 @@ class HasLambda:
     """What modules with a deep training share, beside `nn.Module`.
 
     Lambda is a buffer, `act_lambda`, so that it is saved, resumed and broadcast with the rest.
-    It begins at 1; the deployed form, whose `deploy` is true, has none.
+    It begins at 1; forms in which a layer's two convolutions have become one have none.
 
     Attributes:
         lambda_outlook: When it will be 1, in words, if somebody knows.
@@ -33,9 +33,14 @@ class HasLambda:
     def _add_lambda(self) -> None:
         self.register_buffer("act_lambda", torch.tensor(1.0))
 
+    @property
+    def has_lambda(self) -> bool:
+        """Whether there is an A' in this form."""
+        return "act_lambda" in self._buffers
+
     def read_lambda(self) -> float:
         """Read lambda; once in a forward pass, since on a GPU each reading waits for it."""
-        return 1.0 if self.deploy else float(self.act_lambda)
+        return float(self.act_lambda) if self.has_lambda else 1.0
 
     def set_act_lambda(self, value: float) -> None:
         """Set lambda of the deep training, the slope of A' below zero.
@@ -44,11 +49,14 @@ class HasLambda:
             value: From 0 (ReLU) to 1 (nothing between the two layers of a pair).
 
         Raises:
-            UserError: A value outside, or the deployed form, which has no lambda.
+            UserError: A value outside, or a form that has no lambda.
         """
         name = type(self).__name__
-        if self.deploy:
-            raise UserError(f"{name}: the deployed form has no lambda; set it before fusing")
+        if not self.has_lambda:
+            raise UserError(
+                f"{name}: in this form a layer is one convolution and has no lambda; set it "
+                "before fusing or merging"
+            )
         if not 0 <= value <= 1:
             raise UserError(f"{name}: lambda {value!r} but expected a number from 0 to 1")
         self.act_lambda.fill_(value)
@@ -80,12 +88,12 @@ def set_act_lambda(model: nn.Module, value: float) -> int:
         value: From 0 to 1.
 
     Returns:
-        How many modules have one; deployed ones have none.
+        How many modules have one; merged and deployed ones have none.
 
     Raises:
         UserError: A value outside.
     """
-    modules = [m for m in model.modules() if isinstance(m, HasLambda) and not m.deploy]
+    modules = [m for m in model.modules() if isinstance(m, HasLambda) and m.has_lambda]
     for module in modules:
         module.set_act_lambda(value)
     return len(modules)

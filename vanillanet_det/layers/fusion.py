@@ -166,12 +166,35 @@ def switch_to_deploy(model: nn.Module, inplace: bool = False) -> nn.Module:
         UserError: Something below refuses, as VanillaNet does while lambda < 1. The model
             given is then unchanged unless another part was fused in place before.
     """
-    if not inplace:
-        model = copy.deepcopy(model)
-    if hasattr(model, "switch_to_deploy"):
-        return model.switch_to_deploy() or model
+    return _switch(model if inplace else copy.deepcopy(model), "switch_to_deploy")
+
+
+def switch_to_merged(model: nn.Module, inplace: bool = False) -> nn.Module:
+    """Bring every VanillaNet in a model into its merged form, to fine-tune it.
+
+    At lambda 1 a layer's first convolution, its BN and its second convolution are one linear
+    map. The merged form trains that one convolution, with the layer's last BN: in evaluation
+    the same network, in training with half the parameters, less memory and less time. It fuses
+    as the training form does.
+
+    Args:
+        model: The model; DistributedDataParallel and the like must be unwrapped before.
+        inplace: Merge `model` itself instead of a copy of it.
+
+    Returns:
+        The merged model.
+
+    Raises:
+        UserError: A network below refuses: lambda is below 1, or it is deployed.
+    """
+    return _switch(model if inplace else copy.deepcopy(model), "switch_to_merged")
+
+
+def _switch(model: nn.Module, method: str) -> nn.Module:
+    if hasattr(model, method):
+        return getattr(model, method)() or model
     for name, child in model.named_children():
-        deployed = switch_to_deploy(child, inplace=True)
-        if deployed is not child:
-            setattr(model, name, deployed)
+        switched = _switch(child, method)
+        if switched is not child:
+            setattr(model, name, switched)
     return model

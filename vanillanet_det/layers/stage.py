@@ -1,6 +1,7 @@
 """One layer of VanillaNet, and what it shares with the stem."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import reduce
 from typing import Union
 
 from mmcv.cnn import build_norm_layer
@@ -8,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .act_lambda import deep_activation
-from .fusion import WeightBias, fuse_conv_bn, fuse_pointwise
+from .fusion import WeightBias, fuse_conv_bn, fuse_pointwise, fused_conv
+from .max_pool import MaxPool
 from .series_activation import SeriesActivation
 
 
@@ -38,7 +40,7 @@ def _build_pool(stride: int, ada_pool: Union[bool, int]) -> nn.Module:
         return nn.Identity()
     if ada_pool is True:
         return AdaptivePool(stride)
-    return nn.AdaptiveMaxPool2d(ada_pool) if ada_pool else nn.MaxPool2d(stride)
+    return nn.AdaptiveMaxPool2d(ada_pool) if ada_pool else MaxPool(stride)
 
 
 def conv_bn(conv: nn.Conv2d, norm_cfg: dict) -> nn.Sequential:
@@ -46,18 +48,49 @@ def conv_bn(conv: nn.Conv2d, norm_cfg: dict) -> nn.Sequential:
     return nn.Sequential(conv, build_norm_layer(norm_cfg, conv.out_channels)[1])
 
 
-def fuse_pair(first: Iterable[nn.Module], second: Iterable[nn.Module]) -> WeightBias:
-    """Fuse conv, BN, 1x1 conv, BN, with nothing in between, into one kernel and bias."""
-    (conv1, bn1), (conv2, bn2) = first, second
-    return fuse_pointwise(
-        fuse_conv_bn(conv1.weight, conv1.bias, bn1), fuse_conv_bn(conv2.weight, conv2.bias, bn2)
-    )
+def fuse_layer(pairs: Iterable[Iterable[nn.Module]], name: str) -> nn.Conv2d:
+    """Fuse a convolution with its BN, and 1x1 ones with theirs behind it, into one.
+
+    Args:
+        pairs: Convolution and BN, one pair or more, with nothing in between.
+        name: What errors call the layer.
+
+    Returns:
+        A new convolution.
+
+    Raises:
+        UserError: As `fused_conv` and `fuse_conv_bn`.
+    """
+    pairs = [tuple(pair) for pair in pairs]
+    fused = [fuse_conv_bn(conv.weight, conv.bias, bn) for conv, bn in pairs]
+    return fused_conv(pairs[0][0], *reduce(fuse_pointwise, fused), name=name)
+
+
+def merge_convs(conv1: nn.Conv2d, bn: nn.Module, conv2: nn.Conv2d, name: str) -> nn.Conv2d:
+    """Merge conv, BN and 1x1 conv, with nothing in between, into one.
+
+    Args:
+        conv1: The convolution.
+        bn: Its BN.
+        conv2: The 1x1 convolution.
+        name: What errors call the layer.
+
+    Returns:
+        A new convolution.
+
+    Raises:
+        UserError: As `fused_conv` and `fuse_conv_bn`.
+    """
+    second: WeightBias = conv2.weight.detach().double(), conv2.bias.detach().double()
+    weight, bias = fuse_pointwise(fuse_conv_bn(conv1.weight, conv1.bias, bn), second)
+    return fused_conv(conv1, weight, bias, name=name)
 
 
 class Stage(nn.Module):
     """One layer: 1x1 conv, BN, A', 1x1 conv, BN, pooling, series activation.
 
-    The deployed form is 1x1 conv, pooling, series activation.
+    The merged form is 1x1 conv, BN, pooling, series activation, and the deployed form 1x1 conv,
+    pooling, series activation.
 
     Args:
         in_channels: Channels of the input.
@@ -66,7 +99,7 @@ class Stage(nn.Module):
         act_num: `n` of the series activation.
         ada_pool: True for `AdaptivePool`, a size for fixed adaptive pooling, or False.
         norm_cfg: Config of the BatchNorms.
-        deploy: Build the deployed form.
+        form: `training`, `merged` or `deployed`.
     """
 
     def __init__(
@@ -77,26 +110,39 @@ class Stage(nn.Module):
         act_num: int,
         ada_pool: Union[bool, int],
         norm_cfg: dict,
-        deploy: bool,
+        form: str,
     ) -> None:
         super().__init__()
-        if deploy:
+        if form == "deployed":
             self.conv = nn.Conv2d(in_channels, out_channels, 1)
+        elif form == "merged":
+            self.conv = conv_bn(nn.Conv2d(in_channels, out_channels, 1), norm_cfg)
         else:
             self.conv1 = conv_bn(nn.Conv2d(in_channels, in_channels, 1), norm_cfg)
             self.conv2 = conv_bn(nn.Conv2d(in_channels, out_channels, 1), norm_cfg)
         self.pool = _build_pool(stride, ada_pool)
-        self.act = SeriesActivation(out_channels, act_num, norm_cfg, deploy)
+        self.act = SeriesActivation(out_channels, act_num, norm_cfg, form == "deployed")
 
     def forward(self, x: Tensor, act_lambda: float) -> Tensor:
         """Map `(N, in_channels, H, W)` to `(N, out_channels, H / stride, W / stride)`.
 
         Args:
             x: The feature.
-            act_lambda: Slope of A' below zero; the deployed form has no A'.
+            act_lambda: Slope of A' below zero; only the training form has an A'.
         """
         if hasattr(self, "conv"):
             x = self.conv(x)
         else:
             x = self.conv2(deep_activation(self.conv1(x), act_lambda))
         return self.act(self.pool(x))
+
+    @property
+    def convs(self) -> Sequence[nn.Module]:
+        """What is in front of the pooling: two pairs of convolution and BN, or what they became."""
+        return [self.conv] if hasattr(self, "conv") else [self.conv1, self.conv2]
+
+    def put_conv(self, conv: nn.Module) -> None:
+        """Put one layer in the place of `convs`."""
+        if not hasattr(self, "conv"):
+            del self.conv1, self.conv2
+        self.conv = conv
