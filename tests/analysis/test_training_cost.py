@@ -1,0 +1,65 @@
+"""What training costs: bytes counted as they are, and a table of them."""
+
+import pytest
+import torch
+from torch import nn
+
+from vanillanet_det import UserError, VanillaNet
+from vanillanet_det.analysis.training_cost import TrainingCost, kept_bytes, ratio, training_costs
+from vanillanet_det.apis import training_cost
+
+ARCH = dict(dims=[64, 64, 128, 128], strides=[1, 2, 1])
+
+
+def test_what_autograd_keeps_is_counted_once_and_without_parameters():
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 1, bias=False), nn.ReLU(inplace=True), nn.Conv2d(8, 8, 1)
+    )
+    images = torch.randn(2, 3, 10, 10)
+    # The images, and the ReLU's result, which is the next convolution's input as well.
+    assert kept_bytes(network, images) == 4 * 2 * (3 + 8) * 100
+
+
+def test_less_is_kept_merged_and_less_still_with_recomputation():
+    images = torch.randn(1, 3, 64, 64)
+    kept = [
+        kept_bytes(VanillaNet(ARCH, **kwargs).train(), images)
+        for kwargs in ({}, dict(merged=True), dict(with_cp=True), dict(merged=True, with_cp=True))
+    ]
+    assert kept[0] > kept[1] > kept[2]
+    # Checkpointing keeps the input of each layer: the images, and all features but the last.
+    inputs = 3 * 64 * 64 + 64 * 16 * 16 + 64 * 16 * 16 + 128 * 8 * 8
+    assert kept[2] == kept[3] == 4 * inputs
+
+
+def test_the_ratio_is_that_of_rounds_and_not_of_medians():
+    baseline = TrainingCost("a", "contiguous", 1, 1, [1.0, 10.0, 2.0])
+    assert ratio(TrainingCost("b", "contiguous", 1, 1, [0.5, 5.0, 3.0]), baseline) == 0.5
+
+
+@pytest.mark.slow
+def test_every_form_is_measured_against_the_published_one():
+    costs = training_costs("5", (1, 64, 64), 1, "cpu")
+    published, training, checkpointed, merged, both = costs[:5]
+    assert len(costs) == 9
+    assert {cost.layout for cost in costs[5:]} == {"channels-last"}
+    assert all(len(cost.seconds) == 1 and cost.seconds[0] > 0 for cost in costs)
+    assert published.parameters == training.parameters == checkpointed.parameters
+    assert merged.parameters == both.parameters < 0.7 * training.parameters
+    assert published.kept_bytes > training.kept_bytes > merged.kept_bytes > both.kept_bytes
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "said"),
+    [
+        (dict(arch="4"), r"--arch 4: expected one of 5, 6"),
+        (dict(batch_size=0), r"--batch-size 0: expected a whole number from 1"),
+        (dict(size=32), r"--size 32: expected a whole number from 64"),
+        (dict(repeats=0), r"--repeats 0"),
+        (dict(device="cuda:99"), r"--device cuda:99: can't be used here"),
+        (dict(device="abacus"), r"--device abacus: can't be used here"),
+    ],
+)
+def test_wrong_arguments(kwargs, said):
+    with pytest.raises(UserError, match=said):
+        training_cost(**kwargs)

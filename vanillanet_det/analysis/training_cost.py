@@ -1,0 +1,161 @@
+"""What a training step of the forms of VanillaNet keeps for the backward pass, and takes."""
+
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from ..backbones import VanillaNet
+from ..layers.max_pool import MaxPool
+from .table import markdown
+
+PUBLISHED = "published training form"
+_TRAINING, _MERGED = "training form", "merged form"
+_FORMS = {
+    PUBLISHED: {},
+    _TRAINING: {},
+    f"{_TRAINING}, `with_cp`": dict(with_cp=True),
+    _MERGED: dict(merged=True),
+    f"{_MERGED}, `with_cp`": dict(merged=True, with_cp=True),
+}
+LAYOUTS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
+
+
+@dataclass
+class TrainingCost:
+    """What training one form of a network costs.
+
+    Attributes:
+        form: Its name.
+        layout: Memory layout of kernels and features.
+        parameters: Number of parameters.
+        kept_bytes: What the forward pass keeps for the backward pass, without parameters.
+        seconds: Of each step: forward pass, backward pass, optimizer.
+    """
+
+    form: str
+    layout: str
+    parameters: int
+    kept_bytes: int
+    seconds: list[float] = field(default_factory=list)
+
+
+def training_costs(
+    arch: str, image_size: tuple[int, int, int], repeats: int, device: str
+) -> list[TrainingCost]:
+    """Train each form of a backbone for a few steps, and measure.
+
+    The first row is the form as it is published: conv, BN, conv, BN, PyTorch's max pooling,
+    ReLU, depthwise conv, BN, contiguous. All rows take one step in turn, so that what else the
+    machine does falls on all of them.
+
+    Args:
+        arch: Name of a published arch.
+        image_size: Images, height and width in pixels.
+        repeats: Steps to measure, behind one to warm up.
+        device: Such as `cpu` or `cuda`.
+
+    Returns:
+        The costs of each form in each layout.
+    """
+    images = torch.randn(image_size[0], 3, *image_size[1:], device=device)
+    networks = [
+        (form, layout, _build(arch, form, kwargs, LAYOUTS[layout]).to(device))
+        for layout in LAYOUTS
+        for form, kwargs in _FORMS.items()
+        if (form, layout) != (PUBLISHED, "channels-last")
+    ]
+    costs = [
+        TrainingCost(
+            form, layout, sum(p.numel() for p in net.parameters()), kept_bytes(net, images)
+        )
+        for form, layout, net in networks
+    ]
+    # Foreach and fused optimizers differ between devices; the loop is the same on all.
+    optimizers = [torch.optim.AdamW(net.parameters(), foreach=False) for _, _, net in networks]
+    for repeat in range(repeats + 1):
+        for (_, _, network), optimizer, cost in zip(networks, optimizers, costs):
+            seconds = _step(network, optimizer, images)
+            if repeat:
+                cost.seconds.append(seconds)
+    return costs
+
+
+def _build(arch: str, form: str, kwargs: dict, layout: torch.memory_format) -> nn.Module:
+    network = VanillaNet(arch, **kwargs).train()
+    if form == PUBLISHED:
+        for module in list(network.modules()):
+            for name, child in module.named_children():
+                if isinstance(child, MaxPool):
+                    setattr(module, name, nn.MaxPool2d(child.stride))
+    return network.to(memory_format=layout)
+
+
+def kept_bytes(network: nn.Module, images: Tensor) -> int:
+    """Count the bytes that a forward pass keeps for the backward pass.
+
+    Args:
+        network: A network that returns features.
+        images: Its input.
+
+    Returns:
+        Bytes of all storages that autograd holds on to, each counted once, but for the
+        network's own parameters and buffers, which are there anyhow.
+    """
+    own = {t.untyped_storage().data_ptr() for t in (*network.parameters(), *network.buffers())}
+    kept: dict[int, Tensor] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        features = network(images)
+    total = sum(t.untyped_storage().nbytes() for key, t in kept.items() if key not in own)
+    del features
+    return total
+
+
+def _step(network: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor) -> float:
+    _wait(images)
+    begin = time.perf_counter()
+    optimizer.zero_grad()
+    sum(feature.square().mean() for feature in network(images)).backward()
+    optimizer.step()
+    _wait(images)
+    return time.perf_counter() - begin
+
+
+def _wait(images: Tensor) -> None:
+    if images.is_cuda:
+        torch.cuda.synchronize(images.device)
+
+
+def ratio(cost: TrainingCost, baseline: TrainingCost) -> float:
+    """Compare the time of a step: the median of the ratios of the rounds."""
+    return statistics.median(a / b for a, b in zip(cost.seconds, baseline.seconds))
+
+
+def table(costs: Sequence[TrainingCost]) -> str:
+    """Write costs as Markdown, relative to the first ones."""
+    return markdown(
+        ["form", "layout", "parameters M", "kept MB", "ratio", "step s", "ratio"],
+        list(_rows(costs)),
+    )
+
+
+def _rows(costs: Sequence[TrainingCost]) -> Iterator[list[str]]:
+    first = costs[0]
+    for cost in costs:
+        yield [
+            cost.form,
+            cost.layout,
+            f"{cost.parameters / 1e6:.1f}",
+            f"{cost.kept_bytes / 1e6:.0f}",
+            f"{cost.kept_bytes / first.kept_bytes:.2f}",
+            f"{statistics.median(cost.seconds):.2f}",
+            f"{ratio(cost, first):.2f}",
+        ]
