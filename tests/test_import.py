@@ -58,7 +58,7 @@ def test_the_import_fails_with_that_message_before_anything_else_does(root):
         ("DATASETS", "DigitsDataset"),
         ("TRANSFORMS", "LoadReadableImage"),
         ("OPTIM_WRAPPERS", "Bf16OptimWrapper"),
-        ("OPTIM_WRAPPER_CONSTRUCTORS", "VanillaNetLayerDecay"),
+        ("OPTIM_WRAPPER_CONSTRUCTORS", "LayerDecay"),
     ],
 )
 def test_mmdet_knows_what_the_package_brings(kind, name):

@@ -14,6 +14,9 @@ default_hooks = dict(
         backend_args=dict(backend="atomic"),
     ),
     check_weights=dict(type="CheckWeightsHook"),
+    check_loss=dict(type="StopAtNonFiniteLossHook"),
+    # With plain BN each rank has statistics of its own; all evaluate and save the same.
+    sync_buffers=dict(type="SyncBuffersHook"),
     # Here and not in custom_hooks, a list, which a config replaces as a whole.
     deploy=dict(type="SwitchToDeployHook"),
     sampler_seed=dict(type="DistSamplerSeedHook"),
@@ -37,5 +40,5 @@ val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 
 tta_model = dict(
-    type="DetTTAModel", tta_cfg=dict(nms=dict(type="nms", iou_threshold=0.5), max_per_img=100)
+    type="MaskTTAModel", tta_cfg=dict(nms=dict(type="nms", iou_threshold=0.5), max_per_img=100)
 )

@@ -2,6 +2,7 @@
 
 from .archs import ARCHS
 from .classifier import VanillaNetClassifier
+from .timm_backbone import TIMMBackbone
 from .vanillanet import VanillaNet
 
-__all__ = ["ARCHS", "VanillaNet", "VanillaNetClassifier"]
+__all__ = ["ARCHS", "TIMMBackbone", "VanillaNet", "VanillaNetClassifier"]

@@ -1,6 +1,6 @@
 """Optimizer wrappers and their constructors, registered with MMDetection."""
 
 from .bf16_optim_wrapper import Bf16OptimWrapper
-from .layer_decay import VanillaNetLayerDecay
+from .layer_decay import LayerDecay
 
-__all__ = ["Bf16OptimWrapper", "VanillaNetLayerDecay"]
+__all__ = ["Bf16OptimWrapper", "LayerDecay"]

@@ -15,5 +15,5 @@ val_dataloader = dict(
     dataset=dict(type="CocoDataset", test_mode=True),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type="CocoMetric", metric="bbox")
+val_evaluator = dict(type="FasterCocoMetric", metric="bbox")
 test_evaluator = val_evaluator

@@ -7,7 +7,7 @@ param_scheduler = [
 optim_wrapper = dict(
     type="OptimWrapper",
     optimizer=dict(type="AdamW", lr=8e-5, betas=(0.9, 0.999), weight_decay=0.05),
-    constructor="VanillaNetLayerDecay",
+    constructor="LayerDecay",
     paramwise_cfg=dict(num_layers=6, decay_rate=0.6),
 )
 auto_scale_lr = dict(enable=False, base_batch_size=32)

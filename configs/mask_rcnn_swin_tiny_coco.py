@@ -1,0 +1,13 @@
+# Mask R-CNN with Swin-T on COCO 2017: VanillaNet's data and schedule.
+_base_ = [
+    "_base_/default_runtime.py",
+    "_base_/models/mask_rcnn.py",
+    "_base_/backbones/swin_tiny.py",
+    "_base_/datasets/coco_instance.py",
+    "_base_/schedules/coco_12e_rcnn.py",
+]
+
+model = dict(
+    backbone=_base_.pop("backbone"),
+    neck=dict(in_channels=_base_.pop("channels")),
+)

@@ -1,0 +1,11 @@
+# RetinaNet with VanillaNet-13, 1.5 times as wide, from the published ImageNet weights.
+_base_ = "retinanet_vanillanet13_coco.py"
+
+model = dict(
+    backbone=dict(
+        arch="13_x1_5",
+        act_num=3,
+        init_cfg=dict(checkpoint="checkpoints/vanillanet_13_x1_5.pth"),
+    ),
+    neck=dict(in_channels=[1536, 3072, 6144]),
+)

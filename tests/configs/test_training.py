@@ -1,0 +1,158 @@
+"""Every config trains, evaluates its fused model and saves it, at full width."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from coco_pictures import CATEGORIES, PICTURES
+from mmdet.registry import DATASETS, HOOKS
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from vanillanet_det import VanillaNet
+from vanillanet_det.apis.train import train
+from vanillanet_det.checkpoints import read_checkpoint
+
+# Those with options behind `_coco` change nothing of a network: test_training_options.py.
+CONFIGS = [
+    path
+    for path in sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
+    if path.stem.endswith(("_coco", "_digits"))
+]
+ITERATIONS = 2
+SCALES = {
+    "RandomChoiceResize": ("scales", "[(96,64),(120,80)]"),
+    "Resize": ("scale", "(96,64)"),
+}
+
+
+@HOOKS.register_module()
+class Witness(Hook):
+    """Keeps what a training shows of itself."""
+
+    def before_train(self, runner):
+        type(self).runner = runner
+        self.losses, self.evaluated, self.found, self.metrics = [], [], {}, {}
+        type(self).last = self
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.losses.append(outputs["loss"].item())
+
+    def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.evaluated.append(runner.model)
+        self.found.update((sample.img_id, sample.pred_instances) for sample in outputs)
+
+    def after_val_epoch(self, runner, metrics=None):
+        self.metrics = metrics
+
+
+def options(cfg, data_root):
+    """Change data, weights, length and bulk of a run, and nothing of the network."""
+    yield f"data_root={data_root}/"
+    yield "model.backbone.init_cfg=None"  # the published weights are not at hand
+    yield "train_cfg.max_epochs=1"
+    yield "default_hooks.witness.type=Witness"
+    # Two iterations leave every score below the threshold, and evaluation without a figure.
+    # Fewer boxes at the end, and fewer proposals, make fewer RoIs.
+    last = "model.test_cfg.rcnn" if "rcnn" in cfg.model.test_cfg else "model.test_cfg"
+    yield f"{last}.score_thr=0"
+    yield f"{last}.max_per_img=10"
+    if "rcnn" in cfg.model.test_cfg:
+        for key in ("train_cfg.rpn_proposal", "test_cfg.rpn"):
+            yield f"model.{key}.max_per_img=50"
+    if cfg.model.backbone.type == "VanillaNet" and "digits" not in cfg.filename:
+        # The best checkpoint doubles the gigabytes; the other configs write it.
+        yield "default_hooks.checkpoint.save_best=None"
+    for key in ("train_dataloader", "val_dataloader"):
+        yield f"{key}.num_workers=0"
+        yield f"{key}.persistent_workers=False"
+        for index, step in enumerate(cfg[key].dataset.pipeline):
+            if step.type in SCALES and "2017" in cfg[key].dataset.ann_file:
+                name, value = SCALES[step.type]
+                yield f"{key}.dataset.pipeline.{index}.{name}={value}"
+
+
+COCO = """
+_base_ = ["{base}"]
+train_dataloader = dict(batch_size=2)
+"""
+# CocoDataset: that of the digits would want all of them.
+DIGITS = """
+_base_ = ["{base}"]
+dataset = dict(type="CocoDataset", metainfo=dict(classes=tuple("0123456789")))
+train_dataloader = dict(batch_size=12, dataset=dataset)
+val_dataloader = dict(dataset=dataset)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_trains_evaluates_fused_and_saves(config, mini_coco, small_digits, tmp_path):
+    cfg = Config.fromfile(config)
+    text, data_root = (DIGITS, small_digits) if "digits" in config.stem else (COCO, mini_coco)
+    child = tmp_path / "config.py"
+    child.write_text(text.format(base=config))
+    train(str(child), str(tmp_path), cfg_options=list(options(cfg, data_root)))
+    witness = Witness.last
+    model = witness.runner.model
+
+    assert len(witness.losses) == ITERATIONS
+    assert np.isfinite(witness.losses).all()
+    optimizer = witness.runner.optim_wrapper.optimizer
+    trained = [p for p in model.parameters() if p.requires_grad]
+    assert len(trained) == len(optimizer.state), "no gradient has reached some parameters"
+
+    for evaluated in witness.evaluated:
+        assert evaluated is not model
+        if isinstance(model.backbone, VanillaNet):
+            assert evaluated.backbone.deploy
+            assert not any(isinstance(m, _BatchNorm) for m in evaluated.backbone.modules())
+    assert len(witness.found) == len(witness.runner.val_dataloader.dataset)
+    assert all(len(found) > 0 for found in witness.found.values())
+    with_masks = "mask_head" in cfg.model.get("roi_head", {})
+    for kind in ["bbox", "segm"] if with_masks else ["bbox"]:
+        for name in ("mAP", "mAP_50", "mAP_75"):
+            assert 0 <= witness.metrics[f"coco/{kind}_{name}"] <= 1
+    assert all(("masks" in found) == with_masks for found in witness.found.values())
+
+    saved = read_checkpoint(tmp_path / "epoch_1.pth")
+    state = model.state_dict()
+    assert saved["state_dict"].keys() == state.keys()
+    assert all(torch.equal(saved["state_dict"][key], state[key]) for key in state)
+    assert len(saved["optimizer"]["state"]) == len(trained)
+    del saved
+    for path in tmp_path.glob("*.pth"):
+        path.unlink()  # up to 3 GB
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize("detector", ["retinanet", "mask_rcnn"])
+def test_pictures_boxes_sizes_and_classes_agree(detector, split, mini_coco, mmdet_scope, root):
+    cfg = Config.fromfile(root / f"configs/{detector}_vanillanet11_coco.py")
+    cfg[f"{split}_dataloader"].dataset.data_root = f"{mini_coco}/"
+    dataset = DATASETS.build(cfg[f"{split}_dataloader"].dataset)
+    pictures = list(PICTURES.values())
+    assert len(dataset) == len(pictures) - (split == "train")  # trained without the empty one
+    for index, item in enumerate(dataset):
+        image, sample = item["inputs"].float(), item["data_samples"]
+        (width, height), objects = pictures[index]
+        info = dataset.get_data_info(index)
+        assert sample.ori_shape == (info["height"], info["width"]) == (height, width)
+        truth = sample.gt_instances
+        classes = [dataset.metainfo["classes"][label] for label in truth.labels]
+        assert classes == [CATEGORIES[category] for category, _ in objects]
+        assert len(sample.ignored_instances) == (index == 0)  # the crowd
+        boxes = truth.bboxes.tensor
+        if split == "val":  # the truth of validation stays at the size of the file
+            boxes = boxes * torch.tensor(sample.scale_factor).repeat(2)
+        assert image.std(dim=(1, 2)).max() > 25
+        for x1, y1, x2, y2 in boxes.round().int():
+            # One colour, but for what JPEG and the interpolation do at the edge.
+            x, y = (x2 - x1) // 6, (y2 - y1) // 6
+            assert image[:, y1 + y : y2 - y, x1 + x : x2 - x].std(dim=(1, 2)).max() < 5
+        if "masks" in truth:
+            assert truth.masks.masks.shape[1:] == image.shape[1:] == sample.img_shape
+            outlines = truth.masks.get_bboxes("hbox").tensor
+            assert (outlines - boxes).abs().max() <= 2
