@@ -15,8 +15,10 @@ def main() -> None:
     )
     parser.add_argument(
         "--amp",
-        action="store_true",
-        help="mixed precision: float16 on a GPU, bfloat16 on the CPU",
+        nargs="?",
+        const="auto",
+        choices=["auto", "float16", "bfloat16"],
+        help="mixed precision: float16 on a GPU and bfloat16 on the CPU, unless given",
     )
     parser.add_argument(
         "--auto-scale-lr",

@@ -208,3 +208,10 @@ def test_a_merged_network_has_no_lambda(make_runner):
     runner = make_runner(**{"model.backbone.merged": True}, **hooks(end=1))
     with pytest.raises(UserError, match="the model has no lambda"):
         runner.train()
+
+
+def test_an_early_stop_that_might_come_before_lambda_is_1_is_refused(make_runner):
+    stop = dict(type="EarlyStoppingHook", monitor="coco/bbox_mAP")
+    runner = make_runner(custom_hooks=[dict(type="DeepTrainingHook", end=1), stop])
+    with pytest.raises(UserError, match=r"use type='DeployableEarlyStoppingHook'"):
+        runner.train()

@@ -4,7 +4,7 @@ import math
 from typing import Optional
 
 from mmdet.registry import HOOKS
-from mmengine.hooks import Hook
+from mmengine.hooks import EarlyStoppingHook, Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 
@@ -69,13 +69,18 @@ class DeepTrainingHook(Hook):
         """Refuse a training that would end before lambda is 1.
 
         Raises:
-            UserError: It would, the model has nothing with a lambda, or it starts from weights
-                at a higher one.
+            UserError: It would or might, the model has nothing with a lambda, or it starts from
+                weights at a higher one.
         """
         if self.by_epoch and isinstance(runner.train_loop, IterBasedTrainLoop):
             raise UserError(
                 "DeepTrainingHook: by_epoch=True, but this training counts iterations; set "
                 "by_epoch=False and end to an iteration"
+            )
+        if any(type(hook) is EarlyStoppingHook for hook in runner.hooks):
+            raise UserError(
+                "DeepTrainingHook: an EarlyStoppingHook could end the training before lambda is "
+                "1, and the network would never fuse; use type='DeployableEarlyStoppingHook'"
             )
         length = runner.max_epochs if self.by_epoch else runner.max_iters
         unit = "epoch" if self.by_epoch else "iteration"

@@ -1,0 +1,78 @@
+"""What a config asks of the machine and of its packages, checked before anything slow begins."""
+
+from typing import Any, Optional
+
+from mmengine.config import Config
+from mmengine.device import get_device
+
+from ..errors import UserError
+
+_FP16, _BF16 = "AmpOptimWrapper", "Bf16OptimWrapper"
+
+
+def set_amp(cfg: Config, dtype: Optional[str]) -> None:
+    """Choose the optimizer wrapper for mixed precision, and keep what it is told.
+
+    Args:
+        cfg: The config.
+        dtype: `float16`, whose loss is scaled; `bfloat16`, which has the range of float32 and
+            needs no scaling; `auto` for float16 on a GPU and bfloat16 on the CPU; None for what
+            the config says.
+
+    Raises:
+        UserError: float16 on the CPU, or a config with an optimizer wrapper of its own.
+    """
+    wrapper = cfg.get("optim_wrapper") or {}
+    kind = _name(wrapper.get("type", "OptimWrapper"))
+    # MMEngine's wrapper for float16 works on the others.
+    on_cpu = get_device() in ("cpu", "mps")
+    if dtype is None and kind == _FP16 and wrapper.get("dtype") == "bfloat16":
+        dtype = "bfloat16"
+    if dtype is None:
+        if kind == _FP16 and on_cpu:
+            raise UserError(
+                f"{cfg.filename}: optim_wrapper is an {_FP16}, which needs a GPU, and there is "
+                f"none here; set optim_wrapper.type={_BF16}, or give --amp bfloat16"
+            )
+        return
+    if kind not in ("OptimWrapper", _FP16, _BF16):
+        raise UserError(
+            f"--amp: the optim_wrapper of {cfg.filename} is a {kind}, and --amp would replace it; "
+            f"expected OptimWrapper, {_FP16} or {_BF16}"
+        )
+    if dtype == "auto":
+        dtype = "bfloat16" if on_cpu else "float16"
+    if dtype == "float16":
+        if on_cpu:
+            raise UserError(
+                "--amp float16: needs a GPU, and there is none here; --amp bfloat16 works on "
+                "the CPU"
+            )
+        wrapper.update(type=_FP16, dtype=dtype)
+        wrapper.setdefault("loss_scale", "dynamic")
+    else:
+        wrapper.type = _BF16
+        for key in ("dtype", "loss_scale", "use_fsdp"):
+            wrapper.pop(key, None)
+
+
+def check_tensorboard(cfg: Config) -> None:
+    """Check that TensorBoard can be imported if the config draws in it.
+
+    Raises:
+        UserError: It can't.
+    """
+    backends = (cfg.get("visualizer") or {}).get("vis_backends") or []
+    if not any(_name(backend.get("type")) == "TensorboardVisBackend" for backend in backends):
+        return
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"{cfg.filename}: TensorboardVisBackend needs TensorBoard ({error}); "
+            "pip install tensorboard, or take it out of visualizer.vis_backends"
+        ) from error
+
+
+def _name(kind: Any) -> str:
+    return kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
