@@ -91,6 +91,16 @@ def mmdet_scope():
     init_default_scope("mmdet")
 
 
+@pytest.fixture
+def one_process_group(tmp_path):
+    """A process group of this process alone, which model wrappers need."""
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1
+    )
+    yield
+    torch.distributed.destroy_process_group()
+
+
 @pytest.fixture(scope="session")
 def small_digits(tmp_path_factory):
     """A few scenes of the embedded data set."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vanillanet_det import UserError
-from vanillanet_det.checkpoints import find_resume
+from vanillanet_det.checkpoints import find_finite, find_resume
 
 
 @pytest.fixture
@@ -50,3 +50,14 @@ def test_no_checkpoint_is_none_and_only_unreadable_ones_are_an_error(work_dir):
         os.truncate(path, 10)
     with pytest.raises(UserError, match=r"epoch_11.*epoch_10.*epoch_9.*there is none before"):
         find_resume(work_dir)
+
+
+def test_the_newest_of_only_finite_numbers_is_found(work_dir):
+    assert find_finite(work_dir) == work_dir / "epoch_11.pth"
+    nan = {"optimizer": {"state": [{"exp_avg": torch.tensor([1.0, float("nan")])}]}}
+    for epoch, content in ((11, {"state_dict": {"w": torch.tensor(float("inf"))}}), (10, nan)):
+        torch.save(content, work_dir / f"epoch_{epoch}.pth")
+        os.utime(work_dir / f"epoch_{epoch}.pth", (epoch, epoch))
+    assert find_finite(work_dir) == work_dir / "epoch_9.pth"
+    os.truncate(work_dir / "epoch_9.pth", 10)
+    assert find_finite(work_dir) is None

@@ -169,13 +169,24 @@ def test_killed_it_leaves_no_folder_of_the_name_and_the_next_call_works(small_di
 
 
 @pytest.mark.slow
-def test_two_processes_at_once_make_one_whole_data_set(tmp_path):
+def test_of_two_processes_at_once_one_makes_the_data_set_and_the_other_waits(tmp_path, monkeypatch):
     root, scenes = tmp_path / "digits", {"train": 40, "val": 4}
     with generating(root, scenes) as process:
+        monkeypatch.setattr(module, "_write", lambda *_: pytest.fail("made a second time"))
         ensure_digits(root, num_scenes=scenes)
         assert process.wait(60) == 0
-    ensure_digits(root, num_scenes=scenes)
     assert list(tmp_path.iterdir()) == [root]
+
+
+def test_of_two_nodes_without_a_common_lock_the_first_wins(small_digits, tmp_path, monkeypatch):
+    def write_late(temporary, made_with):
+        (temporary / "late").touch()
+        shutil.copytree(small_digits, tmp_path / "digits")
+
+    monkeypatch.setattr(module, "_write", write_late)
+    ensure_digits(tmp_path / "digits", num_scenes=SCENES)
+    assert contents(tmp_path / "digits") == contents(small_digits)
+    assert list(tmp_path.iterdir()) == [tmp_path / "digits"]
 
 
 def test_on_a_full_disk_it_says_so_and_keeps_nothing(small_disk):

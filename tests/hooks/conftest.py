@@ -1,7 +1,6 @@
 """Real runners for the hooks."""
 
 import pytest
-import torch
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -21,16 +20,6 @@ def make_runner(small_config, mmdet_scope, tmp_path):
         return Runner.from_cfg(cfg)
 
     return make
-
-
-@pytest.fixture
-def one_process_group(tmp_path):
-    """A process group of this process alone, which model wrappers need."""
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1
-    )
-    yield
-    torch.distributed.destroy_process_group()
 
 
 @pytest.fixture

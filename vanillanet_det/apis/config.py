@@ -11,7 +11,7 @@ from typing import Any, Optional
 from mmengine.config import Config, ConfigDict, DictAction
 
 from ..errors import UserError
-from ..hooks import CheckWeightsHook
+from ..hooks import CheckWeightsHook, StopAtNonFiniteLossHook
 
 DATALOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 _EVALUATORS = ("val_evaluator", "test_evaluator")
@@ -40,9 +40,10 @@ def load_config(
     """
     cfg = read_config(path, cfg_options)
     cfg.launcher = launcher
-    # Whoever's config it is: weights that don't fit are refused.
+    # Whoever's config it is: weights that don't fit are refused, and a lost training is stopped.
     hooks = cfg.setdefault("default_hooks", ConfigDict())
     hooks.setdefault("check_weights", ConfigDict(type=CheckWeightsHook.__name__))
+    hooks.setdefault("check_loss", ConfigDict(type=StopAtNonFiniteLossHook.__name__))
     cfg.work_dir = work_dir or cfg.get("work_dir") or f"work_dirs/{Path(path).stem}"
     _check_writable(Path(cfg.work_dir))
     return cfg
@@ -138,7 +139,7 @@ def _check_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".writable-{os.getpid()}"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # ranks of other nodes may have this pid, too
     except OSError as error:
         raise UserError(
             f"work_dir {folder}: can't be written ({error.strerror}); choose another with "

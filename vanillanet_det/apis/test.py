@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from mmdet.evaluation import DumpDetResults
+from mmdet.models import DetTTAModel
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
@@ -15,6 +16,8 @@ from ..hooks import SwitchToDeployHook
 from .config import config_errors, leaf_datasets, load_config
 from .data_check import check_data
 from .launch import init_distributed
+from .optional import check_tensorboard
+from .ranks import is_first, is_first_of_node, lost_ranks, one_voice, together
 
 
 def test(
@@ -49,35 +52,45 @@ def test(
     """
     if out is not None and not out.endswith((".pkl", ".pickle")):
         raise UserError(f"--out {out}: expected a name that ends in .pkl or .pickle")
+    with one_voice():
+        cfg = load_config(config, work_dir, cfg_options, launcher)
+        with config_errors(cfg):
+            init_distributed(cfg)
+            together(lambda: _check(cfg, checkpoint), is_first_of_node())
+            cfg.load_from, cfg.resume = checkpoint, False
+            _set_deploy(cfg, deploy)
+            if not deploy and cfg.get("model", {}).get("backbone", {}).get("deploy"):
+                raise UserError(
+                    f"--no-deploy: in {config} model.backbone.deploy is True, and a deployed "
+                    "network has no training form; evaluate it with --deploy"
+                )
+            if show_dir is not None:
+                cfg.default_hooks.visualization.update(draw=True, test_out_dir=show_dir)
+            if tta:
+                _set_tta(cfg)
+            runner = Runner.from_cfg(cfg)
+    with config_errors(cfg), lost_ranks():
+        return runner.test() if out is None else _test_and_dump(runner, Path(out))
+
+
+def _check(cfg: Config, checkpoint: str) -> None:
     read_checkpoint(checkpoint)
-    cfg = load_config(config, work_dir, cfg_options, launcher)
-    with config_errors(cfg):
-        check_data(cfg, ("test_dataloader",))
-        cfg.load_from, cfg.resume = checkpoint, False
-        _set_deploy(cfg, deploy)
-        if not deploy and cfg.get("model", {}).get("backbone", {}).get("deploy"):
-            raise UserError(
-                f"--no-deploy: in {config} model.backbone.deploy is True, and a deployed network "
-                "has no training form; evaluate it with --deploy"
-            )
-        if show_dir is not None:
-            cfg.default_hooks.visualization.update(draw=True, test_out_dir=show_dir)
-        if tta:
-            _set_tta(cfg)
-        init_distributed(cfg)
-        runner = Runner.from_cfg(cfg)
-        if out is None:
-            return runner.test()
-        partial = Path(out).with_name(f".{Path(out).name}")
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=str(partial)))
-        try:
-            metrics = runner.test()
-            if partial.exists():  # only the first rank writes
-                os.replace(partial, out)
-        finally:
+    check_data(cfg, ("test_dataloader",))
+    check_tensorboard(cfg)
+
+
+def _test_and_dump(runner: Runner, out: Path) -> dict:
+    partial = out.with_name(f".{out.name}")
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=str(partial)))
+    try:
+        metrics = runner.test()
+        if is_first():  # which alone writes
+            os.replace(partial, out)
+    finally:
+        if is_first():
             partial.unlink(missing_ok=True)
-        return metrics
+    return metrics
 
 
 def _set_deploy(cfg: Config, deploy: bool) -> None:
@@ -100,6 +113,12 @@ def _set_tta(cfg: Config) -> None:
     for key in ("tta_model", "tta_pipeline"):
         if key not in cfg:
             raise UserError(f"--tta: {cfg.filename} has no {key}; add one as configs/_base_ does")
+    kind = cfg.tta_model.get("type")
+    if kind in (DetTTAModel, DetTTAModel.__name__) and "mask_head" in cfg.model.get("roi_head", {}):
+        raise UserError(
+            f"--tta: {cfg.filename} has masks, and its tta_model is a DetTTAModel, which can't "
+            "merge them; set tta_model.type=MaskTTAModel"
+        )
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
     for dataset in leaf_datasets(cfg.test_dataloader):
         dataset.pipeline = cfg.tta_pipeline

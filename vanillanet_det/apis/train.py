@@ -1,11 +1,12 @@
 """Training, as `tools/train.py` runs it."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
-import torch
 from mmengine.config import Config
+from mmengine.dist import is_distributed
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
@@ -15,13 +16,15 @@ from ..errors import UserError
 from .config import config_errors, load_config
 from .data_check import check_data, check_weights
 from .launch import init_distributed
+from .optional import check_tensorboard, set_amp
+from .ranks import is_first, is_first_of_node, lost_ranks, one_voice, together, whereabouts
 
 
 def train(
     config: str,
     work_dir: Optional[str] = None,
     resume: Optional[str] = None,
-    amp: bool = False,
+    amp: Optional[str] = None,
     auto_scale_lr: bool = False,
     cfg_options: Sequence[str] = (),
     launcher: str = "none",
@@ -32,7 +35,8 @@ def train(
         config: The config file.
         work_dir: Folder for logs and checkpoints.
         resume: `auto` for the newest readable checkpoint in `work_dir`, or a checkpoint.
-        amp: Train in mixed precision: float16 on an accelerator, bfloat16 on the CPU.
+        amp: Train in mixed precision: `float16`, `bfloat16`, or `auto` for float16 on a GPU and
+            bfloat16 on the CPU.
         auto_scale_lr: Scale the learning rate with the batch size.
         cfg_options: `key=value` pairs that override the config.
         launcher: Job launcher of distributed runs.
@@ -40,17 +44,17 @@ def train(
     Raises:
         UserError: Anything the user can mend: config, data, weights, checkpoint, folder.
     """
-    cfg = load_config(config, work_dir, cfg_options, launcher)
-    with config_errors(cfg):
-        check_data(cfg, ("train_dataloader", "val_dataloader"))
-        check_weights(cfg)
-        if amp:
-            _set_amp(cfg)
-        if auto_scale_lr:
-            _set_auto_scale_lr(cfg)
-        _set_resume(cfg, resume)
-        init_distributed(cfg)
-        runner = Runner.from_cfg(cfg)
+    with one_voice():
+        cfg = load_config(config, work_dir, cfg_options, launcher)
+        with config_errors(cfg):
+            init_distributed(cfg)
+            together(lambda: _check(cfg), is_first_of_node())
+            set_amp(cfg, amp)
+            if auto_scale_lr:
+                _set_auto_scale_lr(cfg)
+            _set_resume(cfg, resume)
+            runner = Runner.from_cfg(cfg)
+    with config_errors(cfg), lost_ranks():
         runner.train()
     best = runner.message_hub.runtime_info.get("best_ckpt")
     if best is not None:
@@ -58,13 +62,6 @@ def train(
             f"Best checkpoint: {best}\nEvaluate it: python tools/test.py {config} {best}",
             logger="current",
         )
-
-
-def _set_amp(cfg: Config) -> None:
-    if torch.cuda.is_available():
-        cfg.optim_wrapper.update(type="AmpOptimWrapper", loss_scale="dynamic")
-    else:
-        cfg.optim_wrapper.type = "Bf16OptimWrapper"
 
 
 def _set_auto_scale_lr(cfg: Config) -> None:
@@ -76,23 +73,60 @@ def _set_auto_scale_lr(cfg: Config) -> None:
     cfg.auto_scale_lr.enable = True
 
 
+def _check(cfg: Config) -> None:
+    check_data(cfg, ("train_dataloader", "val_dataloader"))
+    check_weights(cfg)
+    check_tensorboard(cfg)
+
+
 def _set_resume(cfg: Config, resume: Optional[str]) -> None:
-    """Choose the checkpoint to go on from, and make sure that it can be read."""
+    """Choose the checkpoint to go on from, the same in all ranks."""
     if resume is None and cfg.get("resume"):
         resume = cfg.get("load_from") or "auto"
     if resume is None:
         return
-    if resume == "auto":
-        path = find_resume(cfg.work_dir)
-        if path is None:
-            print_log(f"--resume: no checkpoint in {cfg.work_dir}; training starts anew", "current")
-    else:
-        path = resume
+    (path,) = together(lambda: _choose(cfg.work_dir, resume), is_first())
+    if path is not None and is_distributed() and not is_url(path):
+        _check_shared(path)
+    cfg.resume, cfg.load_from = path is not None, path
+
+
+def _check_shared(path: str) -> None:
+    """Refuse nodes where rank 0's checkpoint is missing or another one of that name."""
+
+    def identify() -> tuple[str, str]:
         try:
-            read_checkpoint(path)
-        except UserError as error:
-            before = None if is_url(path) else find_resume(Path(path).parent)
-            hint = f"; {before} can be read: --resume {before}" if before else ""
-            raise UserError(f"{error}{hint}") from error
-    cfg.resume = path is not None
-    cfg.load_from = str(path) if path else None
+            with open(Path(path).expanduser(), "rb") as file:
+                digest = hashlib.sha256()
+                while chunk := file.read(1 << 24):
+                    digest.update(chunk)
+        except OSError as error:
+            raise UserError(
+                f"{whereabouts()}can't read {path} ({error.strerror}), which rank 0 resumes from; "
+                "all nodes need a shared folder, or the same file in the same place"
+            ) from error
+        return whereabouts(), digest.hexdigest()
+
+    first, *others = together(identify, is_first_of_node())
+    for where, digest in others:
+        if digest != first[1]:
+            raise UserError(
+                f"{where}{path} is not the file that rank 0 resumes from; all nodes need a "
+                "shared folder, or the same file in the same place"
+            )
+
+
+def _choose(work_dir: str, resume: str) -> Optional[str]:
+    """Make sure that the checkpoint can be read, or find the newest one that can."""
+    if resume == "auto":
+        path = find_resume(work_dir)
+        if path is None:
+            print_log(f"--resume: no checkpoint in {work_dir}; training starts anew", "current")
+        return path and str(path)
+    try:
+        read_checkpoint(resume)
+    except UserError as error:
+        before = None if is_url(resume) else find_resume(Path(resume).parent)
+        hint = f"; {before} can be read: --resume {before}" if before else ""
+        raise UserError(f"{error}{hint}") from error
+    return resume

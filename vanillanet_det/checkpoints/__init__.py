@@ -2,12 +2,13 @@
 
 from .matching import Match, arch_in, backbone_state_dict, load_backbone, model_state_dict
 from .reading import read_checkpoint
-from .resume import find_resume
+from .resume import find_finite, find_resume
 
 __all__ = [
     "Match",
     "arch_in",
     "backbone_state_dict",
+    "find_finite",
     "find_resume",
     "load_backbone",
     "model_state_dict",

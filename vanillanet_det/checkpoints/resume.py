@@ -1,10 +1,12 @@
 """The checkpoint to go on from."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from mmengine.logging import print_log
+from torch import Tensor
 
 from ..errors import UserError
 from .reading import PathLike, read_checkpoint
@@ -24,14 +26,8 @@ def find_resume(work_dir: PathLike) -> Optional[Path]:
     Raises:
         UserError: There are checkpoints, and none can be read.
     """
-    named = {
-        path: int(match.group(1))
-        for path in Path(work_dir).glob("*.pth")
-        if (match := re.fullmatch(r"(?:epoch|iter)_(\d+)\.pth", path.name))
-    }
     problems = []
-    # By time first: a folder may hold checkpoints by epoch and by iteration.
-    for path in sorted(named, key=lambda p: (p.stat().st_mtime_ns, named[p]), reverse=True):
+    for path in _newest_first(work_dir):
         try:
             read_checkpoint(path)
         except UserError as error:
@@ -43,3 +39,40 @@ def find_resume(work_dir: PathLike) -> Optional[Path]:
     if problems:
         raise UserError("; ".join(problems) + "; there is none before to resume from")
     return None
+
+
+def find_finite(work_dir: PathLike) -> Optional[Path]:
+    """Find the newest checkpoint in a folder that can be read and holds only finite numbers.
+
+    Args:
+        work_dir: Folder with `epoch_*.pth` or `iter_*.pth`.
+
+    Returns:
+        The checkpoint, or None.
+    """
+    for path in _newest_first(work_dir):
+        try:
+            checkpoint = read_checkpoint(path)
+        except UserError:
+            continue
+        if all(tensor.isfinite().all() for tensor in _tensors(checkpoint)):
+            return path
+    return None
+
+
+def _newest_first(work_dir: PathLike) -> list[Path]:
+    named = {
+        path: int(match.group(1))
+        for path in Path(work_dir).glob("*.pth")
+        if (match := re.fullmatch(r"(?:epoch|iter)_(\d+)\.pth", path.name))
+    }
+    # By time first: a folder may hold checkpoints by epoch and by iteration.
+    return sorted(named, key=lambda p: (p.stat().st_mtime_ns, named[p]), reverse=True)
+
+
+def _tensors(node: Any) -> Iterator[Tensor]:
+    if isinstance(node, Tensor):
+        yield node
+    elif isinstance(node, (dict, list, tuple)):
+        for child in node.values() if isinstance(node, dict) else node:
+            yield from _tensors(child)

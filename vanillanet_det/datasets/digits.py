@@ -1,5 +1,6 @@
 """The embedded data set: handwritten digits on photographs, in COCO's format."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Union
 
 import numpy as np
+from filelock import FileLock
 from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 from PIL import Image
@@ -68,8 +70,8 @@ def ensure_digits(
     """Make the data set in a folder unless it is there.
 
     The same arguments give the same bytes. The folder gets its name only once it is whole,
-    so a run that is killed leaves nothing that could be taken for a data set, and of several
-    processes at once the first one wins.
+    so a run that is killed leaves nothing that could be taken for a data set. Of several
+    processes one makes it and the others wait.
 
     Args:
         root: Folder to make, with `train/`, `val/` and `annotations/instances_*.json`.
@@ -87,26 +89,43 @@ def ensure_digits(
     num_scenes = dict(num_scenes or NUM_SCENES)
     made_with = {"seed": seed, "num_scenes": num_scenes, "side": side}
     try:
-        if root.exists() and not (root.is_dir() and not any(root.iterdir())):
+        if _is_made(root):
             _check_whole(root, made_with)
             return root
         target = root.resolve()  # a link to a folder stays one
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        with FileLock(_lock_file(target)):
+            if not _is_made(root):
+                _make(target, made_with)
     except OSError as error:
         raise UserError(_cannot_write(root, error)) from error
+    _check_whole(root, made_with)
+    return root
+
+
+def _is_made(root: Path) -> bool:
+    return root.exists() and not (root.is_dir() and not any(root.iterdir()))
+
+
+def _lock_file(target: Path) -> Path:
+    # Not beside the data: a lock can't be taken away safely, and not every network file system
+    # has locks.
+    name = hashlib.sha256(f"{os.geteuid()} {target}".encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"vanillanet_det-{name}.lock"
+
+
+def _make(target: Path, made_with: dict[str, Any]) -> None:
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         _write(temporary, made_with)
         temporary.chmod(0o755)
         os.replace(temporary, target)
-    except OSError as error:
-        if root.is_dir() and any(root.iterdir()):  # another process was faster
-            _check_whole(root, made_with)
-            return root
-        raise UserError(_cannot_write(root, error)) from error
+    except OSError:
+        # Of several nodes with one file system the first wins.
+        if not _is_made(target):
+            raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return root
 
 
 def _cannot_write(root: Path, error: OSError) -> str:

@@ -3,6 +3,7 @@
 import torch
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 
@@ -17,4 +18,11 @@ class ChannelsLastHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Convert the model in place; optimizer and averaged weights keep their references."""
-        runner.model.to(memory_format=torch.channels_last)
+        model = runner.model
+        if is_model_wrapper(model):
+            # Wrapped anew: DistributedDataParallel lays its buckets out when it is made, and
+            # gives wrong gradients where a parameter's strides change afterwards.
+            model.module.to(memory_format=torch.channels_last)
+            runner.model = runner.wrap_model(runner.cfg.get("model_wrapper_cfg"), model.module)
+        else:
+            model.to(memory_format=torch.channels_last)

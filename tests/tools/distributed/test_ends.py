@@ -1,0 +1,124 @@
+"""A rank that is killed, lost or in error ends the run; torchrun or --resume goes on."""
+
+import re
+import socket
+import subprocess
+
+import pytest
+from torch.testing import assert_close
+
+pytestmark = pytest.mark.slow
+KILL = """
+custom_hooks = [dict(type="RecordLosses"), dict(type="KillRank", rank=1, iteration=7)]
+"""
+# SyncBN would hand the NaN on to all ranks.
+POISON = """
+custom_hooks = [dict(type="RecordLosses"), dict(type="PoisonImage", rank=1, iteration=7)]
+model["backbone"] = dict(norm_cfg=dict(type="BN"))
+"""
+
+
+@pytest.fixture(scope="module")
+def free_port():
+    with socket.socket() as a_socket:
+        a_socket.bind(("127.0.0.1", 0))
+        return a_socket.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def nodes(free_port):
+    """Arguments of torchrun for each of two nodes, with one process each."""
+    place = ("--master_addr=127.0.0.1", f"--master_port={free_port}")
+    return [("--nnodes=2", "--nproc_per_node=1", f"--node_rank={rank}", *place) for rank in (0, 1)]
+
+
+def test_a_killed_rank_ends_the_run_and_resuming_changes_nothing(
+    undisturbed, config, make_config, torchrun, nodes, half, losses, tmp_path
+):
+    result = torchrun("train", make_config(KILL), "--work-dir", tmp_path / "w", *half)
+    assert result.returncode != 0
+    assert re.search(r"rank +: 1 .*\n.*exitcode +: -9", result.stderr)
+    assert [path.name for path in (tmp_path / "w").glob("*.pth")] == ["epoch_1.pth"]
+
+    # Go on as two nodes, the other one first in a place where the checkpoint is not.
+    args = ("train", config, "--work-dir", "w", "--resume", *half)
+    for folder, status in ((tmp_path / "elsewhere", 1), (tmp_path, 0)):
+        folder.mkdir(exist_ok=True)
+        other = torchrun.start(*args, by=nodes[1], cwd=folder)
+        first = torchrun(*args, by=nodes[0], cwd=tmp_path)
+        _, error = other.communicate(timeout=300)
+        assert (first.returncode, other.returncode) == (status, status), first.stderr
+        if status:
+            said = r"error: rank 1 on \S+: can't read w/epoch_1\.pth .*need a shared folder"
+            assert re.search(said, first.stderr)
+            assert re.search(said, error)
+    for rank in (0, 1):
+        ours, theirs = (losses(folder, rank) for folder in (tmp_path / "w", undisturbed))
+        assert list(ours) == list(theirs)
+        # The first one after resuming; rounding grows from there.
+        assert_close(ours[5], theirs[5], rtol=1e-4, atol=0)
+
+
+def test_torchrun_restarts_a_killed_rank_by_itself(
+    undisturbed, make_config, torchrun, half, losses, tmp_path
+):
+    by = ("--standalone", "--nproc_per_node=2", "--max-restarts=1")
+    args = ("train", make_config(KILL), "--work-dir", tmp_path, "--resume", *half)
+    result = torchrun(*args, by=by)
+    assert result.returncode == 0, result.stderr
+    assert {path.name for path in tmp_path.glob("epoch_*")} == {"epoch_1.pth", "epoch_2.pth"}
+    logs = "".join(path.read_text() for path in tmp_path.rglob("*.log"))
+    assert "resumed epoch: 1" in logs
+    ours, theirs = losses(tmp_path), losses(undisturbed)
+    assert list(ours) == list(theirs)
+    assert_close(ours[5], theirs[5], rtol=1e-4, atol=0)
+
+
+def test_a_mistake_is_said_once(config, torchrun, tmp_path):
+    option = "train_dataloader.dataset.ann_file=no.json"
+    result = torchrun("train", config, "--work-dir", tmp_path, "--cfg-options", option)
+    assert result.returncode != 0
+    assert result.stderr.count("error: train_dataloader: ") == 1
+    assert re.search(r"^error: train_dataloader: .*no\.json is missing", result.stderr, re.M)
+    assert "UserError" not in result.stderr
+
+
+def test_slurm_and_a_loss_that_one_rank_alone_sees(
+    make_config, command, environment, half, free_port, tmp_path
+):
+    # Slurm's own programs are not here: its variables, and a scontrol that knows the nodes.
+    scontrol = tmp_path / "bin" / "scontrol"
+    scontrol.parent.mkdir()
+    scontrol.write_text(
+        '#!/bin/sh\n[ "$*" = "show hostnames n[1-2]" ] && echo 127.0.0.1 && echo n2'
+    )
+    scontrol.chmod(0o755)
+    args = ("--work-dir", tmp_path / "w", "--launcher", "slurm", *half)
+    ranks = [
+        subprocess.Popen(
+            command("train", make_config(POISON), *args),
+            env={
+                **environment,
+                "PATH": f"{scontrol.parent}:{environment['PATH']}",
+                "SLURM_PROCID": str(rank),
+                "SLURM_LOCALID": str(rank),
+                "SLURM_STEP_NUM_TASKS": "2",
+                "SLURM_STEP_NODELIST": "n[1-2]",
+                "MASTER_PORT": str(free_port),
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    errors = [process.communicate(timeout=300)[1] for process in ranks]
+    assert [process.returncode for process in ranks] == [2, 2], errors
+    assert re.search(
+        r"error: rank 1, iteration 8 \(epoch 2\): the loss is not finite: .*loss nan.*\n"
+        r"Images of this batch: \S+i000005\.png, \S+i000006\.png\.\n"
+        rf"Last good checkpoint: {tmp_path}/w/epoch_1\.pth\. .*--resume {tmp_path}/w/epoch_1\.pth",
+        errors[1],
+    )
+    assert re.search(r"error: rank 0 on \S+: another rank has ended", errors[0])
+    assert [path.name for path in (tmp_path / "w").glob("*.pth")] == ["epoch_1.pth"]
