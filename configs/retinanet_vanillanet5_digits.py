@@ -4,6 +4,7 @@ _base_ = [
     "_base_/default_runtime.py",
     "_base_/models/retinanet_vanillanet.py",
     "_base_/datasets/digits.py",
+    "_base_/schedules/digits_8e.py",
 ]
 
 model = dict(
@@ -28,27 +29,4 @@ model = dict(
         ),
     ),
 )
-
-max_epochs = 8
-train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=1)
-optim_wrapper = dict(
-    type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=1.5e-3, weight_decay=0.05),
-    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
-    clip_grad=dict(max_norm=10.0),
-)
-param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=200),
-    dict(
-        type="CosineAnnealingLR",
-        begin=0,
-        end=max_epochs,
-        T_max=max_epochs,
-        eta_min=1e-5,
-        by_epoch=True,
-        convert_to_iter_based=True,
-    ),
-]
-auto_scale_lr = dict(enable=False, base_batch_size=8)
-randomness = dict(seed=0)
 default_hooks = dict(channels_last=dict(type="ChannelsLastHook"))
