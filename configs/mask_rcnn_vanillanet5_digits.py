@@ -33,7 +33,7 @@ model = dict(
 )
 
 # Two stages need fewer epochs than one, which take longer.
-max_epochs = 6
+max_epochs = 5
 param_scheduler = [
     _base_.param_scheduler[0],
     dict(_base_.param_scheduler[1], end=max_epochs, T_max=max_epochs),

@@ -7,7 +7,6 @@ import pytest
 import torch
 from mmdet.models import RetinaNet
 from mmengine.hooks import EMAHook
-from mmengine.visualization import Visualizer
 from torch.testing import assert_close
 
 from vanillanet_det import SwitchToDeployHook, UserError, VanillaNet, switch_to_deploy
@@ -44,12 +43,6 @@ def config(root, small_config, tmp_path):
         return str(base)
 
     return make
-
-
-@pytest.fixture(autouse=True)
-def _no_visualizer_of_another_run():
-    for kind in (Visualizer, *Visualizer.__subclasses__()):
-        kind._instance_dict.clear()
 
 
 @pytest.fixture

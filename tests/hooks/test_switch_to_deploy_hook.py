@@ -75,6 +75,16 @@ def test_training_needs_no_test_data(make_runner):
     make_runner(**{"test_dataloader.dataset.ann_file": "nothing.json"}).train()
 
 
+def test_a_model_without_anything_to_fuse_is_evaluated_as_it_is(make_runner, logged):
+    resnet = dict(_delete_=True, type="ResNet", depth=18, base_channels=8, out_indices=(1, 2, 3))
+    neck = {"model.neck.in_channels": [16, 32, 64]}
+    runner = make_runner(**{"model.backbone": resnet, **neck})
+    original = runner.model
+    runner.val()
+    assert runner.model is original
+    assert "Evaluating the model as it is: nothing in it can be fused" in logged()
+
+
 def test_a_merged_network_trains_and_is_evaluated_fused(make_runner, logged):
     runner = make_runner(**{"model.backbone.merged": True})
     runner.train()

@@ -156,3 +156,26 @@ def check_fit(network: nn.Module, state: Mapping[str, Tensor], said_arch: str = 
             "backbone's init_cfg=dict(type='Pretrained', checkpoint=FILE), one of a head alone is "
             "for the head's own load_state_dict"
         )
+
+
+def merged_state_dict(network: nn.Module, state: Mapping[str, Tensor], said_arch: str) -> dict:
+    """Merge weights of the training form.
+
+    Args:
+        network: A VanillaNet in its training form, which is used up.
+        state: Tensors by their names in it.
+        said_arch: What their file says it is of.
+
+    Returns:
+        Tensors by their names in the merged form.
+
+    Raises:
+        UserError: As `check_fit`; one is missing; or their lambda is below 1.
+    """
+    check_fit(network, state, said_arch)
+    match = Match.of(state, network.state_dict())
+    if not match.is_complete:
+        raise UserError(f"{match}; merging needs every tensor of {describe(state)}")
+    network.load_state_dict({key: state[key] for key in match.matched}, strict=False)
+    network.switch_to_merged()
+    return network.state_dict()

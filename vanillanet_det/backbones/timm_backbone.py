@@ -2,21 +2,21 @@
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Union
 
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..checkpoints import Match, load_backbone
 from ..checkpoints.matching import LEAST_MATCH
 from ..errors import UserError
+from .freezing import Freezing
 
 
 @MODELS.register_module()
-class TIMMBackbone(BaseModule):
+class TIMMBackbone(Freezing, BaseModule):
     """A convolutional network of timm, by its features (`features_only`).
 
     Nothing is downloaded. Files as timm publishes them (`pytorch_model.bin` on Hugging Face) load
@@ -145,23 +145,13 @@ class TIMMBackbone(BaseModule):
                 "none of another shape. Is this timm's file of that model?"
             )
 
-    def train(self, mode: bool = True) -> "TIMMBackbone":
-        """Set the mode; frozen parts and, with `norm_eval`, BatchNorms stay in evaluation."""
-        super().train(mode)
-        if mode:
-            self._freeze()
-            if self.norm_eval:
-                for module in self.modules():
-                    if isinstance(module, _BatchNorm):
-                        module.eval()
-        return self
-
-    def _freeze(self) -> None:
+    def frozen_modules(self) -> Iterator[nn.Module]:
+        """List what is in front of the features that stay trainable."""
         if self.frozen_stages < 0:
             return
         last = self.model.feature_info.info[self.frozen_stages]["module"].replace(".", "_")
         for name, module in self.model.named_children():
-            module.eval().requires_grad_(False)
+            yield module
             if name == last:
                 break
 

@@ -7,20 +7,20 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..checkpoints import Match, load_backbone
+from ..checkpoints import load_backbone
 from ..errors import UserError
 from ..layers.act_lambda import HasLambda, deep_activation
 from ..layers.checkpointing import checkpoint_once
 from ..layers.series_activation import SeriesActivation
 from ..layers.stage import Stage, conv_bn, fuse_layer, merge_convs
 from .archs import resolve_arch, whole_number
-from .published import check_fit, describe
+from .freezing import Freezing
+from .published import check_fit, describe, merged_state_dict
 
 
 @MODELS.register_module()
-class VanillaNet(HasLambda, BaseModule):
+class VanillaNet(HasLambda, Freezing, BaseModule):
     """VanillaNet (https://arxiv.org/abs/2305.12972) as a detection backbone.
 
     Feature 0 is the stem's, feature i that of stage i. Parameter names are those of the
@@ -197,23 +197,12 @@ class VanillaNet(HasLambda, BaseModule):
         else:
             super().init_weights()
 
-    def train(self, mode: bool = True) -> "VanillaNet":
-        """Set the mode; frozen stages and, with `norm_eval`, BatchNorms stay in evaluation."""
-        super().train(mode)
-        if mode:
-            self._freeze()
-            if self.norm_eval:
-                for module in self.modules():
-                    if isinstance(module, _BatchNorm):
-                        module.eval()
-        return self
-
-    def _freeze(self) -> None:
+    def frozen_modules(self) -> list[nn.Module]:
+        """List the stem and the stages up to `frozen_stages`."""
         if self.frozen_stages < 0:
-            return
+            return []
         stem = [self.stem] if hasattr(self, "stem") else [self.stem1, self.stem2]
-        for module in [*stem, *self.stages[: self.frozen_stages]]:
-            module.eval().requires_grad_(False)
+        return [*stem, *self.stages[: self.frozen_stages]]
 
     def switch_to_deploy(self) -> None:
         """Fuse every layer into one convolution, in place; a second call does nothing.
@@ -292,14 +281,7 @@ class VanillaNet(HasLambda, BaseModule):
         """
         found = describe(state)
         if self.form == "merged" and found is not None and found.form == "training":
-            unmerged = self._training_form()
-            unmerged.check_state_dict(state, said_arch)
-            match = Match.of(state, unmerged.state_dict())
-            if not match.is_complete:
-                raise UserError(f"{match}; merging needs every tensor of {found}")
-            unmerged.load_state_dict({key: state[key] for key in match.matched}, strict=False)
-            unmerged.switch_to_merged()
-            return unmerged.state_dict()
+            return merged_state_dict(self._training_form(), state, said_arch)
         self.check_state_dict(state, said_arch)
         return dict(state)
 

@@ -78,6 +78,9 @@ class SwitchToDeployHook(Hook):
         original = runner.model
         # Evaluation needs no gradient synchronisation, so the copy needs no wrapper.
         model = original.module if is_model_wrapper(original) else original
+        if not any(hasattr(module, "switch_to_deploy") for module in model.modules()):
+            runner.logger.info("Evaluating the model as it is: nothing in it can be fused")
+            return
         if in_training and (reason := self._too_early(model)):
             if not self._said:
                 runner.logger.info(f"Evaluating the unfused model until it can be fused: {reason}")
