@@ -15,7 +15,7 @@ default_hooks = dict(
     ),
     check_weights=dict(type="CheckWeightsHook"),
     check_loss=dict(type="StopAtNonFiniteLossHook"),
-    # With plain BN each rank has statistics of its own; all evaluate and save the same.
+    # With plain BN each rank has statistics of its own; after an epoch all have their mean.
     sync_buffers=dict(type="SyncBuffersHook"),
     # Here and not in custom_hooks, a list, which a config replaces as a whole.
     deploy=dict(type="SwitchToDeployHook"),

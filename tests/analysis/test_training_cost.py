@@ -49,6 +49,11 @@ def test_every_form_is_measured_against_the_published_one():
     assert published.kept_bytes > training.kept_bytes > merged.kept_bytes > both.kept_bytes
 
 
+def test_too_much_memory_is_said_in_a_sentence():
+    with pytest.raises(UserError, match=r"--arch 5 --batch-size 1000000 .*don't fit"):
+        training_cost(arch="5", batch_size=1_000_000, size=100_000)
+
+
 @pytest.mark.parametrize(
     ("kwargs", "said"),
     [

@@ -1,9 +1,12 @@
 """How the processes of a run find each other; tests/tools/distributed starts real ones."""
 
 import pytest
+import torch
+from mmengine.config import Config
 
 from vanillanet_det import UserError
-from vanillanet_det.apis.launch import rendezvous
+from vanillanet_det.apis import launch
+from vanillanet_det.apis.launch import init_distributed, rendezvous
 
 SRUN = {"SLURM_PROCID": "3", "SLURM_STEP_NUM_TASKS": "4", "SLURM_LOCALID": "1"}
 MPIRUN = {
@@ -52,3 +55,22 @@ def test_a_process_that_the_launcher_did_not_start_is_told_how(launcher, env, sa
     monkeypatch.setenv("PATH", "")  # no scontrol
     with pytest.raises(UserError, match=rf"--launcher {launcher}: .*{said}"):
         rendezvous(launcher, env)
+
+
+def test_several_processes_without_a_launcher_are_refused(monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    init_distributed(Config(dict(launcher="none")))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match=r"started 2 processes, .*add --launcher pytorch"):
+        init_distributed(Config(dict(launcher="none")))
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch):
+    # No machine of this suite needs to have a GPU.
+    monkeypatch.setattr(launch, "get_device", lambda: "cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    for name, value in dict(RANK="5", WORLD_SIZE="8", LOCAL_RANK="5", MASTER_ADDR="x").items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=r"rank 5: is process 5 of its node, .* sees 4 GPUs"):
+        init_distributed(Config(dict(launcher="pytorch")))

@@ -257,6 +257,14 @@ def test_the_deployed_form_has_no_lambda():
         tiny(deploy=True).set_act_lambda(0.5)
 
 
+def test_the_deployed_form_is_traced_and_saved(tmp_path):
+    fused = switch_to_deploy(tiny().eval())
+    x = torch.randn(1, 3, 64, 96)
+    # With gradients enabled, as whoever forgets to disable them has it.
+    torch.jit.save(torch.jit.trace(fused, x), tmp_path / "traced.pt")
+    assert_close(torch.jit.load(tmp_path / "traced.pt")(x), fused(x))
+
+
 def test_random_weights_are_a_truncated_normal():
     backbone = VanillaNet(dict(dims=[64, 64], strides=[2]))
     backbone.init_weights()

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.fx
 from torch.nn import functional as F
 from torch.testing import assert_close
 
@@ -36,6 +37,15 @@ def test_values_and_gradients_are_pytorchs(stride, layout, dtype):
     assert y.is_contiguous(memory_format=layout)
     assert found.is_contiguous(memory_format=layout)
     assert kept == 4 * y.numel()
+
+
+@pytest.mark.parametrize("stride", [2, 3])
+def test_it_is_traced_in_both_modes(stride):
+    # add_vanilla_training records networks with torch.fx.
+    x = torch.randn(1, 2, 12, 12, requires_grad=True)
+    for mode in (True, False):
+        traced = torch.fx.symbolic_trace(torch.nn.Sequential(MaxPool(stride)).train(mode))
+        assert_close(traced(x), F.max_pool2d(x, stride))
 
 
 def test_nothing_is_kept_without_gradients():

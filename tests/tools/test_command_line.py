@@ -11,7 +11,9 @@ import torch
 CLASSES = "train_dataloader.dataset.metainfo.classes"
 
 
-@pytest.mark.parametrize("name", ["train", "test", "get_flops", "convert_checkpoint"])
+@pytest.mark.parametrize(
+    "name", ["train", "test", "get_flops", "convert_checkpoint", "training_cost"]
+)
 def test_help_does_not_wait_for_torch(name, command):
     args = command(name, "--help")
     result = subprocess.run(

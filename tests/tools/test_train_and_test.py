@@ -140,6 +140,17 @@ def test_resume_without_a_checkpoint_starts_anew(tool, small_config, tmp_path, c
     assert (tmp_path / "epoch_1.pth").is_file()
 
 
+def test_resume_without_a_checkpoint_starts_from_the_weights_it_is_told(
+    killed, tool, lambda_config, monkeypatch, tmp_path
+):
+    monkeypatch.syspath_prepend(lambda_config.parent)
+    weights = killed / "epoch_1.pth"
+    options = ["train_cfg.max_epochs=1", f"load_from={weights}"]
+    args = ["--work-dir", tmp_path, "--resume", "--cfg-options", *options]
+    assert tool("train", lambda_config, *args) == 0
+    assert re.search(rf"{weights}: .* 0 missing", log_of(tmp_path))
+
+
 @pytest.fixture(scope="module")
 def trained(run_tool, small_config, tmp_path_factory):
     """Checkpoint of a run that evaluates fused."""

@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import init_dist
+from mmengine.logging import print_log
 from mmengine.registry import MODELS
 from mmengine.utils.dl_utils import set_multi_processing
 
@@ -32,7 +33,9 @@ _LAUNCHERS = {
     ),
 }
 _FIRST_PORT = 29500
-_TIMEOUT_S = 1800  # PyTorch's own
+# gloo's own; a rank may wait while another one reads annotations or downloads weights.
+_TIMEOUT_S = 1800
+_DIST_ERROR = getattr(torch.distributed, "DistError", RuntimeError)  # new in PyTorch 2.2
 
 
 def init_distributed(cfg: Config) -> None:
@@ -45,31 +48,42 @@ def init_distributed(cfg: Config) -> None:
         cfg: The config; on the CPU it gets a model wrapper that fits.
 
     Raises:
-        UserError: The process was not started by the launcher, or the ranks can't meet.
+        UserError: The process was not started by the launcher, or by one that isn't named; it
+            has no GPU of its own; or the ranks can't meet.
     """
-    if cfg.launcher == "none" or torch.distributed.is_initialized():
+    if cfg.launcher == "none":
+        _check_alone()
+        return
+    if torch.distributed.is_initialized():
         return
     os.environ.update(rendezvous(cfg.launcher, os.environ))
+    on_cpu = get_device() == "cpu"
+    if not on_cpu:
+        _check_device()
     env_cfg = cfg.get("env_cfg") or {}
-    dist_cfg = dict(env_cfg.get("dist_cfg") or {})
-    if get_device() != "cpu":
-        # In this order mmengine's Runner does the same, and now finds it done.
-        set_multi_processing(**(env_cfg.get("mp_cfg") or {}), distributed=True)
-        init_dist(cfg.launcher, **dist_cfg)
-        return
-    timeout = timedelta(seconds=dist_cfg.get("timeout", _TIMEOUT_S))
+    dist_cfg = {"timeout": _TIMEOUT_S, **(env_cfg.get("dist_cfg") or {})}
+    timeout = timedelta(seconds=dist_cfg["timeout"])
     try:
         store, rank, size = fresh_store(timeout)
-        torch.distributed.init_process_group(
-            "gloo", store=store, rank=rank, world_size=size, timeout=timeout
-        )
-    except torch.distributed.DistError as error:
+        if on_cpu:
+            torch.distributed.init_process_group(
+                "gloo", store=store, rank=rank, world_size=size, timeout=timeout
+            )
+        else:
+            # In this order mmengine's Runner does the same, and now finds it done.
+            set_multi_processing(**(env_cfg.get("mp_cfg") or {}), distributed=True)
+            # What is torchrun's store is not free of an earlier attempt's keys.
+            init_dist(cfg.launcher, **dist_cfg, store=store, rank=rank, world_size=size)
+    except _DIST_ERROR as error:
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise UserError(
             f"--launcher {cfg.launcher}: rank {os.environ['RANK']} of {os.environ['WORLD_SIZE']} "
             f"can't meet the others at {where} ({error}); is MASTER_ADDR the host of rank 0, and "
             "MASTER_PORT free there?"
         ) from error
+    if not on_cpu:
+        return
+    print_log("No GPU is visible: the ranks meet over gloo and train on CPUs", "current")
     if cfg.get("model_wrapper_cfg") is None:
         cfg.model_wrapper_cfg = dict(
             type="MMDistributedDataParallel",
@@ -78,6 +92,31 @@ def init_distributed(cfg: Config) -> None:
             find_unused_parameters=cfg.get("find_unused_parameters", False),
         )
     MODELS.register_module("SyncBN", module=CPUSyncBatchNorm, force=True)
+
+
+def _check_alone() -> None:
+    """Refuse several processes that would each train on their own, into the same files."""
+    size = os.environ.get("WORLD_SIZE", "1")
+    if "TORCHELASTIC_RUN_ID" in os.environ and size != "1":
+        raise UserError(
+            f"torchrun started {size} processes, but --launcher is none, so each would train on "
+            "its own and write the same files; add --launcher pytorch"
+        )
+
+
+def _check_device() -> None:
+    """Refuse a rank without a GPU of its own."""
+    local_rank, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    if get_device() == "cuda" and local_rank >= count:
+        raise UserError(
+            f"rank {os.environ['RANK']}: is process {local_rank} of its node, counted from 0, but "
+            f"sees {count} GPUs; expected one for each: start as many processes as a node has GPUs "
+            "(--nproc_per_node), and let each see all of them (Slurm: --gres=gpu:N)"
+        )
+    if get_device() == "mps":
+        raise UserError(
+            "--launcher: several processes can't share the GPU of a Mac; leave --launcher out"
+        )
 
 
 def rendezvous(launcher: str, env: Mapping[str, str]) -> dict[str, str]:

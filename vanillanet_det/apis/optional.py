@@ -22,7 +22,13 @@ def set_amp(cfg: Config, dtype: Optional[str]) -> None:
     Raises:
         UserError: float16 on the CPU, or a config with an optimizer wrapper of its own.
     """
-    wrapper = cfg.get("optim_wrapper") or {}
+    wrapper = cfg.get("optim_wrapper")
+    if not wrapper:
+        if dtype is None:
+            return
+        raise UserError(
+            f"--amp: {cfg.filename} has no optim_wrapper; add one, with an optimizer, to train"
+        )
     kind = _name(wrapper.get("type", "OptimWrapper"))
     # MMEngine's wrapper for float16 works on the others.
     on_cpu = get_device() in ("cpu", "mps")

@@ -12,6 +12,8 @@ import torch
 
 from ..errors import UserError
 
+# Of torchrun, Slurm and Open MPI.
+_LOCAL_RANKS = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK")
 # How long other ranks leave the first one to say what is wrong; torchrun ends them then.
 _PATIENCE_S = 5
 # What gloo says when the process at the other end is gone.
@@ -25,7 +27,8 @@ def is_first() -> bool:
 
 def is_first_of_node() -> bool:
     """Tell whether this is the first process of its node."""
-    return os.environ.get("LOCAL_RANK", "0") == "0"
+    ranks = (os.environ[name] for name in _LOCAL_RANKS if name in os.environ)
+    return next(ranks, "0") == "0"
 
 
 def together(function: Callable[[], Any], mine: bool = True) -> list[Any]:

@@ -88,7 +88,9 @@ def _set_resume(cfg: Config, resume: Optional[str]) -> None:
     (path,) = together(lambda: _choose(cfg.work_dir, resume), is_first())
     if path is not None and is_distributed() and not is_url(path):
         _check_shared(path)
-    cfg.resume, cfg.load_from = path is not None, path
+    cfg.resume = path is not None
+    if path is not None:
+        cfg.load_from = path
 
 
 def _check_shared(path: str) -> None:

@@ -1,5 +1,7 @@
 """The cost of training the forms, as `tools/training_cost.py` runs it."""
 
+import re
+
 import torch
 
 from ..analysis.training_cost import table, training_costs
@@ -41,7 +43,15 @@ def training_cost(
     except (RuntimeError, AssertionError) as error:
         first = str(error).partition("\n")[0]
         raise UserError(f"--device {device}: can't be used here ({first})") from error
-    costs = training_costs(arch, (batch_size, size, size), repeats, device)
+    try:
+        costs = training_costs(arch, (batch_size, size, size), repeats, device)
+    except RuntimeError as error:
+        if not re.search(r"out of memory|can't allocate memory", str(error)):
+            raise
+        raise UserError(
+            f"--arch {arch} --batch-size {batch_size} --size {size}: the nine networks don't fit "
+            "into the memory together; choose smaller values"
+        ) from error
     where = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
     return (
         f"VanillaNet-{arch}, {batch_size} x {size} x {size}, {where}, {torch.get_num_threads()} "

@@ -6,17 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Union
 
 from mmdet.registry import MODELS
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..checkpoints import Match, load_backbone
+from ..checkpoints import Match
 from ..checkpoints.matching import LEAST_MATCH
 from ..errors import UserError
-from .freezing import Freezing
+from .base import Backbone
 
 
 @MODELS.register_module()
-class TIMMBackbone(Freezing, BaseModule):
+class TIMMBackbone(Backbone):
     """A convolutional network of timm, by its features (`features_only`).
 
     Nothing is downloaded. Files as timm publishes them (`pytorch_model.bin` on Hugging Face) load
@@ -91,19 +90,6 @@ class TIMMBackbone(Freezing, BaseModule):
             of `out_indices`.
         """
         return tuple(self.model(x))
-
-    def init_weights(self) -> None:
-        """Initialise as `init_cfg` says; the default is what timm has done already.
-
-        Raises:
-            UserError: The checkpoint can't be read or isn't of this network.
-        """
-        cfg = self.init_cfg
-        if isinstance(cfg, dict) and cfg.get("type") == "Pretrained":
-            load_backbone(self, cfg["checkpoint"], cfg.get("prefix") or "backbone.")
-            self._is_init = True
-        else:
-            super().init_weights()
 
     def adapt_state_dict(self, state: Mapping[str, Tensor], said_arch: str = "") -> dict:
         """Make of a file's weights those of this network.

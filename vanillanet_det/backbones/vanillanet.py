@@ -5,22 +5,20 @@ from typing import Any, Callable, Optional, Union
 
 import torch
 from mmdet.registry import MODELS
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..checkpoints import load_backbone
 from ..errors import UserError
 from ..layers.act_lambda import HasLambda, deep_activation
 from ..layers.checkpointing import checkpoint_once
 from ..layers.series_activation import SeriesActivation
 from ..layers.stage import Stage, conv_bn, fuse_layer, merge_convs
 from .archs import resolve_arch, whole_number
-from .freezing import Freezing
+from .base import Backbone
 from .published import check_fit, describe, merged_state_dict
 
 
 @MODELS.register_module()
-class VanillaNet(HasLambda, Freezing, BaseModule):
+class VanillaNet(HasLambda, Backbone):
     """VanillaNet (https://arxiv.org/abs/2305.12972) as a detection backbone.
 
     Feature 0 is the stem's, feature i that of stage i. Parameter names are those of the
@@ -182,20 +180,6 @@ class VanillaNet(HasLambda, Freezing, BaseModule):
         if hasattr(self, "stem"):
             return self.stem(x)
         return self.stem2(deep_activation(self.stem1(x), act_lambda))
-
-    def init_weights(self) -> None:
-        """Initialise as `init_cfg` says; a published checkpoint loads whatever its wrapper.
-
-        Raises:
-            UserError: The checkpoint can't be read or isn't of this network.
-        """
-        cfg = self.init_cfg
-        if isinstance(cfg, dict) and cfg.get("type") == "Pretrained":
-            # Not mmengine's: that ignores wrappers it does not know, and loads nothing.
-            load_backbone(self, cfg["checkpoint"], cfg.get("prefix") or "backbone.")
-            self._is_init = True
-        else:
-            super().init_weights()
 
     def frozen_modules(self) -> list[nn.Module]:
         """List the stem and the stages up to `frozen_stages`."""

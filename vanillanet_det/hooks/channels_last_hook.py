@@ -24,5 +24,7 @@ class ChannelsLastHook(Hook):
             # gives wrong gradients where a parameter's strides change afterwards.
             model.module.to(memory_format=torch.channels_last)
             runner.model = runner.wrap_model(runner.cfg.get("model_wrapper_cfg"), model.module)
+            if "train_step" in vars(model):  # compiled
+                runner._maybe_compile("train_step")
         else:
             model.to(memory_format=torch.channels_last)

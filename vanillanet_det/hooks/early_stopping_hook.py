@@ -18,8 +18,8 @@ class DeployableEarlyStoppingHook(EarlyStoppingHook):
 
     MMEngine's EarlyStoppingHook, but in the middle of the deep training, while lambda is below
     1, it counts nothing: what is evaluated then is another network, and ending there would leave
-    one that can never be fused. A resumed training goes on counting, and evaluation alone needs
-    no training data.
+    one that can never be fused. A resumed training goes on counting, but for the last
+    validation: checkpoints are written before it. Evaluation alone needs no training data.
 
     Args:
         monitor: The metric, such as `coco/bbox_mAP`.

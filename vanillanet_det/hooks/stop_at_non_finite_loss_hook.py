@@ -19,8 +19,9 @@ _MOST_IMAGES = 8
 class StopAtNonFiniteLossHook(Hook):
     """Stop the training at the first loss that is infinite or NaN.
 
-    The optimizer has then written NaN into every weight, and all later results would be lost.
-    The error names the terms of the loss, the images of the batch, and the newest checkpoint
+    The optimizer has then written NaN into every weight, and all later results would be lost. In
+    float16, whose scaler leaves such a step out, BatchNorm's statistics hold it still. The error
+    names the terms of the loss, the images of the batch, and the newest checkpoint
     with nothing but finite numbers. Weights that are not finite are not saved, either: the
     gradient of a finite loss may be infinite.
 
@@ -61,11 +62,11 @@ class StopAtNonFiniteLossHook(Hook):
         Raises:
             UserError: One is not finite; nothing is saved.
         """
-        for name, parameter in runner.model.named_parameters():
-            if not parameter.isfinite().all():
+        for name, tensor in runner.model.state_dict().items():
+            if not tensor.isfinite().all():
                 raise UserError(
-                    f"{_when(runner)}: the weight {name} is not finite, and was not saved: a "
-                    f"finite loss had an infinite gradient.\n{_remedy(runner)}"
+                    f"{_when(runner)}: {name} is not finite, and was not saved: the loss was, but "
+                    f"not its gradient, or a BatchNorm's statistics.\n{_remedy(runner)}"
                 )
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+import torch.fx
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
@@ -36,6 +37,13 @@ class _MaxPool(torch.autograd.Function):
         ), None
 
 
+@torch.fx.wrap
+def _max_pool(x: Tensor, stride: int) -> Tensor:
+    if torch.is_grad_enabled() and x.requires_grad:
+        return _MaxPool.apply(x, stride)
+    return F.max_pool2d(x, stride)
+
+
 class MaxPool(nn.Module):
     """Max pooling without overlap, `nn.MaxPool2d(stride)` with less to keep.
 
@@ -52,9 +60,8 @@ class MaxPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(N, C, H, W)` to `(N, C, H // stride, W // stride)`."""
-        if torch.is_grad_enabled() and x.requires_grad:
-            return _MaxPool.apply(x, self.stride)
-        return F.max_pool2d(x, self.stride)
+        # In evaluation it is PyTorch's own, which traces and exports.
+        return _max_pool(x, self.stride) if self.training else F.max_pool2d(x, self.stride)
 
     def extra_repr(self) -> str:
         """Describe the module the way torch's own layers do."""

@@ -77,7 +77,7 @@ class _SyncBatchNorm(torch.autograd.Function):
         scale = inv_std if weight is None else inv_std * weight
         grad_x = (grad_y - of_mean - normalised * of_scale) * scale.view(channels)
         if weight is None:
-            return grad_x.to(x.dtype), None, None, None, None
+            return grad_x.to(x.dtype), None, None, None
         return grad_x.to(x.dtype), grad_weight.to(weight), grad_bias.to(weight), None
 
 
