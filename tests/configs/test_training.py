@@ -87,8 +87,14 @@ val_dataloader = dict(dataset=dataset)
 """
 
 
+def one_at_a_time(config):
+    """Keep the largest networks, 9 GB each, in one process of a parallel run."""
+    marks = [pytest.mark.xdist_group("large")] if "13_x1_5" in config.stem else []
+    return pytest.param(config, id=config.stem, marks=marks)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("config", map(one_at_a_time, CONFIGS))
 def test_trains_evaluates_fused_and_saves(config, mini_coco, small_digits, tmp_path):
     cfg = Config.fromfile(config)
     text, data_root = (DIGITS, small_digits) if "digits" in config.stem else (COCO, mini_coco)
