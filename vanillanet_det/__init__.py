@@ -9,7 +9,7 @@ from .ops import supply_ext  # noqa: E402
 # Before anything of MMDetection is imported: its models import mmcv's compiled ops.
 supply_ext()
 
-from . import checkpoints, datasets, evaluation, fileio, optimizers, tta  # noqa: E402, F401
+from . import checkpoints, datasets, evaluation, fileio, optimizers  # noqa: E402, F401
 from .backbones import VanillaNet  # noqa: E402
 from .errors import UserError  # noqa: E402
 from .hooks import DeepTrainingHook, SwitchToDeployHook  # noqa: E402

@@ -52,7 +52,7 @@ def test_a_huge_learning_rate_stops_before_anything_is_saved(make_runner, tmp_pa
 def test_weights_that_are_not_finite_are_not_saved(make_runner, tmp_path):
     one_step = {"train_dataloader.dataset.indices": 4, "optim_wrapper.optimizer.lr": float("inf")}
     runner = make_runner(**{**HUGE, **one_step})
-    with pytest.raises(UserError, match=r"the weight \S+ is not finite, and was not saved"):
+    with pytest.raises(UserError, match=r"\S+ is not finite, and was not saved"):
         runner.train()
     assert not list(tmp_path.glob("*.pth"))
 

@@ -106,7 +106,7 @@ def test_the_deployed_form_has_no_lambda():
     assert set_act_lambda(fused, 0) == 0
     assert type(fused[0]) is nn.Linear
     model[0].switch_to_deploy()
-    with pytest.raises(UserError, match="the deployed form has no lambda"):
+    with pytest.raises(UserError, match="is one convolution and has no lambda"):
         model[0].set_act_lambda(0)
 
 

@@ -16,7 +16,8 @@ from torch.testing import assert_close
 
 from vanillanet_det.checkpoints import read_checkpoint
 
-pytestmark = pytest.mark.slow
+# One process of a parallel run, so that its trainings are run once.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("train_and_test")]
 EPOCHS = 3
 LAMBDA = 0.25
 

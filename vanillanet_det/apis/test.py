@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from ..checkpoints import read_checkpoint
 from ..errors import UserError
 from ..hooks import SwitchToDeployHook
+from ..tta import MaskTTAModel
 from .config import config_errors, leaf_datasets, load_config
 from .data_check import check_data
 from .launch import init_distributed
@@ -117,7 +118,7 @@ def _set_tta(cfg: Config) -> None:
     if kind in (DetTTAModel, DetTTAModel.__name__) and "mask_head" in cfg.model.get("roi_head", {}):
         raise UserError(
             f"--tta: {cfg.filename} has masks, and its tta_model is a DetTTAModel, which can't "
-            "merge them; set tta_model.type=MaskTTAModel"
+            f"merge them; set tta_model.type={MaskTTAModel.__name__}"
         )
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
     for dataset in leaf_datasets(cfg.test_dataloader):

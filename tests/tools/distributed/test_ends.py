@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from torch.testing import assert_close
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("distributed")]
 KILL = """
 custom_hooks = [dict(type="RecordLosses"), dict(type="KillRank", rank=1, iteration=7)]
 """

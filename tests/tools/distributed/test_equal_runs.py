@@ -6,28 +6,8 @@ import pickle
 import pytest
 from torch.testing import assert_close
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("distributed")]
 ONE_EPOCH = "train_cfg.max_epochs=1"
-# Its loss is divided by the mean of all ranks' positives.
-ATSS = """
-model = dict(
-    bbox_head=dict(
-        _delete_=True, type="ATSSHead", num_classes=10, in_channels=16, feat_channels=16,
-        norm_cfg=None,
-        stacked_convs=1,
-        anchor_generator=dict(
-            type="AnchorGenerator", octave_base_scale=4, scales_per_octave=1, ratios=[1.0],
-            strides=[8, 16, 32],
-        ),
-        loss_cls=dict(type="FocalLoss", use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=1.0),
-        loss_bbox=dict(type="GIoULoss", loss_weight=2.0),
-        loss_centerness=dict(type="CrossEntropyLoss", use_sigmoid=True, loss_weight=1.0),
-    ),
-    train_cfg=dict(assigner=dict(_delete_=True, type="ATSSAssigner", topk=9)),
-)
-model["backbone"] = dict(norm_cfg=dict(type="SyncBN"))
-train_dataloader["sampler"] = dict(shuffle=True)
-"""
 
 
 @pytest.fixture
@@ -66,16 +46,6 @@ def test_without_synchronised_norms_they_are_others(
         assert_close(
             mean_losses(losses, tmp_path), mean_losses(losses, undisturbed), rtol=1e-3, atol=0
         )
-
-
-def test_a_head_that_counts_all_positives_takes_shuffled_data(
-    make_config, train_one, torchrun, half, losses, tmp_path
-):
-    config = make_config(ATSS)
-    expected = list(losses(train_one(config)).values())
-    result = torchrun("train", config, "--work-dir", tmp_path / "two", *half, ONE_EPOCH)
-    assert result.returncode == 0, result.stderr
-    assert_close(mean_losses(losses, tmp_path / "two"), expected, rtol=1e-4, atol=0)
 
 
 def test_evaluation_is_that_of_one_process(
