@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from vanillanet_det import UserError, VanillaNet
-from vanillanet_det.analysis.training_cost import TrainingCost, kept_bytes, ratio, training_costs
+from vanillanet_det.analysis.training_cost import TrainingCost, kept_bytes, table, training_costs
 from vanillanet_det.apis import training_cost
 
 ARCH = dict(dims=[64, 64, 128, 128], strides=[1, 2, 1])
@@ -32,9 +32,13 @@ def test_less_is_kept_merged_and_less_still_with_recomputation():
     assert kept[2] == kept[3] == 4 * inputs
 
 
-def test_the_ratio_is_that_of_rounds_and_not_of_medians():
-    baseline = TrainingCost("a", "contiguous", 1, 1, [1.0, 10.0, 2.0])
-    assert ratio(TrainingCost("b", "contiguous", 1, 1, [0.5, 5.0, 3.0]), baseline) == 0.5
+def test_ratios_are_those_to_the_first_row():
+    rows = [
+        TrainingCost("a", "contiguous", 2_000_000, 100_000_000, [4.0, 90.0, 2.0]),
+        TrainingCost("b", "contiguous", 1_000_000, 70_000_000, [1.0, 0.1, 30.0]),
+    ]
+    cells = [cell.strip() for cell in table(rows).splitlines()[-1].strip("|").split("|")]
+    assert cells == ["b", "contiguous", "1.0", "70", "0.70", "1.00", "0.25"]
 
 
 @pytest.mark.slow

@@ -42,6 +42,11 @@ class TrainingCost:
     kept_bytes: int
     seconds: list[float] = field(default_factory=list)
 
+    @property
+    def step(self) -> float:
+        """Median time of a step in seconds."""
+        return statistics.median(self.seconds)
+
 
 def training_costs(
     arch: str, image_size: tuple[int, int, int], repeats: int, device: str
@@ -134,11 +139,6 @@ def _wait(images: Tensor) -> None:
         torch.cuda.synchronize(images.device)
 
 
-def ratio(cost: TrainingCost, baseline: TrainingCost) -> float:
-    """Compare the time of a step: the median of the ratios of the rounds."""
-    return statistics.median(a / b for a, b in zip(cost.seconds, baseline.seconds))
-
-
 def table(costs: Sequence[TrainingCost]) -> str:
     """Write costs as Markdown, relative to the first ones."""
     return markdown(
@@ -156,6 +156,6 @@ def _rows(costs: Sequence[TrainingCost]) -> Iterator[list[str]]:
             f"{cost.parameters / 1e6:.1f}",
             f"{cost.kept_bytes / 1e6:.0f}",
             f"{cost.kept_bytes / first.kept_bytes:.2f}",
-            f"{statistics.median(cost.seconds):.2f}",
-            f"{ratio(cost, first):.2f}",
+            f"{cost.step:.2f}",
+            f"{cost.step / first.step:.2f}",
         ]
