@@ -2,7 +2,7 @@
 _base_ = "coco_12e.py"
 
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=500),
-    dict(type="MultiStepLR", by_epoch=True, begin=0, end=12, milestones=[10, 12], gamma=0.1),
+    _base_.param_scheduler[0],
+    dict(_base_.param_scheduler[1], milestones=[10, 12]),
 ]
 optim_wrapper = dict(optimizer=dict(lr=1.3e-4))
