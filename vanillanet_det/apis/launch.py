@@ -72,7 +72,7 @@ def init_distributed(cfg: Config) -> None:
         else:
             # In this order mmengine's Runner does the same, and now finds it done.
             set_multi_processing(**(env_cfg.get("mp_cfg") or {}), distributed=True)
-            # What is torchrun's store is not free of an earlier attempt's keys.
+            # torchrun's own store still holds the keys of an earlier attempt.
             init_dist(cfg.launcher, **dist_cfg, store=store, rank=rank, world_size=size)
     except _DIST_ERROR as error:
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"

@@ -57,7 +57,7 @@ def layer_ids(backbone: nn.Module, num_layers: int) -> dict[str, int]:
         num_layers: Layers that the backbone is divided into.
 
     Returns:
-        Ids by name. VanillaNet has the published ones (PAPER.md, Recipe): 0 for the stem,
+        Ids by name. VanillaNet has the published ones: 0 for the stem,
         `s // 2 + 1` for stage `s` from 0, at most `num_layers`. Of the others the blocks are
         spread evenly over 1 to `num_layers`. The stem has 0, a downsampling layer the id of
         the block it leads to, and the normalisation of returned features `num_layers + 1`.
