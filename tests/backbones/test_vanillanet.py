@@ -271,3 +271,21 @@ def test_random_weights_are_a_truncated_normal():
     weight = backbone.stages[0].conv1[0].weight
     assert abs(float(weight.std()) - 0.02) < 0.002
     assert float(backbone.stages[0].conv1[0].bias.abs().max()) == 0
+
+
+@pytest.mark.parametrize("size", [(64, 96), (75, 107)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("ada_pool", [False, True])
+def test_without_gradients_the_deployed_form_computes_the_same(
+    size, layout, ada_pool, randomize_norms
+):
+    # Matrix products, pooling by comparison and a ReLU in place, against PyTorch's operators.
+    x = torch.randn(2, 3, *size)
+    fused = switch_to_deploy(randomize_norms(tiny(ada_pool=ada_pool), x).eval())
+    fused.to(memory_format=layout)
+    expected = fused(x)
+    with torch.no_grad():
+        found = fused(x)
+    for a, b in zip(found, expected):
+        assert_close(a, b, rtol=1e-4, atol=1e-5 * float(b.abs().max()))
+        assert a.is_contiguous(memory_format=layout)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
+from .pointwise import PointwiseConv2d
 
 WeightBias = tuple[Tensor, Tensor]
 
@@ -130,14 +131,17 @@ def fused_conv(
         UserError: The kernel doesn't fit the precision of `like`.
     """
     weight, bias = (round_fused(value, like.weight.dtype, name) for value in (weight, bias))
+    geometry = dict(stride=like.stride, padding=like.padding)
+    if weight.shape[2:] == (1, 1) and geometry == dict(stride=(1, 1), padding=(0, 0)):
+        kind, geometry = PointwiseConv2d, {}
+    else:
+        kind, geometry = nn.Conv2d, dict(geometry, kernel_size=weight.shape[2:])
     # Without initialisation, which would draw random numbers in the middle of a training.
     conv = nn.utils.skip_init(
-        nn.Conv2d,
+        kind,
         weight.shape[1],
         weight.shape[0],
-        weight.shape[2:],
-        stride=like.stride,
-        padding=like.padding,
+        **geometry,
         device=like.weight.device,
         dtype=like.weight.dtype,
     )

@@ -52,9 +52,15 @@ class SeriesActivation(nn.Module):
         """Whether this is the deployed form."""
         return self.bias is not None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `(N, channels, H, W)` to the same shape."""
-        x = F.conv2d(F.relu(x), self.weight, self.bias, padding=self.act_num, groups=self.channels)
+    def forward(self, x: Tensor, inplace: bool = False) -> Tensor:
+        """Map `(N, channels, H, W)` to the same shape.
+
+        Args:
+            x: The feature.
+            inplace: Whether the ReLU may overwrite it.
+        """
+        x = F.relu(x, inplace)
+        x = F.conv2d(x, self.weight, self.bias, padding=self.act_num, groups=self.channels)
         return x if self.deploy else self.bn(x)
 
     def switch_to_deploy(self) -> None:

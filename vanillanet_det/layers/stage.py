@@ -11,6 +11,12 @@ from torch.nn import functional as F
 from .act_lambda import deep_activation
 from .fusion import WeightBias, fuse_conv_bn, fuse_pointwise, fused_conv
 from .max_pool import MaxPool
+from .pointwise import (
+    PointwiseConv2d,
+    computes_on_cpu,
+    in_eager_inference,
+    max_pool_inplace,
+)
 from .series_activation import SeriesActivation
 
 
@@ -86,6 +92,14 @@ def merge_convs(conv1: nn.Conv2d, bn: nn.Module, conv2: nn.Conv2d, name: str) ->
     return fused_conv(conv1, weight, bias, name=name)
 
 
+def _stride_of_max(pool: nn.Module, x: Tensor) -> int:
+    """Stride of a pooling whose windows lie side by side on this feature, else 0."""
+    if not isinstance(pool, (MaxPool, AdaptivePool)) or min(x.shape[2:]) < pool.stride:
+        return 0
+    even = not any(side % pool.stride for side in x.shape[2:])
+    return pool.stride if even or isinstance(pool, MaxPool) else 0
+
+
 class Stage(nn.Module):
     """One layer: 1x1 conv, BN, A', 1x1 conv, BN, pooling, series activation.
 
@@ -114,9 +128,9 @@ class Stage(nn.Module):
     ) -> None:
         super().__init__()
         if form == "deployed":
-            self.conv = nn.Conv2d(in_channels, out_channels, 1)
+            self.conv = PointwiseConv2d(in_channels, out_channels)
         elif form == "merged":
-            self.conv = conv_bn(nn.Conv2d(in_channels, out_channels, 1), norm_cfg)
+            self.conv = conv_bn(PointwiseConv2d(in_channels, out_channels), norm_cfg)
         else:
             self.conv1 = conv_bn(nn.Conv2d(in_channels, in_channels, 1), norm_cfg)
             self.conv2 = conv_bn(nn.Conv2d(in_channels, out_channels, 1), norm_cfg)
@@ -130,11 +144,22 @@ class Stage(nn.Module):
             x: The feature.
             act_lambda: Slope of A' below zero; only the training form has an A'.
         """
+        if self.act.deploy:
+            return self._forward_deployed(x)
         if hasattr(self, "conv"):
             x = self.conv(x)
         else:
             x = self.conv2(deep_activation(self.conv1(x), act_lambda))
         return self.act(self.pool(x))
+
+    def _forward_deployed(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        # Nobody else sees x, which may be overwritten.
+        if computes_on_cpu(x) and (stride := _stride_of_max(self.pool, x)):
+            x = max_pool_inplace(x, stride)
+        else:
+            x = self.pool(x)
+        return self.act(x, inplace=in_eager_inference())
 
     @property
     def convs(self) -> Sequence[nn.Module]:
