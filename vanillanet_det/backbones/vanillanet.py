@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from ..errors import UserError
 from ..layers.act_lambda import HasLambda, deep_activation
 from ..layers.checkpointing import checkpoint_once
-from ..layers.pointwise import in_eager_inference
 from ..layers.series_activation import SeriesActivation
 from ..layers.stage import Stage, conv_bn, fuse_layer, merge_convs
 from .archs import resolve_arch, whole_number
@@ -178,9 +177,6 @@ class VanillaNet(HasLambda, Backbone):
         return [self._forward_stem, *self.stages]
 
     def _forward_stem(self, x: Tensor, act_lambda: float) -> Tensor:
-        if self.deploy:
-            conv, act = self.stem
-            return act(conv(x), inplace=in_eager_inference())
         if hasattr(self, "stem"):
             return self.stem(x)
         return self.stem2(deep_activation(self.stem1(x), act_lambda))

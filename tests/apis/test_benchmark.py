@@ -1,0 +1,185 @@
+"""A benchmark of small detectors, from configs to tables; a sentence for every mistake."""
+
+import json
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from vanillanet_det import UserError
+from vanillanet_det.apis import benchmark
+from vanillanet_det.apis.config import read_config
+from vanillanet_det.benchmark.networks import fuse, load_network
+from vanillanet_det.benchmark.run import Plan, run
+
+QUICK = dict(input_size=["64x96"], rounds=2)
+
+
+@pytest.fixture(scope="module")
+def rows(small_config, tmp_path_factory):
+    """Figures of one run in all forms, precisions and layouts, compiled or not."""
+    out = tmp_path_factory.mktemp("out") / "figures.json"
+    text = benchmark(
+        [str(small_config)],
+        precision=["fp32", "bf16"],
+        memory_format=["contiguous", "channels-last"],
+        batch_size=[1, 2],
+        out=str(out),
+        **QUICK,
+    )
+    return text, json.loads(out.read_text())
+
+
+def test_every_combination_is_a_row(rows):
+    _, content = rows
+    keys = ("part", "form", "precision", "layout", "batch_size")
+    found = [tuple(row[key] for key in keys) for row in content["rows"]]
+    assert len(found) == len(set(found)) == 32
+    for row in content["rows"]:
+        assert row["input_shapes"] == [[row["batch_size"], 3, 64, 96]]
+        assert len(row["seconds"]) == 2
+        assert min(row["seconds"]) > 0
+        assert (row["boxes"] is None) == (row["part"] == "backbone")
+        assert row["checkpoint"] is None
+
+
+def test_what_is_fused_is_smaller_and_counted_as_it_is(rows):
+    by_kind = {}
+    for row in rows[1]["rows"]:
+        by_kind.setdefault((row["part"], row["form"]), row)
+    for part in ("backbone", "detector"):
+        training, fused = by_kind[part, "training"], by_kind[part, "deploy"]
+        assert fused["parameters"] < training["parameters"]
+        assert fused["flops"] < training["flops"]
+        assert fused["share"] > 0
+    assert by_kind["detector", "deploy"]["flops"] > by_kind["backbone", "deploy"]["flops"]
+
+
+def test_the_parts_of_a_detector_add_up(rows):
+    for row in rows[1]["rows"]:
+        if row["part"] == "detector":
+            assert "backbone stage 1" in row["parts"]
+            assert "backbone stem" in row["parts"]
+            assert 0.2 < sum(row["parts"].values()) / row["median"] < 5
+        else:
+            assert row["parts"] == {}
+
+
+def test_the_text_says_how_much_faster(rows):
+    text, content = rows
+    assert "fused" in text
+    assert "random weights" in text
+    ratio = next(row["ratio"] for row in content["rows"] if row["form"] == "deploy")
+    assert f"{ratio:.2f}x" in text
+
+
+def test_a_checkpoint_and_what_it_lacks(small_config, tmp_path):
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        cfg = read_config(str(small_config))
+        cfg.model.backbone.norm_cfg = dict(type="BN")
+        from mmdet.registry import MODELS
+
+        state = MODELS.build(cfg.model).state_dict()
+    gone = ["bbox_head.retina_cls.bias", "neck.fpn_convs.0.conv.weight"]
+    torch.save(
+        {"state_dict": {k: v for k, v in state.items() if k not in gone}}, tmp_path / "a.pth"
+    )
+    out = tmp_path / "figures.json"
+    text = benchmark(
+        [str(small_config)], checkpoint=[str(tmp_path / "a.pth")], out=str(out), **QUICK
+    )
+    row = json.loads(out.read_text())["rows"][0]
+    assert sorted(row["missing"]) == gone
+    assert "random weights" not in text
+
+
+def test_random_weights_find_boxes(small_config):
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        cfg = read_config(str(small_config))
+        result = run([("small", cfg, None)], Plan(sizes=((96, 96),), parts=("detector",), rounds=1))
+    assert all(row.boxes > 5 for row in result.rows)
+
+
+def test_batchnorms_of_other_networks_are_folded(root, tmp_path):
+    config = tmp_path / "resnet.py"
+    config.write_text(
+        f"_base_ = '{root}/configs/retinanet_resnet50_coco.py'\n"
+        "model = dict(backbone=dict(depth=18, base_channels=8), neck=dict(in_channels=[16, 32, 64],"
+        "out_channels=16), bbox_head=dict(in_channels=16, feat_channels=16, stacked_convs=1))\n"
+    )
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        cfg = Config.fromfile(config)
+        from vanillanet_det.benchmark.images import evaluation_pipeline, find_pictures, make_batches
+
+        batch = make_batches(find_pictures(), evaluation_pipeline(cfg, (64, 96)), 1)[0]
+        network = load_network("resnet", cfg, None, batch)
+        fused = fuse(network)
+    assert (network.form, fused.form) == ("training", "deploy")
+    assert "bn1" not in dict(fused.model.backbone.named_parameters())
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in fused.model.modules())
+    assert any(isinstance(m, torch.nn.BatchNorm2d) for m in network.model.modules())
+
+
+@pytest.mark.slow
+def test_compiled(small_config, tmp_path):
+    out = tmp_path / "figures.json"
+    benchmark(
+        [str(small_config)],
+        compile=True,
+        part=["backbone"],
+        form=["deploy"],
+        memory_format=["contiguous"],
+        out=str(out),
+        **QUICK,
+    )
+    rows = json.loads(out.read_text())["rows"]
+    assert [row["compiled"] for row in rows] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(configs=[]), "expected a config file or more, or --table"),
+        (dict(table=True), "--table measures configs of its own"),
+        (dict(checkpoint=["a", "b"]), "--checkpoint: 2 files for 1 configs"),
+        (dict(checkpoint=["nowhere.pth"]), "nowhere.pth"),
+        (dict(input_size=["12"]), "--input-size 12: expected a side such as 320"),
+        (dict(input_size=["64x"]), "--input-size 64x: expected"),
+        (dict(batch_size=[0]), "--batch-size 0: expected a whole number from 1"),
+        (dict(rounds=0), "--rounds 0: expected"),
+        (dict(threads=-1), "--threads -1: expected"),
+        (dict(seconds=0.0), "--seconds 0: expected a number above 0"),
+        (dict(out="a.txt"), r"--out a.txt: expected a name that ends in .json or .csv"),
+        (dict(plot="a.jpg"), r"--plot a.jpg: expected a name that ends in .png"),
+        (dict(plot="nowhere/a.png"), "--plot nowhere/a.png: there is no folder nowhere"),
+        (dict(device="tpu"), "--device tpu: can't be used here"),
+        (dict(device="meta"), "--device meta: expected cpu or cuda"),
+        (dict(images="nowhere"), "--images nowhere: there is no such folder"),
+    ],
+)
+def test_mistakes_are_one_sentence(small_config, arguments, message):
+    with pytest.raises(UserError, match=message):
+        benchmark(**{"configs": [str(small_config)], **QUICK, **arguments})
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_without_a_gpu_cuda_is_refused(small_config):
+    with pytest.raises(UserError, match=r"--device cuda: can't be used here \(.*\); take cpu"):
+        benchmark([str(small_config)], device="cuda", **QUICK)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_on_a_gpu(small_config, precision, tmp_path):
+    out = tmp_path / "figures.json"
+    benchmark([str(small_config)], device="cuda", precision=[precision], out=str(out), **QUICK)
+    content = json.loads(out.read_text())
+    assert content["machine"]["device"].startswith("cuda")
+    assert all(row["peak_bytes"] > 0 and row["seconds"] for row in content["rows"])
+
+
+def test_the_number_of_threads_is_put_back(small_config):
+    before = torch.get_num_threads()
+    benchmark([str(small_config)], threads=before + 1, part=["backbone"], form=["deploy"], **QUICK)
+    assert torch.get_num_threads() == before

@@ -1,0 +1,79 @@
+"""Results built by hand, with figures as a small CPU gives them."""
+
+import pytest
+
+from vanillanet_det.benchmark.rows import Machine, Result, Row
+
+VN11, VN13, R50 = (
+    f"retinanet_{name}_coco" for name in ("vanillanet11", "vanillanet13", "resnet50")
+)
+STAGES = {VN11: 9, VN13: 11, R50: 4}
+GFLOPS = {VN11: 369.3, VN13: 408.4, R50: 239.0}
+PARAMETERS = {VN11: 65_990_000, VN13: 75_380_000, R50: 37_970_000}
+
+
+@pytest.fixture
+def machine():
+    return Machine(
+        "cpu",
+        "Intel(R) Xeon(R) Processor @ 2.10GHz",
+        2,
+        versions={"Python": "3.12.3", "PyTorch": "2.14.1"},
+        environment={"OMP_NUM_THREADS": "2"},
+        limits={"fp32": 150e9, "bf16": 1.2e12},
+        notes=["Frequency scaling is on."],
+    )
+
+
+@pytest.fixture
+def make_row():
+    """Make a row of a detector that reaches a share of 150 GFLOP/s, twice as fast in bf16."""
+
+    def make(config=VN11, form="deploy", precision="fp32", size=(800, 1280), batch_size=1, **other):
+        flops = int(GFLOPS.get(config, 300) * 1e9 * size[0] * size[1] / (800 * 1280))
+        flops = int(flops * 1.6) if form == "training" else flops
+        median = 2 * flops * batch_size / (300e9 if precision == "bf16" else 75e9)
+        stages = [f"backbone stage {index + 1}" for index in range(STAGES.get(config, 5))]
+        parts = {"pre-processing": 0.02 * median, "backbone stem": 0.03 * median}
+        parts |= {stage: 0.55 * median / len(stages) for stage in stages}
+        parts |= {"neck": 0.1 * median, "head": 0.25 * median, "decode and NMS": 0.05 * median}
+        values = dict(
+            layout="channels-last",
+            compiled=False,
+            input_shapes=[(batch_size, 3, *size)],
+            flops=flops,
+            parameters=PARAMETERS.get(config, 50_000_000),
+            seconds=[median * factor for factor in (0.98, 1.0, 1.1, 0.99, 1.02)],
+            peak_bytes=1_234_000_000,
+            boxes=38.2,
+            parts=parts,
+            checkpoint="epoch_12.pth",
+        )
+        return Row(
+            config,
+            other.pop("part", "detector"),
+            form,
+            precision,
+            batch_size=batch_size,
+            **{**values, **other},
+        )
+
+    return make
+
+
+@pytest.fixture
+def result(machine, make_row):
+    """Ten rows of three detectors."""
+    return Result(
+        machine,
+        [
+            make_row(config, form, precision)
+            for config, forms in (
+                (VN11, ("training", "deploy")),
+                (VN13, ("training", "deploy")),
+                (R50, ("only",)),
+            )
+            for form in forms
+            for precision in ("fp32", "bf16")
+        ],
+    )

@@ -1,0 +1,184 @@
+import time
+from statistics import median
+
+import pytest
+import torch
+from small_detectors import crops, small_detector
+
+from vanillanet_det import switch_to_deploy
+from vanillanet_det.benchmark.parts import part_times
+from vanillanet_det.benchmark.random_weights import prepare_random_weights
+
+pytestmark = pytest.mark.usefixtures("mmdet_scope")
+SIZE = (96, 128)
+SLOW = 0.5  # seconds, much more than any part here takes
+
+
+def no_device():
+    pass
+
+
+@pytest.fixture
+def make(root):
+    def make(config):
+        detector = small_detector(root, config)
+        prepare_random_weights(detector, crops([(0, 0)], SIZE))
+        return detector
+
+    return make
+
+
+@torch.inference_mode()
+def times(detector, repeats=1):
+    return part_times(detector, crops([(100, 200)], SIZE), repeats, no_device)
+
+
+def hooks(detector):
+    return [
+        hook
+        for module in detector.modules()
+        for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+    ]
+
+
+def sleep(module, seconds=SLOW):
+    forward = module.forward
+
+    def slow(*args, **kwargs):
+        time.sleep(seconds)
+        return forward(*args, **kwargs)
+
+    module.forward = slow
+
+
+STAGES = ["backbone stem", "backbone stage 1", "backbone stage 2", "backbone stage 3"]
+DENSE = ["neck", "head", "decode and NMS"]
+R_CNN = ["neck", "RPN head", "RoI pooling", "box head"]
+
+
+@pytest.mark.parametrize(
+    ("config", "names"),
+    [
+        ("retinanet_vanillanet5_coco", [*STAGES, *DENSE]),
+        ("retinanet_swin_tiny_coco", [*STAGES, "backbone stage 4", *DENSE]),
+        ("retinanet_convnextv2_nano_coco", [*STAGES, "backbone stage 4", *DENSE]),
+        (
+            "mask_rcnn_resnet50_coco",
+            [*STAGES, "backbone stage 4", *R_CNN, "mask head", "decode and NMS"],
+        ),
+        ("cascade_rcnn_vanillanet11_coco", [*STAGES, *R_CNN, "decode and NMS"]),
+    ],
+)
+def test_names_in_order_of_computing(make, config, names):
+    found = times(make(config))
+    assert list(found) == ["pre-processing", *names]
+    assert min(found.values()) > 0
+
+
+def test_the_fused_form_has_the_same_parts(make):
+    detector = make("retinanet_vanillanet5_coco")
+    assert list(times(switch_to_deploy(detector))) == list(times(detector))
+
+
+def test_parts_add_up_to_the_median_whole(make):
+    detector = make("mask_rcnn_vanillanet5_coco")
+    wholes = []
+    test_step = detector.test_step
+
+    def timed(data):
+        begin = time.perf_counter()
+        time.sleep(0.1 * len(wholes))  # runs that differ
+        result = test_step(data)
+        wholes.append(time.perf_counter() - begin)
+        return result
+
+    detector.test_step = timed
+    found = times(detector, 3)
+    assert sum(found.values()) == pytest.approx(median(wholes), rel=0.02)
+
+
+def test_the_clock_is_read_after_the_device_is_done(make):
+    detector = make("retinanet_vanillanet5_coco")
+    # What a part left to the device, done when it is waited for.
+    queue = []
+    detector.neck.register_forward_hook(lambda *_: queue.append(SLOW))
+    with torch.inference_mode():
+        found = part_times(
+            detector,
+            crops([(0, 0)], SIZE),
+            1,
+            lambda: time.sleep(queue.pop() if queue else 0),
+        )
+    assert found.pop("neck") > SLOW
+    assert max(found.values()) < SLOW
+
+
+@pytest.mark.parametrize(
+    ("config", "path", "part"),
+    [
+        ("retinanet_vanillanet5_coco", "data_preprocessor", "pre-processing"),
+        ("retinanet_vanillanet5_coco", "backbone.stem2", "backbone stem"),
+        ("retinanet_vanillanet5_coco", "backbone.stages.1.act", "backbone stage 2"),
+        ("mask_rcnn_resnet50_coco", "backbone.maxpool", "backbone stem"),
+        ("mask_rcnn_resnet50_coco", "backbone.layer1", "backbone stage 1"),
+        ("retinanet_swin_tiny_coco", "backbone.norm2", "backbone stage 3"),
+        ("retinanet_vanillanet5_coco", "neck.lateral_convs.0", "neck"),
+        ("mask_rcnn_resnet50_coco", "rpn_head", "RPN head"),
+        ("mask_rcnn_resnet50_coco", "roi_head.mask_roi_extractor", "RoI pooling"),
+        ("cascade_rcnn_vanillanet11_coco", "roi_head.bbox_head.2", "box head"),
+        ("mask_rcnn_resnet50_coco", "roi_head.mask_head", "mask head"),
+    ],
+)
+def test_slowness_shows_in_its_own_part(make, config, path, part):
+    detector = make(config)
+    sleep(detector.get_submodule(path))
+    found = times(detector)
+    assert found.pop(part) > SLOW
+    assert max(found.values()) < SLOW
+
+
+def test_hooks_count_for_their_module(make):
+    """Such as those by which `to_precision` casts features."""
+    detector = make("mask_rcnn_vanillanet5_coco")
+    extractor = detector.roi_head.mask_roi_extractor
+    for register in (extractor.register_forward_pre_hook, extractor.register_forward_hook):
+        register(lambda *_: time.sleep(SLOW))
+    found = times(detector)
+    assert found.pop("RoI pooling") > 2 * SLOW
+    assert max(found.values()) < SLOW
+
+
+def test_what_is_no_module_is_decoding(make):
+    detector = make("retinanet_vanillanet5_coco")
+    decode = detector.bbox_head.predict_by_feat
+
+    def slow(*args, **kwargs):
+        time.sleep(SLOW)
+        return decode(*args, **kwargs)
+
+    detector.bbox_head.predict_by_feat = slow
+    found = times(detector)
+    assert found.pop("decode and NMS") > SLOW
+    assert max(found.values()) < SLOW
+
+
+def test_a_compiled_backbone_is_one_part(make):
+    detector = make("retinanet_vanillanet5_coco")
+    detector.backbone = torch.compile(detector.backbone, backend="eager")
+    with torch.inference_mode():
+        detector.test_step(crops([(0, 0)], SIZE))
+    assert list(times(detector)) == ["pre-processing", "backbone", *DENSE]
+
+
+def test_no_hook_stays(make):
+    detector = make("mask_rcnn_vanillanet5_coco")
+    times(detector)
+    assert not hooks(detector)
+
+    def fail(*args):
+        raise RuntimeError("no memory left")
+
+    detector.neck.forward = fail
+    with pytest.raises(RuntimeError, match="no memory left"):
+        times(detector)
+    assert not hooks(detector)

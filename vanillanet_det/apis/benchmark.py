@@ -1,0 +1,199 @@
+"""Speed, as `tools/benchmark.py` measures it."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from ..analysis.published import COCO_TABLE, DETECTOR_SIZE
+from ..benchmark.report import (
+    csv_text,
+    json_text,
+    markdown_report,
+    published_report,
+    scaling_report,
+    text_report,
+)
+from ..benchmark.rows import Result
+from ..benchmark.run import Plan, run
+from ..errors import UserError
+from ..fileio import atomic_write
+from .config import read_config
+
+_FORMS = {"train": "training", "deploy": "deploy"}
+
+
+def benchmark(
+    configs: Sequence[str] = (),
+    table: bool = False,
+    checkpoint: Sequence[str] = (),
+    part: Sequence[str] = ("backbone", "detector"),
+    form: Optional[Sequence[str]] = None,
+    precision: Sequence[str] = ("fp32",),
+    memory_format: Sequence[str] = ("auto",),
+    compile: bool = False,
+    images: Optional[str] = None,
+    input_size: Optional[Sequence[str]] = None,
+    batch_size: Sequence[int] = (1,),
+    device: str = "cpu",
+    threads: Optional[int] = None,
+    seconds: float = 60.0,
+    rounds: Optional[int] = None,
+    out: Optional[str] = None,
+    plot: Optional[str] = None,
+    markdown: bool = False,
+    cfg_options: Sequence[str] = (),
+    folder: Union[str, Path] = "configs",
+) -> str:
+    """Measure detectors, all in turn, and report.
+
+    Args:
+        configs: Config files.
+        table: Measure the published table's detectors instead.
+        checkpoint: Weights, one for each config, or none.
+        part: `backbone` and `detector`, or one of them.
+        form: `train` and `deploy`, or one of them; None for both, or with `table` the latter.
+        precision: `fp32`, `bf16`, `fp16`.
+        memory_format: `auto`, `contiguous`, `channels-last`.
+        compile: Measure with torch.compile, too.
+        images: Folder of pictures; None for embedded ones.
+        input_size: `320` or `480x640` (height x width); None for the config's own.
+        batch_size: Images in a batch.
+        device: Where to compute.
+        threads: Of the CPU; None for PyTorch's own number.
+        seconds: How long to measure, in at least 5 rounds.
+        rounds: How many rounds to measure, whatever they take.
+        out: File for all figures, `.json` or `.csv`.
+        plot: File for a picture of them, `.png`.
+        markdown: Give all columns as Markdown, and not the ones that fit a terminal.
+        cfg_options: `key=value` pairs that override each config.
+        folder: Where the configs of the published table are.
+
+    Returns:
+        The text to print.
+
+    Raises:
+        UserError: Anything the user can mend: config, checkpoint, pictures, values, device.
+    """
+    _check_outputs(out, plot)
+    for flag, values in (("batch-size", batch_size), ("threads", [threads]), ("rounds", [rounds])):
+        for value in values:
+            if value is not None and value < 1:
+                raise UserError(f"--{flag} {value}: expected a whole number from 1")
+    if not seconds > 0:
+        raise UserError(f"--seconds {seconds:g}: expected a number above 0")
+    if table:
+        if configs or checkpoint:
+            raise UserError("--table measures configs of its own; leave configs and weights out")
+        configs = [str(Path(folder) / f"{name}.py") for name in COCO_TABLE]
+        input_size = input_size or [f"{DETECTOR_SIZE[0]}x{DETECTOR_SIZE[1]}"]
+    if not configs:
+        raise UserError("expected a config file or more, or --table for the published ones")
+    if checkpoint and len(checkpoint) != len(configs):
+        raise UserError(
+            f"--checkpoint: {len(checkpoint)} files for {len(configs)} configs; give one for each"
+        )
+    plan = Plan(
+        forms=_unique(_FORMS[name] for name in form or (["deploy"] if table else _FORMS)),
+        precisions=_unique(precision),
+        layouts=_unique(memory_format),
+        compiled=(False, True) if compile else (False,),
+        sizes=_unique(map(_size, input_size)) if input_size else (None,),
+        batch_sizes=_unique(batch_size),
+        parts=_unique(part),
+        images=images,
+        device=_device(device),
+        budget=seconds,
+        rounds=rounds,
+    )
+    read = [read_config(config, cfg_options) for config in configs]
+    names = [Path(config).stem for config in configs]
+    chosen = list(zip(names, read, checkpoint or [None] * len(read)))
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        result = _run(chosen, plan)
+    finally:
+        torch.set_num_threads(before)
+    _write(result, out, plot)
+    reports = [
+        published_report(result, COCO_TABLE) if table else None,
+        markdown_report(result) if markdown else text_report(result),
+        scaling_report(result),
+    ]
+    return "\n\n".join(filter(None, reports))
+
+
+def _unique(values: Any) -> tuple:
+    return tuple(dict.fromkeys(values))
+
+
+def _check_outputs(out: Optional[str], plot: Optional[str]) -> None:
+    """Refuse before anything is measured what can't be written after it."""
+    for flag, path, endings in (("out", out, (".json", ".csv")), ("plot", plot, (".png",))):
+        if path is None:
+            continue
+        if not path.endswith(endings):
+            raise UserError(f"--{flag} {path}: expected a name that ends in {' or '.join(endings)}")
+        if not Path(path).parent.is_dir():
+            raise UserError(f"--{flag} {path}: there is no folder {Path(path).parent}")
+
+
+def _size(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
+    sides = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if min(sides) < 32:
+        raise UserError(
+            f"--input-size {text}: expected a side such as 320, or HEIGHTxWIDTH such as 480x640, "
+            "from 32 pixels"
+        )
+    return sides
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).partition("\n")[0].rstrip(".")
+        raise UserError(f"--device {name}: can't be used here ({first}); take cpu") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"--device {name}: expected cpu or cuda")
+    return device
+
+
+def _run(configs: Sequence[tuple[str, Config, Optional[str]]], plan: Plan) -> Result:
+    for _, cfg, _ in configs:
+        if not cfg.get("model"):
+            raise UserError(f"config {cfg.filename}: there is no model in it")
+    with DefaultScope.overwrite_default_scope(configs[0][1].get("default_scope") or "mmdet"):
+        try:
+            return run(configs, plan)
+        except UserError:
+            raise
+        except RuntimeError as error:
+            if not re.search(r"out of memory|can't allocate memory", str(error)):
+                raise
+            raise UserError(
+                "the networks don't fit into the memory together; measure fewer forms, "
+                "precisions or configs in one run, or smaller images and batches"
+            ) from error
+
+
+def _write(result: Result, out: Optional[str], plot: Optional[str]) -> None:
+    if out is not None:
+        text = json_text(result) if out.endswith(".json") else csv_text(result)
+        try:
+            with atomic_write(out) as file:
+                file.write(text.encode())
+        except OSError as error:
+            raise UserError(f"--out {out}: can't be written ({error.strerror})") from error
+    if plot is not None:
+        # Imported here, since it takes a second that most runs don't need.
+        from ..benchmark.plot import plot as draw
+
+        draw(result, plot)

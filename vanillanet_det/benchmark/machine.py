@@ -1,0 +1,140 @@
+"""Where a benchmark runs: processor, versions, and what it can do at most."""
+
+import contextlib
+import ctypes
+import os
+import platform
+import re
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Optional
+
+import torch
+
+from .rows import Machine
+
+DTYPES = dict(fp32=torch.float32, bf16=torch.bfloat16, fp16=torch.float16)
+_PACKAGES = ("torch", "torchvision", "mmdet", "mmengine", "mmcv", "mmcv-lite", "timm")
+_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "KMP_AFFINITY",
+    "KMP_BLOCKTIME",
+    "LD_PRELOAD",
+    "MALLOC_CONF",
+    "MALLOC_MMAP_THRESHOLD_",
+    "MALLOC_TRIM_THRESHOLD_",
+    "THP_MEM_ALLOC_ENABLE",
+    "ONEDNN_MAX_CPU_ISA",
+    "CUDA_VISIBLE_DEVICES",
+    "NVIDIA_TF32_OVERRIDE",
+)
+
+
+def describe_machine(device: torch.device, precisions: Sequence[str]) -> Machine:
+    """Describe where a benchmark runs.
+
+    Args:
+        device: Where it computes.
+        precisions: What is going to be measured, of `PRECISIONS`.
+
+    Returns:
+        The machine, without limits.
+    """
+    versions = {"python": platform.python_version()}
+    for package in (*_PACKAGES, "vanillanet_det"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    machine = Machine(
+        device=str(device),
+        name=torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name(),
+        threads=torch.get_num_threads(),
+        versions=versions,
+        environment={name: os.environ[name] for name in _VARIABLES if name in os.environ},
+    )
+    machine.notes.extend(
+        f"This processor has no instructions for {precision}: PyTorch imitates them, up to a "
+        "hundred times as slow as fp32."
+        for precision in precisions
+        if not _is_native(precision, device)
+    )
+    return machine
+
+
+def _cpu_name() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        text = ""
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    name = found[1].strip() if found else platform.processor() or platform.machine()
+    return f"{name} ({torch.backends.cpu.get_cpu_capability()})"
+
+
+def _is_native(precision: str, device: torch.device) -> bool:
+    if precision == "fp32":
+        return True
+    if device.type == "cuda":
+        return precision == "fp16" or torch.cuda.is_bf16_supported(including_emulation=False)
+    supported = getattr(torch.ops.mkldnn, f"_is_mkldnn_{precision}_supported", None)
+    return supported is None or supported()
+
+
+def matrix_product(precision: str, device: torch.device) -> tuple[Callable[[], object], int]:
+    """Make the operation that networks are compared with.
+
+    Args:
+        precision: One of `PRECISIONS`.
+        device: Where to compute.
+
+    Returns:
+        A function that multiplies two square matrices, and how many operations it takes.
+    """
+    side = 8192 if device.type == "cuda" else 2048 if _is_native(precision, device) else 256
+    a, b = (torch.randn(side, side, device=device).to(DTYPES[precision]) for _ in range(2))
+    return lambda: a @ b, 2 * side**3
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until a device has computed what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def peak_bytes(call: Callable[[], object], device: torch.device) -> Optional[int]:
+    """Measure how much memory a call takes at its highest, beside what was taken before it.
+
+    Args:
+        call: What to call, once.
+        device: Where it computes.
+
+    Returns:
+        Bytes of GPU memory, or of the process; None where the system doesn't tell.
+    """
+    if device.type == "cuda":
+        synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        call()
+        synchronize(device)
+        return torch.cuda.max_memory_allocated(device) - before
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # not glibc
+        ctypes.CDLL(None).malloc_trim(0)  # freed pages that the process still holds
+    before = _status("VmRSS")
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # forget the highest so far
+    except OSError:
+        before = None
+    call()
+    highest = _status("VmHWM")
+    return None if before is None or highest is None else max(0, highest - before)
+
+
+def _status(name: str) -> Optional[int]:
+    try:
+        text = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    found = re.search(rf"^{name}:\s*(\d+) kB$", text, re.MULTILINE)
+    return int(found[1]) * 1024 if found else None

@@ -1,0 +1,171 @@
+"""The networks of a benchmark: a detector in its forms, precisions and layouts."""
+
+import copy
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Optional
+
+import torch
+from mmcv.cnn.utils import fuse_conv_bn
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.model import revert_sync_batchnorm
+from torch import nn
+
+from ..checkpoints.matching import Match, model_state_dict
+from ..checkpoints.reading import read_checkpoint
+from ..comparison import detector_error
+from ..errors import UserError
+from ..layers import switch_to_deploy
+from .random_weights import prepare_random_weights
+
+TOLERANCE = 1e-3  # of fused features against the original ones, as in SwitchToDeployHook
+_LAYOUTS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
+
+
+@dataclass
+class Network:
+    """A detector in float32, on the CPU.
+
+    Attributes:
+        config: Name of its config.
+        model: The detector, in evaluation mode.
+        form: As in `Row`.
+        checkpoint: File of its weights, or None.
+        missing: Tensors that the file lacks.
+        notes: Whole sentences to know.
+    """
+
+    config: str
+    model: nn.Module
+    form: str
+    checkpoint: Optional[str] = None
+    missing: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def load_network(name: str, cfg: Config, checkpoint: Optional[str], batch: dict) -> Network:
+    """Build a config's detector, with weights of a file or random ones.
+
+    Args:
+        name: Name of the config.
+        cfg: The config.
+        checkpoint: The file, or None.
+        batch: Images, by which random weights are set.
+
+    Returns:
+        The network as it is built, in form `training`.
+
+    Raises:
+        UserError: The model can't be built, the file can't be read, or it holds nothing of this
+            detector.
+    """
+    model_cfg = copy.deepcopy(cfg.model)
+    _drop_pretrained(model_cfg)
+    try:
+        model = revert_sync_batchnorm(MODELS.build(model_cfg)).eval()
+    except UserError:
+        raise
+    except Exception as error:  # constructors assert, and raise nearly anything
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"config {cfg.filename}: the model can't be built ({type(error).__name__}: {reason})"
+        ) from error
+    form = "deploy" if getattr(model.backbone, "deploy", False) else "training"
+    network = Network(name, model, form, checkpoint)
+    if checkpoint is None:
+        with _quiet():
+            model.init_weights()
+        note = prepare_random_weights(model, batch)
+        network.notes += [f"{name}: {note}"] if note else []
+        return network
+    state = model_state_dict(read_checkpoint(checkpoint))
+    try:
+        match = Match.by_loading(model, state)
+    except UserError as error:
+        raise UserError(f"--checkpoint {checkpoint}: {error}") from error
+    if not match.matched:
+        raise UserError(
+            f"--checkpoint {checkpoint}: none of its {len(state)} tensors is of the detector of "
+            f"{cfg.filename}"
+        )
+    network.missing = [*match.missing, *match.misshapen]
+    return network
+
+
+def _drop_pretrained(node: Any) -> None:
+    """Take files of weights out of a model's config, which aren't there and aren't needed."""
+    if isinstance(node, dict):
+        init = node.get("init_cfg")
+        if isinstance(init, dict) and init.get("type") == "Pretrained":
+            node["init_cfg"] = None
+        for value in node.values():
+            _drop_pretrained(value)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            _drop_pretrained(value)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep MMEngine from logging each initialised tensor."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def fuse(network: Network) -> Network:
+    """Bring a network into the form that is deployed.
+
+    What has a deployed form of its own is switched to it; the BatchNorms of other networks are
+    folded into their convolutions.
+
+    Args:
+        network: The network; it stays as it is.
+
+    Returns:
+        A fused copy, or the network itself in form `only` where nothing can be fused.
+
+    Raises:
+        UserError: A network refuses, as VanillaNet does while lambda is below 1.
+        RuntimeError: The fused features differ.
+    """
+    if network.form == "deploy":
+        return network
+    fused = fuse_conv_bn(switch_to_deploy(network.model))
+    if sum(1 for _ in fused.parameters()) == sum(1 for _ in network.model.parameters()):
+        return replace(network, form="only")
+    error = detector_error(network.model, fused)
+    if not error <= TOLERANCE:
+        raise RuntimeError(
+            f"{network.config}: fused and original features differ by {error:.1e} of their "
+            f"largest value, more than {TOLERANCE:g}; this is an error of the fusion"
+        )
+    return replace(network, model=fused, form="deploy")
+
+
+def set_layout(model: nn.Module, layout: str) -> None:
+    """Lay the kernels of a model out, in place; features follow."""
+    model.to(memory_format=_LAYOUTS[layout])
+
+
+def compile_parts(model: nn.Module, device: torch.device) -> None:
+    """Have torch.compile make backbone, neck and heads at their first call, in place.
+
+    On CPUs the weights are frozen, which lets the compiler lay them out in advance.
+    """
+    options = {"freezing": True} if device.type == "cpu" else None
+    roi_head = getattr(model, "roi_head", None)
+    for owner in filter(None, (model, roi_head)):
+        for name in ("backbone", "neck", "rpn_head", "bbox_head", "mask_head"):
+            module = getattr(owner, name, None)
+            for part in module if isinstance(module, nn.ModuleList) else [module]:
+                if isinstance(part, nn.Module):
+                    part.compile(options=options)

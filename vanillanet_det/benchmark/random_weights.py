@@ -1,0 +1,171 @@
+"""Random weights with which a detector does the work of a trained one.
+
+Convolutions take the same time whatever the weights are. What follows them doesn't: a head as it
+is initialised gives no box above the threshold or hundreds of thousands, and features that have
+faded give the same box everywhere. So one image passes, and what it meets is set by it.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from mmdet.models.detectors import BaseDetector
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.weak import WeakIdKeyDictionary
+
+NUM_CANDIDATES = 1000  # scores per image above the threshold, what a trained RetinaNet has
+# Of logits, over the positions of an image and over classes: together wide enough for scores of 8
+# bits to differ. With more over positions, boxes crowd where the features of random weights are
+# largest, and a plain picture has none.
+POSITION_STD, CLASS_STD = 0.5, 1.6
+DELTA_STD = 0.1  # of a box against its anchor or region, in sides of it
+
+
+def prepare_random_weights(detector: BaseDetector, data: dict) -> str:
+    """Set BatchNorms and heads so that as many boxes are found as with trained weights.
+
+    BatchNorms take the statistics of their features. The last layers of region, box and dense
+    heads are scaled and shifted: boxes differ from their anchors by a tenth of the side, and
+    `NUM_CANDIDATES` scores pass the model's own threshold.
+
+    Args:
+        detector: After `init_weights`, in the training form and in float32. Fused and converted
+            forms are made of it afterwards. It is left in evaluation mode.
+        data: Images, as `detector.test_step` takes them: `inputs` and `data_samples`. The more
+            they resemble those to come, the closer are the counts.
+
+    Returns:
+        Nothing, or a sentence that the post-processing is of fewer boxes, because the heads are
+        of a kind that isn't understood here.
+    """
+    detector.eval()
+    sources: WeakIdKeyDictionary = WeakIdKeyDictionary()
+
+    def remember(module: nn.Module, args: tuple, output: Any) -> None:
+        sources[output] = module
+
+    groups = list(_heads(detector))
+    with ExitStack() as hooks, torch.inference_mode():
+        for module in detector.modules():
+            if isinstance(module, _BatchNorm) and module.track_running_stats:
+                hooks.enter_context(module.register_forward_pre_hook(_take_statistics))
+        for stages, cfg in groups:
+            calibration = _Calibration(cfg, sources, len(data["inputs"]))
+            for head in stages:
+                for module in head.modules():
+                    if isinstance(module, (nn.Conv2d, nn.Linear)) and module.bias is not None:
+                        hooks.enter_context(module.register_forward_hook(remember))
+                hooks.enter_context(head.register_forward_hook(calibration, with_kwargs=True))
+        samples = detector.test_step(data)
+    found = sum(len(sample.pred_instances) for sample in samples) / len(samples)
+    wanted = groups[-1][1].get("max_per_img", 100) if groups else 100
+    if found >= wanted / 2:
+        return ""
+    return (
+        f"With random weights the detector finds {found:.0f} boxes per image of at most {wanted}; "
+        "the post-processing is of those, and a trained one may take longer."
+    )
+
+
+def _heads(detector: BaseDetector) -> Iterator[tuple[Iterable[nn.Module], dict]]:
+    """Heads that score boxes, stages together, with their test_cfg, in order of computing."""
+    for parent in detector.modules():
+        for name in ("rpn_head", "bbox_head"):
+            head = getattr(parent, name, None)
+            if isinstance(head, nn.Module):
+                stages = list(head) if isinstance(head, nn.ModuleList) else [head]
+                yield stages, getattr(stages[0], "test_cfg", None) or parent.test_cfg
+
+
+def _take_statistics(norm: _BatchNorm, args: tuple[Tensor]) -> None:
+    channels = args[0].transpose(0, 1).flatten(1)
+    norm.running_mean.copy_(channels.mean(1))
+    norm.running_var.copy_(channels.var(1, correction=0))
+
+
+class _Calibration:
+    """Hook on the heads whose scores are used together, one or the stages of a cascade.
+
+    Args:
+        cfg: Their test_cfg.
+        sources: Output of a layer -> the layer, while the output lives.
+        num_images: Images of the batch.
+    """
+
+    def __init__(self, cfg: dict, sources: WeakIdKeyDictionary, num_images: int) -> None:
+        self.threshold = cfg.get("score_thr", 0)
+        self.sources = sources
+        self.wanted = NUM_CANDIDATES * num_images
+        self.earlier: list[Tensor] = []
+
+    def __call__(self, head: nn.Module, args: tuple, kwargs: dict, output: Any) -> Any:
+        if not isinstance(output, tuple) or len(output) < 2:
+            return None
+        scores, deltas = self._layers(output[0]), self._layers(output[1])
+        stds = getattr(getattr(head, "bbox_coder", None), "stds", None)
+        if stds is not None:
+            for layer, rows in deltas.items():
+                stds_of_rows = rows.new_tensor(stds).repeat(rows.shape[1] // len(stds))
+                _normalize(layer, rows, DELTA_STD / stds_of_rows)
+        if scores:
+            rows = [
+                _normalize(layer, rows, torch.full_like(rows[0], POSITION_STD))
+                for layer, rows in scores.items()
+            ]
+            self._shift(head, scores, torch.cat(rows))
+        return head.forward(*args, **kwargs)
+
+    def _layers(self, outputs: Any) -> dict[nn.Module, Tensor]:
+        """Layers that end in these outputs, with `(positions, channels)`; none if one has none."""
+        outputs = [outputs] if isinstance(outputs, Tensor) else outputs
+        rows: dict[nn.Module, list[Tensor]] = {}
+        for output in outputs or ():
+            layer = self.sources.get(output) if isinstance(output, Tensor) else None
+            if layer is None:
+                return {}
+            rows.setdefault(layer, []).append(output.movedim(1, -1).flatten(0, -2))
+        return {layer: torch.cat(found) for layer, found in rows.items()}
+
+    def _shift(self, head: nn.Module, layers: Iterable[nn.Module], logits: Tensor) -> None:
+        """Add what lets the wanted number pass to the biases of all classes but the background."""
+        if self.threshold <= 0:
+            return
+        sigmoid = getattr(head, "use_sigmoid_cls", False)
+        classes = getattr(head, "cls_out_channels", logits.shape[1])
+        is_class = torch.ones(logits.shape[1], device=logits.device)
+        if not sigmoid:
+            is_class[classes - 1 :: classes] = 0
+        offsets = CLASS_STD * torch.randn_like(is_class) * is_class
+        logits = (logits + offsets).view(-1, classes)
+        is_class = is_class.view(-1, classes)[0]
+        # MMDetection gives the stages of a cascade the mean of their logits.
+        earlier = sum(self.earlier) if self.earlier else 0
+        low, high = -40.0, 40.0
+        while high - low > 1e-3:
+            shift = (low + high) / 2
+            mean = (earlier + logits + shift * is_class) / (len(self.earlier) + 1)
+            passed = (mean.sigmoid() if sigmoid else mean.softmax(1)[:, :-1]) > self.threshold
+            low, high = (low, shift) if passed.sum() > self.wanted else (shift, high)
+        self.earlier.append(logits + low * is_class)
+        for layer in layers:
+            layer.bias += offsets + low * is_class.repeat(len(layer.bias) // classes)
+
+
+def _normalize(layer: nn.Module, rows: Tensor, std: Tensor) -> Tensor:
+    """Give the channels of a layer's output the mean 0 and a deviation.
+
+    Args:
+        layer: A convolution or a linear layer with a bias.
+        rows: What it gave, `(positions, channels)`.
+        std: For each channel.
+
+    Returns:
+        What it gives from now on.
+    """
+    mean = rows.mean(0)
+    factor = std / rows.std(0, correction=0).clamp(min=1e-12)
+    layer.weight *= factor.view(-1, *[1] * (layer.weight.dim() - 1))
+    layer.bias.copy_((layer.bias - mean) * factor)
+    return (rows - mean) * factor

@@ -1,0 +1,266 @@
+"""What a benchmark measured, as Markdown, CSV and JSON."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Optional
+
+from tabulate import tabulate
+
+from ..analysis.published import DETECTOR_SIZE, PublishedDetector
+from ..analysis.table import markdown
+from .rows import Result, Row
+from .scaling import scaling_report
+from .words import FORMS, digits, layout, machine_line, rate, shapes
+
+__all__ = [
+    "csv_text",
+    "json_text",
+    "markdown_report",
+    "published_report",
+    "scaling_report",
+    "text_report",
+]
+
+_MEANING = """\
+- Input: images x channels x height x width, as the network saw them. Of several shapes, the range.
+- ms, p10, p90: median, 10th and 90th percentile of the time of one batch. FPS: images per second
+  at the median.
+- Ratio: how many times as fast as the first row of the same network, part, batch size and input;
+  the median over rounds that measured both.
+- GFLOPs: multiply-accumulates of one image of the first shape, in milliards. Achieved: operations
+  per second, two for each multiply-accumulate; with ~ where the shapes differ and the first stands
+  for all. Of limit: share of what a large matrix product in the same precision reaches here.
+- Peak MB: the most memory in one batch, parameters included, in millions of bytes.
+- Boxes: detections per image, on average. Their number changes the time of post-processing.
+- Missing: tensors of the network that its checkpoint lacks."""
+
+
+_HEADER = (
+    *("network", "form", "precision", "layout", "input", "ms", "p10", "p90", "FPS", "ratio"),
+    *("GFLOPs", "achieved", "of limit", "peak MB", "boxes", "missing"),
+)
+_SHORT = ("network", "form", "precision", "layout", "ms", "FPS", "ratio", "of limit")
+
+
+def text_report(result: Result) -> str:
+    """Write a result for a terminal: the columns that fit, limits and notes.
+
+    Args:
+        result: With at least one row.
+
+    Returns:
+        The text, without a newline at its end.
+    """
+    blocks = [machine_line(result.machine)]
+    for part in dict.fromkeys(row.part for row in result.rows):
+        rows = [row for row in result.rows if row.part == part]
+        for shape in dict.fromkeys(shapes(row) for row in rows):
+            cells = [dict(zip(_HEADER, _cells(result, r))) for r in rows if shapes(r) == shape]
+            lines = [[line[name] for name in _SHORT] for line in cells]
+            blocks += [f"{part}, {shape}", tabulate(lines, _SHORT, disable_numparse=True)]
+    return "\n\n".join([*blocks, *_weights(result), *_limits_and_notes(result)])
+
+
+def _weights(result: Result) -> list[str]:
+    """Say which weights aren't a checkpoint's."""
+    lines = []
+    for row in {row.config: row for row in result.rows}.values():
+        if row.checkpoint is None:
+            lines.append(f"- {row.config}: random weights")
+        elif row.missing:
+            lines.append(f"- {row.config}: {len(row.missing)} tensors missing in {row.checkpoint}")
+    return ["\n".join(lines)] if lines else []
+
+
+def markdown_report(result: Result) -> str:
+    """Write a result in Markdown: machine, a table for each part, limits, notes, and meanings.
+
+    Args:
+        result: With at least one row.
+
+    Returns:
+        The text, without a newline at its end.
+    """
+    blocks = [machine_line(result.machine)]
+    for part in dict.fromkeys(row.part for row in result.rows):
+        lines = [_cells(result, row) for row in result.rows if row.part == part]
+        blocks += [f"**{part.capitalize()}**", markdown(_HEADER, lines)]
+    return "\n\n".join([*blocks, *_limits_and_notes(result), _MEANING])
+
+
+def _limits_and_notes(result: Result) -> list[str]:
+    limits = [f"- matrix product, {p}: {rate(v)}" for p, v in result.machine.limits.items()]
+    notes = [f"- {note}" for note in _notes(result)]
+    return ["\n".join(block) for block in (limits, notes) if block]
+
+
+def csv_text(result: Result) -> str:
+    """Write the rows as CSV: a line for each, without the single measurements.
+
+    Args:
+        result: What was measured.
+
+    Returns:
+        The text. Times are in seconds; names in a cell are joined by spaces, sentences by
+        newlines.
+    """
+    lines = [_csv_line(result, row) for row in result.rows]
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(lines[0]) if lines else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return file.getvalue()
+
+
+def json_text(result: Result) -> str:
+    """Write everything that was measured as JSON.
+
+    Args:
+        result: What was measured.
+
+    Returns:
+        An object with `machine` and `rows`, each with the attributes of `Machine` and `Row`, and
+        each row with `median`, `p10`, `p90` (seconds), `fps`, `flop_rate` (operations per
+        second), `share` (of the limit) and `ratio` (to the first row of its kind), too.
+    """
+    rows = [dict(asdict(row), **_derived(result, row)) for row in result.rows]
+    content = dict(
+        machine=asdict(result.machine), flops_are="multiply-accumulates of one image", rows=rows
+    )
+    return json.dumps(content, indent=2, allow_nan=False)
+
+
+def published_report(result: Result, published: Mapping[str, PublishedDetector]) -> str:
+    """Write the published COCO table with the measured speed beside the published one.
+
+    Args:
+        result: Its detectors with one image in a batch are shown; their training form only where
+            the fused one wasn't measured.
+        published: Name of the config -> published row.
+
+    Returns:
+        A table with a line for each measured row, or one without measurements, and what it says.
+    """
+    header = ["framework", "backbone", "measured as", "input", "FLOPs G", "params M", "FPS here"]
+    header += ["ms", "FPS published", "box AP (published)", "mask AP (published)"]
+    lines = [
+        _published_cells(figures, row)
+        for config, figures in published.items()
+        for row in _single_image_rows(result, config) or [None]
+    ]
+    height, width = DETECTOR_SIZE
+    return "\n\n".join(
+        [
+            machine_line(result.machine),
+            markdown(header, lines),
+            "AP is published, and was not measured here. FLOPs and params: counted here / "
+            f"published; published FLOPs are for {height} x {width}, those counted here for the "
+            "input in the table.\nPublished FPS are from the authors' GPU, one image in a batch. "
+            "*: not published, but counted with fvcore.",
+        ]
+    )
+
+
+def _cells(result: Result, row: Row) -> list[str]:
+    figures = _derived(result, row)
+    # The FLOPs are of the first shape, the time of all of them.
+    about = "~" if len(row.input_shapes) > 1 else ""
+    share = figures["share"]
+    return [
+        row.config,
+        FORMS[row.form],
+        row.precision,
+        layout(row),
+        shapes(row),
+        *(digits(1e3 * figures[key]) for key in ("median", "p10", "p90")),
+        digits(row.fps),
+        f"{figures['ratio']:.2f}x",
+        _number(row.flops, 1e9, ".1f"),
+        "" if row.flop_rate is None else about + rate(row.flop_rate),
+        "" if share is None else f"{about}{100 * share:.0f} %",
+        _number(row.peak_bytes, 1e6, ".0f"),
+        _number(row.boxes, 1, ".1f"),
+        "random weights" if row.checkpoint is None else str(len(row.missing)),
+    ]
+
+
+def _number(value: Optional[float], unit: float, form: str) -> str:
+    return "" if value is None else format(value / unit, form)
+
+
+def _derived(result: Result, row: Row) -> dict[str, Optional[float]]:
+    return dict(
+        median=row.median,
+        p10=row.percentile(10),
+        p90=row.percentile(90),
+        fps=row.fps,
+        flop_rate=row.flop_rate,
+        share=result.share(row),
+        ratio=row.ratio(_first(result.rows, row)),
+    )
+
+
+def _first(rows: Sequence[Row], row: Row) -> Row:
+    def kind(row: Row) -> tuple[Any, ...]:
+        return row.config, row.part, row.batch_size, row.input_shapes
+
+    return next(other for other in rows if kind(other) == kind(row))
+
+
+def _notes(result: Result) -> list[str]:
+    configs = {row.config for row in result.rows}
+    carriers: dict[str, dict[str, None]] = {}
+    for row in result.rows:
+        for note in row.notes:
+            carriers.setdefault(note, {})[row.config] = None
+    machine = list(dict.fromkeys(result.machine.notes))
+    return machine + [
+        note if set(found) == configs else f"{note} ({', '.join(found)})"
+        for note, found in carriers.items()
+        if note not in machine
+    ]
+
+
+def _csv_line(result: Result, row: Row) -> dict[str, Any]:
+    machine = result.machine
+    line = dict(device=machine.device, machine=machine.name, threads=machine.threads, **asdict(row))
+    del line["seconds"]
+    return dict(
+        line,
+        input_shapes=" ".join("x".join(map(str, shape)) for shape in row.input_shapes),
+        parts=" ".join(f"{name}={seconds}" for name, seconds in row.parts.items()),
+        missing=" ".join(row.missing),
+        notes="\n".join(row.notes),
+        rounds=len(row.seconds),
+        **_derived(result, row),
+        limit=machine.limits.get(row.precision),
+    )
+
+
+def _single_image_rows(result: Result, config: str) -> list[Row]:
+    rows = [
+        row
+        for row in result.rows
+        if (row.config, row.part, row.batch_size) == (config, "detector", 1)
+    ]
+    return [row for row in rows if row.form != "training"] or rows
+
+
+def _published_cells(figures: PublishedDetector, row: Optional[Row]) -> list[str]:
+    mark = "*" if figures.counted else ""
+    flops = "" if row is None else _number(row.flops, 1e9, ".1f")
+    parameters = "" if row is None else f"{row.parameters / 1e6:.2f}"
+    measured = ["", ""] if row is None else [digits(row.fps), digits(1e3 * row.median)]
+    return [
+        figures.framework,
+        figures.backbone,
+        "" if row is None else f"{FORMS[row.form]}, {row.precision}, {layout(row)}",
+        "" if row is None else shapes(row),
+        f"{flops} / {figures.flops}{mark}",
+        f"{parameters} / {figures.parameters}{mark}",
+        *measured,
+        *("" if ap is None else str(ap) for ap in (figures.fps, figures.box_ap, figures.mask_ap)),
+    ]

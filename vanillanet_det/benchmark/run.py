@@ -1,0 +1,231 @@
+"""A benchmark from configs to rows."""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Optional
+
+import torch
+from mmengine.config import Config
+from torch import nn
+from tqdm import tqdm
+
+from ..analysis.forms import count_form
+from ..analysis.meta import build_on_meta
+from ..layers import switch_to_deploy
+from .images import evaluation_pipeline, find_pictures, make_batches
+from .machine import DTYPES, describe_machine, matrix_product, peak_bytes, synchronize
+from .networks import compile_parts, fuse, load_network, set_layout
+from .parts import part_times
+from .precision import to_precision
+from .rows import LAYOUTS, Result, Row
+from .timing import interleaved, seconds_of
+
+Size = Optional[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure: every combination of these.
+
+    Attributes:
+        forms: Of `training` and `deploy`.
+        precisions: Of `PRECISIONS`.
+        layouts: Of `LAYOUTS`, and `auto` for whichever is faster.
+        compiled: Of False and True.
+        sizes: Height and width of images; None for what the config's pipeline makes.
+        batch_sizes: Images in a batch.
+        parts: Of `backbone` and `detector`.
+        images: Folder of pictures, or None for embedded ones.
+        device: Where to compute.
+        budget: Seconds to measure.
+        rounds: How many rounds, whatever they take; None for as many as fit.
+    """
+
+    forms: tuple[str, ...] = ("training", "deploy")
+    precisions: tuple[str, ...] = ("fp32",)
+    layouts: tuple[str, ...] = ("auto",)
+    compiled: tuple[bool, ...] = (False,)
+    sizes: tuple[Size, ...] = (None,)
+    batch_sizes: tuple[int, ...] = (1,)
+    parts: tuple[str, ...] = ("backbone", "detector")
+    images: Optional[str] = None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    budget: float = 60.0
+    rounds: Optional[int] = None
+
+
+@dataclass
+class _Candidate:
+    row: Row
+    model: nn.Module
+    inputs: list[Any]
+
+    def __call__(self, number: int) -> int:
+        """Compute one batch; returns how many boxes were found."""
+        batch = self.inputs[number % len(self.inputs)]
+        if self.row.part == "backbone":
+            self.model.backbone(batch)
+            return 0
+        samples = self.model.test_step(batch)
+        boxes = sum(len(sample.pred_instances) for sample in samples)
+        for sample in samples:  # which are the batch's own, and would be moved along next time
+            del sample.pred_instances
+        return boxes
+
+
+@torch.no_grad()
+def run(configs: Sequence[tuple[str, Config, Optional[str]]], plan: Plan) -> Result:
+    """Measure detectors, all in turn.
+
+    Args:
+        configs: Name, config and checkpoint of each; no checkpoint means random weights.
+        plan: What to measure.
+
+    Returns:
+        What was measured.
+
+    Raises:
+        UserError: Pictures, a pipeline or a checkpoint that don't do, or a network that can't be
+            fused yet.
+        Exception: What a constructor or a network raises.
+    """
+    machine = describe_machine(plan.device, plan.precisions)
+    wait = partial(synchronize, plan.device)
+    with tqdm(total=1.0, bar_format="{l_bar}{bar}| {elapsed}", leave=False) as bar:
+        candidates: list[_Candidate] = []
+        for name, cfg, checkpoint in configs:
+            bar.set_description(f"{name}: building")
+            candidates += _candidates(name, cfg, checkpoint, plan, bar.set_description)
+        products = {p: matrix_product(p, plan.device) for p in plan.precisions}
+        calls = [*candidates, *(lambda _, f=f: f() for f, _ in products.values())]
+        titles = [_title(c.row) for c in candidates] + [f"matrix product, {p}" for p in products]
+        for title, call in zip(titles, calls):
+            bar.set_description(f"{title}: warming up")
+            _warm_up(call, plan.device)
+
+        def progress(index: int, share: float) -> None:
+            bar.set_description(titles[index], refresh=False)
+            bar.update(share - bar.n)
+
+        times = interleaved(calls, wait, plan.budget, plan.rounds, progress)
+        for candidate, seconds in zip(candidates, times):
+            candidate.row.seconds = seconds
+            if candidate.row.part == "detector" and not candidate.row.compiled:
+                bar.set_description(f"{_title(candidate.row)}: parts")
+                repeats = 3 if candidate.row.median < 1 else 1
+                batch = candidate.inputs[0]
+                candidate.row.parts = part_times(candidate.model, batch, repeats, wait)
+    for (precision, (_, operations)), seconds in zip(products.items(), times[len(candidates) :]):
+        machine.limits[precision] = operations / sorted(seconds)[len(seconds) // 2]
+    return Result(machine, [candidate.row for candidate in candidates])
+
+
+def _title(row: Row) -> str:
+    compiled = ", compiled" if row.compiled else ""
+    return f"{row.config} {row.part}, {row.form}, {row.precision}{compiled}"
+
+
+def _warm_up(call: Callable[[int], Any], device: torch.device) -> None:
+    if not isinstance(call, _Candidate):
+        call(0)
+        return
+    row = call.row
+    for number in range(len(call.inputs)):
+        boxes = call(number)
+    if row.part == "detector":
+        row.boxes = boxes / row.batch_size
+    extra = peak_bytes(partial(call, 0), device)
+    own = call.model.backbone if row.part == "backbone" else call.model
+    row.parameters = sum(p.numel() for p in own.parameters())
+    if extra is not None:
+        row.peak_bytes = extra + sum(p.nbytes for p in (*own.parameters(), *own.buffers()))
+
+
+def _candidates(
+    name: str,
+    cfg: Config,
+    checkpoint: Optional[str],
+    plan: Plan,
+    say: Callable[[str], None],
+) -> Iterator[_Candidate]:
+    pictures = find_pictures(plan.images)
+    batches = {
+        (size, batch_size): make_batches(pictures, evaluation_pipeline(cfg, size), batch_size)
+        for size in plan.sizes
+        for batch_size in plan.batch_sizes
+    }
+    network = load_network(name, cfg, checkpoint, next(iter(batches.values()))[0])
+    networks = {"training": network, "deploy": fuse(network)} if "deploy" in plan.forms else {}
+    networks = networks or {"training": network}
+    chosen = [networks[form] for form in plan.forms]
+    if networks.get("deploy", network).form == "only":
+        chosen = [networks["deploy"]]
+    counted: dict[tuple[str, tuple[int, ...]], dict[str, int]] = {}
+    for network in chosen:
+        for precision in plan.precisions:
+            for layout in plan.layouts:
+                for compiled in plan.compiled:
+                    say(f"{name}, {network.form}, {precision}: preparing")
+                    model = copy.deepcopy(network.model)
+                    to_precision(model, DTYPES[precision])
+                    model.to(plan.device)
+                    first = next(iter(batches.values()))[0]
+                    used = _settle_layout(model, layout, first, plan)
+                    if compiled:
+                        compile_parts(model, plan.device)
+                    for (_, batch_size), of_size in batches.items():
+                        images = [model.data_preprocessor(b, False)["inputs"] for b in of_size]
+                        shapes = list(dict.fromkeys(tuple(x.shape) for x in images))
+                        key = (network.form, shapes[0][2:])
+                        if key not in counted:
+                            counted[key] = _count(cfg, *key)
+                        row = Row(
+                            network.config,
+                            "",
+                            network.form,
+                            precision,
+                            used,
+                            compiled,
+                            batch_size,
+                            shapes,
+                            checkpoint=network.checkpoint,
+                            missing=network.missing,
+                            notes=network.notes,
+                        )
+                        for part in plan.parts:
+                            flops = counted[key].get(part)
+                            inputs = images if part == "backbone" else of_size
+                            own = replace(row, part=part, flops=flops, seconds=[], parts={})
+                            yield _Candidate(own, model, inputs)
+
+
+def _settle_layout(model: nn.Module, layout: str, batch: dict, plan: Plan) -> str:
+    """Bring a model into a layout, or into the one that is faster on one batch."""
+    if layout != "auto":
+        set_layout(model, layout)
+        return layout
+    row = Row("", "detector", "", "", "", False, 1)
+    call = partial(_Candidate(row, model, [batch]), 0)
+    seconds = {}
+    for candidate in LAYOUTS:
+        set_layout(model, candidate)
+        call()
+        wait = partial(synchronize, plan.device)
+        seconds[candidate] = min(seconds_of(call, wait) for _ in range(2))
+    fastest = min(seconds, key=seconds.__getitem__)
+    set_layout(model, fastest)
+    return fastest
+
+
+def _count(cfg: Config, form: str, size: tuple[int, int]) -> dict[str, int]:
+    """Count multiply-accumulates of one image; nothing where they can't be counted."""
+    try:
+        model = build_on_meta(cfg.model)
+        counted = count_form(switch_to_deploy(model) if form == "deploy" else model, size)
+    except Exception:  # a model that reads values of tensors, or takes no such size
+        return {}
+    if counted.uncounted:
+        return {}
+    return {"backbone": counted.parts["backbone"].flops, "detector": counted.total.flops}

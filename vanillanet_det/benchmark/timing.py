@@ -1,0 +1,55 @@
+"""Times that can be compared: all candidates in turn, in each round."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Optional
+
+LEAST_ROUNDS = 5
+
+
+def seconds_of(call: Callable[[], object], synchronize: Callable[[], None]) -> float:
+    """Time one call, from an idle device to an idle device."""
+    synchronize()
+    begin = time.perf_counter()
+    call()
+    synchronize()
+    return time.perf_counter() - begin
+
+
+def interleaved(
+    calls: Sequence[Callable[[int], object]],
+    synchronize: Callable[[], None],
+    budget: float,
+    rounds: Optional[int] = None,
+    progress: Callable[[int, float], None] = lambda index, share: None,
+) -> list[list[float]]:
+    """Time candidates, each once in every round.
+
+    What else a machine does, and how warm it is, changes in seconds. In turn, it falls on all
+    candidates, and the ratios of their times within a round keep out of it.
+
+    Args:
+        calls: The candidates, warmed up; each takes the number of the round.
+        synchronize: Waits for the device.
+        budget: Seconds after which no new round begins, once there are `LEAST_ROUNDS`.
+        rounds: How many rounds, whatever they take.
+        progress: Called before each measurement, with the number of the candidate and the
+            share that is done.
+
+    Returns:
+        For each candidate its seconds, one for each round.
+    """
+    times: list[list[float]] = [[] for _ in calls]
+    begin = time.perf_counter()
+    number = 0
+    while True:
+        spent = time.perf_counter() - begin
+        if number >= (rounds or LEAST_ROUNDS) and (rounds or spent >= budget):
+            return times
+        for index, call in enumerate(calls):
+            within = (number + index / len(calls)) / (rounds or LEAST_ROUNDS)
+            if rounds is None:
+                within = min(within, (time.perf_counter() - begin) / budget)
+            progress(index, min(within, 1.0))
+            times[index].append(seconds_of(lambda: call(number), synchronize))  # noqa: B023
+        number += 1
