@@ -47,7 +47,7 @@ def prepare_random_weights(detector: BaseDetector, data: dict) -> str:
         sources[output] = module
 
     groups = list(_heads(detector))
-    with ExitStack() as hooks, torch.inference_mode():
+    with ExitStack() as hooks, torch.no_grad():
         for module in detector.modules():
             if isinstance(module, _BatchNorm) and module.track_running_stats:
                 hooks.enter_context(module.register_forward_pre_hook(_take_statistics))
