@@ -186,3 +186,20 @@ def test_a_negative_size_is_refused_on_the_cpu(mode):
     with pytest.raises(RuntimeError, match=r"RoI 1, \[0.0, 3.0, 1.0, 2.0, 2.0\].*negative"):
         ops.roi_align(features, rois, 2, 1.0, 2, mode, True)
     ops.roi_align(features, rois, 2, 1.0, 2, mode, False)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_several_threads_give_what_one_gives(layout, all_threads):
+    # Large RoIs and small ones, so that threads don't end in the order they began.
+    x = torch.randn(2, 4, 30, 40).to(memory_format=layout)
+    rois = torch.rand(101, 5) * 15
+    rois[:, 0] = torch.arange(101) % 2
+    rois[:, 3:] += 15
+    rois[::3, 3:] = rois[::3, 1:3] + 1
+    torch.set_num_threads(1)
+    expected = ops.roi_align(x, rois, (7, 7), 1.0, 0, "avg", True)
+    torch.set_num_threads(3)
+    found = ops.roi_align(x.requires_grad_(), rois, (7, 7), 1.0, 0, "avg", True)
+    assert torch.equal(found, expected)
+    found.sum().backward()
+    assert x.grad.abs().sum() > 0

@@ -3,6 +3,8 @@
 torchvision has no maximum; that one is computed here.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+
 import torch
 import torchvision  # noqa: F401  registers torch.ops.torchvision
 from torch import Tensor
@@ -11,6 +13,7 @@ from .registry import op, widen
 from .roi_grid import Corners, RoIGrid, flat_index, pixel_rows
 
 MAX, AVG = range(2)
+LEAST_ROIS = 8  # for each thread
 
 
 @op
@@ -55,14 +58,29 @@ def roi_align_forward(
     if aligned and not rois.is_cuda:
         _check_sizes(rois, spatial_scale)
     if pool_mode == AVG:
-        pooled = torch.ops.torchvision.roi_align(
-            features, rois, spatial_scale, *bins, sampling_ratio, aligned
-        )
-        output.copy_(pooled)
+        _mean(output, features, rois, (spatial_scale, *bins, sampling_ratio, aligned))
     else:
         grid = RoIGrid(rois, bins, spatial_scale, sampling_ratio, aligned)
         for buffer, result in zip((output, argmax_y, argmax_x), _maximum(features, grid)):
             buffer.copy_(result.permute(0, 3, 1, 2))
+
+
+def _mean(output: Tensor, features: Tensor, rois: Tensor, how: tuple) -> None:
+    features = features.contiguous()  # torchvision asks for that, in each call
+
+    @torch.no_grad()  # which each thread has to be told
+    def fill(output: Tensor, rois: Tensor) -> None:
+        output.copy_(torch.ops.torchvision.roi_align(features, rois, *how))
+
+    # torchvision's kernel for the CPU computes in one thread.
+    threads = 1 if rois.is_cuda else min(torch.get_num_threads(), len(rois) // LEAST_ROIS)
+    if threads < 2:
+        fill(output, rois)
+        return
+    with ThreadPoolExecutor(threads) as executor:
+        # More parts than threads: large RoIs take longer.
+        parts = output.chunk(4 * threads), rois.chunk(4 * threads)
+        list(executor.map(fill, *parts))  # raises what a thread has raised
 
 
 @op
