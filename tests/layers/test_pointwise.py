@@ -6,7 +6,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from vanillanet_det.layers.pointwise import PointwiseConv2d, max_pool_inplace
+from vanillanet_det.layers import pointwise
+from vanillanet_det.layers.pointwise import PointwiseConv2d, convolve_and_pool
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
@@ -58,23 +59,37 @@ def test_gradients_come_through():
     assert_close(x.grad[0, :, 0, 0], conv.weight.sum(0).flatten())
 
 
-def test_under_autocast_it_computes_in_16_bits():
-    conv = PointwiseConv2d(5, 7)
+def test_under_autocast_it_computes_in_16_bits(monkeypatch):
+    monkeypatch.setattr(pointwise, "STRIP_BYTES", 1)
+    conv, x = PointwiseConv2d(5, 7), torch.randn(1, 5, 4, 4)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        assert conv(torch.randn(1, 5, 4, 4)).dtype == torch.bfloat16
+        assert conv(x).dtype == convolve_and_pool(conv, x, 2).dtype == torch.bfloat16
 
 
+@pytest.mark.parametrize("strip", [1, 1000, 10**6])
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(("size", "stride"), [((8, 12), 2), ((9, 7), 2), ((7, 11), 3), ((2, 2), 2)])
-def test_max_pooling(layout, size, stride):
-    x = torch.randn(2, 3, *size).to(memory_format=layout)
-    expected = F.max_pool2d(x, stride)
-    found = max_pool_inplace(x.clone(), stride)
-    assert torch.equal(found, expected)
+def test_convolution_and_max_pooling(strip, layout, size, stride, monkeypatch):
+    monkeypatch.setattr(pointwise, "STRIP_BYTES", strip)
+    conv, x = PointwiseConv2d(3, 5), torch.randn(2, 3, *size).to(memory_format=layout)
+    with torch.no_grad():
+        expected = F.max_pool2d(F.conv2d(x, conv.weight, conv.bias), stride)
+        found = convolve_and_pool(conv, x, stride)
+    assert_close(found, expected)
     assert found.is_contiguous(memory_format=layout)
 
 
+def test_a_large_feature_is_never_there_as_a_whole():
+    conv, x = PointwiseConv2d(1, 64), torch.randn(1, 1, 512, 512)  # 64 MiB before pooling
+    with torch.no_grad(), torch.profiler.profile(profile_memory=True) as profile:
+        convolve_and_pool(conv, x, 2)
+    largest = max(event.self_cpu_memory_usage / event.count for event in profile.key_averages())
+    assert largest <= 16 * 2**20
+
+
 def test_max_pooling_hands_nan_on():
-    x = torch.zeros(1, 1, 4, 4)
+    conv, x = PointwiseConv2d(1, 1), torch.zeros(1, 1, 4, 4)
     x[0, 0, 1, 2] = float("nan")
-    assert max_pool_inplace(x, 2).isnan().flatten().tolist() == [False, True, False, False]
+    with torch.no_grad():
+        found = convolve_and_pool(conv, x, 2)
+    assert found.isnan().flatten().tolist() == [False, True, False, False]

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+STRIP_BYTES = 16 * 2**20  # less than what C libraries ask the system for anew each time
+
 
 def in_eager_inference() -> bool:
     """Say whether operators run one by one, and nobody will ask for gradients.
@@ -47,7 +49,7 @@ class PointwiseConv2d(nn.Conv2d):
         if not computes_on_cpu(x) or x.dim() != 4:
             return super().forward(x)
         matrix = self.weight.flatten(1)
-        if x.is_contiguous():
+        if x.stride()[2:] == (x.shape[3], 1):  # contiguous, or rows cut out of that
             pixels = x.flatten(2)
             bias = self.bias[:, None]
             if len(x) == 1:
@@ -59,18 +61,46 @@ class PointwiseConv2d(nn.Conv2d):
         return F.linear(x.movedim(1, 3), matrix, self.bias).movedim(3, 1)
 
 
-def max_pool_inplace(x: Tensor, stride: int) -> Tensor:
-    """Max pooling without overlap, by comparing whole rows and then columns.
+def convolve_and_pool(conv: PointwiseConv2d, x: Tensor, stride: int) -> Tensor:
+    """1x1 convolution and max pooling without overlap, in strips of rows.
 
-    PyTorch's own takes up to ten times as long on contiguous tensors, since it looks for each
-    maximum's place, too.
+    What the convolution gives is `stride ** 2` times as much as what remains of it. A strip of
+    it stays in the cache and takes memory that the process has already.
 
     Args:
-        x: Shape `(N, C, H, W)`; its values are lost.
+        conv: The convolution.
+        x: Shape `(N, in_channels, H, W)`, neither side smaller than the stride.
         stride: Side of the windows and distance between them.
 
     Returns:
-        Shape `(N, C, H // stride, W // stride)`, in the layout of the input.
+        Shape `(N, out_channels, H // stride, W // stride)`, in the layout of the input.
+    """
+    (images, _, height, width), channels = x.shape, conv.out_channels
+    row = channels * width * stride * x.element_size()
+    if images * row * (height // stride) <= 2 * STRIP_BYTES:
+        return _max_pool_inplace(conv(x), stride)
+    rows = max(1, STRIP_BYTES // row)
+    y = None
+    for image in range(images):
+        for top in range(0, height // stride, rows):
+            strip = x[image : image + 1, :, top * stride : (top + rows) * stride]
+            pooled = _max_pool_inplace(conv(strip), stride)
+            if y is None:  # autocast decides on the type
+                last = pooled.is_contiguous(memory_format=torch.channels_last)
+                y = torch.empty(
+                    (images, channels, height // stride, width // stride),
+                    dtype=pooled.dtype,
+                    memory_format=torch.channels_last if last else torch.contiguous_format,
+                )
+            y[image, :, top : top + rows] = pooled[0]
+    return y
+
+
+def _max_pool_inplace(x: Tensor, stride: int) -> Tensor:
+    """Max pooling by comparing whole rows and then columns; the values of `x` are lost.
+
+    PyTorch's own takes up to ten times as long on contiguous tensors, since it looks for each
+    maximum's place, too.
     """
     height, width = (side // stride * stride for side in x.shape[2:])
     x = x[:, :, :height, :width]

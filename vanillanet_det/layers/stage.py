@@ -14,8 +14,8 @@ from .max_pool import MaxPool
 from .pointwise import (
     PointwiseConv2d,
     computes_on_cpu,
+    convolve_and_pool,
     in_eager_inference,
-    max_pool_inplace,
 )
 from .series_activation import SeriesActivation
 
@@ -153,13 +153,11 @@ class Stage(nn.Module):
         return self.act(self.pool(x))
 
     def _forward_deployed(self, x: Tensor) -> Tensor:
-        x = self.conv(x)
-        # Nobody else sees x, which may be overwritten.
         if computes_on_cpu(x) and (stride := _stride_of_max(self.pool, x)):
-            x = max_pool_inplace(x, stride)
+            x = convolve_and_pool(self.conv, x, stride)
         else:
-            x = self.pool(x)
-        return self.act(x, inplace=in_eager_inference())
+            x = self.pool(self.conv(x))
+        return self.act(x, inplace=in_eager_inference())  # nobody else sees x
 
     @property
     def convs(self) -> Sequence[nn.Module]:
