@@ -11,6 +11,7 @@ from torch.testing import assert_close
 from vanillanet_det import SwitchToDeployHook, UserError, switch_to_deploy
 from vanillanet_det.checkpoints import read_checkpoint
 from vanillanet_det.comparison import detector_error
+from vanillanet_det.data_preprocessors import RawPixelPreprocessor, fold_normalization
 
 
 def watch(runner, monkeypatch):
@@ -105,9 +106,27 @@ def test_averaged_weights_are_the_ones_fused(make_runner, monkeypatch):
     monkeypatch.setattr(SwitchToDeployHook, "_switch", noted)
     runner.train()
     averaged = next(h for h in runner.hooks if type(h).__name__ == "EMAHook").ema_model.module
-    assert_close(seen[-1], switch_to_deploy(averaged.backbone).state_dict())
-    trained = switch_to_deploy(runner.model.backbone).state_dict()
-    assert not torch.equal(seen[-1]["stem.0.weight"], trained["stem.0.weight"])
+    averaged, trained = switch_to_deploy(averaged), switch_to_deploy(runner.model)
+    for model in (averaged, trained):
+        assert fold_normalization(model)
+    assert_close(seen[-1], averaged.backbone.state_dict())
+    assert not torch.equal(seen[-1]["stem.0.weight"], trained.backbone.stem[0].weight)
+
+
+def test_the_network_that_is_evaluated_takes_pixels_as_they_are(make_runner, monkeypatch):
+    runner = make_runner()
+    original, seen = runner.model.data_preprocessor, []
+    switch = SwitchToDeployHook._switch
+
+    def noted(self, runner, in_training):
+        switch(self, runner, in_training)
+        seen.append(runner.model.data_preprocessor)
+
+    monkeypatch.setattr(SwitchToDeployHook, "_switch", noted)
+    runner.val()
+    assert [type(preprocessor) for preprocessor in seen] == [RawPixelPreprocessor]
+    assert runner.model.data_preprocessor is original
+    assert "raw_pixels" not in runner.model.backbone.state_dict()
 
 
 def test_works_in_bfloat16_training_and_test_time_augmentation(make_runner, monkeypatch):

@@ -106,6 +106,9 @@ def describe(state: Mapping[str, Tensor]) -> Optional[Description]:
     )
 
 
+_PIXELS = {True: "pixels from 0 to 255", False: "normalised images"}
+
+
 def _has_stem(state: Mapping[str, Tensor], form: str) -> bool:
     names = [f"{name}.weight" for name in _NAMES[form][:3]]
     return all(name in state and state[name].ndim == 4 for name in names)
@@ -125,6 +128,12 @@ def check_fit(network: nn.Module, state: Mapping[str, Tensor], said_arch: str = 
             shapes, or less than 90 % of the network's tensors are among them.
     """
     arch: Arch = network.arch
+    takes, given = ("raw_pixels" in tensors for tensors in (network.state_dict(), state))
+    if takes != given and state:
+        raise UserError(
+            f"the weights are for {_PIXELS[given]}, but the network takes {_PIXELS[takes]}; save "
+            "and load weights before the normalisation is folded into them"
+        )
     found = describe(state)
     if found is not None and found.form != network.form:
         raise UserError(_OTHER_FORM[found.form, network.form])

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..errors import UserError
 from ..layers.act_lambda import HasLambda, deep_activation
 from ..layers.checkpointing import checkpoint_once
+from ..layers.fusion import fused_conv
 from ..layers.series_activation import SeriesActivation
 from ..layers.stage import Stage, conv_bn, fuse_layer, merge_convs
 from .archs import resolve_arch, whole_number
@@ -249,6 +250,34 @@ class VanillaNet(HasLambda, Backbone):
             stage.put_conv(conv)
         self.train(self.training)
         self._freeze()
+
+    def fold_normalization(self, mean: Tensor, std: Tensor, flip: bool) -> bool:
+        """Let the deployed form take pixels instead of normalised images, in place.
+
+        Args:
+            mean: Of each channel, in the order of the normalised image, float64.
+            std: Deviation of each channel, likewise.
+            flip: Whether pixels come with their channels in the opposite order.
+
+        Returns:
+            Whether it was done. It can't where zeros stand around the normalised image, in
+            another form, twice, or with other channels.
+
+        Raises:
+            UserError: The folded kernel doesn't fit the network's precision.
+        """
+        conv = self.stem[0] if self.deploy else None
+        if conv is None or conv.padding != (0, 0) or hasattr(self, "raw_pixels"):
+            return False
+        if len(mean) != self.in_channels:
+            return False
+        weight = conv.weight.detach().double() / std.to(conv.weight.device)[:, None, None]
+        shift = (weight * mean.to(weight)[:, None, None]).sum((1, 2, 3))
+        weight = weight.flip(1) if flip else weight
+        self.stem[0] = fused_conv(conv, weight, conv.bias.detach().double() - shift, "stem")
+        # Saved, so that such weights aren't taken for those of normalised images.
+        self.register_buffer("raw_pixels", torch.tensor(True))
+        return True
 
     def adapt_state_dict(self, state: Mapping[str, Tensor], said_arch: str = "") -> dict:
         """Make of a backbone's weights those of this network.

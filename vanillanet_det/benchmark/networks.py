@@ -18,6 +18,7 @@ from torch import nn
 from ..checkpoints.matching import Match, model_state_dict
 from ..checkpoints.reading import read_checkpoint
 from ..comparison import detector_error
+from ..data_preprocessors import fold_normalization
 from ..errors import UserError
 from ..layers import switch_to_deploy
 from .random_weights import prepare_random_weights
@@ -124,8 +125,8 @@ def _quiet() -> Iterator[None]:
 def fuse(network: Network) -> Network:
     """Bring a network into the form that is deployed.
 
-    What has a deployed form of its own is switched to it; the BatchNorms of other networks are
-    folded into their convolutions.
+    What has a deployed form of its own is switched to it, with the image's normalisation in its
+    stem; the BatchNorms of other networks are folded into their convolutions.
 
     Args:
         network: The network; it stays as it is.
@@ -148,6 +149,7 @@ def fuse(network: Network) -> Network:
             f"{network.config}: fused and original features differ by {error:.1e} of their "
             f"largest value, more than {TOLERANCE:g}; this is an error of the fusion"
         )
+    fold_normalization(fused)
     return replace(network, model=fused, form="deploy")
 
 

@@ -1,8 +1,9 @@
 """A benchmark from configs to rows."""
 
 import copy
+import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Optional
 
@@ -16,7 +17,7 @@ from ..analysis.meta import build_on_meta
 from ..layers import switch_to_deploy
 from .images import evaluation_pipeline, find_pictures, make_batches
 from .machine import DTYPES, describe_machine, matrix_product, peak_bytes, synchronize
-from .networks import compile_parts, fuse, load_network, set_layout
+from .networks import Network, compile_parts, fuse, load_network, set_layout
 from .parts import part_times
 from .precision import to_precision
 from .rows import LAYOUTS, Result, Row
@@ -61,6 +62,7 @@ class _Candidate:
     row: Row
     model: nn.Module
     inputs: list[Any]
+    firsts: list[int]  # one input of each shape, for what is compiled or tuned by shape
 
     def __call__(self, number: int) -> int:
         """Compute one batch; returns how many boxes were found."""
@@ -132,10 +134,9 @@ def _warm_up(call: Callable[[int], Any], device: torch.device) -> None:
         call(0)
         return
     row = call.row
-    for number in range(len(call.inputs)):
-        boxes = call(number)
+    boxes = [call(number) for number in call.firsts]
     if row.part == "detector":
-        row.boxes = boxes / row.batch_size
+        row.boxes = sum(boxes) / len(boxes) / row.batch_size
     extra = peak_bytes(partial(call, 0), device)
     own = call.model.backbone if row.part == "backbone" else call.model
     row.parameters = sum(p.numel() for p in own.parameters())
@@ -150,55 +151,55 @@ def _candidates(
     plan: Plan,
     say: Callable[[str], None],
 ) -> Iterator[_Candidate]:
+    """Make a config's candidates: each network on each batch, its backbone and the whole."""
     pictures = find_pictures(plan.images)
-    batches = {
-        (size, batch_size): make_batches(pictures, evaluation_pipeline(cfg, size), batch_size)
-        for size in plan.sizes
-        for batch_size in plan.batch_sizes
-    }
-    network = load_network(name, cfg, checkpoint, next(iter(batches.values()))[0])
-    networks = {"training": network, "deploy": fuse(network)} if "deploy" in plan.forms else {}
-    networks = networks or {"training": network}
-    chosen = [networks[form] for form in plan.forms]
-    if networks.get("deploy", network).form == "only":
-        chosen = [networks["deploy"]]
-    counted: dict[tuple[str, tuple[int, ...]], dict[str, int]] = {}
-    for network in chosen:
-        for precision in plan.precisions:
-            for layout in plan.layouts:
-                for compiled in plan.compiled:
-                    say(f"{name}, {network.form}, {precision}: preparing")
-                    model = copy.deepcopy(network.model)
-                    to_precision(model, DTYPES[precision])
-                    model.to(plan.device)
-                    first = next(iter(batches.values()))[0]
-                    used = _settle_layout(model, layout, first, plan)
-                    if compiled:
-                        compile_parts(model, plan.device)
-                    for (_, batch_size), of_size in batches.items():
-                        images = [model.data_preprocessor(b, False)["inputs"] for b in of_size]
-                        shapes = list(dict.fromkeys(tuple(x.shape) for x in images))
-                        key = (network.form, shapes[0][2:])
-                        if key not in counted:
-                            counted[key] = _count(cfg, *key)
-                        row = Row(
-                            network.config,
-                            "",
-                            network.form,
-                            precision,
-                            used,
-                            compiled,
-                            batch_size,
-                            shapes,
-                            checkpoint=network.checkpoint,
-                            missing=network.missing,
-                            notes=network.notes,
-                        )
-                        for part in plan.parts:
-                            flops = counted[key].get(part)
-                            inputs = images if part == "backbone" else of_size
-                            own = replace(row, part=part, flops=flops, seconds=[], parts={})
-                            yield _Candidate(own, model, inputs)
+    batches = [
+        make_batches(pictures, evaluation_pipeline(cfg, size), batch_size)
+        for size, batch_size in itertools.product(plan.sizes, plan.batch_sizes)
+    ]
+    networks = _forms(load_network(name, cfg, checkpoint, batches[0][0]), plan.forms)
+    choices = (networks, plan.precisions, plan.layouts, plan.compiled)
+    counted: dict[tuple, dict[str, int]] = {}
+    for network, precision, layout, compiled in itertools.product(*choices):
+        say(f"{name}, {network.form}, {precision}: preparing")
+        model = copy.deepcopy(network.model)
+        to_precision(model, DTYPES[precision])
+        model.to(plan.device)
+        used = _settle_layout(model, layout, batches[0][0], plan)
+        if compiled:
+            compile_parts(model, plan.device)
+        for inputs in batches:
+            images = [model.data_preprocessor(batch, False)["inputs"] for batch in inputs]
+            all_shapes = [tuple(image.shape) for image in images]
+            shapes = list(dict.fromkeys(all_shapes))
+            key = network.form, shapes[0][2:]
+            if key not in counted:
+                counted[key] = _count(cfg, *key)
+            for part in plan.parts:
+                row = Row(
+                    network.config,
+                    part,
+                    network.form,
+                    precision,
+                    used,
+                    compiled,
+                    batch_size=shapes[0][0],
+                    input_shapes=shapes,
+                    flops=counted[key].get(part),
+                    checkpoint=network.checkpoint,
+                    missing=network.missing,
+                    notes=network.notes,
+                )
+                firsts = [all_shapes.index(shape) for shape in shapes]
+                yield _Candidate(row, model, images if part == "backbone" else inputs, firsts)
+
+
+def _forms(network: Network, forms: Sequence[str]) -> list[Network]:
+    """Bring a network into the forms asked for; one that can't be fused has but one."""
+    fused = fuse(network) if "deploy" in forms else network
+    if fused.form == "only":
+        return [fused]
+    return list({n.form: n for n in (fused if f == "deploy" else network for f in forms)}.values())
 
 
 def _settle_layout(model: nn.Module, layout: str, batch: dict, plan: Plan) -> str:
@@ -207,13 +208,14 @@ def _settle_layout(model: nn.Module, layout: str, batch: dict, plan: Plan) -> st
         set_layout(model, layout)
         return layout
     row = Row("", "detector", "", "", "", False, 1)
-    call = partial(_Candidate(row, model, [batch]), 0)
+    call = partial(_Candidate(row, model, [batch], [0]), 0)
     seconds = {}
     for candidate in LAYOUTS:
         set_layout(model, candidate)
         call()
         wait = partial(synchronize, plan.device)
-        seconds[candidate] = min(seconds_of(call, wait) for _ in range(2))
+        first = seconds_of(call, wait)
+        seconds[candidate] = first if first > 1 else min(first, seconds_of(call, wait))
     fastest = min(seconds, key=seconds.__getitem__)
     set_layout(model, fastest)
     return fastest

@@ -10,6 +10,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from ..comparison import detector_error
+from ..data_preprocessors import fold_normalization
 from ..errors import UserError
 from ..layers.act_lambda import HasLambda
 from ..layers.fusion import switch_to_deploy
@@ -23,7 +24,7 @@ class SwitchToDeployHook(Hook):
     original comes back after it, also when the epoch raises. The hook runs after EMAHook has
     swapped the averaged weights in and before CheckpointHook saves. Validation in the middle of
     the deep training, while lambda is below 1, is of the unfused model, which is said once; a
-    test is refused then.
+    test is refused then. The copy has the image's normalisation folded into its stem.
 
     Args:
         tolerance: Pass one random image through both models first, and refuse to evaluate
@@ -99,6 +100,7 @@ class SwitchToDeployHook(Hook):
             checked = f", features equal to {error:.1e}"
         else:
             checked = ""
+        fold_normalization(fused)  # which is never saved
         before, after = (sum(p.numel() for p in m.parameters()) for m in (model, fused))
         runner.logger.info(
             f"Evaluating the fused model: {before:,} -> {after:,} parameters{checked}"

@@ -1,0 +1,66 @@
+"""Normalisation of the image as part of the first convolution."""
+
+from mmdet.models.data_preprocessors import DetDataPreprocessor
+from torch import nn
+
+
+class RawPixelPreprocessor(DetDataPreprocessor):
+    """What is left of a preprocessor once its normalisation is in the first convolution.
+
+    Pixels stay as they are, in the pictures' order of channels; padding is what would have become
+    the padding of the normalised image.
+
+    Args:
+        like: The preprocessor to take the place of.
+    """
+
+    def __init__(self, like: DetDataPreprocessor) -> None:
+        super().__init__(
+            pad_size_divisor=like.pad_size_divisor,
+            pad_mask=like.pad_mask,
+            mask_pad_value=like.mask_pad_value,
+            pad_seg=like.pad_seg,
+            seg_pad_value=like.seg_pad_value,
+            boxtype2tensor=like.boxtype2tensor,
+            non_blocking=like._non_blocking,
+        )
+        padding = like.pad_value * like.std + like.mean
+        padding = padding.flip(0) if like._channel_conversion else padding
+        self.register_buffer("padding", padding.clone(), persistent=False)
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Stack and pad the images of a batch, as float32."""
+        sizes = [image.shape[-2:] for image in data["inputs"]]
+        data = super().forward(data, training)
+        for image, (height, width) in zip(data["inputs"], sizes):
+            image[:, height:] = self.padding
+            image[:, :, width:] = self.padding
+        return data
+
+
+def fold_normalization(detector: nn.Module) -> bool:
+    """Fold mean, deviation and order of channels into the backbone's first convolution, in place.
+
+    For inference alone: the weights are then for pixels from 0 to 255, and are refused where
+    normalised images are expected.
+
+    Args:
+        detector: A detector in its deployed form, or a test-time-augmentation wrapper of one.
+
+    Returns:
+        Whether it could be done: the backbone is a deployed VanillaNet without padding in its
+        stem, and the images are normalised as MMDetection does.
+    """
+    detector = getattr(detector, "module", detector)
+    before = getattr(detector, "data_preprocessor", None)
+    backbone = getattr(detector, "backbone", None)
+    if type(before) is not DetDataPreprocessor or not before._enable_normalize:
+        return False
+    if not hasattr(backbone, "fold_normalization"):
+        return False
+    mean, std = (value.flatten().double() for value in (before.mean, before.std))
+    if not backbone.fold_normalization(mean, std, before._channel_conversion):
+        return False
+    detector.data_preprocessor = RawPixelPreprocessor(before).to(before.device)
+    detector.data_preprocessor.train(before.training)
+    return True
