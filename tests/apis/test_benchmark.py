@@ -9,6 +9,7 @@ from mmengine.registry import DefaultScope
 
 from vanillanet_det import UserError
 from vanillanet_det.apis import benchmark
+from vanillanet_det.apis.benchmark import _names
 from vanillanet_det.apis.config import read_config
 from vanillanet_det.benchmark.networks import fuse, load_network
 from vanillanet_det.benchmark.run import Plan, run
@@ -161,6 +162,25 @@ def test_compiled(small_config, tmp_path):
 def test_mistakes_are_one_sentence(small_config, arguments, message):
     with pytest.raises(UserError, match=message):
         benchmark(**{"configs": [str(small_config)], **QUICK, **arguments})
+
+
+def test_names_tell_networks_apart():
+    assert _names(["a/x.py", "a/y.py"], [None, None]) == ["x", "y"]
+    assert _names(["a/x.py", "b/x.py"], ["1.pth", "2.pth"]) == ["a/x", "b/x"]
+    assert _names(["a/x.py", "a/x.py"], ["1.pth", "2.pth"]) == ["a/x 1", "a/x 2"]
+    for files in ([None, None], ["1.pth", "1.pth"]):
+        with pytest.raises(UserError, match="given twice"):
+            _names(["a/x.py", "a/x.py"], files)
+
+
+def test_a_model_that_is_no_detector(small_config, tmp_path):
+    config = tmp_path / "other.py"
+    config.write_text(
+        f"_base_ = '{small_config}'\nmodel = dict(_delete_=True, type='FPN', in_channels=[8], "
+        "out_channels=8, num_outs=1)\n"
+    )
+    with pytest.raises(UserError, match=r"other.py: FPN but expected a detector"):
+        benchmark([str(config)], **QUICK)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

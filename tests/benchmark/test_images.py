@@ -1,5 +1,7 @@
 """Pictures go through the config's own pipeline."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from mmengine.config import Config
@@ -46,6 +48,13 @@ def test_batches_hold_every_picture_and_are_filled_up(cfg, tmp_path):
     assert reds == [[0, 1], [2, 0]]
 
 
+def test_of_many_pictures_some_from_all_over(tmp_path):
+    for index in range(images.MOST_PICTURES * 2 + 1):
+        (tmp_path / f"{index:03}.png").touch()
+    names = [Path(found["img_path"]).name for found in images.find_pictures(tmp_path)]
+    assert names == [f"{index:03}.png" for index in range(0, images.MOST_PICTURES * 2 + 1, 3)]
+
+
 def test_pictures_that_are_not_there(tmp_path):
     with pytest.raises(UserError, match=r"--images .*: no picture in it, expected .bmp"):
         images.find_pictures(tmp_path)
@@ -53,9 +62,11 @@ def test_pictures_that_are_not_there(tmp_path):
         images.find_pictures(tmp_path / "elsewhere")
 
 
-def test_a_picture_that_cannot_be_read_is_named(cfg, tmp_path):
+@pytest.mark.parametrize("loader", ["LoadReadableImage", "LoadImageFromFile"])
+def test_a_picture_that_cannot_be_read_is_named(cfg, tmp_path, loader):
     (tmp_path / "broken.jpg").write_text("no picture")
-    with pytest.raises(UserError, match=r"broken.jpg: can't be read"):
+    cfg.test_dataloader.dataset.pipeline[0].type = loader
+    with pytest.raises(UserError, match=r"broken.jpg: (can't be read|.* can't prepare it)"):
         images.make_batches(images.find_pictures(tmp_path), images.evaluation_pipeline(cfg), 1)
 
 

@@ -91,6 +91,12 @@ def test_zeros_around_the_image_and_other_forms_are_left_alone(change):
     assert not hasattr(backbone, "raw_pixels")
 
 
+def test_in_16_bits_the_stem_stays_as_it_is(detector):
+    detector.backbone.bfloat16()
+    assert not fold_normalization(detector)
+    assert type(detector.data_preprocessor) is DetDataPreprocessor
+
+
 def test_a_second_time_nothing_happens(detector):
     assert fold_normalization(detector)
     weight = detector.backbone.stem[0].weight.clone()

@@ -8,6 +8,7 @@ from torch.testing import assert_close
 
 from vanillanet_det.layers import pointwise
 from vanillanet_det.layers.pointwise import PointwiseConv2d, convolve_and_pool
+from vanillanet_det.layers.stage import Stage
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
@@ -85,6 +86,21 @@ def test_a_large_feature_is_never_there_as_a_whole():
         convolve_and_pool(conv, x, 2)
     largest = max(event.self_cpu_memory_usage / event.count for event in profile.key_averages())
     assert largest <= 16 * 2**20
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_who_watches_a_layer_sees_what_it_gives(stride):
+    stage = Stage(3, 5, stride, 1, False, dict(type="BN"), "deployed")
+    nn.init.normal_(stage.conv.weight)
+    x, seen = torch.randn(1, 3, 8, 8), []
+    for module in (stage.conv, stage.pool):
+        module.register_forward_hook(lambda module, args, output: seen.append(output))
+    with torch.no_grad():
+        y = stage(x, 1.0)
+    conv = F.conv2d(x, stage.conv.weight, stage.conv.bias)
+    assert_close(seen[0], conv)
+    assert_close(seen[1], F.max_pool2d(conv, stride))
+    assert_close(y, stage(x, 1.0))
 
 
 def test_max_pooling_hands_nan_on():

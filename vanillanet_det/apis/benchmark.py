@@ -111,8 +111,8 @@ def benchmark(
         rounds=rounds,
     )
     read = [read_config(config, cfg_options) for config in configs]
-    names = [Path(config).stem for config in configs]
-    chosen = list(zip(names, read, checkpoint or [None] * len(read)))
+    files = checkpoint or [None] * len(read)
+    chosen = list(zip(_names(configs, files), read, files))
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:
@@ -126,6 +126,20 @@ def benchmark(
         scaling_report(result),
     ]
     return "\n\n".join(filter(None, reports))
+
+
+def _names(configs: Sequence[str], checkpoints: Sequence[Optional[str]]) -> list[str]:
+    """Name each network: by its config's file, its path, or path and checkpoint, as need be.
+
+    Raises:
+        UserError: One is given twice.
+    """
+    paths = [str(Path(config).with_suffix("")) for config in configs]
+    both = [f"{path} {Path(file).stem}" for path, file in zip(paths, checkpoints) if file]
+    for names in ([Path(config).stem for config in configs], paths, both):
+        if len(names) == len(set(names)) == len(configs):
+            return names
+    raise UserError("the same config and checkpoint are given twice; leave one out")
 
 
 def _unique(values: Any) -> tuple:

@@ -261,7 +261,7 @@ class VanillaNet(HasLambda, Backbone):
 
         Returns:
             Whether it was done. It can't where zeros stand around the normalised image, in
-            another form, twice, or with other channels.
+            another form, twice, in 16 bits, or with other channels.
 
         Raises:
             UserError: The folded kernel doesn't fit the network's precision.
@@ -269,7 +269,8 @@ class VanillaNet(HasLambda, Backbone):
         conv = self.stem[0] if self.deploy else None
         if conv is None or conv.padding != (0, 0) or hasattr(self, "raw_pixels"):
             return False
-        if len(mean) != self.in_channels:
+        # In 16 bits a kernel for pixels is less exact than one for normalised images.
+        if len(mean) != self.in_channels or conv.weight.dtype not in (torch.float32, torch.float64):
             return False
         weight = conv.weight.detach().double() / std.to(conv.weight.device)[:, None, None]
         shift = (weight * mean.to(weight)[:, None, None]).sum((1, 2, 3))

@@ -11,6 +11,7 @@ from sklearn.datasets import load_sample_images
 
 from ..errors import UserError
 
+MOST_PICTURES = 32  # which stay in memory, ready for every network
 _ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _LOADERS = ("LoadImageFromFile", "LoadReadableImage")
 
@@ -22,7 +23,8 @@ def find_pictures(folder: Optional[Union[str, Path]] = None) -> list[dict[str, A
         folder: Where they are; None for the two photographs of scikit-learn.
 
     Returns:
-        `img_path` of each file, or `img` of each photograph.
+        `img_path` of each file, or `img` of each photograph; of more than `MOST_PICTURES`
+        files, some from all over the folder.
 
     Raises:
         UserError: No such folder, or no picture in it.
@@ -35,7 +37,8 @@ def find_pictures(folder: Optional[Union[str, Path]] = None) -> list[dict[str, A
     paths = [path for path in sorted(Path(folder).iterdir()) if path.suffix.lower() in _ENDINGS]
     if not paths:
         raise UserError(f"--images {folder}: no picture in it, expected {', '.join(_ENDINGS)}")
-    return [dict(img_path=str(path)) for path in paths]
+    step = -(-len(paths) // MOST_PICTURES)
+    return [dict(img_path=str(path)) for path in paths[::step]]
 
 
 def evaluation_pipeline(
@@ -95,9 +98,21 @@ def make_batches(
     """
     loader = {"type": "mmdet.LoadImageFromNDArray"} if "img" in pictures[0] else pipeline[0]
     prepare = Compose([loader, *pipeline[1:]])
-    samples = [prepare({"img_id": i, **copy.copy(p)}) for i, p in enumerate(pictures)]
+    samples = [_prepared(prepare, index, picture) for index, picture in enumerate(pictures)]
     batches = []
     for begin in range(0, len(samples), batch_size):
         chosen = [samples[i % len(samples)] for i in range(begin, begin + batch_size)]
         batches.append({key: [s[key] for s in chosen] for key in ("inputs", "data_samples")})
     return batches
+
+
+def _prepared(prepare: Compose, index: int, picture: dict[str, Any]) -> dict:
+    try:
+        return prepare({"img_id": index, **copy.copy(picture)})
+    except UserError:
+        raise
+    except Exception as error:  # loaders and transforms raise nearly anything
+        what = picture.get("img_path", "the embedded photographs")
+        raise UserError(
+            f"{what}: the config's test pipeline can't prepare it ({type(error).__name__}: {error})"
+        ) from error

@@ -5,7 +5,7 @@ import ctypes
 import os
 import platform
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Optional
@@ -53,6 +53,8 @@ def describe_machine(device: torch.device, precisions: Sequence[str]) -> Machine
         versions=versions,
         environment={name: os.environ[name] for name in _VARIABLES if name in os.environ},
     )
+    if device.type == "cuda" and torch.backends.cudnn.allow_tf32:
+        machine.notes.append("fp32 is TF32 in convolutions and matrix products, PyTorch's default.")
     machine.notes.extend(
         f"This processor has no instructions for {precision}: PyTorch imitates them, up to a "
         "hundred times as slow as fp32."
@@ -94,6 +96,20 @@ def matrix_product(precision: str, device: torch.device) -> tuple[Callable[[], o
     side = 8192 if device.type == "cuda" else 2048 if _is_native(precision, device) else 256
     a, b = (torch.randn(side, side, device=device).to(DTYPES[precision]) for _ in range(2))
     return lambda: a @ b, 2 * side**3
+
+
+@contextlib.contextmanager
+def same_tf32() -> Iterator[None]:
+    """Let matrix products of GPUs use TF32 where convolutions do, as they do by default.
+
+    In PyTorch's default the limit would be of another precision than the networks.
+    """
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
 
 
 def synchronize(device: torch.device) -> None:

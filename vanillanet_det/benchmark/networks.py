@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 import torch
+import torch._inductor.config as inductor
 from mmcv.cnn.utils import fuse_conv_bn
+from mmdet.models.detectors import SingleStageDetector, TwoStageDetector
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.logging import MMLogger
@@ -18,7 +20,6 @@ from torch import nn
 from ..checkpoints.matching import Match, model_state_dict
 from ..checkpoints.reading import read_checkpoint
 from ..comparison import detector_error
-from ..data_preprocessors import fold_normalization
 from ..errors import UserError
 from ..layers import switch_to_deploy
 from .random_weights import prepare_random_weights
@@ -67,7 +68,7 @@ def load_network(name: str, cfg: Config, checkpoint: Optional[str], batch: dict)
     model_cfg = copy.deepcopy(cfg.model)
     _drop_pretrained(model_cfg)
     try:
-        model = revert_sync_batchnorm(MODELS.build(model_cfg)).eval()
+        model = MODELS.build(model_cfg)
     except UserError:
         raise
     except Exception as error:  # constructors assert, and raise nearly anything
@@ -75,6 +76,12 @@ def load_network(name: str, cfg: Config, checkpoint: Optional[str], batch: dict)
         raise UserError(
             f"config {cfg.filename}: the model can't be built ({type(error).__name__}: {reason})"
         ) from error
+    if not isinstance(model, (SingleStageDetector, TwoStageDetector)):
+        raise UserError(
+            f"config {cfg.filename}: {type(model).__name__} but expected a detector with one or "
+            "two stages of MMDetection"
+        )
+    model = revert_sync_batchnorm(model).eval()
     form = "deploy" if getattr(model.backbone, "deploy", False) else "training"
     network = Network(name, model, form, checkpoint)
     if checkpoint is None:
@@ -125,8 +132,8 @@ def _quiet() -> Iterator[None]:
 def fuse(network: Network) -> Network:
     """Bring a network into the form that is deployed.
 
-    What has a deployed form of its own is switched to it, with the image's normalisation in its
-    stem; the BatchNorms of other networks are folded into their convolutions.
+    What has a deployed form of its own is switched to it; the BatchNorms of other backbones and
+    necks are folded into their convolutions.
 
     Args:
         network: The network; it stays as it is.
@@ -140,7 +147,14 @@ def fuse(network: Network) -> Network:
     """
     if network.form == "deploy":
         return network
-    fused = fuse_conv_bn(switch_to_deploy(network.model))
+    try:
+        fused = switch_to_deploy(network.model)
+    except UserError as error:
+        raise UserError(f"{network.checkpoint or network.config}: {error}") from error
+    # Not the heads: some share a convolution between levels with a BatchNorm for each.
+    for part in (fused.backbone, getattr(fused, "neck", None)):
+        if part is not None:
+            fuse_conv_bn(part)
     if sum(1 for _ in fused.parameters()) == sum(1 for _ in network.model.parameters()):
         return replace(network, form="only")
     error = detector_error(network.model, fused)
@@ -149,7 +163,6 @@ def fuse(network: Network) -> Network:
             f"{network.config}: fused and original features differ by {error:.1e} of their "
             f"largest value, more than {TOLERANCE:g}; this is an error of the fusion"
         )
-    fold_normalization(fused)
     return replace(network, model=fused, form="deploy")
 
 
@@ -163,11 +176,12 @@ def compile_parts(model: nn.Module, device: torch.device) -> None:
 
     On CPUs the weights are frozen, which lets the compiler lay them out in advance.
     """
-    options = {"freezing": True} if device.type == "cpu" else None
+    # Not an option of `compile`, which comes too late to keep weights from being inputs.
+    inductor.freezing = device.type == "cpu"
     roi_head = getattr(model, "roi_head", None)
     for owner in filter(None, (model, roi_head)):
         for name in ("backbone", "neck", "rpn_head", "bbox_head", "mask_head"):
             module = getattr(owner, name, None)
             for part in module if isinstance(module, nn.ModuleList) else [module]:
                 if isinstance(part, nn.Module):
-                    part.compile(options=options)
+                    part.compile()

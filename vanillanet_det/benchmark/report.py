@@ -35,6 +35,9 @@ _MEANING = """\
   for all. Of limit: share of what a large matrix product in the same precision reaches here.
 - Peak MB: the most memory in one batch, parameters included, in millions of bytes.
 - Boxes: detections per image, on average. Their number changes the time of post-processing.
+- Fused: VanillaNet as the deployed form computes it, with the image's normalisation in its stem
+  (in fp32); of other networks the BatchNorms of backbone and neck are in the convolutions.
+- Layout: where it is tried out (auto), on the first size, before compiling.
 - Missing: tensors of the network that its checkpoint lacks."""
 
 

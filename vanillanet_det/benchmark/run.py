@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,9 +15,10 @@ from tqdm import tqdm
 
 from ..analysis.forms import count_form
 from ..analysis.meta import build_on_meta
+from ..data_preprocessors import fold_normalization
 from ..layers import switch_to_deploy
 from .images import evaluation_pipeline, find_pictures, make_batches
-from .machine import DTYPES, describe_machine, matrix_product, peak_bytes, synchronize
+from .machine import DTYPES, describe_machine, matrix_product, peak_bytes, same_tf32, synchronize
 from .networks import Network, compile_parts, fuse, load_network, set_layout
 from .parts import part_times
 from .precision import to_precision
@@ -70,14 +72,11 @@ class _Candidate:
         if self.row.part == "backbone":
             self.model.backbone(batch)
             return 0
-        samples = self.model.test_step(batch)
-        boxes = sum(len(sample.pred_instances) for sample in samples)
-        for sample in samples:  # which are the batch's own, and would be moved along next time
-            del sample.pred_instances
-        return boxes
+        return sum(len(sample.pred_instances) for sample in self.model.test_step(batch))
 
 
 @torch.no_grad()
+@same_tf32()
 def run(configs: Sequence[tuple[str, Config, Optional[str]]], plan: Plan) -> Result:
     """Measure detectors, all in turn.
 
@@ -117,10 +116,12 @@ def run(configs: Sequence[tuple[str, Config, Optional[str]]], plan: Plan) -> Res
             if candidate.row.part == "detector" and not candidate.row.compiled:
                 bar.set_description(f"{_title(candidate.row)}: parts")
                 repeats = 3 if candidate.row.median < 1 else 1
-                batch = candidate.inputs[0]
+                distances = [abs(second - candidate.row.median) for second in seconds]
+                typical = distances.index(min(distances)) % len(candidate.inputs)
+                batch = candidate.inputs[typical]
                 candidate.row.parts = part_times(candidate.model, batch, repeats, wait)
     for (precision, (_, operations)), seconds in zip(products.items(), times[len(candidates) :]):
-        machine.limits[precision] = operations / sorted(seconds)[len(seconds) // 2]
+        machine.limits[precision] = operations / statistics.median(seconds)
     return Result(machine, [candidate.row for candidate in candidates])
 
 
@@ -137,11 +138,12 @@ def _warm_up(call: Callable[[int], Any], device: torch.device) -> None:
     boxes = [call(number) for number in call.firsts]
     if row.part == "detector":
         row.boxes = sum(boxes) / len(boxes) / row.batch_size
-    extra = peak_bytes(partial(call, 0), device)
+    extra = [peak_bytes(partial(call, number), device) for number in call.firsts]
     own = call.model.backbone if row.part == "backbone" else call.model
     row.parameters = sum(p.numel() for p in own.parameters())
-    if extra is not None:
-        row.peak_bytes = extra + sum(p.nbytes for p in (*own.parameters(), *own.buffers()))
+    if None not in extra:
+        weights = sum(p.nbytes for p in (*own.parameters(), *own.buffers()))
+        row.peak_bytes = max(extra) + weights
 
 
 def _candidates(
@@ -163,6 +165,8 @@ def _candidates(
     for network, precision, layout, compiled in itertools.product(*choices):
         say(f"{name}, {network.form}, {precision}: preparing")
         model = copy.deepcopy(network.model)
+        if network.form == "deploy" and precision == "fp32":
+            fold_normalization(model)
         to_precision(model, DTYPES[precision])
         model.to(plan.device)
         used = _settle_layout(model, layout, batches[0][0], plan)
@@ -203,20 +207,24 @@ def _forms(network: Network, forms: Sequence[str]) -> list[Network]:
 
 
 def _settle_layout(model: nn.Module, layout: str, batch: dict, plan: Plan) -> str:
-    """Bring a model into a layout, or into the one that is faster on one batch."""
+    """Bring a model into a layout, or into the one that is clearly faster on one batch."""
     if layout != "auto":
         set_layout(model, layout)
         return layout
-    row = Row("", "detector", "", "", "", False, 1)
-    call = partial(_Candidate(row, model, [batch], [0]), 0)
-    seconds = {}
-    for candidate in LAYOUTS:
-        set_layout(model, candidate)
-        call()
-        wait = partial(synchronize, plan.device)
-        first = seconds_of(call, wait)
-        seconds[candidate] = first if first > 1 else min(first, seconds_of(call, wait))
-    fastest = min(seconds, key=seconds.__getitem__)
+    part = "detector" if "detector" in plan.parts else "backbone"
+    row = Row("", part, "", "", "", False, 1)
+    one = batch if part == "detector" else model.data_preprocessor(batch, False)["inputs"]
+    call = partial(_Candidate(row, model, [one], [0]), 0)
+    seconds: dict[str, list[float]] = {candidate: [] for candidate in LAYOUTS}
+    for trial in range(5):
+        for candidate in LAYOUTS:
+            set_layout(model, candidate)
+            seconds[candidate].append(seconds_of(call, partial(synchronize, plan.device)))
+        # The first calls only warm up; of a second and more, one trial says enough.
+        if trial and seconds[LAYOUTS[0]][-1] > 1:
+            break
+    contiguous, last = (min(seconds[candidate][1:]) for candidate in LAYOUTS)
+    fastest = LAYOUTS[last < 0.97 * contiguous]
     set_layout(model, fastest)
     return fastest
 

@@ -78,26 +78,27 @@ def convolve_and_pool(conv: PointwiseConv2d, x: Tensor, stride: int) -> Tensor:
     (images, _, height, width), channels = x.shape, conv.out_channels
     row = channels * width * stride * x.element_size()
     if images * row * (height // stride) <= 2 * STRIP_BYTES:
-        return _max_pool_inplace(conv(x), stride)
+        return _max_pool(conv(x), stride)
     rows = max(1, STRIP_BYTES // row)
     y = None
     for image in range(images):
         for top in range(0, height // stride, rows):
             strip = x[image : image + 1, :, top * stride : (top + rows) * stride]
-            pooled = _max_pool_inplace(conv(strip), stride)
+            pooled = _max_pool(conv(strip), stride)
             if y is None:  # autocast decides on the type
                 last = pooled.is_contiguous(memory_format=torch.channels_last)
                 y = torch.empty(
                     (images, channels, height // stride, width // stride),
                     dtype=pooled.dtype,
+                    device=pooled.device,
                     memory_format=torch.channels_last if last else torch.contiguous_format,
                 )
             y[image, :, top : top + rows] = pooled[0]
     return y
 
 
-def _max_pool_inplace(x: Tensor, stride: int) -> Tensor:
-    """Max pooling by comparing whole rows and then columns; the values of `x` are lost.
+def _max_pool(x: Tensor, stride: int) -> Tensor:
+    """Max pooling by comparing whole rows and then columns.
 
     PyTorch's own takes up to ten times as long on contiguous tensors, since it looks for each
     maximum's place, too.
@@ -106,7 +107,7 @@ def _max_pool_inplace(x: Tensor, stride: int) -> Tensor:
     x = x[:, :, :height, :width]
     rows = x[:, :, ::stride]
     for i in range(1, stride):
-        torch.maximum(rows, x[:, :, i::stride], out=rows)
+        rows = torch.maximum(rows, x[:, :, i::stride])
     pooled = rows[..., ::stride]
     for i in range(1, stride):
         pooled = torch.maximum(pooled, rows[..., i::stride])

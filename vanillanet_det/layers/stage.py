@@ -153,11 +153,14 @@ class Stage(nn.Module):
         return self.act(self.pool(x))
 
     def _forward_deployed(self, x: Tensor) -> Tensor:
-        if computes_on_cpu(x) and (stride := _stride_of_max(self.pool, x)):
+        # Whoever watches a module sees what it gave, and gives.
+        watched = self.conv._forward_hooks or self.pool._forward_hooks
+        plain = isinstance(self.conv, PointwiseConv2d) and not watched
+        if plain and computes_on_cpu(x) and (stride := _stride_of_max(self.pool, x)):
             x = convolve_and_pool(self.conv, x, stride)
         else:
             x = self.pool(self.conv(x))
-        return self.act(x, inplace=in_eager_inference())  # nobody else sees x
+        return self.act(x, inplace=plain and in_eager_inference())
 
     @property
     def convs(self) -> Sequence[nn.Module]:

@@ -58,29 +58,30 @@ def roi_align_forward(
     if aligned and not rois.is_cuda:
         _check_sizes(rois, spatial_scale)
     if pool_mode == AVG:
-        _mean(output, features, rois, (spatial_scale, *bins, sampling_ratio, aligned))
+        output.copy_(_mean(features, rois, (spatial_scale, *bins, sampling_ratio, aligned)))
     else:
         grid = RoIGrid(rois, bins, spatial_scale, sampling_ratio, aligned)
         for buffer, result in zip((output, argmax_y, argmax_x), _maximum(features, grid)):
             buffer.copy_(result.permute(0, 3, 1, 2))
 
 
-def _mean(output: Tensor, features: Tensor, rois: Tensor, how: tuple) -> None:
+def _mean(features: Tensor, rois: Tensor, how: tuple) -> Tensor:
     features = features.contiguous()  # torchvision asks for that, in each call
+    inference = torch.is_inference_mode_enabled()
 
-    @torch.no_grad()  # which each thread has to be told
-    def fill(output: Tensor, rois: Tensor) -> None:
-        output.copy_(torch.ops.torchvision.roi_align(features, rois, *how))
+    def pool(rois: Tensor) -> Tensor:
+        # Each thread has modes of its own.
+        with torch.inference_mode(inference), torch.no_grad():
+            return torch.ops.torchvision.roi_align(features, rois, *how)
 
     # torchvision's kernel for the CPU computes in one thread.
-    threads = 1 if rois.is_cuda else min(torch.get_num_threads(), len(rois) // LEAST_ROIS)
+    on_cpu = rois.device.type == "cpu"
+    threads = min(torch.get_num_threads(), len(rois) // LEAST_ROIS) if on_cpu else 1
     if threads < 2:
-        fill(output, rois)
-        return
+        return pool(rois)
     with ThreadPoolExecutor(threads) as executor:
         # More parts than threads: large RoIs take longer.
-        parts = output.chunk(4 * threads), rois.chunk(4 * threads)
-        list(executor.map(fill, *parts))  # raises what a thread has raised
+        return torch.cat(list(executor.map(pool, rois.chunk(4 * threads))))
 
 
 @op
