@@ -25,7 +25,7 @@ class PublishedDetector(Published):
         fps: Images per second on the authors' GPU, one image in a batch; None if not published.
         box_ap: COCO box AP in %; None if not published.
         mask_ap: COCO mask AP in %; None if not published, or without masks.
-        counted: Whether parameters and FLOPs aren't published, but counted with fvcore.
+        counted: Whether parameters and FLOPs aren't published, but counted.
     """
 
     framework: str
@@ -56,6 +56,9 @@ DETECTOR_SIZE = (800, 1280)
 COCO_TABLE = {
     "retinanet_resnet50_coco": PublishedDetector(
         37.97, 239.0, "RetinaNet", "ResNet-50", counted=True
+    ),
+    "retinanet_convnextv2_nano_coco": PublishedDetector(
+        25.57, 201.7, "RetinaNet", "ConvNeXtV2-N", counted=True
     ),
     "retinanet_swin_tiny_coco": PublishedDetector(38.5, 245.0, "RetinaNet", "Swin-T", 27.5, 41.5),
     "retinanet_vanillanet11_coco": PublishedDetector(

@@ -162,7 +162,7 @@ def published_report(result: Result, published: Mapping[str, PublishedDetector])
             "AP is published, and was not measured here. FLOPs and params: counted here / "
             f"published; published FLOPs are for {height} x {width}, those counted here for the "
             "input in the table.\nPublished FPS are from the authors' GPU, one image in a batch. "
-            "*: not published, but counted with fvcore.",
+            "*: not published, but counted.",
         ]
     )
 

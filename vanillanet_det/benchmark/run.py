@@ -160,18 +160,17 @@ def _candidates(
         for size, batch_size in itertools.product(plan.sizes, plan.batch_sizes)
     ]
     networks = _forms(load_network(name, cfg, checkpoint, batches[0][0]), plan.forms)
-    choices = (networks, plan.precisions, plan.layouts, plan.compiled)
+    # Backbone and detector each have weights of their own, since each has its best layout.
+    choices = (networks, plan.precisions, plan.layouts, plan.compiled, plan.parts)
     counted: dict[tuple, dict[str, int]] = {}
-    for network, precision, layout, compiled in itertools.product(*choices):
-        say(f"{name}, {network.form}, {precision}: preparing")
+    for network, precision, layout, compiled, part in itertools.product(*choices):
+        say(f"{name} {part}, {network.form}, {precision}: preparing")
         model = copy.deepcopy(network.model)
         if network.form == "deploy" and precision == "fp32":
             fold_normalization(model)
         to_precision(model, DTYPES[precision])
         model.to(plan.device)
-        used = _settle_layout(model, layout, batches[0][0], plan)
-        if compiled:
-            compile_parts(model, plan.device)
+        candidates = []
         for inputs in batches:
             images = [model.data_preprocessor(batch, False)["inputs"] for batch in inputs]
             all_shapes = [tuple(image.shape) for image in images]
@@ -179,23 +178,29 @@ def _candidates(
             key = network.form, shapes[0][2:]
             if key not in counted:
                 counted[key] = _count(cfg, *key)
-            for part in plan.parts:
-                row = Row(
-                    network.config,
-                    part,
-                    network.form,
-                    precision,
-                    used,
-                    compiled,
-                    batch_size=shapes[0][0],
-                    input_shapes=shapes,
-                    flops=counted[key].get(part),
-                    checkpoint=network.checkpoint,
-                    missing=network.missing,
-                    notes=network.notes,
-                )
-                firsts = [all_shapes.index(shape) for shape in shapes]
-                yield _Candidate(row, model, images if part == "backbone" else inputs, firsts)
+            row = Row(
+                network.config,
+                part,
+                network.form,
+                precision,
+                layout,
+                compiled,
+                batch_size=shapes[0][0],
+                input_shapes=shapes,
+                flops=counted[key].get(part),
+                checkpoint=network.checkpoint,
+                missing=network.missing,
+                notes=network.notes,
+            )
+            firsts = [all_shapes.index(shape) for shape in shapes]
+            chosen = images if part == "backbone" else inputs
+            candidates.append(_Candidate(row, model, chosen, firsts))
+        used = _settle_layout(candidates[0], plan.device)
+        if compiled:
+            compile_parts(model, plan.device)
+        for candidate in candidates:
+            candidate.row.layout = used
+            yield candidate
 
 
 def _forms(network: Network, forms: Sequence[str]) -> list[Network]:
@@ -206,26 +211,23 @@ def _forms(network: Network, forms: Sequence[str]) -> list[Network]:
     return list({n.form: n for n in (fused if f == "deploy" else network for f in forms)}.values())
 
 
-def _settle_layout(model: nn.Module, layout: str, batch: dict, plan: Plan) -> str:
-    """Bring a model into a layout, or into the one that is clearly faster on one batch."""
-    if layout != "auto":
-        set_layout(model, layout)
-        return layout
-    part = "detector" if "detector" in plan.parts else "backbone"
-    row = Row("", part, "", "", "", False, 1)
-    one = batch if part == "detector" else model.data_preprocessor(batch, False)["inputs"]
-    call = partial(_Candidate(row, model, [one], [0]), 0)
-    seconds: dict[str, list[float]] = {candidate: [] for candidate in LAYOUTS}
+def _settle_layout(candidate: _Candidate, device: torch.device) -> str:
+    """Bring a model into its row's layout, or into the one that is clearly faster on a batch."""
+    if candidate.row.layout != "auto":
+        set_layout(candidate.model, candidate.row.layout)
+        return candidate.row.layout
+    call, wait = partial(candidate, 0), partial(synchronize, device)
+    seconds: dict[str, list[float]] = {name: [] for name in LAYOUTS}
     for trial in range(5):
-        for candidate in LAYOUTS:
-            set_layout(model, candidate)
-            seconds[candidate].append(seconds_of(call, partial(synchronize, plan.device)))
+        for name in LAYOUTS:
+            set_layout(candidate.model, name)
+            seconds[name].append(seconds_of(call, wait))
         # The first calls only warm up; of a second and more, one trial says enough.
         if trial and seconds[LAYOUTS[0]][-1] > 1:
             break
-    contiguous, last = (min(seconds[candidate][1:]) for candidate in LAYOUTS)
+    contiguous, last = (min(seconds[name][1:]) for name in LAYOUTS)
     fastest = LAYOUTS[last < 0.97 * contiguous]
-    set_layout(model, fastest)
+    set_layout(candidate.model, fastest)
     return fastest
 
 
