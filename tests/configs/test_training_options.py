@@ -102,11 +102,14 @@ def averages(monkeypatch):
 
 
 def fused_weights(state):
-    """Fuse the backbone of a detector's state."""
+    """Fuse the backbone of a detector's state, and fold the image's normalisation into it."""
     own = {k[len("backbone.") :]: v for k, v in state.items() if k.startswith("backbone.")}
     backbone = VanillaNet(dict(dims=[8, 16, 16, 16], strides=[2, 2, 2]))
     backbone.load_state_dict(own)
-    return switch_to_deploy(backbone.eval()).state_dict()
+    fused = switch_to_deploy(backbone.eval())
+    mean, std = torch.tensor([[123.675, 116.28, 103.53], [58.395, 57.12, 57.375]]).double()
+    assert fused.fold_normalization(mean, std, flip=True)
+    return fused.state_dict()
 
 
 def scalars(folder):
