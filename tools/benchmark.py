@@ -60,7 +60,9 @@ def main() -> None:
     )
     images = parser.add_argument_group("images")
     images.add_argument(
-        "--images", metavar="DIR", help="folder of pictures (default: two photographs)"
+        "--images",
+        metavar="DIR",
+        help="folder of pictures, of which up to 32 are used (default: two photographs)",
     )
     images.add_argument(
         "--input-size",
