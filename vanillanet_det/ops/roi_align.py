@@ -67,12 +67,10 @@ def roi_align_forward(
 
 def _mean(features: Tensor, rois: Tensor, how: tuple) -> Tensor:
     features = features.contiguous()  # torchvision asks for that, in each call
-    inference = torch.is_inference_mode_enabled()
 
+    @torch.no_grad()  # which each thread has to be told
     def pool(rois: Tensor) -> Tensor:
-        # Each thread has modes of its own.
-        with torch.inference_mode(inference), torch.no_grad():
-            return torch.ops.torchvision.roi_align(features, rois, *how)
+        return torch.ops.torchvision.roi_align(features, rois, *how)
 
     # torchvision's kernel for the CPU computes in one thread.
     on_cpu = rois.device.type == "cpu"
