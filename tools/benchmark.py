@@ -77,7 +77,7 @@ def main() -> None:
     how.add_argument("--device", default="cpu", help="where to compute, such as cuda")
     how.add_argument("--threads", type=int, help="of the CPU (default: PyTorch's)")
     how.add_argument(
-        "--seconds", type=float, default=60.0, help="to measure, in at least 5 rounds (default: 60)"
+        "--seconds", type=float, default=75.0, help="to measure, in at least 5 rounds (default: 75)"
     )
     how.add_argument("--rounds", type=int, help="measure so many, whatever they take")
     output = parser.add_argument_group("output")

@@ -45,6 +45,12 @@ def test_every_combination_is_a_row(rows):
         assert row["checkpoint"] is None
 
 
+def test_what_is_compared_is_measured_one_after_the_other(rows):
+    kinds = [(row["part"], row["batch_size"]) for row in rows[1]["rows"]]
+    changes = sum(one != other for one, other in zip(kinds, kinds[1:]))
+    assert changes == len(set(kinds)) - 1
+
+
 def test_what_is_fused_is_smaller_and_counted_as_it_is(rows):
     by_kind = {}
     for row in rows[1]["rows"]:

@@ -23,6 +23,7 @@ from ..benchmark.run import Plan, run
 from ..errors import UserError
 from ..fileio import atomic_write
 from .config import read_config
+from .options import parse_device, parse_size
 
 _FORMS = {"train": "training", "deploy": "deploy"}
 
@@ -41,7 +42,7 @@ def benchmark(
     batch_size: Sequence[int] = (1,),
     device: str = "cpu",
     threads: Optional[int] = None,
-    seconds: float = 60.0,
+    seconds: float = 75.0,
     rounds: Optional[int] = None,
     out: Optional[str] = None,
     plot: Optional[str] = None,
@@ -102,11 +103,11 @@ def benchmark(
         precisions=_unique(precision),
         layouts=_unique(memory_format),
         compiled=(False, True) if compile else (False,),
-        sizes=_unique(map(_size, input_size)) if input_size else (None,),
+        sizes=_unique(parse_size(size, "input-size") for size in input_size or ()) or (None,),
         batch_sizes=_unique(batch_size),
         parts=_unique(part),
         images=images,
-        device=_device(device),
+        device=parse_device(device),
         budget=seconds,
         rounds=rounds,
     )
@@ -155,29 +156,6 @@ def _check_outputs(out: Optional[str], plot: Optional[str]) -> None:
             raise UserError(f"--{flag} {path}: expected a name that ends in {' or '.join(endings)}")
         if not Path(path).parent.is_dir():
             raise UserError(f"--{flag} {path}: there is no folder {Path(path).parent}")
-
-
-def _size(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
-    sides = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
-    if min(sides) < 32:
-        raise UserError(
-            f"--input-size {text}: expected a side such as 320, or HEIGHTxWIDTH such as 480x640, "
-            "from 32 pixels"
-        )
-    return sides
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        first = str(error).partition("\n")[0].rstrip(".")
-        raise UserError(f"--device {name}: can't be used here ({first}); take cpu") from error
-    if device.type not in ("cpu", "cuda"):
-        raise UserError(f"--device {name}: expected cpu or cuda")
-    return device
 
 
 def _run(configs: Sequence[tuple[str, Config, Optional[str]]], plan: Plan) -> Result:

@@ -11,7 +11,7 @@ from typing import Any, Optional
 from mmengine.config import Config, ConfigDict, DictAction
 
 from ..errors import UserError
-from ..hooks import CheckWeightsHook, StopAtNonFiniteLossHook
+from ..hooks import CheckWeightsHook, InterruptHook, StopAtNonFiniteLossHook
 
 DATALOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 _EVALUATORS = ("val_evaluator", "test_evaluator")
@@ -40,12 +40,14 @@ def load_config(
     """
     cfg = read_config(path, cfg_options)
     cfg.launcher = launcher
-    # Whoever's config it is: weights that don't fit are refused, and a lost training is stopped.
+    # Whoever's config it is: weights that don't fit are refused, a lost training is stopped, and
+    # one that is interrupted can go on.
     hooks = cfg.setdefault("default_hooks", ConfigDict())
     hooks.setdefault("check_weights", ConfigDict(type=CheckWeightsHook.__name__))
     hooks.setdefault("check_loss", ConfigDict(type=StopAtNonFiniteLossHook.__name__))
+    hooks.setdefault("interrupt", ConfigDict(type=InterruptHook.__name__))
     cfg.work_dir = work_dir or cfg.get("work_dir") or f"work_dirs/{Path(path).stem}"
-    _check_writable(Path(cfg.work_dir))
+    check_writable(Path(cfg.work_dir))
     return cfg
 
 
@@ -134,7 +136,12 @@ def leaf_datasets(node: Optional[dict]) -> Iterator[ConfigDict]:
         yield from leaf_datasets(child)
 
 
-def _check_writable(folder: Path) -> None:
+def check_writable(folder: Path) -> None:
+    """Make a folder, if need be, and try to write in it.
+
+    Raises:
+        UserError: It can't be written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".writable-{os.getpid()}"

@@ -29,7 +29,7 @@ _MEANING = """\
 - ms, p10, p90: median, 10th and 90th percentile of the time of one batch. FPS: images per second
   at the median.
 - Ratio: how many times as fast as the first row of the same network, part, batch size and input;
-  the median over rounds that measured both.
+  the mean over the middle half of the rounds.
 - GFLOPs: multiply-accumulates of one image of the first shape, in milliards. Achieved: operations
   per second, two for each multiply-accumulate; with ~ where the shapes differ and the first stands
   for all. Of limit: share of what a large matrix product in the same precision reaches here.
@@ -207,10 +207,7 @@ def _derived(result: Result, row: Row) -> dict[str, Optional[float]]:
 
 
 def _first(rows: Sequence[Row], row: Row) -> Row:
-    def kind(row: Row) -> tuple[Any, ...]:
-        return row.config, row.part, row.batch_size, row.input_shapes
-
-    return next(other for other in rows if kind(other) == kind(row))
+    return next(other for other in rows if other.kind == row.kind)
 
 
 def _notes(result: Result) -> list[str]:

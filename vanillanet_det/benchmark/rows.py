@@ -2,7 +2,7 @@
 
 import statistics
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Any, Optional
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 LAYOUTS = ("contiguous", "channels-last")
@@ -52,6 +52,11 @@ class Row:
     notes: list[str] = field(default_factory=list)
 
     @property
+    def kind(self) -> tuple[Any, ...]:
+        """What rows have in common that can be compared: network, part and input."""
+        return self.config, self.part, self.batch_size, *self.input_shapes
+
+    @property
     def median(self) -> float:
         """Median time of a batch in seconds."""
         return statistics.median(self.seconds)
@@ -74,12 +79,15 @@ class Row:
         return None if self.flops is None else 2 * self.flops * self.fps
 
     def ratio(self, other: "Row") -> float:
-        """How many times as long another row takes, the median over rounds.
+        """How many times as long another row takes, the mean over the middle half of the rounds.
 
         Rows of one run were measured in turn, so that what else the machine did fell on both
-        in the same round and leaves their ratio.
+        in the same round and leaves their ratio. Where it fell on one of them alone, the round
+        is at an end of the sorted ratios, and a quarter is cut off at each.
         """
-        return statistics.median(b / a for a, b in zip(self.seconds, other.seconds))
+        ratios = sorted(b / a for a, b in zip(self.seconds, other.seconds))
+        cut = len(ratios) // 4
+        return statistics.mean(ratios[cut : len(ratios) - cut])
 
 
 @dataclass
