@@ -1,0 +1,227 @@
+"""COCO as users bring it: wherever the images are, and whatever its annotations leave out."""
+
+import numpy as np
+import pytest
+from data_folders import SIZE, found, picture, remark, sizes, write
+from pycocotools import mask
+
+from vanillanet_det import UserError
+from vanillanet_det.datasets.formats import read_source
+
+BOX = [5, 6, 20, 10]
+
+
+def content(*names, box=BOX, ids=(1, 2), **keys):
+    """One object in each image; the classes alternate between cat and dog."""
+    return dict(
+        images=[
+            dict(id=i, file_name=name, width=SIZE[0], height=SIZE[1])
+            for i, name in enumerate(names, 1)
+        ],
+        annotations=[
+            dict(id=i, image_id=i, category_id=ids[i % 2 - 1], bbox=box, area=200, iscrowd=0) | keys
+            for i in range(1, len(names) + 1)
+        ],
+        categories=[dict(id=ids[0], name="cat"), dict(id=ids[1], name="dog")],
+    )
+
+
+@pytest.mark.parametrize(
+    ("json_file", "image"),
+    [
+        ("instances_train2017.json", "a.jpg"),
+        ("annotations/instances_train2017.json", "a.jpg"),
+        ("annotations/instances_train2017.json", "images/a.jpg"),
+        ("annotations/instances_train2017.json", "train2017/a.jpg"),
+        ("annotations/instances_train2017.json", "images/train2017/a.jpg"),
+        ("labels.json", "data/a.jpg"),
+        ("train.json", "train/a.jpg"),
+    ],
+)
+@pytest.mark.parametrize("as_file", [True, False])
+def test_images_are_found_where_the_first_ones_are(tmp_path, json_file, image, as_file):
+    picture(tmp_path / image)
+    write(tmp_path / json_file, content("a.jpg"))
+
+    source = read_source(tmp_path / json_file if as_file else tmp_path)
+
+    ((name, *rest),) = found(source)
+    assert (source.root / name).samefile(tmp_path / image)
+    assert rest == ["cat", BOX]
+    assert (source.form, source.val, source.classes) == ("COCO", None, ("cat",))
+
+
+def test_official_layout(tmp_path):
+    for split in ("train", "val"):
+        picture(tmp_path / f"{split}2017" / "0 ü.jpg")
+        write(tmp_path / "annotations" / f"instances_{split}2017.json", content("0 ü.jpg"))
+        write(tmp_path / "annotations" / f"captions_{split}2017.json", content("0 ü.jpg"))
+    write(tmp_path / "annotations" / "image_info_test2017.json", content("0 ü.jpg"))
+
+    source = read_source(tmp_path)
+
+    assert source.root == tmp_path
+    assert found(source) == [("train2017/0 ü.jpg", "cat", BOX)]
+    assert found(source, "val") == [("val2017/0 ü.jpg", "cat", BOX)]
+    assert "image_info_test2017.json" in remark(source, "The test split is left out")
+
+
+def test_roboflow_layout_and_its_placeholder(tmp_path):
+    for split in ("train", "valid", "test"):
+        picture(tmp_path / split / "a.jpg")
+        exported = content("a.jpg", "a.jpg")
+        exported["categories"].insert(0, dict(id=0, name="animals", supercategory="none"))
+        write(tmp_path / split / "_annotations.coco.json", exported)
+
+    source = read_source(tmp_path)
+
+    assert source.classes == ("cat", "dog")
+    assert [c["id"] for c in source.val["categories"]] == [1, 2]
+    assert found(source, "val")[0] == ("valid/a.jpg", "cat", BOX)
+    assert remark(source, "Classes without any object") == (
+        "Classes without any object, left out: animals."
+    )
+
+
+def test_ids_are_kept_and_numbers_read(tmp_path):
+    picture(tmp_path / "a.jpg")
+    written = content("a.jpg", "a.jpg", ids=(17, 90), box=["5.5", "6", "20", "1e1"], area="12.5")
+    written["annotations"][0]["segmentation"] = [["5.5", 6, 25.5, 6, "25.5", 16]]
+    written["images"][0] |= dict(width="60", height="40.0")
+    written["annotations"][1]["image_id"] = "2"
+    write(tmp_path / "a.json", written)
+
+    source = read_source(tmp_path)
+
+    first, second = source.train["annotations"]
+    assert [c["id"] for c in source.train["categories"]] == [17, 90]
+    assert (first["category_id"], second["category_id"]) == (17, 90)
+    assert (first["bbox"], first["area"]) == ([5.5, 6, 20, 10], 12.5)
+    assert first["segmentation"] == [[5.5, 6, 25.5, 6, 25.5, 16]]
+    assert source.train["images"][0]["width"] == 60
+    assert second["image_id"] == 2
+
+
+def test_crowd_and_run_lengths_are_kept(tmp_path):
+    picture(tmp_path / "a.jpg")
+    written = content("a.jpg", "a.jpg")
+    pixels = np.zeros(SIZE[::-1], np.uint8)
+    pixels[6:16, 5:25] = 1
+    packed = mask.encode(np.asfortranarray(pixels))
+    packed["counts"] = packed["counts"].decode()
+    loose = dict(size=[40, 60], counts=[0, 40, 2360])
+    crowd, plain = written["annotations"]
+    crowd |= dict(iscrowd=1, segmentation=loose)
+    plain |= dict(segmentation=packed, bbox=None, area=None)
+    write(tmp_path / "a.json", written)
+
+    crowd, plain = read_source(tmp_path).train["annotations"]
+
+    assert (crowd["iscrowd"], crowd["segmentation"], crowd["area"]) == (1, loose, 200)
+    assert (plain["segmentation"], plain["bbox"], plain["area"]) == (packed, [5, 6, 20, 10], 200)
+
+
+def test_what_is_left_out_is_filled_in(tmp_path):
+    picture(tmp_path / "a.jpg", turned=True)
+    written = content("a.jpg", "b.jpg", area=0)
+    del written["images"][0]["width"]
+    polygon, box = written["annotations"]
+    for key in ("bbox", "iscrowd", "id"):
+        del polygon[key]
+    polygon["segmentation"] = [5, 6, 25, 6, 25, 16]  # should be a list of lists
+    write(tmp_path / "a.json", written)
+
+    source = read_source(tmp_path)
+
+    polygon, box = source.train["annotations"]
+    assert (polygon["bbox"], polygon["area"], polygon["iscrowd"]) == ([5, 6, 20, 10], 100, 0)
+    assert polygon["segmentation"] == [[5, 6, 25, 6, 25, 16]]
+    assert box["area"] == 200
+    assert polygon["id"] != box["id"]
+    assert sizes(source)["a.jpg"] == SIZE[::-1]
+    assert remark(source, "Annotations without an area").endswith("computed: 2.")
+
+
+def test_validation_follows_the_ids_of_training(tmp_path):
+    for split, ids in (("train", (1, 2)), ("val", (2, 1))):
+        picture(tmp_path / split / "a.jpg")
+        write(tmp_path / f"{split}.json", content("a.jpg", "a.jpg", ids=ids))
+    written = content("a.jpg", "a.jpg", ids=(2, 1))
+    written["categories"].append(dict(id=2.0, name="bird"))
+    write(tmp_path / "val.json", written)
+    with pytest.raises(UserError, match=r"val\.json: several categories have the id 2"):
+        read_source(tmp_path)
+    written["categories"][2]["id"] = 3
+    written["annotations"].append(written["annotations"][0] | dict(id=9, category_id=3))
+    write(tmp_path / "val.json", written)
+
+    source = read_source(tmp_path)
+
+    assert [name for _, name, _ in found(source, "val")] == ["bird", "cat", "dog"]
+    assert source.val["categories"] == source.train["categories"]
+    assert source.val["annotations"][0]["category_id"] == 1
+    assert remark(source, "Annotations whose category has another id").endswith(": 2.")
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (lambda c: c["images"][0].update(file_name="../a.jpg"), r"image 1: the file name '\.\./a"),
+        (
+            lambda c: c["images"][0].update(file_name="/a.jpg"),
+            r"image 1: .* leaves the data folder",
+        ),
+        (lambda c: c["images"][0].pop("file_name"), r"image 1: has no 'file_name'"),
+        (lambda c: c["images"][0].update(file_name="b.jpg"), r"'b.jpg' is in none of .*images"),
+        (
+            lambda c: c["annotations"][0].update(bbox=[1, 2, 3]),
+            r"annotation 1: .* not four numbers",
+        ),
+        (lambda c: c["annotations"][0].update(bbox=[1, 2, 3, "x"]), r"'x' is not a finite number"),
+        (lambda c: c["annotations"][0].update(image_id=7), r"annotation 1: its image_id 7"),
+        (lambda c: c["annotations"][0].update(category_id=7), r"annotation 1: its category_id 7"),
+        (lambda c: c["annotations"][0].update(segmentation=[[1] * 7]), r"odd number of numbers"),
+        (lambda c: c["annotations"][0].update(bbox=[float("nan")] * 4), r"NaN stands among"),
+        (
+            lambda c: c["categories"][1].update(name="cat"),
+            r"several categories have the name 'cat'",
+        ),
+        (lambda c: c["images"].append(c["images"][0]), r"several images have the id 1"),
+        (lambda c: c.update(annotations=[]), r"none of the 1 training images .* has an object"),
+        (lambda c: c.pop("categories"), r"no list categories"),
+    ],
+)
+def test_mistakes_are_named(tmp_path, harm, message):
+    picture(tmp_path.parent / "a.jpg")
+    picture(tmp_path / "a.jpg")
+    written = content("a.jpg")
+    harm(written)
+    write(tmp_path / "a.json", written)
+    with pytest.raises(UserError, match=rf"{tmp_path}.*{message}"):
+        read_source(tmp_path)
+
+
+def test_broken_json_is_named_with_its_line(tmp_path):
+    write(tmp_path / "a.json", '{"images": [],\n"annotations": [}')
+    with pytest.raises(UserError, match=r"a\.json:2: not JSON"):
+        read_source(tmp_path)
+
+
+def test_which_file_must_be_clear(tmp_path):
+    for name in ("one.json", "two.json"):
+        write(tmp_path / name, content("a.jpg"))
+    with pytest.raises(UserError, match=r"one\.json, two\.json could all be for train; give"):
+        read_source(tmp_path)
+
+
+def test_twenty_thousand_annotations_take_no_time(tmp_path, clock):
+    picture(tmp_path / "0.jpg")
+    written = content(*(f"{i}.jpg" for i in range(2_000)))
+    outline = [[5.5, 6.5] * 20]
+    written["annotations"] = [
+        dict(id=i, image_id=i % 2_000 + 1, category_id=1, bbox=BOX, area=9, segmentation=outline)
+        for i in range(20_000)
+    ]
+    write(tmp_path / "a.json", written)
+    with clock(3):
+        assert len(read_source(tmp_path).train["annotations"]) == 20_000

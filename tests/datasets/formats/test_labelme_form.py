@@ -1,0 +1,160 @@
+"""LabelMe as users bring it: shapes, groups, and images named as another machine names them."""
+
+import base64
+
+import pytest
+from data_folders import SIZE, found, picture, remark, sizes, write
+
+from vanillanet_det import UserError
+from vanillanet_det.datasets.formats import read_source
+
+CORNERS = [[5, 6], [25, 16]]
+BOX = [5, 6, 20, 10]
+TRIANGLE = [[5, 6], [25, 6], [25, "16.0"]]
+
+
+def shape(points=CORNERS, kind="rectangle", label="cat", group=None):
+    return dict(label=label, points=points, group_id=group, shape_type=kind, flags={})
+
+
+def labelme(*shapes, image="a.jpg", size=SIZE):
+    return dict(
+        version="5.4.1",
+        flags={},
+        shapes=list(shapes),
+        imagePath=image,
+        imageData=base64.b64encode(bytes(100)).decode(),
+        imageHeight=size[1],
+        imageWidth=size[0],
+    )
+
+
+def standard(root, *shapes, name="a", **keys):
+    picture(root / f"{name}.jpg")
+    write(root / f"{name}.json", labelme(*shapes, **keys))
+    return root
+
+
+def test_polygons_rectangles_and_circles(tmp_path):
+    standard(
+        tmp_path,
+        shape(TRIANGLE, "polygon", "dog"),
+        shape(CORNERS[::-1]),
+        shape([[30, 20], [30, 30]], "circle"),
+        name="ä b",
+        image="ä b.jpg",
+    )
+
+    source = read_source(tmp_path)
+
+    polygon, rectangle, circle = source.train["annotations"]
+    assert (source.form, source.root, source.classes) == ("LabelMe", tmp_path, ("cat", "dog"))
+    assert polygon["segmentation"] == [[5, 6, 25, 6, 25, 16]]
+    assert (polygon["category_id"], polygon["bbox"], polygon["area"]) == (2, BOX, 100)
+    assert (rectangle["category_id"], rectangle["bbox"]) == (1, BOX)
+    assert "segmentation" not in rectangle
+    assert circle["bbox"] == [20, 10, 20, 20]
+    assert circle["area"] == pytest.approx(3.14 * 100, rel=0.01)
+    assert source.remarks[1:] == ()
+
+
+def test_shapes_of_a_group_are_one_object(tmp_path):
+    standard(
+        tmp_path,
+        shape(TRIANGLE, "polygon", group=1),
+        shape([[40, 30], [50, 35]], group=1),
+        shape(TRIANGLE, "polygon", "dog", group=1),
+        shape(group=2),
+        shape([[40, 30], [50, 35]], group=2),
+    )
+    joined, dog, boxes = read_source(tmp_path).train["annotations"]
+    assert joined["bbox"] == [5, 6, 45, 29]
+    assert joined["segmentation"] == [[5, 6, 25, 6, 25, 16], [40, 30, 50, 30, 50, 35, 40, 35]]
+    assert dog["bbox"] == BOX
+    assert (boxes["bbox"], boxes.get("segmentation")) == ([5, 6, 45, 29], None)
+
+
+def test_what_has_no_area_is_left_out_and_counted(tmp_path):
+    kinds = ["point", "line", "linestrip", "polygon"]
+    standard(tmp_path, shape(), *(shape(CORNERS, kind) for kind in kinds), shape(kind="mask"))
+    source = read_source(tmp_path)
+    assert found(source) == [("a.jpg", "cat", BOX)] * 2
+    assert remark(source, "Shapes without an area").endswith(": 4.")
+    assert remark(source, "Shapes drawn as masks").endswith(": 1.")
+
+
+@pytest.mark.parametrize(
+    ("json_file", "image", "said"),
+    [
+        ("a.json", "a.jpg", r"C:\\photos\\gone.jpg"),
+        ("other.json", "a.jpg", r"..\\..\\a.jpg"),
+        ("json/a.json", "images/a.jpg", "../images/a.jpg"),
+        ("json/x.json", "images/a.jpg", r"..\\images\\a.jpg"),
+    ],
+)
+def test_images_are_found(tmp_path, json_file, image, said):
+    picture(tmp_path.parent / "a.jpg")
+    picture(tmp_path / image)
+    write(tmp_path / json_file, labelme(shape(), image=said))
+    assert found(read_source(tmp_path)) == [(image, "cat", BOX)]
+
+
+def test_the_path_decides_between_equal_names(tmp_path):
+    for folder in ("one", "two"):
+        picture(tmp_path / folder / "a.jpg")
+    write(tmp_path / "json/a.json", labelme(shape(), image="../two/a.jpg"))
+    assert found(read_source(tmp_path)) == [("two/a.jpg", "cat", BOX)]
+
+
+def test_folders_say_the_split(tmp_path):
+    for split in ("train", "val", "test"):
+        standard(tmp_path / split, shape())
+    standard(tmp_path / "val", name="empty")
+    picture(tmp_path / "train/alone.jpg")
+    write(tmp_path / "settings.json", {"a": 1})
+    source = read_source(tmp_path)
+    assert found(source) == [("train/a.jpg", "cat", BOX)]
+    assert found(source, "val") == [("val/a.jpg", "cat", BOX), "val/empty.jpg"]
+    for start in ("Annotation files of the test split", "JSON files that are", "Images without an"):
+        assert remark(source, start).endswith(": 1.")
+
+
+def test_size_is_of_the_displayed_image_unless_declared(tmp_path):
+    standard(tmp_path, shape(), size=(0, 0))
+    standard(tmp_path, name="b", size=("7", 5))
+    picture(tmp_path / "a.jpg", turned=True)
+    assert list(sizes(read_source(tmp_path)).values()) == [SIZE[::-1], (7, 5)]
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (shape(label=""), r"a\.json: shape 2: its label is ''"),
+        (shape([[1, "x"], [2, 3]]), r"a\.json: shape 2: its points are not pairs .*'x'"),
+        (shape([1, 2]), r"a\.json: shape 2: its points are not pairs"),
+        (shape(kind="star"), r"a\.json: shape 2: is a 'star', expected polygon"),
+        ("cat", r"a\.json: shape 2: is 'cat', expected label"),
+    ],
+)
+def test_mistakes_are_named(tmp_path, broken, message):
+    with pytest.raises(UserError, match=message):
+        read_source(standard(tmp_path, shape(), broken))
+
+
+def test_missing_images_and_double_files_are_named(tmp_path):
+    standard(tmp_path, shape())
+    write(tmp_path / "b.json", labelme(shape()))
+    with pytest.raises(UserError, match=r"b\.json: annotates a\.jpg as a\.json does"):
+        read_source(tmp_path)
+    write(tmp_path / "b.json", labelme(shape(), image="../b.jpg"))
+    picture(tmp_path.parent / "b.jpg")
+    with pytest.raises(UserError, match=r"b\.json: neither an image of the same name nor '\.\./b"):
+        read_source(tmp_path)
+
+
+def test_twenty_thousand_objects_take_no_time(tmp_path, clock):
+    for i in range(400):
+        (tmp_path / f"{i}.jpg").touch()
+        write(tmp_path / f"{i}.json", labelme(*[shape(TRIANGLE, "polygon")] * 50))
+    with clock(3):
+        assert len(read_source(tmp_path).train["annotations"]) == 20_000

@@ -1,0 +1,161 @@
+"""COCO: which annotation files a data set has, and where their images are."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+from ...errors import UserError
+from .coco_json import read_content
+from .files import Tree, holds, image_size, some, split_named, stem
+from .source import Source, assemble
+
+FORM = "COCO"
+LOOKS_LIKE = "COCO (annotations/*.json with images, annotations and categories, image folders)"
+_LOOKED_UP = 20  # images by which their folder is recognised
+_REMAPPED = "Annotations whose category has another id in validation than in training, adapted"
+
+
+def find(tree: Tree) -> bool:
+    """Tell whether a folder holds a data set of this form."""
+    return bool(_json_files(tree))
+
+
+def is_coco(path: Path) -> bool:
+    """Tell whether a JSON file looks like COCO's."""
+    return holds(path, rb'"(images|annotations|categories)"\s*:\s*\[')
+
+
+def _json_files(tree: Tree) -> list[str]:
+    files = [file for file in tree.having(".json") if file.count("/") < 2]
+    return [file for file in files if is_coco(tree.root / file)]
+
+
+def read(tree: Tree) -> Source:
+    """Read a folder with annotation files whose names, or whose folders', say the split.
+
+    Raises:
+        UserError: As `read_files`; or it is not clear which file is for training.
+    """
+    by_split: dict[Optional[str], list[str]] = {}
+    for file in _json_files(tree):
+        folder = file.rpartition("/")[0]
+        split = split_named(stem(file)) or split_named(folder, alone=True)
+        by_split.setdefault(split, []).append(file)
+    remarks: Counter = Counter()
+    if "test" in by_split:
+        remarks[f"The test split is left out ({some(by_split['test'])})."] = 1
+    chosen = {}
+    for split, files in (
+        ("train", by_split.get("train") or by_split.get(None, [])),
+        ("val", by_split.get("val", [])),
+    ):
+        # COCO's own captions and keypoints of people stand beside the instances.
+        files = [file for file in files if "instances" in stem(file)] or files
+        if len(files) > 1:
+            raise UserError(
+                f"{tree.root}: {some(files)} could all be for {split}; give the JSON file instead "
+                "of the folder, or name the files train.json and val.json"
+            )
+        if files:
+            chosen[split] = tree.root / files[0]
+    if "train" not in chosen:
+        raise UserError(
+            f"{tree.root}: no annotation file for training among {some(_json_files(tree))}; "
+            "expected one named like train.json"
+        )
+    return read_files(chosen, remarks)
+
+
+def read_file(path: Path) -> Source:
+    """Read one annotation file, without validation images.
+
+    Raises:
+        UserError: As `read_files`.
+    """
+    return read_files({"train": Path(os.path.abspath(path))}, Counter())
+
+
+def read_files(paths: Mapping[str, Path], remarks: Counter) -> Source:
+    """Read annotation files and find their images.
+
+    Args:
+        paths: That of `train` and, if there is one, of `val`.
+        remarks: What was met, and how often.
+
+    Raises:
+        UserError: A file is not as the form wants it, an image's name leaves the data folder, or
+            the images are in none of the usual places; the message names the file and the id.
+    """
+    contents, folders = {}, {}
+    for split, path in paths.items():
+        contents[split] = read_content(path, remarks)
+        folders[split] = _image_folder(path, contents[split]["images"], split)
+    _share_categories(contents, remarks)
+    unused = _drop_unused(contents)
+    root = Path(os.path.commonpath(folders.values()))
+    for split, content in contents.items():
+        prefix = folders[split].relative_to(root)
+        for image in content["images"]:
+            name = os.path.normpath(prefix / image["file_name"])
+            if name.startswith(os.pardir):
+                raise UserError(
+                    f"{paths[split]}: image {image['id']}: the file name {image['file_name']!r} "
+                    f"leaves the data folder {root}; expected one relative to its images"
+                )
+            image["file_name"] = name
+            if not (image["width"] and image["height"]):
+                image["width"], image["height"] = image_size(root / name)
+    return assemble(FORM, root, contents, unused, remarks)
+
+
+def _image_folder(path: Path, images: Sequence[Mapping[str, Any]], split: str) -> Path:
+    """Find the folder that the file names are relative to: where the first images are."""
+    names = [image["file_name"] for image in images[:_LOOKED_UP]]
+    places = list(dict.fromkeys(_places(path, split)))
+    there = [sum((place / name).is_file() for name in names) for place in places]
+    if not any(there):
+        looked = ", ".join(map(str, places))
+        raise UserError(
+            f"{path}: its first image {names[0]!r} is in none of {looked}; put the images into one "
+            "of these folders"
+        )
+    return places[there.index(max(there))]
+
+
+def _places(path: Path, split: str) -> Iterator[Path]:
+    own = (path.stem, path.stem.rpartition("_")[2], split)
+    for folder in (path.parent, path.parent.parent):
+        for name in own:
+            yield from (folder / name, folder / "images" / name)
+        yield from (folder / "images", folder / "data", folder)
+
+
+def _share_categories(contents: Mapping[str, dict], remarks: Counter) -> None:
+    """Give the categories of validation the ids that those of training have."""
+    if "val" not in contents:
+        return
+    train, val = contents["train"], contents["val"]
+    ids = {category["name"]: category["id"] for category in train["categories"]}
+    own = {category["id"]: category["name"] for category in val["categories"]}
+    merged = list(train["categories"])
+    for category in val["categories"]:
+        if category["name"] not in ids:
+            taken = set(ids.values())
+            free = next(i for i in (category["id"], *range(1, len(taken) + 2)) if i not in taken)
+            ids[category["name"]] = free
+            merged.append({**category, "id": free})
+    for annotation in val["annotations"]:
+        category_id = ids[own[annotation["category_id"]]]
+        remarks[_REMAPPED] += category_id != annotation["category_id"]
+        annotation["category_id"] = category_id
+    train["categories"], val["categories"] = merged, [dict(category) for category in merged]
+
+
+def _drop_unused(contents: Mapping[str, dict]) -> list[str]:
+    used = {a["category_id"] for content in contents.values() for a in content["annotations"]}
+    categories = contents["train"]["categories"]
+    for content in contents.values():
+        content["categories"] = [c for c in content["categories"] if c["id"] in used]
+    return [category["name"] for category in categories if category["id"] not in used]

@@ -1,0 +1,251 @@
+"""Files of a data set: found, read, and named when they can't be."""
+
+import contextlib
+import json
+import math
+import os
+import posixpath
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+from PIL import Image
+
+from ...errors import UserError
+
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jp2", ".png", ".gif", ".webp"),
+    *(".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".pbm"),
+)
+_SPLITS = {
+    **dict.fromkeys(("train", "training", "trainval"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+_LOOK = 1 << 20  # bytes that tell what a file is; images inside one are longer
+_ORIENTATION = 0x0112  # the tag of Exif; from 5 on width and height change places
+
+
+class Tree:
+    """The files below a folder, looked up once.
+
+    Hidden ones are passed over, and folders that are links are followed.
+
+    Attributes:
+        root: The folder, absolute.
+        files: Paths relative to it, with `/`, sorted.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(os.path.abspath(root))
+        self.files: list[str] = []
+        seen = set()
+        for folder, folders, names in os.walk(self.root, followlinks=True):
+            real = os.path.realpath(folder)
+            if real in seen:  # a link to a folder above
+                folders.clear()
+                continue
+            seen.add(real)
+            folders[:] = [name for name in folders if not _is_hidden(name)]
+            below = Path(folder).relative_to(self.root).as_posix()
+            prefix = "" if below == "." else f"{below}/"
+            self.files += [prefix + name for name in names if not _is_hidden(name)]
+        self.files.sort()
+
+    def having(self, *suffixes: str) -> list[str]:
+        """List the files with one of some endings, given in lower case."""
+        return [file for file in self.files if file.lower().endswith(suffixes)]
+
+    def images(self) -> list[str]:
+        """List the files that are named as images."""
+        return self.having(*IMAGE_SUFFIXES)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+class Images:
+    """The images of a tree, looked up by what annotations call them."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.all = set(tree.images())
+        self._by_stem: dict[str, list[str]] = defaultdict(list)
+        for file in sorted(self.all):
+            self._by_stem[stem(file)].append(file)
+
+    def find(self, annotation: str, name: str) -> Optional[str]:
+        """Find the image of an annotation file: named like it, else as the file says.
+
+        Of several the nearest is taken: in the same folder, then where the file says, then in
+        folders of the same names.
+
+        Args:
+            annotation: The file, relative to the tree's root.
+            name: The image's name as the file gives it.
+
+        Returns:
+            The image, relative to the tree's root; None if there is none.
+
+        Raises:
+            UserError: Several fit equally well.
+        """
+        name = name.replace("\\", "/")
+        base = name.rsplit("/", 1)[-1]
+        folders = annotation.split("/")[:-1]
+        said = posixpath.normpath(posixpath.join(*folders, name))
+
+        def fit(file: str) -> tuple[int, ...]:
+            others = file.split("/")[:-1]
+            shared = len(set(others).intersection(folders))
+            return others == folders, file == said, shared, posixpath.basename(file) == base
+
+        found = self._by_stem.get(stem(annotation))
+        if not found:
+            named = self._by_stem.get(stem(base), [])
+            found = [file for file in named if posixpath.basename(file) == base]
+        best = max(map(fit, found), default=None)
+        found = [file for file in found if fit(file) == best]
+        if len(found) > 1:
+            raise UserError(
+                f"{annotation}: could belong to {some(found, 2)}; keep one image of this name, or "
+                "put the annotation file beside its image"
+            )
+        return found[0] if found else None
+
+
+def some(names: Sequence[str], most: int = 8) -> str:
+    """Name a few of several things for a message."""
+    more = len(names) - most
+    return ", ".join(map(str, names[:most])) + (f" and {more} more" if more > 0 else "")
+
+
+def stem(file: str) -> str:
+    """Give a file's name without folder and ending."""
+    return file.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+
+
+def split_named(text: str, alone: bool = False) -> Optional[str]:
+    """Tell which split a name is of.
+
+    Args:
+        text: Name of a file or folder, such as `instances_train2017`.
+        alone: The split must be the only word.
+
+    Returns:
+        `train`, `val` or `test`; None if the name doesn't say.
+    """
+    words = re.findall(r"[^\W\d_]+", text.lower())
+    if alone and len(words) != 1:
+        return None
+    return next((_SPLITS[word] for word in words if word in _SPLITS), None)
+
+
+def split_of_folders(file: str) -> Optional[str]:
+    """Tell which split a file is of by the folders of its relative path."""
+    splits = (split_named(folder, alone=True) for folder in file.split("/")[:-1])
+    return next(filter(None, splits), None)
+
+
+def holds(path: Path, pattern: bytes) -> bool:
+    """Tell whether a regular expression matches near the beginning or the end of a file."""
+    with open(path, "rb") as file:
+        if re.search(pattern, file.read(_LOOK)):
+            return True
+        file.seek(-min(_LOOK, path.stat().st_size), os.SEEK_END)
+        return bool(re.search(pattern, file.read()))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file.
+
+    Raises:
+        UserError: It can't be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: can't be read ({error.strerror or error})") from error
+
+
+def read_text(path: Path) -> str:
+    """Read a text file in UTF-8.
+
+    Raises:
+        UserError: It can't be read or has another encoding.
+    """
+    content = read_bytes(path)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise UserError(f"{path}:{line}: not UTF-8 text; save the file in UTF-8") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Raises:
+        UserError: It can't be read or is none.
+    """
+    text = read_text(path)
+    try:
+        content = json.loads(text, parse_constant=_no_number)
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path}:{error.lineno}: not JSON ({error.msg}, column {error.colno}); export it again"
+        ) from error
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; expected finite numbers") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: a JSON {type(content).__name__}, expected an object {{...}}")
+    return content
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} stands among its numbers")
+
+
+def number(value: Any) -> float:
+    """Read a number, also one that was written as text.
+
+    Raises:
+        ValueError: It is none, or not finite.
+    """
+    given = value
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise ValueError(f"{given!r} is not a finite number")
+    return value
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Read width and height of an image as it is displayed and loaded: turned as Exif says.
+
+    Raises:
+        UserError: It can't be read as an image.
+    """
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            turned = _orientation(image) in (5, 6, 7, 8)
+    except Exception as error:  # the formats raise nearly anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"{path}: can't be read as an image ({reason}); replace the file or take it out of "
+            "the data set"
+        ) from error
+    return (height, width) if turned else (width, height)
+
+
+def _orientation(image: Image.Image) -> Optional[int]:
+    # Not getexif(): it decodes a whole PNG, and heeds XMP, which OpenCV doesn't.
+    if "exif" not in image.info:
+        return None
+    exif = Image.Exif()
+    exif.load(image.info["exif"])
+    return exif.get(_ORIENTATION)

@@ -1,0 +1,129 @@
+"""LabelMe: a JSON file of shapes for each image."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Optional
+
+from ...errors import UserError
+from .files import Tree, holds, number, read_json, split_of_folders
+from .pairs import Annotation, read_pairs
+from .source import Object, Source, bounds
+
+FORM = "LabelMe"
+LOOKS_LIKE = 'LabelMe (*.json with "shapes" beside the images)'
+_OTHER = "JSON files that are not LabelMe's, left out"
+_NO_AREA = "Shapes without an area (points, lines, polygons of two points), left out"
+_MASKS = "Shapes drawn as masks, of which the boxes are taken"
+_LINES = ("point", "points", "line", "linestrip")
+_CORNERS = 64  # of a circle's outline; a multiple of 4 keeps its box exact
+
+
+def find(tree: Tree) -> bool:
+    """Tell whether a folder holds a data set of this form."""
+    return any(_is_annotation(tree.root / file) for file in tree.having(".json"))
+
+
+def _is_annotation(path: Path) -> bool:
+    return holds(path, rb'"shapes"\s*:\s*\[')
+
+
+def read(tree: Tree) -> Source:
+    """Read a folder, with the splits in folders `train` and `val` if there are such.
+
+    Polygons, rectangles and circles are read; those of one label and `group_id` are parts of one
+    object.
+
+    Raises:
+        UserError: A JSON file is not as the form wants it, or its image isn't there; the message
+            names the file and the number of the shape.
+    """
+    remarks: Counter = Counter()
+    files = tree.having(".json")
+    splits = {
+        file: split_of_folders(file) or "train"
+        for file in files
+        if _is_annotation(tree.root / file)
+    }
+    remarks[_OTHER] = len(files) - len(splits)
+    return read_pairs(FORM, tree, splits, partial(_parse, remarks=remarks), remarks)
+
+
+def _parse(path: Path, remarks: Counter) -> Annotation:
+    content = read_json(path)
+    image = content.get("imagePath") or ""
+    if not isinstance(image, str):
+        raise UserError(f"{path}: imagePath is {image!r}, expected the name of its image")
+    shapes = content.get("shapes")
+    groups: dict[Any, list[_Shape]] = {}
+    try:
+        where = "imageWidth and imageHeight"
+        size = _size(content)
+        for index, shape in enumerate(shapes, 1):
+            where = f"shape {index}"
+            read = _shape(shape, remarks)
+            if read:
+                group = shape.get("group_id")
+                key = index if group is None else (read[0], str(group))
+                groups.setdefault(key, []).append(read)
+    except ValueError as error:
+        raise UserError(f"{path}: {where}: {error}") from error
+    return Annotation(image, size, [_joined(group) for group in groups.values()])
+
+
+def _size(content: dict[str, Any]) -> Optional[tuple[int, int]]:
+    width, height = (number(content.get(f"image{side}") or 0) for side in ("Width", "Height"))
+    return (int(width), int(height)) if width > 0 and height > 0 else None
+
+
+_Shape = tuple[str, list[float], bool]  # label, outline, whether it is more than a box
+
+
+def _shape(shape: Any, remarks: Counter) -> Optional[_Shape]:
+    if not isinstance(shape, dict):
+        raise ValueError(f"is {shape!r}, expected label, points and shape_type")
+    kind = shape.get("shape_type") or "polygon"
+    label, points = shape.get("label"), _points(shape.get("points"))
+    if not isinstance(label, str) or not label.strip():
+        raise ValueError(f"its label is {label!r}, expected its class")
+    label = label.strip()
+    if kind in _LINES or len(points) < (3 if kind in ("polygon", "rotation") else 2):
+        remarks[_NO_AREA] += 1
+        return None
+    if kind in ("polygon", "rotation", "oriented_rectangle"):
+        return label, [value for point in points for value in point], True
+    if kind == "circle":
+        return label, _circle(*points[:2]), True
+    if kind not in ("rectangle", "mask"):
+        raise ValueError(
+            f"is a {kind!r}, expected polygon, rectangle or circle; draw it again as one of them"
+        )
+    remarks[_MASKS] += kind == "mask"
+    flat = [value for point in points for value in point]
+    x, y, width, height = bounds([flat])
+    right, bottom = x + width, y + height
+    return label, [x, y, right, y, right, bottom, x, bottom], False
+
+
+def _points(points: Any) -> list[tuple[float, float]]:
+    try:
+        return [(number(x), number(y)) for x, y in points]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"its points are not pairs of finite numbers ({error})") from error
+
+
+def _circle(centre: Sequence[float], rim: Sequence[float]) -> list[float]:
+    radius = math.dist(centre, rim)
+    outline = []
+    for index in range(_CORNERS):
+        angle = 2 * math.pi * index / _CORNERS
+        outline += [centre[0] + radius * math.cos(angle), centre[1] + radius * math.sin(angle)]
+    return outline
+
+
+def _joined(group: Sequence[_Shape]) -> Object:
+    outlines = [outline for _, outline, _ in group]
+    polygons = outlines if any(more for _, _, more in group) else []
+    return Object(group[0][0], bounds(outlines), polygons)

@@ -1,0 +1,266 @@
+"""YOLO: which images, label files and classes a data set has. `yolo_labels` reads the lines."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ...errors import UserError
+from .files import IMAGE_SUFFIXES, Tree, image_size, read_text, some, split_named, split_of_folders
+from .source import Content, Source, make_source
+from .yolo_labels import read_labels
+
+FORM = "YOLO"
+LOOKS_LIKE = "YOLO (data.yaml or classes.txt, images/, labels/*.txt)"
+_TEST = "Images of the test split, left out"
+_TWICE = "Images listed more than once in a split, taken once"
+_NO_LABEL = "Images without a label file, taken as images without objects"
+_NO_IMAGE = "Label files without an image, left out"
+
+
+def find(tree: Tree) -> bool:
+    """Tell whether a folder holds a data set of this form."""
+    if _yaml_files(tree) or "classes.txt" in tree.files:
+        return True
+    folders = [file.split("/")[:-1] for file in tree.having(".txt")]
+    return any(
+        folder[:1] == ["labels"] or (folder[1:2] == ["labels"] and split_named(folder[0]))
+        for folder in folders
+    )
+
+
+def _yaml_files(tree: Tree) -> list[str]:
+    files = [file for file in tree.having(".yaml", ".yml") if "/" not in file]
+    named = [file for file in files if file.rsplit(".", 1)[0] == "data"]
+    return named or [file for file in files if "names" in _read_yaml(tree.root / file)]
+
+
+def read(tree: Tree) -> Source:
+    """Read a folder.
+
+    Raises:
+        UserError: As `read_yaml`; or nothing names the classes.
+    """
+    files = _yaml_files(tree)
+    if len(files) > 1:
+        raise UserError(
+            f"{tree.root}: {some(files)} all name classes; give the file instead of the folder"
+        )
+    if files:
+        return read_yaml(tree.root / files[0])
+    names_file = next((file for file in tree.files if file.split("/")[-1] == "classes.txt"), None)
+    if names_file is None:
+        raise UserError(
+            f"{tree.root}: YOLO labels, but neither data.yaml nor classes.txt names the classes; "
+            "write a classes.txt with one name a line, in the order of the labels' numbers"
+        )
+    path = tree.root / names_file
+    names = _checked_names([line for line in read_text(path).splitlines() if line.strip()], path)
+    files_of: dict[str, list[Path]] = {}
+    for file in tree.images():
+        files_of.setdefault(split_of_folders(file) or "train", []).append(tree.root / file)
+    return _read(path, files_of, names, Counter(), keypoints=False)
+
+
+def read_yaml(path: Path) -> Source:
+    """Read a data set by its `data.yaml`.
+
+    Raises:
+        UserError: It, a list of images, a label file or an image is not as the form wants it;
+            the message names the file and the line.
+    """
+    path = Path(os.path.abspath(path))
+    content = _read_yaml(path)
+    names = _class_names(content, path)
+    places = {
+        "train": _as_list(content.get("train")),
+        "val": _as_list(content.get("val") or content.get("valid")),
+        "test": _as_list(content.get("test")),
+    }
+    if not places["train"]:
+        raise UserError(f"{path}: no entry train; expected a folder of images or a list of them")
+    remarks: Counter = Counter()
+    base = _base(content, path, places["train"], remarks)
+    files_of = {}
+    for split, named in places.items():
+        # Exports name a test split that isn't there.
+        if split == "test" and not all((base / place).exists() for place in named):
+            continue
+        files = [file for place in named for file in _images(_place(place, base, path), base)]
+        unique = list(dict.fromkeys(files))
+        if len(files) > len(unique):
+            remarks[_TWICE] += len(files) - len(unique)
+        if named:
+            files_of[split] = unique
+    return _read(path, files_of, names, remarks, keypoints="kpt_shape" in content)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error)
+        raise UserError(
+            f"{path}{line}: not YAML ({problem}); expected entries such as names: [cat, dog]"
+        ) from error
+    return content if isinstance(content, dict) else {}
+
+
+def _class_names(content: dict[str, Any], path: Path) -> list[str]:
+    names = content.get("names")
+    if isinstance(names, dict):
+        by_number = {str(key): name for key, name in names.items()}
+        numbers = [str(index) for index in range(len(names))]
+        if set(by_number) != set(numbers):
+            raise UserError(
+                f"{path}: names has the numbers {some(list(names))}, expected 0 to "
+                f"{len(names) - 1} without gaps; number the classes so, in the labels too"
+            )
+        names = [by_number[index] for index in numbers]
+    if not isinstance(names, list) or not names:
+        raise UserError(
+            f"{path}: names is {names!r}, expected a list of classes: names: [cat, dog]"
+        )
+    names = _checked_names([str(name) for name in names], path)
+    if str(content.get("nc", len(names))) != str(len(names)):
+        raise UserError(
+            f"{path}: nc is {content['nc']!r} but names has {len(names)} classes; correct nc or "
+            "take it out"
+        )
+    return names
+
+
+def _checked_names(names: Sequence[str], path: Path) -> list[str]:
+    names = [name.strip() for name in names]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise UserError(f"{path}: the class {twice[0]!r} is there twice; give each its own name")
+    return names
+
+
+def _as_list(places: Any) -> list[str]:
+    if not places:
+        return []
+    return [str(place) for place in places] if isinstance(places, list) else [str(places)]
+
+
+def _base(content: dict[str, Any], path: Path, train: Sequence[str], remarks: Counter) -> Path:
+    """Find the folder that `path` means; once a data set is moved it often means none."""
+    if not content.get("path"):
+        return path.parent
+    named = Path(str(content["path"])).expanduser()
+    for base in (path.parent / named, Path.cwd() / named, path.parent.parent / named):
+        if all((base / place).exists() for place in train):
+            return Path(os.path.normpath(base))
+    remarks[f"{path.name} names the path {named}, which isn't there; its own folder is taken."] = 1
+    return path.parent
+
+
+def _place(place: str, base: Path, path: Path) -> Path:
+    # Exports of Roboflow say ../train/images and mean train/images.
+    for candidate in (base / place, base / place.replace("../", "", 1)):
+        if candidate.exists():
+            return Path(os.path.normpath(candidate))
+    raise UserError(
+        f"{path}: {place} is neither a folder nor a list of images in {base}; correct the entry"
+    )
+
+
+def _images(place: Path, base: Path) -> Iterator[Path]:
+    if place.is_dir():
+        tree = Tree(place)
+        yield from (tree.root / file for file in tree.images())
+    elif place.suffix.lower() in IMAGE_SUFFIXES:
+        yield place
+    else:
+        yield from _listed(place, base)
+
+
+def _listed(file: Path, base: Path) -> Iterator[Path]:
+    for number, line in enumerate(read_text(file).splitlines(), 1):
+        name = line.strip()
+        if not name:
+            continue
+        paths = [Path(os.path.normpath(folder / name)) for folder in (base, file.parent)]
+        allowed = [path for path in paths if base in path.parents]
+        if not allowed:
+            raise UserError(
+                f"{file}:{number}: {name!r} leaves the data folder {base}; list the images "
+                "relative to it"
+            )
+        found = next((path for path in allowed if path.is_file()), None)
+        if found is None:
+            raise UserError(
+                f"{file}:{number}: no image {name!r} in {base}; add it or take out the line"
+            )
+        yield found
+
+
+def _read(
+    path: Path,
+    files_of: dict[str, list[Path]],
+    names: Sequence[str],
+    remarks: Counter,
+    keypoints: bool,
+) -> Source:
+    tests = files_of.pop("test", [])
+    if tests:
+        remarks[_TEST] = len(tests)
+    for split, files in files_of.items():
+        if not files:
+            raise UserError(f"{path}: no image in the folders of {split}; put some there")
+    if "train" not in files_of:
+        raise UserError(f"{path}: no image for training; expected some in images/train")
+    folders = {file.parent for files in files_of.values() for file in files}
+    root = Path(os.path.commonpath(folders))
+    labels = {folder: _label_files(folder) for folder in folders}
+    if not any(labels.values()):
+        raise UserError(
+            f"{path}: the images have no labels; expected a .txt for each in "
+            f"{_sibling(next(iter(folders)))}"
+        )
+    used, parts = set(), {}
+    for split, files in files_of.items():
+        parts[split] = Content()
+        for file in files:
+            size = image_size(file)
+            parts[split].add_image(file.relative_to(root).as_posix(), size)
+            label = labels[file.parent].get(file.stem)
+            if label is None:
+                remarks[_NO_LABEL] += 1
+                continue
+            used.add(label)
+            for found in read_labels(label, size, names, remarks, keypoints):
+                parts[split].add_object(found)
+    _count_alone(labels, used, remarks)
+    return make_source(FORM, root, parts, remarks, names)
+
+
+def _count_alone(labels: Mapping[Path, Mapping[str, Path]], used: set, remarks: Counter) -> None:
+    alone = {file for files in labels.values() for file in files.values()} - used
+    if alone:
+        remarks[_NO_IMAGE] = len(alone)
+
+
+def _sibling(folder: Path) -> Path:
+    """Replace the last `images` of a path by `labels`."""
+    parts = list(folder.parts)
+    if "images" not in parts:
+        return folder
+    last = len(parts) - 1 - parts[::-1].index("images")
+    return Path(*parts[:last], "labels", *parts[last + 1 :])
+
+
+def _label_files(folder: Path) -> dict[str, Path]:
+    sibling = _sibling(folder)
+    place = sibling if sibling.is_dir() else folder
+    return {
+        Path(name).stem: place / name
+        for name in os.listdir(place)
+        if name.endswith(".txt") and name != "classes.txt" and not name.startswith(".")
+    }
