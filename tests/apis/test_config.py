@@ -5,7 +5,8 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 
 from vanillanet_det import UserError
-from vanillanet_det.apis.config import config_errors, leaf_datasets, load_config
+from vanillanet_det.apis.config import config_errors, load_config
+from vanillanet_det.checks import leaf_datasets
 
 CONFIG = """
 data_root = "data/coco"

@@ -25,13 +25,14 @@ PICTURES = {
 
 
 def make_mini_coco(root):
-    """Write COCO 2017's layout with the same few pictures for training and validation.
+    """Write COCO 2017's layout with the same few objects for training and validation.
 
-    Objects are boxes of one colour on photographs. One picture is grey, one CMYK, one stored
-    lying and displayed upright (Exif), one has no annotation; `colour` has a crowd, too.
+    Objects are boxes of one colour, on other parts of a photograph for training than for
+    validation. One picture is grey, one CMYK, one stored lying and displayed upright (Exif), one
+    has no annotation; `colour` has a crowd, too.
     """
     (root / "annotations").mkdir()
-    for split in ("train", "val"):
+    for split, left in (("train", 20), ("val", 40)):
         (root / f"{split}2017").mkdir()
         content = dict(
             images=[],
@@ -40,7 +41,7 @@ def make_mini_coco(root):
         )
         for id, (name, (size, objects)) in enumerate(PICTURES.items(), 1):
             file = f"{id:012}.jpg"
-            _draw(root / f"{split}2017" / file, name, size, objects)
+            _draw(root / f"{split}2017" / file, name, size, objects, left)
             content["images"].append(dict(id=id, file_name=file, width=size[0], height=size[1]))
             for category, box in objects:
                 _annotate(content, id, category, box, segmentation=[_outline(*box)])
@@ -53,9 +54,9 @@ def make_mini_coco(root):
         path.write_text(json.dumps(content))
 
 
-def _draw(path, name, size, objects):
+def _draw(path, name, size, objects, left):
     photograph = Image.fromarray(load_sample_images().images[0])
-    picture = photograph.resize((160, 107)).crop((20, 5, 20 + size[0], 5 + size[1]))
+    picture = photograph.resize((160, 107)).crop((left, 5, left + size[0], 5 + size[1]))
     for _, (x, y, w, h) in objects:
         ImageDraw.Draw(picture).rectangle((x, y, x + w - 1, y + h - 1), fill=(230, 60, 40))
     if name == "grey":

@@ -111,6 +111,24 @@ class Match:
         )
 
 
+def refuse_little(said: str, match: Match) -> None:
+    """Refuse a detector to start from that has too little of the backbone.
+
+    Args:
+        said: The file, and what of it matches.
+        match: What of it matches.
+
+    Raises:
+        UserError: Less than 90 % of the backbone's tensors match.
+    """
+    if not match.within("backbone").is_enough:
+        raise UserError(
+            f"{said}; expected at least 90% of the backbone. A checkpoint of a backbone "
+            "alone belongs into model.backbone.init_cfg="
+            "dict(type='Pretrained', checkpoint=FILE)"
+        )
+
+
 def some(names: Iterable[str]) -> str:
     """List the first few names in brackets."""
     names = list(names)

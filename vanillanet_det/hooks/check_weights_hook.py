@@ -7,6 +7,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from ..checkpoints import Match, model_state_dict
+from ..checkpoints.matching import refuse_little
 from ..errors import UserError
 from ..layers.act_lambda import OUTLOOK, HasLambda
 
@@ -57,12 +58,7 @@ class CheckWeightsHook(Hook):
                 f"{report}; {'resuming' if runner._resume else 'evaluation'} needs every tensor "
                 "of the model, and would go on with random ones. Is the checkpoint of this config?"
             )
-        if not match.within("backbone").is_enough:
-            raise UserError(
-                f"{report}; expected at least 90% of the backbone. A checkpoint of a backbone "
-                "alone belongs into model.backbone.init_cfg="
-                "dict(type='Pretrained', checkpoint=FILE)"
-            )
+        refuse_little(report, match)
         runner.logger.info(report)
         meta = checkpoint.get("meta")
         for module in model.modules():

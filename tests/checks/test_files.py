@@ -2,13 +2,15 @@
 
 import json
 import re
+import shutil
 
 import pytest
 from mmdet.datasets import CocoDataset
 from mmengine.config import Config
+from PIL import Image
 
 from vanillanet_det import UserError
-from vanillanet_det.apis.data_check import check_data, check_weights
+from vanillanet_det.checks import check_config, stop_at_errors
 from vanillanet_det.datasets import digits
 
 IMAGE = dict(id=1, file_name="1.jpg", height=9, width=9)
@@ -22,6 +24,7 @@ def data(tmp_path):
 
     def write(content=CONTENT, **kwargs):
         (tmp_path / "train2017").mkdir()
+        Image.new("RGB", (9, 9)).save(tmp_path / "train2017" / "1.jpg")
         text = content if isinstance(content, str) else json.dumps(content)
         (tmp_path / "instances_train2017.json").write_text(text)
         return dict(
@@ -29,14 +32,15 @@ def data(tmp_path):
             data_root=str(tmp_path),
             ann_file="instances_train2017.json",
             data_prefix=dict(img="train2017/"),
-            **kwargs,
+            **{"metainfo": dict(classes=("cat",)), **kwargs},
         )
 
     return write
 
 
 def check(dataset, key="train_dataloader"):
-    check_data(Config({key: dict(dataset=dataset)}), (key, "absent_dataloader"))
+    cfg = Config({key: dict(dataset=dataset)})
+    stop_at_errors(check_config(cfg, dataloaders=(key, "absent_dataloader")))
 
 
 @pytest.mark.parametrize("kind", ["CocoDataset", "mmdet.CocoDataset", CocoDataset])
@@ -71,7 +75,7 @@ def test_the_layout_of_coco_is_not_told_of_other_data(tmp_path):
 
 def test_a_missing_image_folder_is_named(data, tmp_path):
     dataset = data()
-    (tmp_path / "train2017").rmdir()
+    shutil.rmtree(tmp_path / "train2017")
     with pytest.raises(UserError, match=f"train_dataloader: {tmp_path}/train2017/ is missing"):
         check(dataset)
 
@@ -104,7 +108,7 @@ def test_a_misspelt_class_is_refused_with_the_categories_there_are(data):
 def test_classes_are_those_of_the_config_and_not_of_coco(data):
     content = {**CONTENT, "categories": [dict(id=3, name="screw")]}
     with pytest.raises(UserError, match=r"\(person, bicycle, car, motorcycle, airplane, \.\.\.\)"):
-        check(dataset := data(content))
+        check(dataset := data(content, metainfo=None))
     check({**dataset, "metainfo": dict(classes=("screw",))})
 
 
@@ -157,6 +161,10 @@ def test_the_embedded_data_set_is_made(tmp_path, monkeypatch, named):
         )
     )
     assert sorted(path.name for path in folder.glob("train/*")) == ["000001.png", "000002.png"]
+
+
+def check_weights(cfg):
+    stop_at_errors(check_config(cfg))
 
 
 def weights(checkpoint, **kwargs):

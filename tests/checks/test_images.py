@@ -1,0 +1,152 @@
+"""Images that are missing, unreadable, of another size, or in both sets."""
+
+import unicodedata
+
+import pytest
+from PIL import Image
+
+from vanillanet_det.checks import check_config
+
+ORIENTATION = 0x0112  # the tag of Exif
+
+
+def first_image(small, split="train"):
+    image = small[split]["images"][0]
+    return image, small.root / split / image["file_name"]
+
+
+def rename(small, name):
+    image, path = first_image(small)
+    path.rename(path.with_name(name))
+    image["file_name"] = name
+
+
+@pytest.mark.parametrize("pictures", [True, False])
+def test_missing_images_are_counted_and_the_first_is_named(small, pictures):
+    for image in small["train"]["images"]:
+        (small.root / "train" / image["file_name"]).unlink()
+    message = small.the_one("error", "image-missing", pictures=pictures)
+    assert "of 2 images 2 are missing" in message
+    assert f"{small.root}/train/1-11.png isn't there (and 1 more like it)" in message
+    assert "data_prefix=dict(img=...)" in message
+
+
+def test_a_missing_image_of_a_similar_name_is_hinted_at(small):
+    _, path = first_image(small)
+    path.rename(path.with_suffix(".PNG"))
+    assert "1-11.png isn't there, but 1-11.PNG is" in small.the_one("error", "image-missing")
+
+
+def test_a_name_in_another_form_of_unicode_is_hinted_at(small):
+    rename(small, unicodedata.normalize("NFD", "é.png"))
+    image, _ = first_image(small)
+    image["file_name"] = unicodedata.normalize("NFC", "é.png")
+    assert "isn't there, but " in small.the_one("error", "image-missing")
+
+
+@pytest.mark.parametrize("name", ["ein Bild.png", "画像 ü.png", "sub/1.png"])
+def test_names_with_spaces_and_other_letters_and_folders_pass(small, name):
+    (small.root / "train" / "sub").mkdir()
+    _, path = first_image(small)
+    rename(small, name) if "/" not in name else path.rename(small.root / "train" / name)
+    small["train"]["images"][0]["file_name"] = name
+    assert small.check() == []
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", None])
+def test_an_unreadable_image_is_an_error_where_it_stops_the_training(small, content):
+    _, path = first_image(small)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    assert small.check(pictures=False) == []
+    message = small.the_one("error", "picture-unreadable")
+    assert message.startswith(f"train_dataloader: image {path}: can't be read (")
+    assert "replace the file, or take it out" in message
+    small.dataset("train").pipeline[0].unreadable = "skip"
+    small.the_one("warning", "picture-unreadable")
+
+
+def test_a_truncated_jpeg_is_found_though_opencv_reads_it(small):
+    image, path = first_image(small)
+    Image.effect_noise((image["width"], image["height"]), 80).save(path.with_suffix(".jpg"))
+    path = path.with_suffix(".jpg")
+    path.write_bytes(path.read_bytes()[:500])
+    image["file_name"] = path.name
+    small.the_one("error", "picture-unreadable")
+
+
+def test_an_image_of_another_size_is_an_error(small):
+    image, path = first_image(small)
+    image["width"], image["height"] = 80, 60
+    message = small.the_one("error", "picture-size")
+    assert f"{path}: is 40x30, but declared 80x60; boxes are for the declared size" in message
+
+
+def turn(small):
+    image, path = first_image(small)
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    with Image.open(path) as picture:
+        picture.save(path.with_suffix(".jpg"), exif=exif)
+    image["file_name"] = path.with_suffix(".jpg").name
+    return image
+
+
+def test_the_size_is_that_after_turning_as_exif_says(small):
+    image = turn(small)
+    message = small.the_one("error", "picture-size")
+    assert "is 30x40, but declared 40x30, which is it before it is turned" in message
+    image["width"], image["height"] = 30, 40
+    small["train"]["annotations"] = small["train"]["annotations"][2:]
+    assert small.check() == []
+
+
+def test_a_loader_that_ignores_exif_is_believed(small):
+    turn(small)
+    small.dataset("train").pipeline[0].color_type = "color_ignore_orientation"
+    assert small.check() == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"), [("I;16", ".png"), ("P", ".png"), ("CMYK", ".jpg"), ("L", ".jpg")]
+)
+def test_pictures_of_all_kinds_pass(small, mode, suffix):
+    image, path = first_image(small)
+    size = (image["width"], image["height"])
+    Image.new(mode, size).save(path.with_suffix(suffix))
+    image["file_name"] = path.with_suffix(suffix).name
+    assert small.check() == []
+
+
+def test_an_image_in_both_sets_is_a_warning(small):
+    _, ours = first_image(small)
+    _, theirs = first_image(small, "val")
+    theirs.write_bytes(ours.read_bytes())
+    message = small.the_one("warning", "image-shared", pictures=False)
+    assert message.startswith(f"val_dataloader: annotation file {small.root}/val.json: 1 of 2")
+    assert f"{theirs} equals {ours}" in message
+
+
+def test_the_whole_validation_set_in_training_is_an_error(small):
+    for split in ("train", "val"):
+        small.dataset(split).data_prefix.img = "train/"
+    small.contents["val"]["images"] = small["train"]["images"]
+    assert "2 of 2 images" in small.the_one("error", "image-shared")
+
+
+def test_files_of_the_same_size_or_end_alone_are_not_the_same(small):
+    ours, theirs = first_image(small)[1], first_image(small, "val")[1]
+    blocks = {ours: b"a", theirs: b"b"}
+    for path, letter in blocks.items():
+        path.write_bytes(letter * 5000 + b"z" * 5000)
+    assert small.check(pictures=False) == []
+
+
+def test_a_test_set_that_is_the_validation_set_is_looked_at_once(small):
+    small.cfg.test_dataloader = small.cfg.val_dataloader
+    small.cfg.test_evaluator = small.cfg.val_evaluator
+    first_image(small, "val")[1].unlink()
+    small.the_one("error", "image-missing")
+    assert [f.code for f in check_config(small.cfg, dataloaders=("test_dataloader",))] == [
+        "image-missing"
+    ]

@@ -1,0 +1,154 @@
+"""Parts of a model against each other and against the classes: built without data."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any, Optional
+
+import torch
+from mmengine.config import Config
+from torch import Tensor, nn
+
+from ..analysis.meta import build_on_meta
+from .finding import ERROR, Finding
+
+_HEADS = ("bbox_head", "mask_head", "mask_iou_head", "point_head")
+_SIDE = 1024  # a multiple of all strides
+_MOST_RATIO = 1.5  # of strides; borders that a network cuts off change them a little
+
+
+def build_model(cfg: Config) -> Optional[nn.Module]:
+    """Build a config's model without data; None if it has none or it can't be built."""
+    if not cfg.get("model"):
+        return None
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        warnings.simplefilter("ignore")
+        try:
+            return build_on_meta(cfg.model).eval()
+        except Exception:  # the runner builds it again and says why
+            return None
+
+
+def check_model(model: nn.Module, num_classes: Optional[int]) -> list[Finding]:
+    """Compare heads with the number of classes, and features with all that reads them.
+
+    Args:
+        model: The model, without data.
+        num_classes: Number of classes; None leaves the heads out.
+    """
+    findings = [] if num_classes is None else list(_check_heads(model, num_classes))
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return findings + list(_check_features(model))
+
+
+def _check_heads(model: nn.Module, num_classes: int) -> Iterator[Finding]:
+    if hasattr(model, "language_model"):  # its classes are texts
+        return
+    for name, module in model.named_modules():
+        path = name.split(".")
+        if next((p for p in reversed(path) if not p.isdigit()), "") not in _HEADS:
+            continue
+        found = getattr(module, "num_classes", None)
+        if isinstance(found, int) and found != num_classes and not _is_agnostic(module):
+            yield Finding(
+                ERROR,
+                "num-classes",
+                f"model.{name}.num_classes is {found}, but there are {num_classes} classes; set "
+                f"model.{name}.num_classes={num_classes}",
+            )
+
+
+def _is_agnostic(head: nn.Module) -> bool:
+    """Tell whether a head only tells objects from background."""
+    return getattr(head, "class_agnostic", False) or "RPN" in type(head).__name__
+
+
+def _check_features(model: nn.Module) -> Iterator[Finding]:
+    backbone = getattr(model, "backbone", None)
+    if backbone is None:
+        return
+    features = _run(backbone, torch.empty(1, 3, _SIDE, _SIDE, device="meta"))
+    if features is None:
+        return
+    neck = getattr(model, "neck", None)
+    if neck is not None:
+        made = _run(neck, features)
+        if made is None:
+            yield from _misfit("model.neck", neck, "the backbone", features)
+            return
+        features = made
+    source = "the backbone" if neck is None else "the neck"
+    for name in ("bbox_head", "rpn_head"):
+        head = getattr(model, name, None)
+        if head is None:
+            continue
+        if _run(head, features) is None:
+            yield from _misfit(f"model.{name}", head, source, features)
+        generator = getattr(head, "prior_generator", None)
+        if type(generator).__name__ in ("AnchorGenerator", "MlvlPointGenerator"):
+            key = "anchor_generator" if hasattr(generator, "base_anchors") else "strides"
+            yield from _check_strides(
+                f"model.{name}.{key}", [stride[0] for stride in generator.strides], source, features
+            )
+    yield from _check_roi_head(model, source, features)
+
+
+def _check_roi_head(model: nn.Module, source: str, features: Sequence[Tensor]) -> Iterator[Finding]:
+    for name, extractor in model.named_modules():
+        if "semantic" in name or not hasattr(extractor, "featmap_strides"):
+            continue
+        strides = list(extractor.featmap_strides)
+        used = features[: len(strides)]
+        yield from _check_strides(f"model.{name}.featmap_strides", strides, source, used)
+        channels = {feature.shape[1] for feature in used}
+        # Some extractors of MMDetection have a list.
+        if isinstance(extractor.out_channels, int) and channels != {extractor.out_channels}:
+            yield _channels_finding(
+                f"model.{name}.out_channels", extractor.out_channels, source, channels
+            )
+
+
+def _run(module: nn.Module, *inputs: Any) -> Optional[tuple[Tensor, ...]]:
+    """Run a module without data; None if it can't."""
+    try:
+        outputs = module(*inputs)
+    except Exception:  # made for more than one input, or really wrong
+        return None
+    return (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
+
+
+def _misfit(
+    key: str, module: nn.Module, source: str, features: Sequence[Tensor]
+) -> Iterator[Finding]:
+    """Say that the channels differ, for a module that can't be run."""
+    wanted = getattr(module, "in_channels", None)
+    channels = [feature.shape[1] for feature in features]
+    if isinstance(wanted, int):
+        # A neck may take one feature alone, and a head takes all of them, which are alike.
+        if wanted not in channels:
+            yield _channels_finding(f"{key}.in_channels", wanted, source, set(channels))
+    elif isinstance(wanted, (list, tuple)) and sorted(wanted) != sorted(channels):
+        yield _channels_finding(f"{key}.in_channels", list(wanted), source, channels)
+
+
+def _channels_finding(key: str, wanted: Any, source: str, channels: Any) -> Finding:
+    real = channels if isinstance(channels, list) else ", ".join(map(str, sorted(channels)))
+    message = f"{key} is {wanted}, but the features of {source} have {real} channels"
+    return Finding(ERROR, "channels", f"{message}; set {key}={str(real).replace(' ', '')}")
+
+
+def _check_strides(
+    key: str, strides: Sequence[int], source: str, features: Sequence[Tensor]
+) -> Iterator[Finding]:
+    real = [round(_SIDE / feature.shape[-1]) for feature in features]
+    if len(strides) == len(real) and all(
+        1 / _MOST_RATIO < a / b < _MOST_RATIO for a, b in zip(strides, real)
+    ):
+        return
+    yield Finding(
+        ERROR,
+        "strides",
+        f"{key}: strides {list(strides)}, but the features of {source} have {real}, and boxes "
+        f"would be looked for at wrong places; set strides {real}, or change out_indices of the "
+        "backbone",
+    )
