@@ -50,6 +50,13 @@ def run(function: str, args: argparse.Namespace) -> Any:
     if local_rank is not None:
         os.environ.setdefault("LOCAL_RANK", str(local_rank))
     try:
+        return _call(function, arguments)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _call(function: str, arguments: dict[str, Any]) -> Any:
+    try:
         apis = importlib.import_module("vanillanet_det.apis")
         errors = importlib.import_module("vanillanet_det.errors")
     except ImportError as error:
@@ -59,8 +66,6 @@ def run(function: str, args: argparse.Namespace) -> Any:
         return getattr(apis, function)(**arguments)
     except errors.UserError as error:
         _stop(str(error))
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 def _stop(message: str) -> None:

@@ -2,9 +2,10 @@
 
 from .matching import Match, arch_in, backbone_state_dict, load_backbone, model_state_dict
 from .reading import read_checkpoint
-from .resume import find_finite, find_resume
+from .resume import INTERRUPTED, find_finite, find_resume
 
 __all__ = [
+    "INTERRUPTED",
     "Match",
     "arch_in",
     "backbone_state_dict",

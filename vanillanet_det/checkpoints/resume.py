@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 from typing import Any, Optional
 
@@ -11,6 +12,8 @@ from torch import Tensor
 from ..errors import UserError
 from .reading import PathLike, read_checkpoint
 
+INTERRUPTED = "interrupted.pth"  # of a training that was told to stop
+
 
 def find_resume(work_dir: PathLike) -> Optional[Path]:
     """Find the newest checkpoint in a folder that can be read.
@@ -18,7 +21,7 @@ def find_resume(work_dir: PathLike) -> Optional[Path]:
     Unreadable ones, such as a file truncated when a disk was full, are named in a warning.
 
     Args:
-        work_dir: Folder with `epoch_*.pth` or `iter_*.pth`.
+        work_dir: Folder with `epoch_*.pth`, `iter_*.pth` or `interrupted.pth`.
 
     Returns:
         The checkpoint to resume from, or None if there is none at all.
@@ -45,7 +48,7 @@ def find_finite(work_dir: PathLike) -> Optional[Path]:
     """Find the newest checkpoint in a folder that can be read and holds only finite numbers.
 
     Args:
-        work_dir: Folder with `epoch_*.pth` or `iter_*.pth`.
+        work_dir: Folder with `epoch_*.pth`, `iter_*.pth` or `interrupted.pth`.
 
     Returns:
         The checkpoint, or None.
@@ -61,11 +64,13 @@ def find_finite(work_dir: PathLike) -> Optional[Path]:
 
 
 def _newest_first(work_dir: PathLike) -> list[Path]:
-    named = {
+    named: dict[Path, float] = {
         path: int(match.group(1))
         for path in Path(work_dir).glob("*.pth")
         if (match := re.fullmatch(r"(?:epoch|iter)_(\d+)\.pth", path.name))
     }
+    if (interrupted := Path(work_dir, INTERRUPTED)).is_file():
+        named[interrupted] = inf  # the next checkpoint removes it
     # By time first: a folder may hold checkpoints by epoch and by iteration.
     return sorted(named, key=lambda p: (p.stat().st_mtime_ns, named[p]), reverse=True)
 
