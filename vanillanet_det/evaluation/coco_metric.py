@@ -40,16 +40,8 @@ class FasterCocoMetric(CocoMetric):
                 "FasterCocoMetric: use_mp_eval=True is pycocotools in many processes, but backend "
                 "is 'faster-coco-eval'; leave one out"
             )
-        self._evaluator, self._by = COCOeval, "pycocotools"
-        if backend != "pycocotools" and not self.use_mp_eval:
-            try:
-                self._evaluator, self._by = _make_faster_evaluator(), "faster-coco-eval"
-            except (ImportError, ValueError) as error:  # ValueError: built for another NumPy
-                if backend != "auto":
-                    raise UserError(
-                        "FasterCocoMetric: backend 'faster-coco-eval' can't be imported "
-                        f"({error}); pip install faster-coco-eval, or leave backend out"
-                    ) from error
+        chosen = "pycocotools" if self.use_mp_eval else backend
+        self._evaluator, self._by = find_evaluator(chosen)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Compute the metrics, as CocoMetric does."""
@@ -60,6 +52,30 @@ class FasterCocoMetric(CocoMetric):
             return super().compute_metrics(results)
         finally:
             coco_metric.COCOeval = theirs
+
+
+def find_evaluator(backend: str = "auto") -> tuple[type, str]:
+    """Find the class that computes COCO's figures.
+
+    Args:
+        backend: As for FasterCocoMetric.
+
+    Returns:
+        pycocotools' COCOeval, or one with the same figures, and the name of the package.
+
+    Raises:
+        UserError: `backend` is `faster-coco-eval`, and it can't be imported.
+    """
+    if backend != "pycocotools":
+        try:
+            return _make_faster_evaluator(), "faster-coco-eval"
+        except (ImportError, ValueError) as error:  # ValueError: built for another NumPy
+            if backend != "auto":
+                raise UserError(
+                    "FasterCocoMetric: backend 'faster-coco-eval' can't be imported "
+                    f"({error}); pip install faster-coco-eval, or leave backend out"
+                ) from error
+    return COCOeval, "pycocotools"
 
 
 def _make_faster_evaluator() -> type:

@@ -1,0 +1,146 @@
+"""Truth and detections as pycocotools takes them."""
+
+import contextlib
+import io
+from collections.abc import Sequence
+from typing import Any, Optional
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from ..errors import UserError
+from ..evaluation.coco_metric import find_evaluator
+
+Area = tuple[float, float]
+ALL: Area = (0.0, 1e10)
+MIN_IOU = 0.5  # from which on an object counts as found
+MOST = 100  # detections of a class in an image that COCO counts
+
+
+def precisions(
+    truth: dict, detections: Sequence[dict], kind: str, areas: Sequence[Area]
+) -> np.ndarray:
+    """Compute what AP is the mean of, by faster-coco-eval where it is installed.
+
+    Args:
+        truth: A COCO content, from `prepare_truth`.
+        detections: From `prepare_detections`.
+        kind: `bbox` or `segm`.
+        areas: Smallest and largest area of what is to be found, in pixels.
+
+    Returns:
+        COCOeval's precision at `MOST` detections: IoUs 0.50:0.95, recalls, classes, areas; -1
+        where there is nothing to find.
+    """
+    make, _ = find_evaluator()
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
+        evaluator = _make(make, truth, detections, kind, areas)
+        evaluator.evaluate()
+        evaluator.accumulate()
+    return evaluator.eval["precision"][..., 0]
+
+
+def match_boxes(truth: dict, detections: Sequence[dict], areas: Sequence[Area]) -> COCOeval:
+    """Match boxes at IoU 0.5.
+
+    Returns:
+        pycocotools' evaluator with `evalImgs`, which faster-coco-eval doesn't give.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluator = _make(COCOeval, truth, detections, "bbox", areas)
+        evaluator.params.iouThrs = np.array([MIN_IOU])
+        evaluator.evaluate()
+    return evaluator
+
+
+def _make(
+    make: type, truth: dict, detections: Sequence[dict], kind: str, areas: Sequence[Area]
+) -> COCOeval:
+    evaluator = make(_index(truth, truth["annotations"]), _index(truth, detections), kind)
+    evaluator.params.areaRng = [list(area) for area in areas]
+    evaluator.params.areaRngLbl = list(map(str, areas))
+    evaluator.params.maxDets = [MOST]
+    return evaluator
+
+
+def _index(truth: dict, annotations: Sequence[dict]) -> COCO:
+    index = COCO()
+    # pycocotools writes into the annotations.
+    copies = [dict(annotation) for annotation in annotations]
+    index.dataset = {**truth, "annotations": copies}
+    with contextlib.redirect_stdout(io.StringIO()):
+        index.createIndex()
+    return index
+
+
+def prepare_truth(truth: dict) -> dict:
+    """Add what pycocotools needs and a COCO file may lack.
+
+    Returns:
+        Images and categories by rising id, and annotations with `area` and `iscrowd`, numbered
+        from 1: pycocotools takes what is matched with annotation 0 as matched with nothing.
+    """
+    return {
+        "images": sorted(truth["images"], key=lambda image: image["id"]),
+        "categories": sorted(truth["categories"], key=lambda category: category["id"]),
+        "annotations": [
+            {"area": _area(annotation), "iscrowd": 0, **annotation, "id": number}
+            for number, annotation in enumerate(truth["annotations"], 1)
+        ],
+    }
+
+
+def prepare_detections(truth: dict, detections: Sequence[dict]) -> list[dict]:
+    """Check COCO results and number them from 1.
+
+    Raises:
+        UserError: They name an image or a class that the truth doesn't have.
+    """
+    for key, table in (("image_id", "images"), ("category_id", "categories")):
+        known = {entry["id"] for entry in truth[table]}
+        for detection in detections:
+            if detection[key] not in known:
+                raise UserError(
+                    f"detections: {key} {detection[key]!r} but the truth has no such id among its "
+                    f"{len(known)} {table}; expected detections on the images of this truth"
+                )
+    return [
+        {**detection, "area": _area(detection), "iscrowd": 0, "id": number}
+        for number, detection in enumerate(detections, 1)
+    ]
+
+
+def _area(annotation: dict) -> float:
+    return annotation["bbox"][2] * annotation["bbox"][3]
+
+
+def with_box_areas(truth: dict) -> dict:
+    """Take the area of the box as the size of an object, not that of its outline."""
+    annotations = [{**a, "area": _area(a)} for a in truth["annotations"]]
+    return {**truth, "annotations": annotations}
+
+
+def images_of(evaluator: COCOeval, category: int, area: int) -> list[dict[str, Any]]:
+    """Give the matches of one class and one range of areas, by image, where there are any.
+
+    Args:
+        evaluator: From `match_boxes`.
+        category: Position among the categories.
+        area: Position among the areas.
+    """
+    count = len(evaluator.params.imgIds)
+    begin = (category * len(evaluator.params.areaRng) + area) * count
+    return [entry for entry in evaluator.evalImgs[begin : begin + count] if entry is not None]
+
+
+def has_masks(truth: dict, detections: Sequence[dict]) -> bool:
+    """Tell whether all of both have an outline, so that there is a mask AP."""
+    both = [*truth["annotations"], *detections]
+    return bool(detections) and all(annotation.get("segmentation") for annotation in both)
+
+
+def mean(values: np.ndarray) -> Optional[float]:
+    """Average what COCOeval found, None where it had nothing to look for."""
+    known = values[values > -1]
+    return float(known.mean()) if known.size else None

@@ -1,0 +1,177 @@
+"""Pictures of the validation with what is there, and with what was found."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Optional
+
+import matplotlib
+import numpy as np
+from matplotlib.ft2font import FT2Font
+from PIL import Image, ImageDraw, ImageFont
+from pycocotools import mask
+from pycocotools.coco import COCO
+
+from ..datasets.loading import LoadReadableImage
+from ..errors import UserError
+from .matches import Picture
+
+SIDE = 288  # longest side in CSS pixels: four of them beside each other on a desktop
+_DENSITY = 2  # pixels in a CSS pixel
+_FONT_SIZE = 13
+_LINE = 2
+_QUALITY = 80
+_RIGHT, _WRONG, _CROWD = "#0072B2", "#D55E00", "#777777"
+_VEIL = 0.35  # how much of an outline's colour is laid over the picture
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture of a report.
+
+    Attributes:
+        name: Of the file.
+        truth: `data:` address of a JPEG, None where the file can't be read.
+        found: The same with the detections.
+        size: Width and height in CSS pixels.
+        note: What there is to say of it.
+    """
+
+    name: str
+    truth: Optional[str]
+    found: Optional[str]
+    size: tuple[int, int]
+    note: str
+
+
+@dataclass(frozen=True)
+class _Mark:
+    box: Sequence[float]
+    label: str
+    colour: str
+    annotation: dict
+
+
+def draw_picture(
+    picture: Picture, root: Path, names: Mapping[int, tuple[int, str]], masks: bool
+) -> Drawing:
+    """Draw what is in a picture and what was found in it.
+
+    The image is loaded as MMDetection loads it, at most `SIDE` CSS pixels high and wide.
+
+    Args:
+        picture: From `match`.
+        root: Folder that file names are relative to.
+        names: By category id, number and name of the class.
+        masks: Draw outlines, too.
+
+    Returns:
+        The two drawings, or the reason why the file can't be read.
+    """
+    file_name = picture.image["file_name"]
+    counts = {"right": picture.pairs, "missed": picture.missed, "wrong": picture.wrong}
+    note = ", ".join(f"{len(those)} {name}" for name, those in counts.items())
+    if picture.f1 is not None:
+        note = f"F1 {picture.f1:.2f}, mean IoU {picture.mean_iou:.2f}: {note}"
+    try:
+        pixels = LoadReadableImage().transform({"img_path": str(root / file_name)})["img"]
+    except UserError as error:
+        return Drawing(file_name, None, None, (0, 0), f"{note}. {error}")
+    image = Image.fromarray(np.ascontiguousarray(pixels[..., ::-1]))
+    scale = SIDE * _DENSITY / max(image.size)
+    size = tuple(max(1, round(scale * side)) for side in image.size)
+    # Of a few pixels each is seen; of more, none is to be seen as a square.
+    scaled = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+    truth = _draw(scaled, image.size, _truth_marks(picture, names), masks)
+    found = _draw(scaled, image.size, _found_marks(picture, names), masks)
+    shown = tuple(max(1, round(side / _DENSITY)) for side in size)
+    return Drawing(file_name, truth, found, shown, note)
+
+
+def _truth_marks(picture: Picture, names: Mapping[int, tuple[int, str]]) -> list[_Mark]:
+    missed = {t["id"] for t in picture.missed}
+    marks = []
+    for truth in picture.truth:
+        label = _label(*names[truth["category_id"]])
+        colour = _WRONG if truth["id"] in missed else _RIGHT
+        if truth["iscrowd"]:
+            label, colour = f"crowd of {label}", _CROWD
+        marks.append(_Mark(truth["bbox"], label, colour, truth))
+    return marks
+
+
+def _found_marks(picture: Picture, names: Mapping[int, tuple[int, str]]) -> list[_Mark]:
+    marks = []
+    for detection in picture.detections[::-1]:  # the best lies above
+        label = f"{_label(*names[detection['category_id']])} {detection['score']:.2f}"
+        colour = _RIGHT if detection["id"] in picture.pairs else _WRONG
+        colour = _CROWD if detection["id"] in picture.on_crowd else colour
+        marks.append(_Mark(detection["bbox"], label, colour, detection))
+    return marks
+
+
+def _draw(
+    image: Image.Image, original: tuple[int, int], marks: Sequence[_Mark], masks: bool
+) -> str:
+    image = image.copy()
+    scale = np.divide(image.size, original)
+    for mark in marks if masks else ():
+        _veil(image, original, mark)
+    draw = ImageDraw.Draw(image)
+    boxes = [_corners(mark.box, scale, image.size) for mark in marks]
+    for mark, box in zip(marks, boxes):
+        draw.rectangle(box, outline=mark.colour, width=_LINE * _DENSITY)
+    for mark, box in zip(marks, boxes):
+        _write(draw, mark, box, image.size)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _corners(box: Sequence[float], scale: np.ndarray, size: tuple[int, int]) -> list[float]:
+    x, y, width, height = box
+    corners = np.array([[x, y], [x + width, y + height]]) * scale
+    low, high = np.clip(corners, 0, np.subtract(size, 1))
+    return [*low, *np.maximum(low, high)]
+
+
+def _write(draw: ImageDraw.ImageDraw, mark: _Mark, box: Sequence[float], size: tuple) -> None:
+    font = _font()
+    left, top, right, bottom = draw.textbbox((0, 0), mark.label, font=font)
+    width, height = right - left + 6, bottom - top + 6
+    x = max(0, min(box[0], size[0] - width))
+    y = box[1] - height if box[1] >= height else min(box[1], size[1] - height)
+    draw.rectangle([x, y, x + width, y + height], fill=mark.colour)
+    draw.text((x + 3 - left, y + 3 - top), mark.label, fill="white", font=font)
+
+
+def _veil(image: Image.Image, original: tuple[int, int], mark: _Mark) -> None:
+    # COCO's class knows all forms of an outline.
+    index = COCO()
+    index.imgs = {0: {"width": original[0], "height": original[1]}}
+    rle = index.annToRLE({"image_id": 0, "segmentation": mark.annotation["segmentation"]})
+    inside = Image.fromarray(np.uint8(255 * _VEIL) * mask.decode(rle)).resize(image.size)
+    image.paste(mark.colour, mask=inside)
+
+
+def _label(number: int, name: str) -> str:
+    """Take the number of a class where the font lacks letters of its name."""
+    known = _charmap()
+    return name if all(ord(letter) in known for letter in name) else f"#{number}"
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(_font_file(), _FONT_SIZE * _DENSITY)
+
+
+@cache
+def _charmap() -> frozenset[int]:
+    return frozenset(FT2Font(_font_file()).get_charmap())
+
+
+def _font_file() -> str:
+    return str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"))
