@@ -10,10 +10,10 @@ from mmengine.config import ConfigDict
 from sklearn.datasets import load_sample_images
 
 from ..errors import UserError
+from ..inference.pipeline import inference_pipeline
 
 MOST_PICTURES = 32  # which stay in memory, ready for every network
 _ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-_LOADERS = ("LoadImageFromFile", "LoadReadableImage")
 
 
 def find_pictures(folder: Optional[Union[str, Path]] = None) -> list[dict[str, Any]]:
@@ -57,16 +57,7 @@ def evaluation_pipeline(
     Raises:
         UserError: The config has none, or none that resizes.
     """
-    dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}
-    while "dataset" in dataset:
-        dataset = dataset["dataset"]
-    pipeline = copy.deepcopy(dataset.get("pipeline"))
-    if not pipeline or pipeline[0].get("type") not in _LOADERS:
-        raise UserError(
-            f"config {cfg.filename}: test_dataloader.dataset.pipeline should begin with "
-            f"{' or '.join(_LOADERS)}"
-        )
-    pipeline = [transform for transform in pipeline if transform["type"] != "LoadAnnotations"]
+    pipeline = inference_pipeline(cfg)
     if input_size is not None:
         resizes = [transform for transform in pipeline if transform["type"] == "Resize"]
         if len(resizes) != 1:

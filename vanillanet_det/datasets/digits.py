@@ -55,7 +55,8 @@ class DigitsDataset(CocoDataset):
     )
 
     def __init__(self, *args: Any, data_root: str = DATA_ROOT, **kwargs: Any) -> None:
-        self.prepare(data_root)
+        if not kwargs.get("lazy_init"):  # MMDetection's inferencer wants the class names alone
+            self.prepare(data_root)
         super().__init__(*args, data_root=data_root, **kwargs)
 
     @staticmethod

@@ -25,6 +25,11 @@ class LoadReadableImage(LoadImageFromFile):
         UserError: `unreadable` is neither, or it is `error` and a file can't be read.
     """
 
+    remedy = (
+        "replace the file or take it out of the annotation file, or skip such images in training "
+        "with LoadReadableImage(unreadable='skip')"
+    )
+
     def __init__(self, unreadable: str = "error", **kwargs: Any) -> None:
         if unreadable not in ("error", "skip"):
             raise UserError(
@@ -44,9 +49,6 @@ class LoadReadableImage(LoadImageFromFile):
             return loaded
         message = f"image {results['img_path']}: can't be read ({reason})"
         if self.unreadable == "error":
-            raise UserError(
-                f"{message}; replace the file or take it out of the annotation file, or skip "
-                "such images in training with LoadReadableImage(unreadable='skip')"
-            )
+            raise UserError(f"{message}; {self.remedy}")
         print_log(f"{message}; skipped", logger="current", level=30)
         return None

@@ -1,0 +1,15 @@
+"""A trained detector at work: on images in Python, and on folders, videos and cameras."""
+
+from .detector import Detector, load_detector
+from .fused import save_fused
+from .model_config import model_config
+from .results import Detection, Detections
+
+__all__ = [
+    "Detection",
+    "Detections",
+    "Detector",
+    "load_detector",
+    "model_config",
+    "save_fused",
+]

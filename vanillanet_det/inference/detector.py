@@ -1,0 +1,198 @@
+"""A detector for images."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import numpy as np
+import torch
+from mmdet.registry import TRANSFORMS
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import DefaultScope
+from torch import nn
+
+from ..errors import UserError
+from .building import ConfigLike, build_detector
+from .images import ImageLike, as_bgr
+from .pipeline import inference_pipeline
+from .results import Detections
+from .stream import ahead, in_groups
+
+
+@dataclass
+class Prepared:
+    """An image on its way through the detector.
+
+    Attributes:
+        source: What was given.
+        image: Its pixels, uint8 `(height, width, 3)` in BGR; None if it can't be read.
+        error: Why it can't.
+        data: `inputs` and `data_samples`, until it has been through the network.
+    """
+
+    source: Any
+    image: Optional[np.ndarray] = None
+    error: str = ""
+    data: Optional[dict] = None
+
+    @property
+    def shape(self) -> Optional[torch.Size]:
+        """Shape of what goes into the network, or None if nothing does."""
+        return None if self.data is None else self.data["inputs"].shape
+
+
+class Detector:
+    """Finds objects in images with a fused network; `load_detector` makes one.
+
+    Args:
+        model: A detector of MMDetection, ready for evaluation.
+        cfg: Its config, whose test pipeline prepares the images.
+        classes: Names of its classes.
+        device: Where it computes.
+        score: The least score of what is returned.
+
+    Example:
+        >>> detector = load_detector("work_dirs/mine/fused.pth")
+        >>> found = detector("a.jpg")
+        >>> [(item.name, item.score, item.box) for item in found]
+        >>> found.draw("a.jpg").save("drawn.jpg")
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        cfg: Config,
+        classes: tuple[str, ...],
+        device: Union[str, torch.device] = "cpu",
+        score: float = 0.3,
+    ) -> None:
+        if not 0 <= score <= 1:
+            raise UserError(f"score {score!r}: expected a number from 0 to 1")
+        self.model, self.classes, self.score = model.to(device).eval(), classes, score
+        loading, *rest = inference_pipeline(cfg)
+        options = ("color_type", "imdecode_backend", "backend_args", "file_client_args")
+        self._loading = {key: loading[key] for key in options if key in loading}
+        self._as_float = loading.get("to_float32", False)
+        with DefaultScope.overwrite_default_scope("mmdet"):
+            self._prepare = Compose([TRANSFORMS.build(step) for step in rest])
+
+    def __call__(
+        self, images: Union[ImageLike, Sequence[ImageLike]], batch_size: int = 4
+    ) -> Union[Detections, list[Detections]]:
+        """Find objects in an image, or in each of a list.
+
+        Args:
+            images: A file; an array, uint8 `(height, width, 3)` in BGR as OpenCV and MMDetection
+                have it; a PIL image; or a list of these.
+            batch_size: Images, of those that have the same shape, that pass together.
+
+        Returns:
+            The detections, highest score first; a list of them for a list.
+
+        Raises:
+            UserError: An image can't be read.
+        """
+        several = isinstance(images, (list, tuple))
+        found = []
+        for prepared, detections in self.stream(images if several else [images], batch_size):
+            if detections is None:
+                raise UserError(prepared.error)
+            found.append(detections)
+        return found if several else found[0]
+
+    def stream(
+        self, images: Iterable[ImageLike], batch_size: int = 4
+    ) -> Iterator[tuple[Prepared, Optional[Detections]]]:
+        """Find objects in images one after another, few of which are in memory at a time.
+
+        They are decoded in a thread, ahead of the network, and images of one shape pass it
+        together: none is padded, so its detections don't depend on its neighbours.
+
+        Args:
+            images: As for a call; pairs `(name, image)` will do, too.
+            batch_size: As for a call.
+
+        Yields:
+            Each image and its detections, in order; None for one that can't be read, whose
+            `error` says why.
+
+        Raises:
+            UserError: The batch size is no positive number.
+        """
+        if batch_size < 1:
+            raise UserError(f"batch size {batch_size!r}: expected a positive number")
+        # Whoever ends this early ends the thread, too.
+        with closing(ahead(self.prepare, images, depth=2 * batch_size)) as prepared:
+            yield from in_groups(
+                prepared, lambda item: item.shape, self.detect, batch_size, patience=4 * batch_size
+            )
+
+    def prepare(self, source: Any) -> Prepared:
+        """Load an image and bring it into the form that the network takes."""
+        image = source[1] if isinstance(source, tuple) else source
+        try:
+            pixels = as_bgr(image, **self._loading)
+        except UserError as error:
+            return Prepared(source, error=str(error))
+        size = pixels.shape[:2]
+        results = dict(
+            img=pixels.astype(np.float32) if self._as_float else pixels,
+            img_id=0,
+            img_path=str(image) if isinstance(image, (str, Path)) else "",
+            img_shape=size,
+            ori_shape=size,
+            scale_factor=(1.0, 1.0),
+        )
+        return Prepared(source, pixels, data=self._prepare(results))
+
+    @torch.no_grad()
+    def detect(self, images: list[Prepared]) -> list[Detections]:
+        """Pass images of one shape through the network."""
+        batch = {key: [image.data[key] for image in images] for key in ("inputs", "data_samples")}
+        found = []
+        for image, sample in zip(images, self.model.test_step(batch)):
+            image.data = None
+            size = image.image.shape[:2]
+            found.append(Detections.of(sample.pred_instances, self.score, self.classes, size))
+        return found
+
+
+def load_detector(
+    model: Union[str, Path],
+    config: Optional[ConfigLike] = None,
+    device: Union[str, torch.device, None] = None,
+    score: float = 0.3,
+) -> Detector:
+    """Load a detector from a checkpoint, fused.
+
+    Nothing in the checkpoint is run, and no other file is read: initial weights that the config
+    names need not be there.
+
+    Args:
+        model: A checkpoint of a detector, its file or URL: in the training, the merged or the
+            deployed form.
+        config: Its config or the config's file; None for the one that the checkpoint brings
+            along, as those of this project do.
+        device: Where to compute, such as `cuda:1`; None for a GPU if there is one.
+        score: The least score of what is returned, from 0 to 1.
+
+    Returns:
+        A function of images, see `Detector`.
+
+    Raises:
+        UserError: File and config can't be used or don't fit each other; or lambda is below 1,
+            and the network can't be fused yet.
+    """
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(device)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"device {device}: can't be used ({reason}); try cpu or cuda") from error
+    detector, cfg, classes = build_detector(model, config)
+    return Detector(detector, cfg, classes, device, score)

@@ -1,0 +1,102 @@
+"""Videos and cameras, frame by frame."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Optional, Union
+
+import cv2
+import numpy as np
+
+from ..errors import UserError
+from .sources import Video
+
+_DEFAULT_FPS = 25.0
+# Frames are read in a thread, and OpenCV crashes when what it reads from is closed meanwhile.
+_READING = threading.Lock()
+
+
+@contextmanager
+def open_video(video: Video) -> Iterator[cv2.VideoCapture]:
+    """Open a video or a camera.
+
+    Raises:
+        UserError: It can't be opened.
+    """
+    # What FFmpeg and OpenCV would say themselves doesn't name the file.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    capture = cv2.VideoCapture(video.address)
+    try:
+        if not capture.isOpened():
+            raise UserError(
+                f"camera:{video.address}: there is no such camera; connect it or try another number"
+                if video.is_camera
+                else f"{video.address}: can't be read as a video; it may be truncated or of a kind "
+                "that OpenCV doesn't know"
+            )
+        yield capture
+    finally:
+        with _READING:
+            capture.release()
+        cv2.utils.logging.setLogLevel(level)
+
+
+def read_frames(capture: cv2.VideoCapture) -> Iterator[tuple[int, np.ndarray]]:
+    """Read frames, uint8 `(height, width, 3)` in BGR, numbered from 1, until there is none."""
+    number = 0
+    while True:
+        with _READING:
+            found, frame = capture.read()
+        if not found:
+            return
+        number += 1
+        yield number, frame
+
+
+class VideoWriter:
+    """Writes frames into an MP4 file, which takes its name when it is whole.
+
+    Args:
+        path: The file.
+        fps: Frames per second; 25 where the source doesn't know.
+    """
+
+    def __init__(self, path: Path, fps: float) -> None:
+        self.path = path
+        self._partial = path.with_name(f".{path.name}.partial.mp4")
+        self._fps = fps if 0 < fps < 1000 else _DEFAULT_FPS
+        self._writer: Optional[cv2.VideoWriter] = None
+
+    def add(self, frame: np.ndarray) -> None:
+        """Write a frame, as large as the first.
+
+        Raises:
+            UserError: The file can't be written.
+        """
+        if self._writer is None:
+            code = cv2.VideoWriter.fourcc(*"mp4v")
+            self._writer = cv2.VideoWriter(
+                str(self._partial), code, self._fps, (frame.shape[1], frame.shape[0])
+            )
+            if not self._writer.isOpened():
+                raise UserError(f"--out: {self.path} can't be written; leave it out with --no-draw")
+        self._writer.write(np.ascontiguousarray(frame))
+
+    def close(self, keep: bool) -> Union[Path, None]:
+        """End the file, and give it its name or take it away.
+
+        Returns:
+            The file, if there is one.
+        """
+        if self._writer is None:
+            return None
+        self._writer.release()
+        if not keep:
+            self._partial.unlink(missing_ok=True)
+            return None
+        os.replace(self._partial, self.path)
+        return self.path
