@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import ctypes
 import os
 import resource
 import shutil
@@ -14,6 +15,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 import torch
+from mmengine.config import config as mmengine_config
 from mmengine.logging import MMLogger
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -26,6 +28,21 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _remembered_formatting():
+    """A run formats its config three times, which takes longer than a small training."""
+    formatted, format_code = {}, mmengine_config.FormatCode
+
+    def remembered(text, **style):
+        if text not in formatted:
+            formatted[text] = format_code(text, **style)
+        return formatted[text]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mmengine_config, "FormatCode", remembered)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -81,6 +98,22 @@ def all_threads():
     torch.set_num_threads(os.cpu_count() or 1)
     yield
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def reused_memory():
+    """For a test of gigabytes: what it frees it takes again, not the system page by page."""
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallopt"):  # glibc's
+        yield
+        return
+    trim_threshold, mmap_max = -1, -4
+    libc.mallopt(trim_threshold, 2**31 - 1)
+    libc.mallopt(mmap_max, 0)
+    yield
+    libc.mallopt(trim_threshold, 2**17)
+    libc.mallopt(mmap_max, 2**16)
+    libc.malloc_trim(0)
 
 
 @pytest.fixture
@@ -149,6 +182,60 @@ param_scheduler = [
 ]
 default_hooks = dict(logger=dict(interval=1), checkpoint=dict(save_best=None))
 """
+
+
+@pytest.fixture(scope="session")
+def save_detector(small_config, small_digits):
+    """Function that saves a training checkpoint of a small detector that finds boxes."""
+    from mmdet.registry import MODELS
+    from mmengine.config import Config
+    from mmengine.dataset import Compose
+    from mmengine.registry import DefaultScope
+
+    from vanillanet_det.benchmark.random_weights import prepare_random_weights
+
+    def save(path: Path, masks: bool = False) -> Path:
+        cfg = Config.fromfile(small_config)
+        if masks:
+            cfg = Config.fromfile(ROOT / "configs/mask_rcnn_vanillanet5_digits.py")
+            cfg.merge_from_dict(SMALL_MASK_RCNN)
+        else:
+            cfg.model.test_cfg.update(score_thr=0.05)
+        torch.manual_seed(1)
+        with DefaultScope.overwrite_default_scope("mmdet"):
+            model = MODELS.build(cfg.model)
+            model.init_weights()
+            for module in model.modules():
+                if isinstance(module, _BatchNorm):
+                    nn.init.uniform_(module.weight, 0.5, 1.5)
+            pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
+            data = [pipeline(dict(img_path=str(p))) for p in (small_digits / "val").glob("*.png")]
+        batch = {key: [item[key] for item in data] for key in ("inputs", "data_samples")}
+        prepare_random_weights(model, batch)
+        classes = tuple("0123456789")
+        meta = dict(cfg=cfg.pretty_text, dataset_meta=dict(classes=classes), epoch=3)
+        torch.save(dict(meta=meta, state_dict=model.state_dict()), path)
+        return path
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def detector_file(save_detector, tmp_path_factory):
+    """Training checkpoint of a small RetinaNet that finds 20 boxes in a picture."""
+    return save_detector(tmp_path_factory.mktemp("detector") / "epoch_3.pth")
+
+
+SMALL_MASK_RCNN = {
+    "model.backbone.arch": dict(dims=[8, 16, 16, 16], strides=[2, 2, 2]),
+    "model.neck": dict(in_channels=[8, 16, 16, 16], out_channels=16),
+    "model.rpn_head": dict(in_channels=16, feat_channels=16),
+    "model.roi_head.bbox_roi_extractor.out_channels": 16,
+    "model.roi_head.bbox_head": dict(in_channels=16, fc_out_channels=32),
+    "model.roi_head.mask_roi_extractor.out_channels": 16,
+    "model.roi_head.mask_head": dict(num_convs=1, in_channels=16, conv_out_channels=16),
+    "model.test_cfg.rcnn.max_per_img": 20,
+}
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from mmdet.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 from mmengine.config import Config
 
 from vanillanet_det.analysis.meta import build_on_meta
-from vanillanet_det.apis.config import leaf_datasets
+from vanillanet_det.checks import leaf_datasets
 
 pytestmark = pytest.mark.usefixtures("mmdet_scope")
 
