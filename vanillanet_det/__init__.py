@@ -13,6 +13,7 @@ from . import checkpoints, datasets, evaluation, fileio, optimizers  # noqa: E40
 from .backbones import VanillaNet  # noqa: E402
 from .errors import UserError  # noqa: E402
 from .hooks import DeepTrainingHook, SwitchToDeployHook  # noqa: E402
+from .inference import load_detector  # noqa: E402
 from .layers import (  # noqa: E402
     add_vanilla_training,
     set_act_lambda,
@@ -27,6 +28,7 @@ __all__ = [
     "UserError",
     "VanillaNet",
     "add_vanilla_training",
+    "load_detector",
     "set_act_lambda",
     "switch_to_deploy",
     "switch_to_merged",

@@ -14,8 +14,11 @@ default_hooks = dict(
         save_best="coco/bbox_mAP",
         backend_args=dict(backend="atomic"),
     ),
+    check_data=dict(type="CheckDataHook"),
     check_weights=dict(type="CheckWeightsHook"),
     check_loss=dict(type="StopAtNonFiniteLossHook"),
+    interrupt=dict(type="InterruptHook"),
+    progress=dict(type="ProgressHook"),
     # With plain BN each rank has statistics of its own; after an epoch all have their mean.
     sync_buffers=dict(type="SyncBuffersHook"),
     # Here and not in custom_hooks, a list, which a config replaces as a whole.

@@ -12,7 +12,8 @@ CLASSES = "train_dataloader.dataset.metainfo.classes"
 
 
 @pytest.mark.parametrize(
-    "name", ["train", "test", "get_flops", "convert_checkpoint", "training_cost", "benchmark"]
+    "name",
+    ["train", "test", "get_flops", "convert_checkpoint", "infer", "training_cost", "benchmark"],
 )
 def test_help_does_not_wait_for_torch(name, command):
     args = command(name, "--help")

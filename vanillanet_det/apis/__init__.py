@@ -1,10 +1,23 @@
 """What the command lines do, a function for each of `tools/`."""
 
 from .benchmark import benchmark
+from .check_data import check_data
 from .convert_checkpoint import convert_checkpoint
+from .finetune import finetune
 from .get_flops import get_flops
+from .infer import infer
 from .test import test
 from .train import train
 from .training_cost import training_cost
 
-__all__ = ["benchmark", "convert_checkpoint", "get_flops", "test", "train", "training_cost"]
+__all__ = [
+    "benchmark",
+    "check_data",
+    "convert_checkpoint",
+    "finetune",
+    "get_flops",
+    "infer",
+    "test",
+    "train",
+    "training_cost",
+]

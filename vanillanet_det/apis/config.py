@@ -10,10 +10,10 @@ from typing import Any, Optional
 
 from mmengine.config import Config, ConfigDict, DictAction
 
+from ..checks import DATALOADERS
 from ..errors import UserError
 from ..hooks import CheckWeightsHook, InterruptHook, StopAtNonFiniteLossHook
 
-DATALOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 _EVALUATORS = ("val_evaluator", "test_evaluator")
 
 
@@ -123,17 +123,6 @@ def _move(node: Any, old: str, new: str) -> None:
             node[key] = os.path.join(new, value[len(old.rstrip("/")) :].lstrip("/"))
         elif isinstance(value, (dict, list)):
             _move(value, old, new)
-
-
-def leaf_datasets(node: Optional[dict]) -> Iterator[ConfigDict]:
-    """Find the data sets with files of their own below a dataloader or a wrapper."""
-    if node is None:
-        return
-    inner = node.get("datasets") or ([node["dataset"]] if "dataset" in node else [])
-    if not inner and "ann_file" in node:
-        yield node
-    for child in inner:
-        yield from leaf_datasets(child)
 
 
 def check_writable(folder: Path) -> None:

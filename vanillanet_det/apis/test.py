@@ -11,11 +11,12 @@ from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
 from ..checkpoints import read_checkpoint
+from ..checks import Finding, check_config, leaf_datasets, stop_at_errors
 from ..errors import UserError
 from ..hooks import SwitchToDeployHook
+from ..hooks.check_data_hook import take_findings
 from ..tta import MaskTTAModel
-from .config import config_errors, leaf_datasets, load_config
-from .data_check import check_data
+from .config import config_errors, load_config
 from .launch import init_distributed
 from .optional import check_tensorboard
 from .ranks import is_first, is_first_of_node, lost_ranks, one_voice, together
@@ -57,7 +58,7 @@ def test(
         cfg = load_config(config, work_dir, cfg_options, launcher)
         with config_errors(cfg):
             init_distributed(cfg)
-            together(lambda: _check(cfg, checkpoint), is_first_of_node())
+            findings, *_ = together(lambda: _check(cfg, checkpoint), is_first_of_node())
             cfg.load_from, cfg.resume = checkpoint, False
             _set_deploy(cfg, deploy)
             if not deploy and cfg.get("model", {}).get("backbone", {}).get("deploy"):
@@ -70,14 +71,17 @@ def test(
             if tta:
                 _set_tta(cfg)
             runner = Runner.from_cfg(cfg)
+            take_findings(runner, findings)
     with config_errors(cfg), lost_ranks():
         return runner.test() if out is None else _test_and_dump(runner, Path(out))
 
 
-def _check(cfg: Config, checkpoint: str) -> None:
+def _check(cfg: Config, checkpoint: str) -> list[Finding]:
     read_checkpoint(checkpoint)
-    check_data(cfg, ("test_dataloader",))
+    findings = check_config(cfg, False, ("test_dataloader",))
+    stop_at_errors(findings)
     check_tensorboard(cfg)
+    return findings
 
 
 def _test_and_dump(runner: Runner, out: Path) -> dict:

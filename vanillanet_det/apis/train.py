@@ -1,7 +1,9 @@
 """Training, as `tools/train.py` runs it."""
 
 import hashlib
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Optional
 
@@ -12,9 +14,11 @@ from mmengine.runner import Runner
 
 from ..checkpoints import find_resume, read_checkpoint
 from ..checkpoints.download import is_url
+from ..checks import Finding, check_config, stop_at_errors
 from ..errors import UserError
+from ..hooks import InterruptHook
+from ..hooks.check_data_hook import take_findings
 from .config import config_errors, load_config
-from .data_check import check_data, check_weights
 from .launch import init_distributed
 from .optional import check_tensorboard, set_amp
 from .ranks import is_first, is_first_of_node, lost_ranks, one_voice, together, whereabouts
@@ -28,8 +32,12 @@ def train(
     auto_scale_lr: bool = False,
     cfg_options: Sequence[str] = (),
     launcher: str = "none",
-) -> None:
+    go_on: Optional[str] = None,
+) -> Optional[str]:
     """Train a detector.
+
+    Interrupted by Ctrl-C or SIGTERM, the process ends with status 130 or 143 and a checkpoint to
+    go on from.
 
     Args:
         config: The config file.
@@ -40,21 +48,32 @@ def train(
         auto_scale_lr: Scale the learning rate with the batch size.
         cfg_options: `key=value` pairs that override the config.
         launcher: Job launcher of distributed runs.
+        go_on: How to go on after an interruption, in words for the log; None for the command
+            line of `tools/train.py` with these arguments.
+
+    Returns:
+        The best checkpoint; None if the config keeps none.
 
     Raises:
         UserError: Anything the user can mend: config, data, weights, checkpoint, folder.
     """
-    with one_voice():
+    with one_voice(), _nothing_trained():
         cfg = load_config(config, work_dir, cfg_options, launcher)
         with config_errors(cfg):
             init_distributed(cfg)
-            together(lambda: _check(cfg), is_first_of_node())
-            set_amp(cfg, amp)
             if auto_scale_lr:
                 _set_auto_scale_lr(cfg)
+            findings, *_ = together(lambda: _check(cfg), is_first_of_node())
+            set_amp(cfg, amp)
             _set_resume(cfg, resume)
             runner = Runner.from_cfg(cfg)
-    with config_errors(cfg), lost_ranks():
+            take_findings(runner, findings)
+    for hook in runner.hooks:
+        if isinstance(hook, InterruptHook) and hook.go_on is None:
+            hook.go_on = go_on or _resume_command(
+                config, work_dir, amp, auto_scale_lr, cfg_options, launcher
+            )
+    with config_errors(cfg), lost_ranks(), _nothing_trained():
         runner.train()
     best = runner.message_hub.runtime_info.get("best_ckpt")
     if best is not None:
@@ -62,6 +81,35 @@ def train(
             f"Best checkpoint: {best}\nEvaluate it: python tools/test.py {config} {best}",
             logger="current",
         )
+    return best
+
+
+@contextmanager
+def _nothing_trained() -> Iterator[None]:
+    """Say so at Ctrl-C: while a training runs, InterruptHook takes it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print_log("Nothing was trained yet: run the same command again", "current")
+        raise
+
+
+def _resume_command(
+    config: str,
+    work_dir: Optional[str],
+    amp: Optional[str],
+    auto_scale_lr: bool,
+    cfg_options: Sequence[str],
+    launcher: str,
+) -> str:
+    words = ["tools/train.py", config]
+    words += ["--work-dir", str(work_dir)] if work_dir else []
+    words += ["--amp", amp] if amp else []
+    words += ["--auto-scale-lr"] if auto_scale_lr else []
+    words += ["--cfg-options", *cfg_options] if cfg_options else []
+    words += ["--launcher", launcher] if launcher != "none" else []
+    start = "python" if launcher == "none" else "the processes started as before, with"
+    return f"{start} {shlex.join(map(str, words))} --resume"
 
 
 def _set_auto_scale_lr(cfg: Config) -> None:
@@ -73,10 +121,11 @@ def _set_auto_scale_lr(cfg: Config) -> None:
     cfg.auto_scale_lr.enable = True
 
 
-def _check(cfg: Config) -> None:
-    check_data(cfg, ("train_dataloader", "val_dataloader"))
-    check_weights(cfg)
+def _check(cfg: Config) -> list[Finding]:
+    findings = check_config(cfg, False, ("train_dataloader", "val_dataloader"))
+    stop_at_errors(findings)
     check_tensorboard(cfg)
+    return findings
 
 
 def _set_resume(cfg: Config, resume: Optional[str]) -> None:

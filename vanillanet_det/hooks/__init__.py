@@ -1,17 +1,25 @@
 """Hooks, registered with MMDetection's `HOOKS`."""
 
 from .channels_last_hook import ChannelsLastHook
+from .check_data_hook import CheckDataHook
 from .check_weights_hook import CheckWeightsHook
+from .curves_hook import CurvesHook
 from .deep_training_hook import DeepTrainingHook
 from .early_stopping_hook import DeployableEarlyStoppingHook
+from .interrupt_hook import InterruptHook
+from .progress_hook import ProgressHook
 from .stop_at_non_finite_loss_hook import StopAtNonFiniteLossHook
 from .switch_to_deploy_hook import SwitchToDeployHook
 
 __all__ = [
     "ChannelsLastHook",
+    "CheckDataHook",
     "CheckWeightsHook",
+    "CurvesHook",
     "DeepTrainingHook",
     "DeployableEarlyStoppingHook",
+    "InterruptHook",
+    "ProgressHook",
     "StopAtNonFiniteLossHook",
     "SwitchToDeployHook",
 ]

@@ -1,0 +1,149 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from vanillanet_det import UserError, VanillaNet
+from vanillanet_det.analysis.meta import build_on_meta
+from vanillanet_det.backbones.published import describe
+from vanillanet_det.finetune.model import anchor_generator, has_masks, make_model
+from vanillanet_det.finetune.start import Start, read_start, transfer
+
+NARROW = dict(dims=[8, 16, 32, 64], strides=[2, 2, 2])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _scope():
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def template(root):
+    def read(name):
+        return Config.fromfile(root / "configs" / f"{name}.py")
+
+    return read
+
+
+@pytest.fixture(scope="module")
+def detector(template):
+    """A small RetinaNet of ten classes: its config."""
+    cfg = template("retinanet_vanillanet5_digits")
+    cfg.model.backbone.arch = NARROW
+    cfg.model.neck.update(in_channels=[16, 32, 64], out_channels=16)
+    cfg.model.bbox_head.update(in_channels=16, feat_channels=16)
+    return cfg
+
+
+@pytest.fixture
+def saved(detector, tmp_path):
+    """The detector as a training saves it, with its config's text."""
+    path = tmp_path / "detector.pth"
+    model = MODELS.build(detector.model)
+    torch.save(dict(state_dict=model.state_dict(), meta=dict(cfg=detector.pretty_text)), path)
+    return str(path)
+
+
+@pytest.mark.parametrize("arch", ["5", "11", "13_x1_5"])
+@pytest.mark.parametrize("name", ["retinanet", "mask_rcnn", "faster_rcnn"])
+def test_every_arch_fits_its_neck(template, name, arch):
+    cfg = template(f"{name}_vanillanet11_coco")
+    model = make_model(cfg, Start("nothing"), 2, arch)
+    backbone = build_on_meta(model.backbone)
+    strides = [8, 16, 32] if name == "retinanet" else [4, 8, 16, 32]
+    assert list(backbone.out_strides) == strides
+    assert list(backbone.out_channels) == model.neck.in_channels
+    build_on_meta(model)  # and the whole is a model
+
+
+def test_all_heads_get_the_classes_of_the_data(template):
+    model = make_model(template("cascade_rcnn_vanillanet11_coco"), Start("nothing"), 7)
+    assert [head.num_classes for head in model.roi_head.bbox_head] == [7, 7, 7]
+    model = make_model(template("mask_rcnn_vanillanet11_coco"), Start("nothing"), 7)
+    assert (model.roi_head.bbox_head.num_classes, model.roi_head.mask_head.num_classes) == (7, 7)
+    assert has_masks(model)
+
+
+def test_a_template_is_left_as_it_is(template):
+    cfg = template("retinanet_vanillanet11_coco")
+    make_model(cfg, Start("nothing"), 2, "5")
+    assert cfg.model.bbox_head.num_classes == 80
+    assert cfg.model.backbone.arch == "11"
+
+
+def test_a_detector_brings_its_own_model_and_loses_only_its_classes(template, saved):
+    start = read_start(saved)
+    model = make_model(template("retinanet_vanillanet11_coco"), start, 2)
+    assert model.backbone.arch.dims == NARROW["dims"]
+    assert model.backbone.init_cfg is None
+    found = transfer(start, model)
+    assert found.remade == ("bbox_head.retina_cls.weight", "bbox_head.retina_cls.bias")
+    assert not found.missing
+    assert not found.left_over
+    assert len(found.kept) + 2 == len(build_on_meta(model).state_dict())
+    listing = found.listing().splitlines()
+    assert "re-made   bbox_head.retina_cls.bias" in listing
+    assert len(listing) == len(found.kept) + 2
+
+
+def test_imagenet_weights_go_into_the_backbone(template, tmp_path):
+    path = tmp_path / "vanillanet_5.pth"
+    torch.save(dict(model_ema=VanillaNet("5").state_dict()), path)
+    start = read_start(str(path))
+    assert (start.kind, start.arch) == ("backbone", "5")
+    model = make_model(template("retinanet_vanillanet11_coco"), start, 2)
+    assert model.backbone.arch == "5"
+    assert model.backbone.init_cfg == dict(type="Pretrained", checkpoint=str(path))
+    found = transfer(start, model)
+    assert all(name.startswith("backbone.") for name in found.kept)
+    assert len(found.kept) == len(start.state)
+    assert not any(name.startswith("backbone.") for name in found.missing)
+
+
+def test_anchors_are_found_in_one_and_in_two_stages(template):
+    for name in ("retinanet_vanillanet11_coco", "mask_rcnn_vanillanet11_coco"):
+        assert anchor_generator(template(name).model)["type"] == "AnchorGenerator"
+    assert anchor_generator(dict(bbox_head=dict(type="FCOSHead"))) is None
+
+
+def test_freezing_and_merging(template, saved, tmp_path):
+    cfg = template("retinanet_vanillanet11_coco")
+    path = tmp_path / "vanillanet_5.pth"
+    torch.save(VanillaNet("5").state_dict(), path)
+    start = read_start(str(path))
+    backbone = make_model(cfg, start, 2, freeze=2, merged=True).backbone
+    assert (backbone.frozen_stages, backbone.merged) == (2, True)
+    with pytest.raises(UserError, match="merge the file first"):
+        make_model(cfg, read_start(saved), 2, merged=True)
+    with pytest.raises(UserError, match="--merged: needs --weights"):
+        make_model(cfg, Start("nothing"), 2, merged=True)
+
+
+def test_an_arch_beside_weights_that_have_one(template, saved):
+    with pytest.raises(UserError, match=r"--arch 5: the model of --weights .*; leave --arch out"):
+        make_model(template("retinanet_vanillanet11_coco"), read_start(saved), 2, "5")
+
+
+def test_weights_nobody_can_train_on(tmp_path):
+    path = tmp_path / "weights.pth"
+    torch.save(VanillaNet("5", deploy=True).state_dict(), path)
+    with pytest.raises(UserError, match="what is fused can't be trained"):
+        read_start(str(path))
+    torch.save(dict(state_dict={"fc.weight": torch.ones(2)}), path)
+    with pytest.raises(UserError, match=r"neither a detector .* nor a VanillaNet"):
+        read_start(str(path))
+    torch.save(dict(epoch=3), path)
+    with pytest.raises(UserError, match="holds no tensors"):
+        read_start(str(path))
+
+
+def test_archs_with_the_same_tensors_are_not_guessed():
+    state = build_on_meta(dict(type="VanillaNet", arch="13_x1_5")).state_dict()
+    start = Start("backbone", "weights.pth", state, describe(state))
+    with pytest.raises(UserError, match=r"13_x1_5 or 13_x1_5_ada_pool.*--arch"):
+        start.arch  # noqa: B018
+    assert replace(start, said_arch="13_x1_5_ada_pool").arch == "13_x1_5_ada_pool"

@@ -1,0 +1,138 @@
+"""Fine-tuning as a user runs it: from a folder to a report, and a sentence for each mistake."""
+
+import json
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from vanillanet_det import load_detector
+from vanillanet_det.datasets.examples import write_example
+
+QUICK = ("--augment", "none", "--batch-size", "4", "--epochs", "2")
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory):
+    """A YOLO folder of the embedded scenes."""
+    folder = tmp_path_factory.mktemp("data") / "even odd"
+    write_example(folder, "yolo", {"train": 8, "val": 4})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def weights(root, tmp_path_factory):
+    """A small detector of ten digits, saved as a training saves it."""
+    cfg = Config.fromfile(root / "configs/retinanet_vanillanet5_digits.py")
+    cfg.model.backbone.arch = dict(dims=[8, 16, 32, 64], strides=[2, 2, 2])
+    cfg.model.neck.update(in_channels=[16, 32, 64], out_channels=16)
+    cfg.model.bbox_head.update(in_channels=16, feat_channels=16)
+    path = tmp_path_factory.mktemp("weights") / "detector.pth"
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        model = MODELS.build(cfg.model)
+    torch.save(dict(state_dict=model.state_dict(), meta=dict(cfg=cfg.pretty_text)), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(run_tool, example, weights, tmp_path_factory):
+    """A fine-tuning to its end."""
+    where = tmp_path_factory.mktemp("work") / "even odd"
+    command = ("finetune", example, "--weights", weights, "--work-dir", where, *QUICK)
+    return run_tool(*command), where
+
+
+@pytest.mark.slow
+def test_from_a_folder_to_a_detector(finished, example):
+    done, where = finished
+    assert done.returncode == 0, done.stderr
+    assert "YOLO" in done.stdout
+    assert "bbox AP" in done.stdout
+    for name in ("finetune.py", "curves.png", "report.html", "deployed.pth", "weights.txt"):
+        assert (where / name).stat().st_size > 0
+    cfg = Config.fromfile(where / "finetune.py")
+    assert cfg.train_dataloader.dataset.metainfo.classes == ("even", "odd")
+    assert cfg.model.bbox_head.num_classes == 2
+    assert cfg.finetune.weights.endswith("detector.pth")
+    truth = json.loads((where / "annotations" / "val.json").read_text())
+    assert len(truth["images"]) == 4
+    detector = load_detector(where / "deployed.pth", score=0.0)
+    assert detector.classes == ("even", "odd")
+    picture = next((example / "images" / "val").iterdir())
+    assert len(detector(picture).scores)
+
+
+@pytest.mark.slow
+def test_the_config_is_one_that_train_runs(finished, run_tool, tmp_path):
+    _, where = finished
+    options = ("--cfg-options", "train_cfg.max_epochs=1", "train_dataloader.num_workers=0")
+    done = run_tool("train", where / "finetune.py", "--work-dir", tmp_path, *options)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "epoch_1.pth").is_file()
+
+
+@pytest.mark.slow
+def test_a_finished_training_is_not_written_over(finished, tool, example, capsys):
+    _, where = finished
+    before = {path: path.stat().st_mtime_ns for path in where.rglob("*")}
+    assert tool("finetune", example, "--work-dir", where) == 2
+    assert "holds a training already; go on with it (--resume)" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in where.rglob("*")} == before
+
+
+def test_a_dry_run_checks_derives_and_trains_nothing(tool, example, weights, tmp_path, capsys):
+    assert tool("finetune", example, "--weights", weights, "--work-dir", tmp_path, "--dry-run") == 0
+    said = capsys.readouterr().out
+    for words in ("8 pictures", "re-made", "learning rate", "anchors", f"Config: {tmp_path}"):
+        assert words in said
+    assert (tmp_path / "finetune.py").is_file()
+    assert not list(tmp_path.rglob("*.pth"))
+
+
+def test_without_a_validation_split_one_is_made_and_written_down(tool, weights, tmp_path, capsys):
+    data = tmp_path / "data"
+    write_example(data, "coco", {"train": 20, "val": 4})
+    next((data / "annotations").glob("*val*")).unlink()
+    where = tmp_path / "work"
+    assert tool("finetune", data, "--weights", weights, "--work-dir", where, "--dry-run") == 0
+    assert "No validation split" in capsys.readouterr().out
+    contents = [json.loads((where / f"annotations/{s}.json").read_text()) for s in ("train", "val")]
+    names = [{image["file_name"] for image in content["images"]} for content in contents]
+    assert len(names[0]) == 16
+    assert len(names[1]) == 4
+    assert not names[0] & names[1]
+    assert contents[0]["info"]["split"]["seed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--epochs", "0"], "--epochs 0: expected a whole number from 1"),
+        (["--batch-size", "0"], "--batch-size 0: expected a whole number from 1"),
+        (["--lr", "nan"], "--lr nan: expected a number above 0"),
+        (["--image-size", "12"], "--image-size 12: expected a side"),
+        (["--augment", "none", "flip"], "--augment none: stands alone"),
+        (["--weights", "no.pth"], "no.pth"),
+        (["--model", "yolo"], "config yolo: there is no such file"),
+        (["--arch", "7"], "arch '7' but expected one of"),
+        (["--freeze", "99", "--arch", "5"], "frozen_stages 99"),
+        (["--device", "tpu"], "--device tpu"),
+        (["--compare", "nowhere"], "--compare nowhere: there is no such folder"),
+        (["--resume"], "--resume: there is no fine-tuning in"),
+    ],
+)
+def test_mistakes_are_one_sentence(tool, example, tmp_path, capsys, arguments, sentence):
+    assert tool("finetune", example, "--work-dir", tmp_path, *arguments, "--dry-run") == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert "Traceback" not in error
+    assert not list(tmp_path.glob("*.py"))
+
+
+def test_masks_need_outlines(tool, tmp_path, capsys):
+    data = tmp_path / "data"
+    write_example(data, "voc", {"train": 4, "val": 2})
+    assert tool("finetune", data, "--model", "mask-rcnn", "--work-dir", tmp_path / "w") == 2
+    assert "have no outline, which masks are learned from" in capsys.readouterr().err

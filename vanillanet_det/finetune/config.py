@@ -1,0 +1,157 @@
+"""The config of a fine-tuning, which `tools/train.py` runs."""
+
+import copy
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from mmengine.config import Config, ConfigDict
+
+from .model import has_masks
+
+# Of what a template's data set says nothing stays but how pictures become tensors.
+_SCALES = (0.8, 0.9, 1.0, 1.1, 1.2)
+AUGMENTATIONS = ("none", "flip", "scale")
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data of a fine-tuning, as COCO files.
+
+    Attributes:
+        root: Folder of the pictures.
+        train: Annotation file of the pictures to train on.
+        val: Annotation file of those to evaluate on.
+        classes: Names of the classes.
+        num_train: Number of pictures to train on.
+    """
+
+    root: Path
+    train: Path
+    val: Path
+    classes: tuple[str, ...]
+    num_train: int
+
+
+def make_config(
+    template: Config,
+    model: ConfigDict,
+    data: Data,
+    size: tuple[int, int],
+    batch_size: int,
+    augment: Sequence[str],
+    schedule: dict,
+    record: dict,
+    load_from: Optional[str] = None,
+) -> Config:
+    """Put a config together.
+
+    Args:
+        template: Where hooks, logging and test-time augmentation are taken from.
+        model: Config of the model.
+        data: What to train and to evaluate on.
+        size: Longer and shorter side that pictures are resized into, keeping their ratio.
+        batch_size: Images in a batch.
+        augment: Of `AUGMENTATIONS`.
+        schedule: `train_cfg`, `optim_wrapper` and `param_scheduler`.
+        record: What the fine-tuning was asked for and what it derived; stands in the config.
+        load_from: Checkpoint of a detector to start from.
+    """
+    cfg = copy.deepcopy(template)
+    masks = has_masks(model)
+    for key in ("data_root", "train_pipeline", "test_pipeline", "max_epochs", "randomness"):
+        cfg.pop(key, None)
+    train, val = _loaders(data, size, batch_size, augment, masks)
+    evaluator = dict(
+        type="FasterCocoMetric",
+        ann_file=str(data.val),
+        metric=["bbox", "segm"] if masks else ["bbox"],
+    )
+    replaced: dict[str, object] = dict(
+        model=model,
+        train_dataloader=train,
+        val_dataloader=val,
+        test_dataloader=copy.deepcopy(val),
+        val_evaluator=evaluator,
+        test_evaluator=dict(evaluator),
+        tta_pipeline=_tta_pipeline(size, "flip" in augment),
+        load_from=load_from,
+        randomness=dict(seed=0),
+        finetune=record,
+        **schedule,
+    )
+    for key, value in replaced.items():
+        cfg[key] = value
+    hooks = cfg.default_hooks
+    hooks.curves = dict(type="CurvesHook")
+    hooks.checkpoint.update(max_keep_ckpts=2, save_best="coco/bbox_mAP", rule="greater")
+    hooks.logger.interval = max(1, min(50, data.num_train // batch_size // 4))
+    return cfg
+
+
+def _loaders(
+    data: Data, size: tuple[int, int], batch_size: int, augment: Sequence[str], masks: bool
+) -> tuple[dict, dict]:
+    load = dict(type="LoadReadableImage")
+    annotations = dict(type="LoadAnnotations", with_bbox=True, with_mask=masks)
+    pack = dict(type="PackDetInputs")
+    resize = dict(type="Resize", scale=size, keep_ratio=True)
+    jitter = dict(
+        type="RandomChoiceResize",
+        scales=[tuple(round(side * factor) for side in size) for factor in _SCALES],
+        keep_ratio=True,
+    )
+    flip = [dict(type="RandomFlip", prob=0.5)] if "flip" in augment else []
+    train_steps = [load, annotations, jitter if "scale" in augment else resize, *flip, pack]
+    workers = min(4, os.cpu_count() or 1)
+    shared = dict(num_workers=workers, persistent_workers=True)
+    files = dict(
+        type="CocoDataset",
+        metainfo=dict(classes=data.classes),
+        data_root="",
+        data_prefix=dict(img=str(data.root)),
+    )
+    train = dict(
+        batch_size=batch_size,
+        sampler=dict(type="DefaultSampler", shuffle=True),
+        batch_sampler=dict(type="AspectRatioBatchSampler"),
+        dataset=dict(
+            files,
+            ann_file=str(data.train),
+            # Pictures without boxes are background to learn, however small.
+            filter_cfg=dict(filter_empty_gt=False, min_size=1),
+            pipeline=train_steps,
+        ),
+        **shared,
+    )
+    val = dict(
+        batch_size=batch_size,
+        sampler=dict(type="DefaultSampler", shuffle=False),
+        drop_last=False,
+        dataset=dict(
+            files,
+            ann_file=str(data.val),
+            test_mode=True,
+            pipeline=[load, resize, dict(annotations), pack],
+        ),
+        **shared,
+    )
+    return train, val
+
+
+def _tta_pipeline(size: tuple[int, int], flip: bool) -> list[dict]:
+    scales = [tuple(round(side * factor) for side in size) for factor in (1.0, 0.8, 1.2)]
+    return [
+        dict(type="LoadReadableImage"),
+        dict(
+            type="TestTimeAug",
+            transforms=[
+                [dict(type="Resize", scale=scale, keep_ratio=True) for scale in scales],
+                [dict(type="RandomFlip", prob=prob) for prob in ((1.0, 0.0) if flip else (0.0,))],
+                [dict(type="LoadAnnotations", with_bbox=True)],
+                [dict(type="PackDetInputs")],
+            ],
+        ),
+    ]

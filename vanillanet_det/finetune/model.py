@@ -1,0 +1,121 @@
+"""The model of a fine-tuning: MMDetection's config of it, for other classes and boxes."""
+
+import copy
+from collections.abc import Iterator
+from typing import Any, Optional
+
+from mmengine.config import Config, ConfigDict
+
+from ..analysis.meta import build_on_meta
+from ..backbones.archs import resolve_arch
+from ..errors import UserError
+from .start import Start
+
+DETECTORS = {
+    "retinanet": "RetinaNet",
+    "mask-rcnn": "MaskRCNN",
+    "faster-rcnn": "FasterRCNN",
+}
+
+
+def make_model(
+    template: Config,
+    start: Start,
+    num_classes: int,
+    arch: Optional[str] = None,
+    freeze: int = -1,
+    merged: bool = False,
+) -> ConfigDict:
+    """Make the config of a model for a data set's classes.
+
+    Args:
+        template: Config of a detector; its model is taken unless the weights bring one.
+        start: The weights to start from.
+        num_classes: Number of classes.
+        arch: Published arch of VanillaNet; None for that of the weights or of the template.
+        freeze: Last stage of the backbone that isn't trained, 0 for the stem; -1 for none.
+        merged: Train the merged form of VanillaNet.
+
+    Raises:
+        UserError: Weights, arch and template don't fit together.
+    """
+    own = start.config.get("model") if start.config else None
+    model = copy.deepcopy(own or template.model)
+    backbone = model.backbone
+    is_vanillanet = backbone.get("type") == "VanillaNet"
+    if is_vanillanet and own is None:
+        _set_arch(model, arch or start.arch or backbone.get("arch"))
+    elif arch is not None and backbone.get("arch") != arch:
+        has = f"has the arch {backbone.get('arch')}" if is_vanillanet else "has another backbone"
+        where = f"--weights {start.path}" if own else "--model"
+        raise UserError(f"--arch {arch}: the model of {where} {has}; leave --arch out")
+    backbone.init_cfg = None
+    if start.kind == "backbone":
+        if not is_vanillanet:
+            raise UserError(
+                f"--weights {start.path}: is a VanillaNet, but the backbone is "
+                f"{backbone.get('type')}; choose another --model"
+            )
+        backbone.init_cfg = ConfigDict(type="Pretrained", checkpoint=start.path)
+    if freeze >= 0:
+        backbone.frozen_stages = freeze
+    if is_vanillanet:
+        _set_form(backbone, start, merged)
+    for node in _nodes(model):
+        if "num_classes" in node:
+            node.num_classes = num_classes
+    return model
+
+
+def anchor_generator(model: dict) -> Optional[dict]:
+    """Find the config of a model's anchors: RetinaNet's head's or the RPN's; None without."""
+    for key in ("bbox_head", "rpn_head"):
+        head = model.get(key)
+        generator = head.get("anchor_generator") if isinstance(head, dict) else None
+        if generator and generator.get("type") == "AnchorGenerator":
+            return generator
+    return None
+
+
+def has_masks(model: dict) -> bool:
+    """Tell whether a model predicts masks."""
+    return bool((model.get("roi_head") or {}).get("mask_head") or model.get("mask_head"))
+
+
+def _set_arch(model: ConfigDict, arch: Any) -> None:
+    """Choose VanillaNet's arch, and give the neck the channels of its features."""
+    had = resolve_arch(model.backbone.get("arch", "11")).last_of_each_stride
+    asked = model.backbone.get("out_indices") or had
+    skipped = len(had) - len(asked)  # RetinaNet begins at stride 8
+    model.backbone.arch = arch
+    features = resolve_arch(arch).last_of_each_stride[skipped:]
+    if features == resolve_arch(arch).last_of_each_stride:
+        model.backbone.pop("out_indices", None)
+    else:
+        model.backbone.out_indices = features
+    model.neck.in_channels = list(build_on_meta(model.backbone).out_channels)
+
+
+def _set_form(backbone: ConfigDict, start: Start, merged: bool) -> None:
+    form = start.backbone.form if start.backbone else "training"
+    if merged and start.kind == "nothing":
+        raise UserError(
+            "--merged: needs --weights; from random weights the merged form learns less than "
+            "the training form, which it is made of"
+        )
+    if merged and start.kind == "detector" and form == "training":
+        raise UserError(
+            f"--merged: {start.path} is of the training form; merge the file first: "
+            f"python tools/convert_checkpoint.py {start.path} MERGED_FILE --merge, and give that "
+            "as --weights"
+        )
+    backbone.pop("deploy", None)
+    backbone.merged = merged or form == "merged"
+
+
+def _nodes(node: Any) -> Iterator[ConfigDict]:
+    if isinstance(node, dict):
+        yield node
+    children = node.values() if isinstance(node, dict) else node
+    for child in children if isinstance(node, (dict, list, tuple)) else ():
+        yield from _nodes(child)

@@ -1,0 +1,195 @@
+"""From data and a few wishes to a config: everything that wasn't asked for is derived."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional, Union
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from ..datasets.formats import Source, read_source, split
+from ..errors import UserError
+from ..fileio import atomic_write
+from .anchors import anchor_sizes, box_sizes, fit_anchors, histogram, rate
+from .config import AUGMENTATIONS, Data, make_config
+from .model import anchor_generator, has_masks, make_model
+from .schedule import image_size, learning_rate, num_epochs, schedule
+from .start import Start, read_start, transfer
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a user asked for; None is derived.
+
+    Attributes:
+        weights: Checkpoint of a detector, or published ImageNet weights; None for random ones.
+        arch: Published arch of VanillaNet.
+        epochs: How often each picture is seen.
+        batch_size: Images in a batch.
+        lr: Learning rate.
+        image_size: Sides that pictures are resized into, keeping their ratio.
+        augment: Of `AUGMENTATIONS`.
+        freeze: Last stage of the backbone that isn't trained, 0 for the stem; -1 for none.
+        merged: Train VanillaNet's merged form.
+    """
+
+    weights: Optional[str] = None
+    arch: Optional[str] = None
+    epochs: Optional[int] = None
+    batch_size: int = 8
+    lr: Optional[float] = None
+    image_size: Optional[tuple[int, int]] = None
+    augment: Sequence[str] = ("flip", "scale")
+    freeze: int = -1
+    merged: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse values that make no training."""
+        for flag, value in (("epochs", self.epochs), ("batch-size", self.batch_size)):
+            if value is not None and value < 1:
+                raise UserError(f"--{flag} {value}: expected a whole number from 1")
+        if self.lr is not None and not 0 < self.lr < math.inf:
+            raise UserError(f"--lr {self.lr:g}: expected a number above 0, such as 0.0005")
+        if "none" in self.augment and len(self.augment) > 1:
+            names = ", ".join(AUGMENTATIONS[1:])
+            raise UserError(f"--augment none: stands alone; or else of {names}")
+
+
+def prepare(data: Union[str, Path], template: Config, wishes: Wishes, where: Path) -> Config:
+    """Make the config of a fine-tuning, and write its annotations.
+
+    Args:
+        data: COCO JSON or folder, YOLO, Pascal VOC or LabelMe folder.
+        template: Config of the detector to train.
+        wishes: What is asked for.
+        where: Folder for what is written, which is there.
+
+    Raises:
+        UserError: Data, weights and wishes don't fit together.
+    """
+    source = read_source(Path(data))
+    say("\n".join(source.remarks))
+    train, val = source.train, source.val
+    if val is None:
+        train, val = split(train, source.root)
+        say(f"No validation split: one is made, which {where}/annotations tells")
+    say(f"To train on: {_count(train)}\nTo evaluate on: {_count(val)}")
+    start = read_start(wishes.weights)
+    model = make_model(
+        template, start, len(source.classes), wishes.arch, wishes.freeze, wishes.merged
+    )
+    _check_masks(model, source, train)
+    size = wishes.image_size or image_size(train)
+    anchors = _fit_anchors(model, train, size)
+    batch_size = min(wishes.batch_size, len(train["images"]))
+    epochs = wishes.epochs or num_epochs(len(train["images"]), batch_size)
+    rate_ = wishes.lr or learning_rate(start.kind, batch_size)
+    _say_transfer(start, model, where)
+    derived = {
+        "classes": ", ".join(source.classes),
+        "pictures": f"into {size[0]} x {size[1]}",
+        "anchors": anchors,
+        "epochs": epochs,
+        "batch size": batch_size,
+        "learning rate": rate_,
+    }
+    say("\n".join(f"{key}: {value}" for key, value in derived.items()))
+    return make_config(
+        template,
+        model,
+        _write(where, source, train, val),
+        size,
+        batch_size,
+        wishes.augment,
+        schedule(
+            epochs,
+            math.ceil(len(train["images"]) / batch_size),
+            rate_,
+            batch_size,
+            layer_decay=start.kind == "backbone",
+        ),
+        load_from=start.path if start.kind == "detector" else None,
+        record=dict(
+            data=str(data), form=source.form, weights=wishes.weights or "random", **derived
+        ),
+    )
+
+
+def say(text: str) -> None:
+    """Print to standard output, before there is a log."""
+    print_log(text)
+
+
+def _count(content: dict) -> str:
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    counts = Counter(names[a["category_id"]] for a in content["annotations"])
+    most = ", ".join(f"{name} {count}" for name, count in counts.most_common(5))
+    others = ", ..." if len(counts) > 5 else ""
+    boxes = f"{len(content['annotations'])} boxes"
+    return f"{len(content['images'])} pictures with {boxes} ({most}{others})"
+
+
+def _check_masks(model: dict, source: Source, train: dict) -> None:
+    if not has_masks(model):
+        return
+    without = sum(not a.get("segmentation") for a in train["annotations"])
+    if without:
+        raise UserError(
+            f"--model mask-rcnn: {without} of {len(train['annotations'])} annotations have no "
+            f"outline, which masks are learned from ({source.form}); take --model faster-rcnn or "
+            "retinanet, which learn boxes"
+        )
+
+
+def _fit_anchors(model: dict, train: dict, size: tuple[int, int]) -> str:
+    """Change the anchors of a model if they don't fit the boxes, and say so."""
+    generator = anchor_generator(model)
+    boxes = box_sizes(train, size)
+    boxes = boxes[(boxes > 0).all(axis=1)]
+    if generator is None or not len(boxes):
+        return "none" if generator is None else "as they are"
+    better = fit_anchors(generator, boxes)
+    if better is None:
+        return f"as they are; {100 * rate(generator, boxes).share:.0f} % of the boxes fit one"
+    before = rate(generator, boxes)
+    say(
+        f"{100 * (1 - before.share):.0f} % of the boxes have the size or shape of no anchor (IoU "
+        f"0.5), {100 * (1 - better.share):.0f} % with other anchors, which are taken:\n"
+        + histogram(boxes, anchor_sizes(generator))
+    )
+    changed = {k: v for k, v in better.generator.items() if v != generator.get(k)}
+    generator.update(changed)
+    new = ", ".join(f"{key} {value}" for key, value in changed.items())
+    return f"{new}; {100 * better.share:.0f} % of the boxes fit one"
+
+
+def _say_transfer(start: Start, model: dict, where: Path) -> None:
+    if start.kind == "nothing":
+        say("No --weights: everything starts from random ones, and needs more epochs")
+        return
+    if start.backbone is not None:  # compared in the file's form; merging comes later
+        merged = start.backbone.form == "merged"
+        model = dict(model, backbone=dict(model["backbone"], merged=merged))
+    found = transfer(start, model)
+    with atomic_write(where / "weights.txt") as file:
+        file.write(found.listing().encode())
+    say(f"{found.summary()}\nEach tensor: {where}/weights.txt")
+
+
+def _write(where: Path, source: Source, train: dict, val: dict) -> Data:
+    folder = (where / "annotations").resolve()
+    folder.mkdir(exist_ok=True)
+    for name, content in (("train", train), ("val", val)):
+        with atomic_write(folder / f"{name}.json") as file:
+            file.write(json.dumps(content, ensure_ascii=False).encode())
+    return Data(
+        root=source.root.resolve(),
+        train=folder / "train.json",
+        val=folder / "val.json",
+        classes=source.classes,
+        num_train=len(train["images"]),
+    )
