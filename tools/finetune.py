@@ -17,8 +17,8 @@ def main() -> None:
     network = parser.add_argument_group("network")
     network.add_argument(
         "--model",
-        default="retinanet",
-        help="retinanet, mask-rcnn, faster-rcnn, or a config file (default: retinanet)",
+        help="retinanet, mask-rcnn, faster-rcnn, or a config file (default: that of the weights, "
+        "or retinanet)",
     )
     network.add_argument("--arch", help="VanillaNet: 5 to 13, 13_x1_5, 13_x1_5_ada_pool")
     network.add_argument(

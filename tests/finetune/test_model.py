@@ -141,6 +141,21 @@ def test_weights_nobody_can_train_on(tmp_path):
         read_start(str(path))
 
 
+def test_a_files_config_names_no_code_and_no_other_file(template, detector, saved, tmp_path):
+    checkpoint = torch.load(saved, weights_only=True)
+    elsewhere = "init_cfg=dict(type='Pretrained', checkpoint='http://localhost/x')"
+    text = detector.pretty_text
+    checkpoint["meta"]["cfg"] = f"{text}\nmodel['neck']['init_cfg'] = dict({elsewhere})\n"
+    path = tmp_path / "other.pth"
+    torch.save(checkpoint, path)
+    model = make_model(template("retinanet_vanillanet11_coco"), read_start(str(path)), 2)
+    assert "init_cfg" not in model.neck
+    checkpoint["meta"]["cfg"] = f"{text}\nmodel['neck']['type'] = 'os.system'\n"
+    torch.save(checkpoint, path)
+    with pytest.raises(UserError, match=r"--weights .*other\.pth: .*'os.system'"):
+        read_start(str(path))
+
+
 def test_archs_with_the_same_tensors_are_not_guessed():
     state = build_on_meta(dict(type="VanillaNet", arch="13_x1_5")).state_dict()
     start = Start("backbone", "weights.pth", state, describe(state))

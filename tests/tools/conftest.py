@@ -8,23 +8,24 @@ import pytest
 from mmengine.logging import MMLogger
 
 
-@pytest.fixture
-def tool(root, monkeypatch):
+@pytest.fixture(scope="session")
+def tool(root):
     """Call a tool's `main` in this process; returns its exit status."""
-    monkeypatch.syspath_prepend(root / "tools")
 
     def call(name, *args):
-        monkeypatch.setattr(sys, "argv", [f"tools/{name}.py", *map(str, args)])
-        try:
-            importlib.import_module(name).main()
-        except SystemExit as exit:
-            return exit.code
-        finally:
-            sys.modules.pop(name, None)  # `test` is a module of Python's own, too
-            # Loggers would keep writing to the standard output of this test.
-            for logger in MMLogger._instance_dict.values():
-                logger.handlers.clear()
-            MMLogger._instance_dict.clear()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(root / "tools")
+            patch.setattr(sys, "argv", [f"tools/{name}.py", *map(str, args)])
+            try:
+                importlib.import_module(name).main()
+            except SystemExit as exit:
+                return exit.code
+            finally:
+                sys.modules.pop(name, None)  # `test` is a module of Python's own, too
+                # Loggers would keep writing to the standard output of this test.
+                for logger in MMLogger._instance_dict.values():
+                    logger.handlers.clear()
+                MMLogger._instance_dict.clear()
         return 0
 
     return call

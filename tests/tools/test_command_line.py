@@ -13,7 +13,17 @@ CLASSES = "train_dataloader.dataset.metainfo.classes"
 
 @pytest.mark.parametrize(
     "name",
-    ["train", "test", "get_flops", "convert_checkpoint", "infer", "training_cost", "benchmark"],
+    [
+        "train",
+        "test",
+        "get_flops",
+        "convert_checkpoint",
+        "check_data",
+        "finetune",
+        "infer",
+        "training_cost",
+        "benchmark",
+    ],
 )
 def test_help_does_not_wait_for_torch(name, command):
     args = command(name, "--help")

@@ -131,6 +131,12 @@ def test_mistakes_are_one_sentence(tool, example, tmp_path, capsys, arguments, s
     assert not list(tmp_path.glob("*.py"))
 
 
+def test_another_detector_than_the_weights(tool, example, weights, tmp_path, capsys):
+    asked = ("--weights", weights, "--model", "faster-rcnn", "--work-dir", tmp_path)
+    assert tool("finetune", example, *asked) == 2
+    assert "are of a RetinaNet, which is what would be trained" in capsys.readouterr().err
+
+
 def test_masks_need_outlines(tool, tmp_path, capsys):
     data = tmp_path / "data"
     write_example(data, "voc", {"train": 4, "val": 2})

@@ -54,11 +54,12 @@ def environment(lambda_config):
 
 
 @pytest.fixture(scope="module")
-def finished(run_tool, lambda_config, environment, tmp_path_factory):
+def finished(tool, lambda_config, tmp_path_factory):
     """Work dir of a run that nobody disturbed."""
     work_dir = tmp_path_factory.mktemp("finished")
-    result = run_tool("train", lambda_config, "--work-dir", work_dir, env=environment)
-    assert result.returncode == 0, result.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(lambda_config.parent)
+        assert tool("train", lambda_config, "--work-dir", work_dir) == 0
     return work_dir
 
 
@@ -104,16 +105,16 @@ def test_killed_training_resumes_to_the_same_end(
 
 
 def test_resume_passes_over_a_truncated_checkpoint(
-    killed, run_tool, lambda_config, environment, tmp_path
+    killed, tool, lambda_config, monkeypatch, tmp_path, capsys
 ):
+    monkeypatch.syspath_prepend(lambda_config.parent)
     work_dir = shutil.copytree(killed, tmp_path / "w")
     whole = (work_dir / "epoch_1.pth").read_bytes()
     truncated = work_dir / "epoch_2.pth"
     truncated.write_bytes(whole[: len(whole) // 2])
     os.utime(truncated, (time.time() + 1, time.time() + 1))
-    result = run_tool("train", lambda_config, "--work-dir", work_dir, "--resume", env=environment)
-    assert result.returncode == 0, result.stderr
-    output = result.stdout + result.stderr
+    assert tool("train", lambda_config, "--work-dir", work_dir, "--resume") == 0
+    output = "".join(capsys.readouterr())
     assert re.search(r"epoch_2\.pth: .* truncated .*going on from .*epoch_1\.pth", output)
     assert read_checkpoint(truncated)["meta"]["epoch"] == 2, "it was not written anew"
 
@@ -153,11 +154,10 @@ def test_resume_without_a_checkpoint_starts_from_the_weights_it_is_told(
 
 
 @pytest.fixture(scope="module")
-def trained(run_tool, small_config, tmp_path_factory):
+def trained(tool, small_config, tmp_path_factory):
     """Checkpoint of a run that evaluates fused."""
     work_dir = tmp_path_factory.mktemp("trained")
-    result = run_tool("train", small_config, "--work-dir", work_dir, "--amp", "--auto-scale-lr")
-    assert result.returncode == 0, result.stderr
+    assert tool("train", small_config, "--work-dir", work_dir, "--amp", "--auto-scale-lr") == 0
     # So short a training leaves all scores within rounding of each other, and their order to
     # chance; spread them as a long one would.
     path = work_dir / f"epoch_{EPOCHS}.pth"

@@ -25,7 +25,7 @@ _TEMPLATES = {
 
 def finetune(
     data: str,
-    model: str = "retinanet",
+    model: Optional[str] = None,
     image_size: Optional[str] = None,
     amp: Optional[str] = None,
     device: Optional[str] = None,
@@ -40,7 +40,8 @@ def finetune(
 
     Args:
         data: COCO JSON or folder, YOLO, Pascal VOC or LabelMe folder.
-        model: `retinanet`, `mask-rcnn`, `faster-rcnn`, or the config file of another detector.
+        model: `retinanet`, `mask-rcnn`, `faster-rcnn`, or the config file of another detector;
+            None for that of the weights, or `retinanet`.
         image_size: Such as `640` or `480x640` (height x width); None for the pictures' own, up
             to COCO's.
         amp: Mixed precision, as for `train`.
@@ -68,8 +69,11 @@ def finetune(
                 "choose another folder"
             )
         size = parse_size(image_size, "image-size") if image_size else None
-        cfg = read_config(str(Path(folder) / _TEMPLATES[model] if model in _TEMPLATES else model))
-        asked = Wishes(image_size=size, **wishes)
+        template = model or "retinanet"
+        if template in _TEMPLATES:
+            template = str(Path(folder) / _TEMPLATES[template])
+        cfg = read_config(template)
+        asked = Wishes(model=model, image_size=size, **wishes)
         check_writable(where)
         with DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmdet"):
             cfg = prepare(data, cfg, asked, where)

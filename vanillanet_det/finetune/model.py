@@ -39,7 +39,7 @@ def make_model(
     Raises:
         UserError: Weights, arch and template don't fit together.
     """
-    own = start.config.get("model") if start.config else None
+    own = start.model
     model = copy.deepcopy(own or template.model)
     backbone = model.backbone
     is_vanillanet = backbone.get("type") == "VanillaNet"

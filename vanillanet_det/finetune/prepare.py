@@ -26,6 +26,7 @@ class Wishes:
     """What a user asked for; None is derived.
 
     Attributes:
+        model: Detector, or the config file of one.
         weights: Checkpoint of a detector, or published ImageNet weights; None for random ones.
         arch: Published arch of VanillaNet.
         epochs: How often each picture is seen.
@@ -37,6 +38,7 @@ class Wishes:
         merged: Train VanillaNet's merged form.
     """
 
+    model: Optional[str] = None
     weights: Optional[str] = None
     arch: Optional[str] = None
     epochs: Optional[int] = None
@@ -79,11 +81,17 @@ def prepare(data: Union[str, Path], template: Config, wishes: Wishes, where: Pat
         say(f"No validation split: one is made, which {where}/annotations tells")
     say(f"To train on: {_count(train)}\nTo evaluate on: {_count(val)}")
     start = read_start(wishes.weights)
+    if wishes.model and start.model and start.model.type != template.model.type:
+        raise UserError(
+            f"--model {wishes.model}: --weights {start.path} are of a {start.model.type}, which "
+            "is what would be trained; leave --model out, or take other weights"
+        )
     model = make_model(
         template, start, len(source.classes), wishes.arch, wishes.freeze, wishes.merged
     )
     _check_masks(model, source, train)
-    size = wishes.image_size or image_size(train)
+    longer, shorter = sorted(wishes.image_size or image_size(train), reverse=True)
+    size = longer, shorter
     anchors = _fit_anchors(model, train, size)
     batch_size = min(wishes.batch_size, len(train["images"]))
     epochs = wishes.epochs or num_epochs(len(train["images"]), batch_size)
@@ -91,7 +99,7 @@ def prepare(data: Union[str, Path], template: Config, wishes: Wishes, where: Pat
     _say_transfer(start, model, where)
     derived = {
         "classes": ", ".join(source.classes),
-        "pictures": f"into {size[0]} x {size[1]}",
+        "pictures": f"resized into {longer} x {shorter} pixels",
         "anchors": anchors,
         "epochs": epochs,
         "batch size": batch_size,

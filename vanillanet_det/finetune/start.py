@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Optional
 
-from mmengine.config import Config
+from mmengine.config import ConfigDict
 from tabulate import tabulate
 from torch import Tensor
 
@@ -13,7 +13,8 @@ from ..backbones.published import Description, describe
 from ..checkpoints import Match, model_state_dict, read_checkpoint
 from ..checkpoints.matching import arch_in, backbone_state_dict
 from ..errors import UserError
-from ..inference.model_config import model_config
+from ..inference.building import drop_initialization
+from ..inference.model_config import check_types, model_config
 
 _HEADS = ("bbox_head.", "rpn_head.", "roi_head.")
 
@@ -28,7 +29,7 @@ class Start:
         state: Its tensors by name.
         backbone: What VanillaNet is in it; None for another backbone.
         said_arch: Name of its arch, where the file tells.
-        config: The config that the file holds, as this project's detectors do.
+        model: The model's config, which this project's detectors bring along.
     """
 
     kind: str
@@ -36,7 +37,7 @@ class Start:
     state: dict[str, Tensor] = field(default_factory=dict)
     backbone: Optional[Description] = None
     said_arch: str = ""
-    config: Optional[Config] = None
+    model: Optional[ConfigDict] = None
 
     @property
     def arch(self) -> Optional[str]:
@@ -91,8 +92,21 @@ def read_start(path: Optional[str]) -> Start:
         state=state,
         backbone=found,
         said_arch=arch_in(checkpoint),
-        config=model_config(checkpoint) if is_detector else None,
+        model=_own_model(path, checkpoint) if is_detector else None,
     )
+
+
+def _own_model(path: str, checkpoint: dict) -> Optional[ConfigDict]:
+    """Read the model's config in a file, of which nothing is run and nothing else is loaded."""
+    try:
+        cfg = model_config(checkpoint)
+        if cfg is None or not isinstance(cfg.get("model"), dict):
+            return None
+        drop_initialization(cfg.model)
+        check_types(cfg.model)
+    except UserError as error:
+        raise UserError(f"--weights {path}: {error}") from error
+    return cfg.model
 
 
 @dataclass(frozen=True)

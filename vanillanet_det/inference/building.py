@@ -45,7 +45,7 @@ def find_config(path: Union[str, Path], checkpoint: Any, config: Optional[Config
         try:
             cfg = model_config(checkpoint)
             if cfg is not None and "model" in cfg:
-                _drop_initialization(cfg.model)
+                drop_initialization(cfg.model)
                 dataset = dict(type=find_test_dataset(cfg).get("type"))
                 check_types([cfg.model, inference_pipeline(cfg), dataset])
         except UserError as error:
@@ -65,19 +65,23 @@ def find_config(path: Union[str, Path], checkpoint: Any, config: Optional[Config
         raise UserError(
             f"{path}: its config has no model; name its config file (--config, config=)"
         )
-    _drop_initialization(cfg.model)
+    drop_initialization(cfg.model)
     return cfg
 
 
-def _drop_initialization(node: Any) -> None:
-    """Take out of a model's config how weights begin, which a checkpoint overwrites, in place."""
+def drop_initialization(node: Any) -> None:
+    """Take out of a model's config how weights begin, which a checkpoint overwrites, in place.
+
+    Args:
+        node: The config, or a part of it.
+    """
     if isinstance(node, dict):
         node.pop("init_cfg", None)
         node.pop("pretrained", None)
         node = node.values()
     if isinstance(node, Iterable) and not isinstance(node, str):
         for value in node:
-            _drop_initialization(value)
+            drop_initialization(value)
 
 
 def build_detector(

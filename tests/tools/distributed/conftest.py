@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -124,6 +125,57 @@ def undisturbed(torchrun, config, half, tmp_path_factory):
     result = torchrun("train", config, "--work-dir", work_dir, *half)
     assert result.returncode == 0, result.stderr
     return work_dir
+
+
+@pytest.fixture(scope="session")
+def free_port():
+    with socket.socket() as a_socket:
+        a_socket.bind(("127.0.0.1", 0))
+        return a_socket.getsockname()[1]
+
+
+# SyncBN would hand the NaN on to all ranks.
+POISON = """
+custom_hooks = [dict(type="RecordLosses"), dict(type="PoisonImage", rank=1, iteration=7)]
+model["backbone"] = dict(norm_cfg=dict(type="BN"))
+"""
+
+
+@pytest.fixture(scope="session")
+def poisoned(make_config, command, environment, half, free_port, tmp_path_factory):
+    """Work dir, exit statuses and errors of two ranks without SyncBN, as Slurm starts them.
+
+    The second rank has NaN in an image of the second epoch.
+    """
+    folder = tmp_path_factory.mktemp("poisoned")
+    # Slurm's own programs are not here: its variables, and a scontrol that knows the nodes.
+    scontrol = folder / "bin" / "scontrol"
+    scontrol.parent.mkdir()
+    scontrol.write_text(
+        '#!/bin/sh\n[ "$*" = "show hostnames n[1-2]" ] && echo 127.0.0.1 && echo n2'
+    )
+    scontrol.chmod(0o755)
+    args = ("--work-dir", folder / "w", "--launcher", "slurm", *half)
+    ranks = [
+        subprocess.Popen(
+            command("train", make_config(POISON), *args),
+            env={
+                **environment,
+                "PATH": f"{scontrol.parent}:{environment['PATH']}",
+                "SLURM_PROCID": str(rank),
+                "SLURM_LOCALID": str(rank),
+                "SLURM_STEP_NUM_TASKS": "2",
+                "SLURM_STEP_NODELIST": "n[1-2]",
+                "MASTER_PORT": str(free_port),
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    errors = [process.communicate(timeout=300)[1] for process in ranks]
+    return folder / "w", [process.returncode for process in ranks], errors
 
 
 @pytest.fixture(scope="session")
