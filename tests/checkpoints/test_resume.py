@@ -27,6 +27,15 @@ def test_the_newest_checkpoint_is_resumed(work_dir):
     assert find_resume(work_dir) == work_dir / "iter_5.pth"
 
 
+def test_an_interrupted_training_goes_on_where_it_stopped(work_dir):
+    torch.save({}, work_dir / "interrupted.pth")
+    assert find_resume(work_dir) == work_dir / "interrupted.pth"
+    os.utime(work_dir / "interrupted.pth", (11, 11))  # saved at the end of the epoch
+    assert find_resume(work_dir) == work_dir / "interrupted.pth"
+    os.utime(work_dir / "interrupted.pth", (10, 10))  # left by another training
+    assert find_resume(work_dir) == work_dir / "epoch_11.pth"
+
+
 def test_of_checkpoints_of_one_time_the_higher_number_is_resumed(work_dir):
     for path in work_dir.glob("epoch_*"):
         os.utime(path, (1, 1))

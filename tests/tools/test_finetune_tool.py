@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from PIL import Image
 
 from vanillanet_det import load_detector
 from vanillanet_det.datasets.examples import write_example
@@ -80,6 +82,83 @@ def test_a_finished_training_is_not_written_over(finished, tool, example, capsys
     assert tool("finetune", example, "--work-dir", where) == 2
     assert "holds a training already; go on with it (--resume)" in capsys.readouterr().err
     assert {path: path.stat().st_mtime_ns for path in where.rglob("*")} == before
+
+
+def _odd_pictures(root):
+    """Save one picture in every way that cameras, scanners and editors have."""
+    random = np.random.RandomState(0)
+    for number in range(8):
+        picture = Image.fromarray(random.randint(0, 255, (64, 96, 3), dtype=np.uint8))
+        exif = Image.Exif()
+        exif[0x0112] = 6  # stored lying, displayed upright
+        name = root / f"größe {number}.png"
+        if number == 0:
+            Image.fromarray(random.randint(0, 2**16, (64, 96)).astype(np.uint16)).save(name)
+        elif number == 1:
+            picture.convert("P").save(name)
+        elif number == 2:
+            picture.convert("CMYK").save(name.with_suffix(".jpg"))
+        elif number == 3:
+            picture.transpose(Image.Transpose.ROTATE_90).save(name.with_suffix(".jpg"), exif=exif)
+        else:
+            picture.save(name)
+    return sorted(path.name for path in root.iterdir())
+
+
+@pytest.fixture
+def odd_data(tmp_path):
+    """COCO as strangers write it: odd pictures, ids and numbers."""
+    root = tmp_path / "meine Daten"
+    (root / "images").mkdir(parents=True)
+    names = _odd_pictures(root / "images")
+    boxes = [(7, ["4", "6.5", "30.25", "40"]), (900, [50, 10, 20.5, 30])]
+    content = dict(
+        images=[dict(id=9 * i, file_name=n, width=96, height=64) for i, n in enumerate(names)],
+        annotations=[
+            dict(id=10 * i + k, image_id=9 * i, category_id=category, bbox=box, iscrowd=0)
+            for i in range(7)  # the last one has no boxes
+            for k, (category, box) in enumerate(boxes, 1)
+        ],
+        categories=[
+            dict(id=900, name="Größe"),
+            dict(id=7, name="left one"),
+            dict(id=12, name="nobody's"),
+        ],
+    )
+    (root / "labels.json").write_text(json.dumps(content))
+    return root
+
+
+@pytest.mark.slow
+def test_odd_pictures_ids_and_numbers(tool, odd_data, weights, tmp_path, capsys):
+    where = tmp_path / "work"
+    command = ("finetune", odd_data, "--weights", weights, "--work-dir", where)
+    assert tool(*command, "--batch-size", "4", "--epochs", "1") == 0
+    said = capsys.readouterr().out
+    assert "nobody's" in said
+    cfg = Config.fromfile(where / "finetune.py")
+    assert set(cfg.train_dataloader.dataset.metainfo.classes) == {"Größe", "left one"}
+    contents = [json.loads((where / f"annotations/{s}.json").read_text()) for s in ("train", "val")]
+    assert sum(len(content["images"]) for content in contents) == 8
+    boxes = {tuple(a["bbox"]) for content in contents for a in content["annotations"]}
+    assert boxes == {(4.0, 6.5, 30.25, 40.0), (50.0, 10.0, 20.5, 30.0)}
+    report = (where / "report.html").read_text()
+    assert "Größe" in report
+    assert "größe" in report
+
+
+def test_one_class_only(tool, odd_data, weights, tmp_path):
+    path = odd_data / "labels.json"
+    content = json.loads(path.read_text())
+    for annotation in content["annotations"]:
+        annotation["category_id"] = 900
+    path.write_text(json.dumps(content))
+    where = tmp_path / "work"
+    command = ("finetune", odd_data, "--weights", weights, "--work-dir", where, "--dry-run")
+    assert tool(*command) == 0
+    cfg = Config.fromfile(where / "finetune.py")
+    assert cfg.train_dataloader.dataset.metainfo.classes == ("Größe",)
+    assert cfg.model.bbox_head.num_classes == 1
 
 
 def test_a_dry_run_checks_derives_and_trains_nothing(tool, example, weights, tmp_path, capsys):

@@ -169,3 +169,10 @@ def test_twenty_thousand_objects_take_no_time(tmp_path, clock):
         write(tmp_path / f"{i}.xml", text)
     with clock(3):
         assert len(read_source(tmp_path).train["annotations"]) == 20_000
+
+
+def test_a_picture_beside_the_annotation_comes_before_one_below_it(tmp_path):
+    write(tmp_path / "a.xml", xml("a.jpg"))
+    for name in ("a.jpg", "older/a.jpg"):
+        picture(tmp_path / name)
+    assert [name for name, *_ in found(read_source(tmp_path))] == ["a.jpg"]
