@@ -39,6 +39,17 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_amp(parser: Any) -> None:
+    """Add the argument for mixed precision."""
+    parser.add_argument(
+        "--amp",
+        nargs="?",
+        const="auto",
+        choices=["auto", "float16", "bfloat16"],
+        help="mixed precision: float16 on a GPU and bfloat16 on the CPU, unless given",
+    )
+
+
 def run(function: str, args: argparse.Namespace) -> Any:
     """Call a function of `vanillanet_det.apis` with the arguments of the same names.
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from command_line import run
+from command_line import add_amp, run
 
 
 def main() -> None:
@@ -48,13 +48,7 @@ def main() -> None:
         default=["flip", "scale"],
         help="mirror and resize at random (default: both)",
     )
-    training.add_argument(
-        "--amp",
-        nargs="?",
-        const="auto",
-        choices=["auto", "float16", "bfloat16"],
-        help="mixed precision: float16 on a GPU and bfloat16 on the CPU, unless given",
-    )
+    add_amp(training)
     training.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
     files = parser.add_argument_group("files")
     files.add_argument("--work-dir", help="for all that is written (default: work_dirs/DATA)")

@@ -1,6 +1,6 @@
 """Train a detector: `python tools/train.py CONFIG`."""
 
-from command_line import make_parser, run
+from command_line import add_amp, make_parser, run
 
 
 def main() -> None:
@@ -13,13 +13,7 @@ def main() -> None:
         metavar="CHECKPOINT",
         help="go on from a checkpoint, or from the newest readable one in the work dir",
     )
-    parser.add_argument(
-        "--amp",
-        nargs="?",
-        const="auto",
-        choices=["auto", "float16", "bfloat16"],
-        help="mixed precision: float16 on a GPU and bfloat16 on the CPU, unless given",
-    )
+    add_amp(parser)
     parser.add_argument(
         "--auto-scale-lr",
         action="store_true",

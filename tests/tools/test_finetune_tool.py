@@ -52,9 +52,9 @@ def test_from_a_folder_to_a_detector(finished, example):
     assert done.returncode == 0, done.stderr
     assert "YOLO" in done.stdout
     assert "bbox AP" in done.stdout
-    for name in ("finetune.py", "curves.png", "report.html", "deployed.pth", "weights.txt"):
+    for name in ("config/finetune.py", "curves.png", "report.html", "deployed.pth", "weights.txt"):
         assert (where / name).stat().st_size > 0
-    cfg = Config.fromfile(where / "finetune.py")
+    cfg = Config.fromfile(where / "config/finetune.py")
     assert cfg.train_dataloader.dataset.metainfo.classes == ("even", "odd")
     assert cfg.model.bbox_head.num_classes == 2
     assert cfg.finetune.weights.endswith("detector.pth")
@@ -70,7 +70,7 @@ def test_from_a_folder_to_a_detector(finished, example):
 def test_the_config_is_one_that_train_runs(finished, run_tool, tmp_path):
     _, where = finished
     options = ("--cfg-options", "train_cfg.max_epochs=1", "train_dataloader.num_workers=0")
-    done = run_tool("train", where / "finetune.py", "--work-dir", tmp_path, *options)
+    done = run_tool("train", where / "config/finetune.py", "--work-dir", tmp_path, *options)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "epoch_1.pth").is_file()
 
@@ -136,7 +136,7 @@ def test_odd_pictures_ids_and_numbers(tool, odd_data, weights, tmp_path, capsys)
     assert tool(*command, "--batch-size", "4", "--epochs", "1") == 0
     said = capsys.readouterr().out
     assert "nobody's" in said
-    cfg = Config.fromfile(where / "finetune.py")
+    cfg = Config.fromfile(where / "config/finetune.py")
     assert set(cfg.train_dataloader.dataset.metainfo.classes) == {"Größe", "left one"}
     contents = [json.loads((where / f"annotations/{s}.json").read_text()) for s in ("train", "val")]
     assert sum(len(content["images"]) for content in contents) == 8
@@ -156,7 +156,7 @@ def test_one_class_only(tool, odd_data, weights, tmp_path):
     where = tmp_path / "work"
     command = ("finetune", odd_data, "--weights", weights, "--work-dir", where, "--dry-run")
     assert tool(*command) == 0
-    cfg = Config.fromfile(where / "finetune.py")
+    cfg = Config.fromfile(where / "config/finetune.py")
     assert cfg.train_dataloader.dataset.metainfo.classes == ("Größe",)
     assert cfg.model.bbox_head.num_classes == 1
 
@@ -166,7 +166,7 @@ def test_a_dry_run_checks_derives_and_trains_nothing(tool, example, weights, tmp
     said = capsys.readouterr().out
     for words in ("8 pictures", "re-made", "learning rate", "anchors", f"Config: {tmp_path}"):
         assert words in said
-    assert (tmp_path / "finetune.py").is_file()
+    assert (tmp_path / "config/finetune.py").is_file()
     assert not list(tmp_path.rglob("*.pth"))
 
 
@@ -207,7 +207,7 @@ def test_mistakes_are_one_sentence(tool, example, tmp_path, capsys, arguments, s
     error = capsys.readouterr().err
     assert sentence in error
     assert "Traceback" not in error
-    assert not list(tmp_path.glob("*.py"))
+    assert not list(tmp_path.rglob("*.py"))
 
 
 def test_another_detector_than_the_weights(tool, example, weights, tmp_path, capsys):

@@ -58,7 +58,8 @@ def finetune(
     """
     use_device(device)
     where = Path(work_dir or f"work_dirs/{Path(data).resolve().stem}")
-    path = where / "finetune.py"
+    # Not in `where` itself: there MMEngine writes, under the same name, what each run was told.
+    path = where / "config" / "finetune.py"
     for other in compare:
         if not Path(other).is_dir():
             raise UserError(f"--compare {other}: there is no such folder")
@@ -80,6 +81,7 @@ def finetune(
             findings = check_config(cfg, pictures=True)
         say(report(findings) or "Data, weights and config are checked: nothing is wrong")
         stop_at_errors(findings)
+        path.parent.mkdir(exist_ok=True)
         with atomic_write(path) as file:
             file.write(cfg.pretty_text.encode())
         say(f"Config: {path}\nRun it again: python tools/train.py {path} --work-dir FOLDER")

@@ -16,6 +16,11 @@ from ..report import read_curves, write_report
 from .test import test
 
 _FUSED, _REPORT = "deployed.pth", "report.html"
+# Of the facts; MMEngine writes a config in alphabetical order.
+_ORDER = (
+    *("data", "form", "classes", "model", "weights", "pictures", "anchors"),
+    *("epochs", "batch size", "learning rate", "best checkpoint"),
+)
 
 
 def write_finetune_report(
@@ -42,7 +47,7 @@ def write_finetune_report(
         detections=detections,
         root=Path(cfg.val_dataloader.dataset.data_prefix.img),
         curves=curves,
-        facts=[(key, str(value)) for key, value in _facts(cfg, checkpoint).items()],
+        facts=[(key.capitalize(), str(value)) for key, value in _facts(cfg, checkpoint).items()],
     )
     figures = ", ".join(
         f"{kind} AP {metrics[f'coco/{kind}_mAP']:.3f}"
@@ -74,4 +79,5 @@ def _detect(cfg: Config, config: Path, checkpoint: str, where: Path) -> tuple[di
 
 
 def _facts(cfg: Config, checkpoint: str) -> dict[str, Any]:
-    return {"model": cfg.model.type, **cfg.finetune, "best checkpoint": Path(checkpoint).name}
+    facts = {**cfg.finetune, "model": cfg.model.type, "best checkpoint": Path(checkpoint).name}
+    return {key: facts[key] for key in sorted(facts, key=_ORDER.index)}
