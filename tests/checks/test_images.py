@@ -127,11 +127,11 @@ def test_an_image_in_both_sets_is_a_warning(small):
     assert f"{theirs} equals {ours}" in message
 
 
-def test_the_whole_validation_set_in_training_is_an_error(small):
+def test_to_evaluate_on_the_training_set_is_a_warning(small):
     for split in ("train", "val"):
         small.dataset(split).data_prefix.img = "train/"
     small.contents["val"]["images"] = small["train"]["images"]
-    assert "2 of 2 images" in small.the_one("error", "image-shared")
+    assert "2 of 2 images" in small.the_one("warning", "image-shared")
 
 
 def test_files_of_the_same_size_or_end_alone_are_not_the_same(small):
