@@ -1,6 +1,7 @@
 """Fine-tune a detector on your own data: `python tools/finetune.py DATA`."""
 
 import argparse
+import os
 from pathlib import Path
 
 from command_line import add_amp, run
@@ -64,6 +65,8 @@ def main() -> None:
         help="other trainings to draw in the report's curves",
     )
     args = parser.parse_args()
+    if args.device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before MMEngine, which asks once, is imported
     args.folder = Path(__file__).resolve().parents[1] / "configs"
     run("finetune", args)
 

@@ -128,6 +128,18 @@ def test_an_arch_beside_weights_that_have_one(template, saved):
         make_model(template("retinanet_vanillanet11_coco"), read_start(saved), 2, "5")
 
 
+def test_what_is_random_is_not_frozen(template):
+    backbone = make_model(template("retinanet_resnet50_coco"), Start("nothing"), 2).backbone
+    assert (backbone.frozen_stages, backbone.norm_eval) == (-1, False)
+
+
+def test_a_model_that_can_not_be_built(template):
+    cfg = template("retinanet_vanillanet11_coco")
+    cfg.model.bbox_head.anchor_generator.strides = "none"
+    with pytest.raises(UserError, match=r"--model \S+_coco\.py: its model can't be built here"):
+        make_model(cfg, Start("nothing"), 2)
+
+
 def test_weights_nobody_can_train_on(tmp_path):
     path = tmp_path / "weights.pth"
     torch.save(VanillaNet("5", deploy=True).state_dict(), path)
@@ -153,6 +165,11 @@ def test_a_files_config_names_no_code_and_no_other_file(template, detector, save
     checkpoint["meta"]["cfg"] = f"{text}\nmodel['neck']['type'] = 'os.system'\n"
     torch.save(checkpoint, path)
     with pytest.raises(UserError, match=r"--weights .*other\.pth: .*'os.system'"):
+        read_start(str(path))
+    # MMEngine would write this entry's name as code.
+    checkpoint["meta"]["cfg"] = f"{text}\nmodel['test_cfg'][\"a': print('b\"] = 1\n"
+    torch.save(checkpoint, path)
+    with pytest.raises(UserError, match=r"is no name of an argument"):
         read_start(str(path))
 
 

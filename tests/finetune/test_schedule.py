@@ -44,29 +44,34 @@ def test_the_rate_rises_and_falls_over_the_training(make_runner_of):
     assert rates[-1] == pytest.approx(1e-5, rel=0.2)
 
 
+def test_a_training_of_a_few_iterations_has_the_full_rate(make_runner_of):
+    cfg = Config(schedule(1, 12, 1e-3, 8, layer_decay=False))
+    assert max(make_runner_of(cfg, 12)) == pytest.approx(1e-3)
+
+
 @pytest.fixture
 def make_runner_of():
     from mmengine.optim import build_optim_wrapper
     from mmengine.registry import PARAM_SCHEDULERS
 
-    def make(cfg):
+    def make(cfg, length=50):
         model = nn.Conv2d(1, 1, 1)
         wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
         schedulers = [
             PARAM_SCHEDULERS.build(
                 dict(one, optimizer=wrapper.optimizer),
-                default_args=dict(epoch_length=50),
+                default_args=dict(epoch_length=length),
             )
             if not one.get("convert_to_iter_based")
             else PARAM_SCHEDULERS.get(one["type"]).build_iter_from_epoch(
                 optimizer=wrapper.optimizer,
-                epoch_length=50,
+                epoch_length=length,
                 **{k: v for k, v in one.items() if k not in ("type", "convert_to_iter_based")},
             )
             for one in cfg.param_scheduler
         ]
         rates = []
-        for _ in range(cfg.train_cfg.max_epochs * 50):
+        for _ in range(cfg.train_cfg.max_epochs * length):
             rates.append(wrapper.optimizer.param_groups[0]["lr"])
             wrapper.optimizer.step()
             for scheduler in schedulers:

@@ -1,11 +1,14 @@
 """Ctrl-C on a real terminal, and what goes on after it."""
 
+import fcntl
 import os
 import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 
 import pytest
@@ -46,6 +49,8 @@ class Terminal:
             for number in (signal.SIGINT, signal.SIGTERM):  # ignored by a job in the background
                 signal.signal(number, signal.SIG_DFL)
             os.execve(sys.executable, command, env)  # noqa: S606
+        # Without a size tqdm draws nothing.
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
         self.pid, self.text = pid, ""
 
     def read(self, pattern=None):

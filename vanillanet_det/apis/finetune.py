@@ -1,18 +1,23 @@
 """Fine-tuning on data of one's own, as `tools/finetune.py` runs it."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Optional, Union
 
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from ..checks import check_config, report, stop_at_errors
 from ..errors import UserError
 from ..fileio import atomic_write
 from ..finetune.prepare import Wishes, prepare, say
+from ..inference import config_text
 from .config import check_writable, read_config
 from .finetune_report import write_finetune_report
+from .optional import set_amp
 from .options import parse_size, use_device
 from .train import train
 
@@ -60,40 +65,88 @@ def finetune(
     where = Path(work_dir or f"work_dirs/{Path(data).resolve().stem}")
     # Not in `where` itself: there MMEngine writes, under the same name, what each run was told.
     path = where / "config" / "finetune.py"
-    for other in compare:
-        if not Path(other).is_dir():
-            raise UserError(f"--compare {other}: there is no such folder")
-    if not resume:
-        if any(where.glob("*.pth")):
+    _check_compared(compare)
+    size = parse_size(image_size, "image-size") if image_size else None
+    lists = {name: tuple(value) for name, value in wishes.items() if isinstance(value, list)}
+    asked = Wishes(model=model, image_size=size, **{**wishes, **lists})
+    if resume:
+        _check_resumed(path, data, asked)
+    else:
+        with _interrupted("Nothing was trained yet: run the same command again"):
+            _write_config(path, data, asked, amp, where, Path(folder))
+        say(f"Config: {path}\nRun it again: python tools/train.py {path} --work-dir FOLDER")
+    if dry_run:
+        return
+    words = ["python", "tools/finetune.py", str(data), "--work-dir", str(where), "--resume"]
+    words += ["--device", device] if device else []
+    words += ["--compare", *map(str, compare)] if compare else []
+    go_on = shlex.join(words)
+    best = train(str(path), str(where), resume="auto" if resume else None, go_on=go_on)
+    with _interrupted(f"The training is complete; what is left: {go_on}"):
+        write_finetune_report(path, best, where, compare)
+
+
+def _check_compared(folders: Sequence[str]) -> None:
+    for folder in folders:
+        if not any(Path(folder).glob("*/vis_data/*.json")):
             raise UserError(
-                f"--work-dir {where}: holds a training already; go on with it (--resume), or "
-                "choose another folder"
+                f"--compare {folder}: there is no training's log in it; expected a work dir"
             )
-        size = parse_size(image_size, "image-size") if image_size else None
-        template = model or "retinanet"
-        if template in _TEMPLATES:
-            template = str(Path(folder) / _TEMPLATES[template])
-        cfg = read_config(template)
-        asked = Wishes(model=model, image_size=size, **wishes)
-        check_writable(where)
+
+
+def _check_resumed(path: Path, data: str, asked: Wishes) -> None:
+    """Refuse to go on with something else than was begun."""
+    if not path.is_file():
+        raise UserError(
+            f"--resume: there is no fine-tuning in {path.parents[1]}; leave --resume out"
+        )
+    given = [f.name for f in fields(Wishes) if getattr(asked, f.name) != f.default]
+    if given:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UserError(f"--resume: goes on as {path} says; leave {flags} out")
+    begun = Config.fromfile(path).finetune.data
+    if Path(begun).resolve() != Path(data).resolve():
+        raise UserError(f"--resume: the training in {path.parents[1]} is on {begun}, not {data}")
+
+
+def _write_config(
+    path: Path, data: str, asked: Wishes, amp: Optional[str], where: Path, folder: Path
+) -> None:
+    """Derive a config, check it, and write it only if nothing is wrong."""
+    if any(where.glob("*.pth")):
+        raise UserError(
+            f"--work-dir {where}: holds a training already; go on with it (--resume), or choose "
+            "another folder"
+        )
+    if (where / "annotations").exists() and not (where / "weights.txt").exists():
+        raise UserError(
+            f"--work-dir {where}: holds annotations already, which would be replaced; choose "
+            "another folder"
+        )
+    template = asked.model or "retinanet"
+    cfg = read_config(str(folder / _TEMPLATES[template] if template in _TEMPLATES else template))
+    check_writable(where)
+    try:
         with DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmdet"):
             cfg = prepare(data, cfg, asked, where)
+            set_amp(cfg, amp)
             findings = check_config(cfg, pictures=True)
         say(report(findings) or "Data, weights and config are checked: nothing is wrong")
         stop_at_errors(findings)
         path.parent.mkdir(exist_ok=True)
+        text = config_text(cfg)
         with atomic_write(path) as file:
-            file.write(cfg.pretty_text.encode())
-        say(f"Config: {path}\nRun it again: python tools/train.py {path} --work-dir FOLDER")
-    elif not path.is_file():
-        raise UserError(f"--resume: there is no fine-tuning in {where}; leave --resume out")
-    if not dry_run:
-        go_on = shlex.join(["python", "tools/finetune.py", data, "--work-dir", str(where)])
-        best = train(
-            str(path),
-            work_dir=str(where),
-            resume="auto" if resume else None,
-            amp=amp,
-            go_on=f"{go_on} --resume",
-        )
-        write_finetune_report(path, best, where, compare)
+            file.write(text.encode())
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or where}: can't be read or written ({error.strerror or error})"
+        ) from error
+
+
+@contextmanager
+def _interrupted(how_to_go_on: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(how_to_go_on)
+        raise

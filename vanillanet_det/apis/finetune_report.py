@@ -1,6 +1,7 @@
 """What stands at the end of a fine-tuning: a fused checkpoint, and a report of what it learned."""
 
 import json
+import shlex
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,9 +37,10 @@ def write_finetune_report(
     """
     cfg = Config.fromfile(config)
     checkpoint = best or str(find_resume(where))
-    save_fused(str(config), checkpoint, str(where / _FUSED))
     metrics, detections = _detect(cfg, config, checkpoint, where)
     names = [where.name, *(Path(other).resolve().name for other in compare)]
+    if len(set(names)) < len(names):
+        names = [str(where), *map(str, compare)]
     curves = {name: read_curves(folder) for name, folder in zip(names, [where, *compare])}
     write_report(
         where / _REPORT,
@@ -49,16 +51,20 @@ def write_finetune_report(
         curves=curves,
         facts=[(key.capitalize(), str(value)) for key, value in _facts(cfg, checkpoint).items()],
     )
+    last = checkpoint
+    if cfg.model.backbone.type == "VanillaNet":
+        last = where / _FUSED
+        save_fused(str(config), checkpoint, str(last))
     figures = ", ".join(
         f"{kind} AP {metrics[f'coco/{kind}_mAP']:.3f}"
         for kind in ("bbox", "segm")
         if f"coco/{kind}_mAP" in metrics
     )
     say(
-        f"{figures}, evaluated fused on {cfg.val_evaluator.ann_file}\n"
+        f"{figures or 'Nothing found'}, evaluated on {cfg.val_evaluator.ann_file}\n"
         f"What it learned: {where / _REPORT}\n"
-        f"Fused, to use: {where / _FUSED}\n"
-        f"Detect: python tools/infer.py {where / _FUSED} PICTURES --out FOLDER"
+        f"To use: {last}\n"
+        f"Detect: python tools/infer.py {shlex.quote(str(last))} PICTURES --out FOLDER"
     )
 
 

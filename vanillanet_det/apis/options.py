@@ -5,6 +5,7 @@ import re
 from typing import Optional
 
 import torch
+from mmengine.device import get_device
 
 from ..errors import UserError
 
@@ -63,7 +64,7 @@ def use_device(name: Optional[str]) -> None:
     device = parse_device(name)
     if device.type == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        if torch.cuda.is_available():  # it was asked before, and keeps its answer
+        if get_device() != "cpu":  # it was asked before, and keeps its answer
             raise UserError("--device cpu: set CUDA_VISIBLE_DEVICES= before the command instead")
     elif device.index is not None:
         torch.cuda.set_device(device)

@@ -84,10 +84,18 @@ def make_config(
     )
     for key, value in replaced.items():
         cfg[key] = value
-    hooks = cfg.default_hooks
+    hooks = cfg.setdefault("default_hooks", ConfigDict())
     hooks.curves = dict(type="CurvesHook")
-    hooks.checkpoint.update(max_keep_ckpts=2, save_best="coco/bbox_mAP", rule="greater")
-    hooks.logger.interval = max(1, min(50, data.num_train // batch_size // 4))
+    hooks.checkpoint = dict(
+        type="CheckpointHook",
+        interval=1,
+        max_keep_ckpts=2,
+        save_best="coco/bbox_mAP",
+        rule="greater",
+        backend_args=dict(backend="atomic"),
+    )
+    interval = max(1, min(50, data.num_train // batch_size // 4))
+    hooks.logger = dict(type="LoggerHook", interval=interval)
     return cfg
 
 

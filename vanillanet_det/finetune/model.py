@@ -11,12 +11,6 @@ from ..backbones.archs import resolve_arch
 from ..errors import UserError
 from .start import Start
 
-DETECTORS = {
-    "retinanet": "RetinaNet",
-    "mask-rcnn": "MaskRCNN",
-    "faster-rcnn": "FasterRCNN",
-}
-
 
 def make_model(
     template: Config,
@@ -40,7 +34,12 @@ def make_model(
         UserError: Weights, arch and template don't fit together.
     """
     own = start.model
-    model = copy.deepcopy(own or template.model)
+    model = copy.deepcopy(own or template.get("model"))
+    if not model or not model.get("backbone"):
+        raise UserError(
+            f"--model {template.filename}: has no model with a backbone of its own; expected the "
+            "config of a detector"
+        )
     backbone = model.backbone
     is_vanillanet = backbone.get("type") == "VanillaNet"
     if is_vanillanet and own is None:
@@ -57,6 +56,10 @@ def make_model(
                 f"{backbone.get('type')}; choose another --model"
             )
         backbone.init_cfg = ConfigDict(type="Pretrained", checkpoint=start.path)
+    if start.kind == "nothing":  # what is random can't be left as it is
+        for key, value in (("frozen_stages", -1), ("norm_eval", False)):
+            if key in backbone:
+                backbone[key] = value
     if freeze >= 0:
         backbone.frozen_stages = freeze
     if is_vanillanet:
@@ -64,6 +67,17 @@ def make_model(
     for node in _nodes(model):
         if "num_classes" in node:
             node.num_classes = num_classes
+    try:
+        build_on_meta(model)
+    except UserError:
+        raise
+    except Exception as error:  # constructors assert, and raise nearly anything
+        whose = f"--weights {start.path}" if own else f"--model {template.filename}"
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"{whose}: its model can't be built here ({type(error).__name__}: {reason}); choose "
+            "another --model"
+        ) from error
     return model
 
 

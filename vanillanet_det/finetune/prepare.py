@@ -89,7 +89,8 @@ def prepare(data: Union[str, Path], template: Config, wishes: Wishes, where: Pat
     model = make_model(
         template, start, len(source.classes), wishes.arch, wishes.freeze, wishes.merged
     )
-    _check_masks(model, source, train)
+    _check_masks(model, source, train, val)
+    _check_classes(source.classes, train, val)
     longer, shorter = sorted(wishes.image_size or image_size(train), reverse=True)
     size = longer, shorter
     anchors = _fit_anchors(model, train, size)
@@ -141,13 +142,38 @@ def _count(content: dict) -> str:
     return f"{len(content['images'])} pictures with {boxes} ({most}{others})"
 
 
-def _check_masks(model: dict, source: Source, train: dict) -> None:
+def _check_classes(classes: Sequence[str], train: dict, val: dict) -> None:
+    """Say which classes can't be learned; two spellings of one are a mistake."""
+    learned, asked = ({a["category_id"] for a in part["annotations"]} for part in (train, val))
+    name_of = {category["id"]: category["name"] for category in train["categories"]}
+    names = {name_of[id] for id in learned}
+    unknown = sorted(name_of[id] for id in asked - learned)
+    for name in unknown:
+        same = [other for other in names if _spelling(other) == _spelling(name)]
+        if same:
+            raise UserError(
+                f"class {name!r} is in validation pictures alone, and {same[0]!r} in training "
+                "pictures; give both the same name in the annotations"
+            )
+    if unknown:
+        say(
+            f"warning: no training picture has {', '.join(unknown)}, which validation pictures "
+            "have: AP 0 is all that they can get"
+        )
+
+
+def _spelling(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def _check_masks(model: dict, source: Source, train: dict, val: dict) -> None:
     if not has_masks(model):
         return
-    without = sum(not a.get("segmentation") for a in train["annotations"])
+    annotations = [*train["annotations"], *val["annotations"]]
+    without = sum(not a.get("segmentation") for a in annotations)
     if without:
         raise UserError(
-            f"--model mask-rcnn: {without} of {len(train['annotations'])} annotations have no "
+            f"--model mask-rcnn: {without} of {len(annotations)} annotations have no "
             f"outline, which masks are learned from ({source.form}); take --model faster-rcnn or "
             "retinanet, which learn boxes"
         )
@@ -178,22 +204,26 @@ def _fit_anchors(model: dict, train: dict, size: tuple[int, int]) -> str:
 def _say_transfer(start: Start, model: dict, where: Path) -> None:
     if start.kind == "nothing":
         say("No --weights: everything starts from random ones, and needs more epochs")
+        _write_file(where / "weights.txt", "everything is random\n")
         return
     if start.backbone is not None:  # compared in the file's form; merging comes later
         merged = start.backbone.form == "merged"
         model = dict(model, backbone=dict(model["backbone"], merged=merged))
     found = transfer(start, model)
-    with atomic_write(where / "weights.txt") as file:
-        file.write(found.listing().encode())
+    _write_file(where / "weights.txt", found.listing())
     say(f"{found.summary()}\nEach tensor: {where}/weights.txt")
+
+
+def _write_file(path: Path, text: str) -> None:
+    with atomic_write(path) as file:
+        file.write(text.encode())
 
 
 def _write(where: Path, source: Source, train: dict, val: dict) -> Data:
     folder = (where / "annotations").resolve()
     folder.mkdir(exist_ok=True)
     for name, content in (("train", train), ("val", val)):
-        with atomic_write(folder / f"{name}.json") as file:
-            file.write(json.dumps(content, ensure_ascii=False).encode())
+        _write_file(folder / f"{name}.json", json.dumps(content, ensure_ascii=False))
     return Data(
         root=source.root.resolve(),
         train=folder / "train.json",

@@ -56,7 +56,7 @@ def schedule(
         batch_size: Images in a batch.
         layer_decay: Whether layers near the image learn more slowly, as in the published recipe.
     """
-    warm_up = min(200, max(1, epochs * iterations // 10))
+    warm_up = min(200, epochs * iterations // 10)
     paramwise: Optional[dict] = dict(norm_decay_mult=0.0, bias_decay_mult=0.0)
     wrapper: dict[str, object] = dict(
         type="OptimWrapper",
@@ -70,7 +70,11 @@ def schedule(
         train_cfg=dict(type="EpochBasedTrainLoop", max_epochs=epochs, val_interval=1),
         optim_wrapper=wrapper,
         param_scheduler=[
-            dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=warm_up),
+            # Of one iteration it would never come back to the full rate.
+            *(
+                [dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=warm_up)]
+                * (warm_up > 1)
+            ),
             dict(
                 type="CosineAnnealingLR",
                 begin=0,

@@ -78,7 +78,10 @@ class InterruptHook(Hook):
         try:
             yield
             if self._signal:
-                runner.logger.info("The training was interrupted when it was complete")
+                runner.logger.info(
+                    "The training was interrupted when it was complete. What follows it: "
+                    f"{self.go_on or 'the same command with --resume'}"
+                )
                 raise SystemExit(128 + self._signal)
         finally:
             for number, handler in previous.items():

@@ -2,13 +2,14 @@
 
 from .detector import Detector, load_detector
 from .fused import save_fused
-from .model_config import model_config
+from .model_config import config_text, model_config
 from .results import Detection, Detections
 
 __all__ = [
     "Detection",
     "Detections",
     "Detector",
+    "config_text",
     "load_detector",
     "model_config",
     "save_fused",

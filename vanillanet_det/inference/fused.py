@@ -9,6 +9,7 @@ from mmengine.config import Config
 from ..checkpoints import read_checkpoint
 from ..conversion import convert_checkpoint
 from .building import ConfigLike, find_classes, find_config, find_meta
+from .model_config import config_text
 from .pipeline import find_test_dataset, is_loader
 
 
@@ -36,7 +37,7 @@ def save_fused(config: ConfigLike, checkpoint: Union[str, Path], target: Union[s
     classes = find_classes(said, cfg)
     meta = {
         "dataset_meta": {"classes": classes, **(said.get("dataset_meta") or {})},
-        "cfg": deployable(cfg, classes).pretty_text,
+        "cfg": config_text(deployable(cfg, classes)),
     }
     return convert_checkpoint(str(checkpoint), str(target), deploy=True, force=True, meta=meta)
 

@@ -2,6 +2,7 @@
 
 import ast
 import operator
+import re
 from typing import Any, NoReturn, Optional
 
 import mmcv.ops
@@ -18,6 +19,12 @@ _ARITHMETIC = {
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv,
+}
+_NOT_FROM_STRANGERS = {
+    "CameraMotionCompensation",  # evaluates an argument as Python
+    # These load what an argument names, from a network, too.
+    *("BertModel", "ATSSVLFusionHead", "RandomSamplingNegPos"),
+    *("KnowledgeDistillationSingleStageDetector", "LAD"),
 }
 _REMEDY = "name the config file instead, if you trust it (--config FILE, config=FILE)"
 
@@ -52,6 +59,31 @@ def model_config(checkpoint: Any) -> Optional[Config]:
             f"the config in the checkpoint can't be read ({type(error).__name__}: {error}); "
             f"{_REMEDY}"
         ) from error
+
+
+def config_text(cfg: Config) -> str:
+    """Write a config as the Python text that MMEngine runs to read it, and make sure of it.
+
+    MMEngine writes the names of entries as they are, and when it reads replaces what stands in
+    double braces. Names of classes or of entries from elsewhere could so become code.
+
+    Raises:
+        UserError: The text would read as anything but the config's values.
+    """
+    text = cfg.pretty_text
+    braces = re.search(r".*\{\{.*", text)
+    if braces:
+        raise UserError(
+            f"{braces[0].strip()[:100]}: has double braces, which a config's text can't hold; "
+            "rename it"
+        )
+    try:
+        same = _read(text) == Config(cfg._cfg_dict.to_dict())._cfg_dict.to_dict()
+    except (UserError, SyntaxError, ValueError, TypeError) as error:
+        raise UserError(f"the config can't be written as plain values: {error}") from error
+    if not same:
+        raise UserError("the config can't be written as text that reads back the same")
+    return text
 
 
 def _read(text: str) -> dict[str, Any]:
@@ -143,12 +175,17 @@ def check_types(node: Any) -> None:
         while registry is not None:
             known.update(registry.module_dict)
             registry = registry.parent
-    known.discard("CameraMotionCompensation")  # evaluates an argument as Python
+    known -= _NOT_FROM_STRANGERS
     _check_types(node, known)
 
 
 def _check_types(node: Any, known: set[str]) -> None:
     if isinstance(node, dict):
+        strange = next((key for key in node if not str(key).isidentifier()), None)
+        if strange is not None:
+            raise UserError(
+                f"the config in the checkpoint: {strange!r} is no name of an argument; {_REMEDY}"
+            )
         kind = node.get("type")
         if kind is not None:
             scope, _, name = str(kind).rpartition(".")

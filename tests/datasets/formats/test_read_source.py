@@ -126,3 +126,16 @@ def test_text_that_is_not_utf8_is_named_with_its_line(tmp_path):
 )
 def test_names_of_splits(name, split):
     assert split_named(name) == split
+
+
+def test_files_of_other_tools_do_not_hide_a_form(tmp_path):
+    write_voc = "<annotation><object><name>cat</name><bndbox><xmin>2</xmin><ymin>2</ymin>"
+    picture(tmp_path / "a.jpg")
+    write(
+        tmp_path / "a.xml",
+        f"{write_voc}<xmax>9</xmax><ymax>9</ymax></bndbox></object></annotation>",
+    )
+    write(tmp_path / "classes.txt", "cat\n")
+    write(tmp_path / "mkdocs.yml", "---\na: !tag 1\n---\nb: 2\n")
+    (tmp_path / "gone.json").symlink_to(tmp_path / "nowhere")
+    assert read_source(tmp_path).form == "Pascal VOC"

@@ -75,6 +75,8 @@ def pairs(small_digits, tmp_path_factory):
     ann_file = folder / "annotations" / "instances_val.json"
     content = json.loads(ann_file.read_text())
     content["images"] = content["images"][:5]
+    kept = {image["id"] for image in content["images"]}
+    content["annotations"] = [a for a in content["annotations"] if a["image_id"] in kept]
     ann_file.write_text(json.dumps(content))
     return folder
 

@@ -9,7 +9,16 @@ from typing import Any
 import yaml
 
 from ...errors import UserError
-from .files import IMAGE_SUFFIXES, Tree, image_size, read_text, some, split_named, split_of_folders
+from .files import (
+    IMAGE_SUFFIXES,
+    Tree,
+    image_size,
+    read_text,
+    some,
+    split_named,
+    split_of_folders,
+    stem,
+)
 from .source import Content, Source, make_source
 from .yolo_labels import read_labels
 
@@ -23,7 +32,11 @@ _NO_IMAGE = "Label files without an image, left out"
 
 def find(tree: Tree) -> bool:
     """Tell whether a folder holds a data set of this form."""
-    if _yaml_files(tree) or "classes.txt" in tree.files:
+    if _yaml_files(tree):
+        return True
+    # Labelling tools leave a classes.txt beside other forms, too.
+    labels = {stem(file) for file in tree.having(".txt")}
+    if "classes.txt" in tree.files and labels.intersection(map(stem, tree.images())):
         return True
     folders = [file.split("/")[:-1] for file in tree.having(".txt")]
     return any(
@@ -35,7 +48,14 @@ def find(tree: Tree) -> bool:
 def _yaml_files(tree: Tree) -> list[str]:
     files = [file for file in tree.having(".yaml", ".yml") if "/" not in file]
     named = [file for file in files if file.rsplit(".", 1)[0] == "data"]
-    return named or [file for file in files if "names" in _read_yaml(tree.root / file)]
+    return named or [file for file in files if _names_classes(tree.root / file)]
+
+
+def _names_classes(path: Path) -> bool:
+    try:
+        return "names" in _read_yaml(path)
+    except UserError:  # YAML of something else
+        return False
 
 
 def read(tree: Tree) -> Source:
