@@ -1,9 +1,13 @@
 """Real runners for the hooks."""
 
+import itertools
+
 import pytest
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.config import Config
 from mmengine.runner import Runner
+
+_NUMBERS = itertools.count()
 
 
 @pytest.fixture
@@ -14,6 +18,8 @@ def make_runner(small_config, mmdet_scope, tmp_path):
         # One of an earlier test would go on drawing into that test's folder.
         DetLocalVisualizer._instance_dict.clear()
         cfg = Config.fromfile(small_config)
+        # By name and second MMEngine finds the logger of an earlier test, and its file, again.
+        cfg.experiment_name = f"run {next(_NUMBERS)}"
         cfg.work_dir = str(tmp_path)
         cfg.train_cfg.max_epochs = 2
         cfg.merge_from_dict(changes)
