@@ -120,11 +120,13 @@ def test_in_a_validation_the_epoch_is_saved_already(train, tmp_path, logged):
     record, status = train(Send("before_val_iter", ITERATIONS))
     assert (status, record.validations) == (143, 0)
     path = tmp_path / "w" / "epoch_1.pth"
-    assert f"after iteration 6 of 12, saved as {path}. " in logged()
+    assert f"after iteration 6 of 12, saved as {path}; its validation is left. " in logged()
     assert not path.with_name("interrupted.pth").exists()
     assert find_resume(path.parent) == path
     record, status = train(resume=path)
+    assert record.validations == 2
     assert [iteration[0] for iteration in record.iterations] == list(range(6, 12))
+    assert not path.with_name("validation_left").exists()
 
 
 @pytest.mark.parametrize("moment", ["after_train_iter", "before_val_iter"])
@@ -139,12 +141,13 @@ def test_where_the_epoch_was_not_saved_it_is_now(moment, train, tmp_path):
     assert (meta["epoch"], meta["iter"]) == (1, 6)
     record, status = train(resume=path, **changes)
     assert [iteration[:2] for iteration in record.iterations] == [(6 + i, i) for i in range(6)]
+    assert record.validations == (2 if at_end else 1)
 
 
 def test_the_last_validation_is_done_when_resumed(train, tmp_path, logged):
     assert train(Send("before_val_iter", 2 * ITERATIONS))[1] == 143
     path = tmp_path / "w" / "epoch_2.pth"
-    assert f"saved as {path}; its last validation is left. " in logged()
+    assert f"saved as {path}; its validation is left. " in logged()
     record, status = train(resume=path)
     assert (status, record.validations, record.iterations) == (0, 1, [])
 

@@ -107,7 +107,8 @@ def test_ctrl_c_in_an_epoch_and_in_a_validation(config, command, environment, tm
     terminal.read(r"epoch 1/2 validating 1/2")
     terminal.press(CTRL_C)
     assert terminal.end() == 130, terminal.text
-    assert f"after iteration 6 of 12, saved as {tmp_path}/epoch_1.pth. {go_on}" in terminal.text
+    left = f"saved as {tmp_path}/epoch_1.pth; its validation is left. {go_on}"
+    assert f"after iteration 6 of 12, {left}" in terminal.text
     assert "Traceback" not in terminal.text
     batches = re.findall(r"Epoch\(train\) +\[(\d)\]\[(\d)/6\]", terminal.text)
     assert batches == [("1", str(batch)) for batch in range(int(done[0]) + 1, 7)]
@@ -116,6 +117,10 @@ def test_ctrl_c_in_an_epoch_and_in_a_validation(config, command, environment, tm
     terminal = Terminal(command("train", *args, "--resume"), environment)
     assert terminal.end() == 0, terminal.text
     assert read_checkpoint(tmp_path / "epoch_2.pth")["meta"]["iter"] == 12
+    before, after = terminal.text.split("Epoch(train)", 1)
+    assert "Epoch(val) [1][2/2]" in before
+    assert "Epoch(val) [2][2/2]" in after
+    assert not (tmp_path / "validation_left").exists()
     check_bar(terminal.text)
 
 

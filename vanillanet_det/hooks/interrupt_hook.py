@@ -11,7 +11,12 @@ from typing import Any, Callable, Optional
 
 import torch
 from mmdet.registry import HOOKS
-from mmengine.dist import all_reduce, barrier, is_distributed, is_main_process
+from mmengine.dist import (
+    all_reduce,
+    barrier,
+    is_distributed,
+    is_main_process,
+)
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
@@ -21,6 +26,7 @@ from ..checkpoints import INTERRUPTED
 from ..fileio import atomic_write
 from .around_run import around_run
 from .unfinished_epoch import UNFINISHED, describe_epoch, go_on_in_epoch
+from .validation_left import is_validated, leave_validation, make_up_validation
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # A launcher hands on what the terminal has sent to all processes already.
@@ -38,10 +44,10 @@ class InterruptHook(Hook):
     validation, the epoch's checkpoint serves if there is one. A second signal ends the process
     at once, but for a checkpoint that is being written.
 
-    A training that is resumed goes on with the next batch of its epoch; of one that is complete
-    the last validation is done again, since it may be what was interrupted. `interrupted.pth` is
-    removed once the next checkpoint is there. In a distributed run all ranks stop after the same
-    iteration, whichever was told.
+    A training that is resumed goes on with the next batch of its epoch, or with the validation
+    that was interrupted; of one that is complete the last validation is done again.
+    `interrupted.pth` is removed once the next checkpoint is there. In a distributed run all ranks
+    stop after the same iteration, whichever was told.
 
     Args:
         go_on: How to go on, in words for the log.
@@ -114,8 +120,8 @@ class InterruptHook(Hook):
             go_on_in_epoch(runner.train_loop, self._unfinished)
         if runner._resume:
             self._saved, self._epoch_is_saved = (runner.iter, str(runner._load_from)), True
-            if runner.iter >= runner.max_iters and runner.val_loop is not None:
-                runner.val_loop.run()
+            if runner.val_loop is not None:
+                make_up_validation(runner)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Count the epoch's batches."""
@@ -167,7 +173,9 @@ class InterruptHook(Hook):
         number, self._epoch_is_saved = self._agree(runner.iter)
         is_left = runner.iter < runner.max_iters or runner.val_loop is not None
         if number and is_left:
-            self._stop(runner, number, dict(epoch=runner.epoch + 1, iter=runner.iter))
+            epoch = runner.epoch + 1
+            meta = dict(epoch=epoch, iter=runner.iter)
+            self._stop(runner, number, meta, left=is_validated(runner, epoch))
 
     def after_val_iter(
         self,
@@ -183,7 +191,7 @@ class InterruptHook(Hook):
         """
         # No step of a validation is common to all ranks: each stops by itself.
         if self._signal and self._epoch_is_saved:
-            self._end(runner, self._signal, runner.iter)
+            self._end(runner, self._signal, runner.iter, left=True)
 
     def after_val_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
         """Stop if it is time.
@@ -207,7 +215,7 @@ class InterruptHook(Hook):
         all_reduce(ours, op="max")
         return int(ours[0]), bool(ours[1])
 
-    def _stop(self, runner: Runner, number: int, meta: dict) -> None:
+    def _stop(self, runner: Runner, number: int, meta: dict, left: bool = False) -> None:
         done = meta["iter"]
         if is_main_process() and self._saved[0] != done:
             self._writing = True
@@ -218,13 +226,14 @@ class InterruptHook(Hook):
                 file.write(str(path).encode())  # where mmengine looks
             self._saved = (done, str(path))
         barrier()
-        self._end(runner, number, done)
+        self._end(runner, number, done, left)
 
-    def _end(self, runner: Runner, number: int, done: int) -> None:
-        left = "" if done < runner.max_iters else "; its last validation is left"
+    def _end(self, runner: Runner, number: int, done: int, left: bool) -> None:
+        if left:
+            leave_validation(runner, done)
         runner.logger.info(
             f"Interrupted ({signal.Signals(number).name}) after iteration {done} of "
-            f"{runner.max_iters}, saved as {self._saved[1]}{left}. "
+            f"{runner.max_iters}, saved as {self._saved[1]}{'; its validation is left' * left}. "
             f"Go on: {self.go_on or 'the same command with --resume'}"
         )
         raise SystemExit(128 + number)
