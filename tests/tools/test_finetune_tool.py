@@ -1,5 +1,7 @@
 """Fine-tuning as a user runs it: from a folder to a report, and a sentence for each mistake."""
 
+import contextlib
+import io
 import json
 
 import numpy as np
@@ -13,6 +15,7 @@ from PIL import Image
 from vanillanet_det import load_detector
 from vanillanet_det.datasets.examples import write_example
 
+pytestmark = pytest.mark.xdist_group("finetune")  # one training for all
 QUICK = ("--augment", "none", "--batch-size", "4", "--epochs", "2")
 
 
@@ -39,19 +42,21 @@ def weights(root, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def finished(run_tool, example, weights, tmp_path_factory):
-    """A fine-tuning to its end."""
+def finished(tool, example, weights, tmp_path_factory):
+    """A fine-tuning to its end: its status, what it said, its folder."""
     where = tmp_path_factory.mktemp("work") / "even odd"
     command = ("finetune", example, "--weights", weights, "--work-dir", where, *QUICK)
-    return run_tool(*command), where
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        status = tool(*command)
+    return status, said.getvalue(), where
 
 
 @pytest.mark.slow
 def test_from_a_folder_to_a_detector(finished, example):
-    done, where = finished
-    assert done.returncode == 0, done.stderr
-    assert "YOLO" in done.stdout
-    assert "evaluated on" in done.stdout
+    status, said, where = finished
+    assert status == 0
+    assert "YOLO" in said
+    assert "evaluated on" in said
     for name in ("config/finetune.py", "curves.png", "report.html", "deployed.pth", "weights.txt"):
         assert (where / name).stat().st_size > 0
     cfg = Config.fromfile(where / "config/finetune.py")
@@ -67,17 +72,16 @@ def test_from_a_folder_to_a_detector(finished, example):
 
 
 @pytest.mark.slow
-def test_the_config_is_one_that_train_runs(finished, run_tool, tmp_path):
-    _, where = finished
+def test_the_config_is_one_that_train_runs(finished, tool, tmp_path):
+    *_, where = finished
     options = ("--cfg-options", "train_cfg.max_epochs=1")
-    done = run_tool("train", where / "config/finetune.py", "--work-dir", tmp_path, *options)
-    assert done.returncode == 0, done.stderr
+    assert tool("train", where / "config/finetune.py", "--work-dir", tmp_path, *options) == 0
     assert (tmp_path / "epoch_1.pth").is_file()
 
 
 @pytest.mark.slow
 def test_a_finished_training_is_not_written_over(finished, tool, example, capsys):
-    _, where = finished
+    *_, where = finished
     before = {path: path.stat().st_mtime_ns for path in where.rglob("*")}
     assert tool("finetune", example, "--work-dir", where) == 2
     assert "holds a training already; go on with it (--resume)" in capsys.readouterr().err
@@ -295,7 +299,7 @@ def test_a_class_name_that_mmengine_would_replace(tool, weights, tmp_path, capsy
 
 @pytest.mark.slow
 def test_resuming_is_of_what_was_begun(finished, tool, example, tmp_path, capsys):
-    _, where = finished
+    *_, where = finished
     resumed = ("--work-dir", where, "--resume")
     assert tool("finetune", example, *resumed, "--epochs", "9") == 2
     assert "leave --epochs out" in capsys.readouterr().err
