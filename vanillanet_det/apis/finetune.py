@@ -62,7 +62,8 @@ def finetune(
         UserError: Anything the user can mend: data, weights, values, folder.
     """
     use_device(device)
-    where = Path(work_dir or f"work_dirs/{Path(data).resolve().stem}")
+    source = Path(data).resolve()
+    where = Path(work_dir or f"work_dirs/{source.stem if source.is_file() else source.name}")
     # Not in `where` itself: there MMEngine writes, under the same name, what each run was told.
     path = where / "config" / "finetune.py"
     _check_compared(compare)
@@ -70,7 +71,7 @@ def finetune(
     lists = {name: tuple(value) for name, value in wishes.items() if isinstance(value, list)}
     asked = Wishes(model=model, image_size=size, **{**wishes, **lists})
     if resume:
-        _check_resumed(path, data, asked)
+        _check_resumed(path, data, asked, amp)
     else:
         with _interrupted("Nothing was trained yet: run the same command again"):
             _write_config(path, data, asked, amp, where, Path(folder))
@@ -94,13 +95,14 @@ def _check_compared(folders: Sequence[str]) -> None:
             )
 
 
-def _check_resumed(path: Path, data: str, asked: Wishes) -> None:
+def _check_resumed(path: Path, data: str, asked: Wishes, amp: Optional[str]) -> None:
     """Refuse to go on with something else than was begun."""
     if not path.is_file():
         raise UserError(
             f"--resume: there is no fine-tuning in {path.parents[1]}; leave --resume out"
         )
     given = [f.name for f in fields(Wishes) if getattr(asked, f.name) != f.default]
+    given += ["amp"] if amp else []
     if given:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise UserError(f"--resume: goes on as {path} says; leave {flags} out")

@@ -90,7 +90,7 @@ def prepare(data: Union[str, Path], template: Config, wishes: Wishes, where: Pat
         template, start, len(source.classes), wishes.arch, wishes.freeze, wishes.merged
     )
     _check_masks(model, source, train, val)
-    _check_classes(source.classes, train, val)
+    _check_classes(train, val)
     longer, shorter = sorted(wishes.image_size or image_size(train), reverse=True)
     size = longer, shorter
     anchors = _fit_anchors(model, train, size)
@@ -142,7 +142,7 @@ def _count(content: dict) -> str:
     return f"{len(content['images'])} pictures with {boxes} ({most}{others})"
 
 
-def _check_classes(classes: Sequence[str], train: dict, val: dict) -> None:
+def _check_classes(train: dict, val: dict) -> None:
     """Say which classes can't be learned; two spellings of one are a mistake."""
     learned, asked = ({a["category_id"] for a in part["annotations"]} for part in (train, val))
     name_of = {category["id"]: category["name"] for category in train["categories"]}
