@@ -34,6 +34,8 @@ def test_nothing_is_said_where_all_is_there():
         (("mmdet",), r"needs mmdet: pip install -e '\.\[lite\]'"),
         (("mmengine", "mmcv"), r"needs mmengine, mmcv: pip install -e '\.\[lite\]'"),
         (NEEDED, r"needs mmdet, mmengine, mmcv: pip install -e '\.\[lite\]'"),
+        (("timm",), r"needs timm: pip install -e '\.\[torch\]'"),
+        (("torch", *NEEDED), r"needs torch, mmdet, mmengine, mmcv: pip install -e '\.\[lite\]'"),
     ],
 )
 def test_what_is_missing_is_said_with_the_command_that_brings_it(without, missing, said):
@@ -42,12 +44,13 @@ def test_what_is_missing_is_said_with_the_command_that_brings_it(without, missin
         check_requirements()
 
 
-def test_the_import_fails_with_that_message_before_anything_else_does(root):
-    hide = "".join(f"sys.modules[{name!r}] = None; " for name in (*NEEDED, "torch"))
+@pytest.mark.parametrize("missing", [("mmcv",), ("mmdet", "mmcv"), ("torch",)])
+def test_the_import_fails_with_that_message_before_anything_else_does(missing, root):
+    hide = "".join(f"sys.modules[{name!r}] = None; " for name in missing)
     code = f"import sys; {hide}import vanillanet_det"
     process = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert process.returncode == 1
-    assert "ImportError: vanillanet_det needs mmdet, mmengine, mmcv" in process.stderr
+    assert f"ImportError: vanillanet_det needs {', '.join(missing)}: pip install" in process.stderr
 
 
 @pytest.mark.parametrize(

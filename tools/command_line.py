@@ -68,6 +68,7 @@ def run(function: str, args: argparse.Namespace) -> Any:
 
 def _call(function: str, arguments: dict[str, Any]) -> Any:
     try:
+        importlib.import_module("vanillanet_det.requirements").check_requirements()
         apis = importlib.import_module("vanillanet_det.apis")
         errors = importlib.import_module("vanillanet_det.errors")
     except ImportError as error:

@@ -1,25 +1,13 @@
-"""VanillaNet for MMDetection. Importing this package registers everything it brings."""
+"""VanillaNet for MMDetection. Importing this package registers everything it brings.
 
+Without MMEngine it is `vanillanet_det.runtime` alone, which detects with exported files.
+"""
+
+from importlib.util import find_spec
+from typing import Any
+
+from .errors import UserError
 from .requirements import check_requirements
-
-check_requirements()
-
-from .ops import supply_ext  # noqa: E402
-
-# Before anything of MMDetection is imported: its models import mmcv's compiled ops.
-supply_ext()
-
-from . import checkpoints, datasets, evaluation, fileio, optimizers  # noqa: E402, F401
-from .backbones import VanillaNet  # noqa: E402
-from .errors import UserError  # noqa: E402
-from .hooks import DeepTrainingHook, SwitchToDeployHook  # noqa: E402
-from .inference import load_detector  # noqa: E402
-from .layers import (  # noqa: E402
-    add_vanilla_training,
-    set_act_lambda,
-    switch_to_deploy,
-    switch_to_merged,
-)
 
 __version__ = "0.1.0"
 __all__ = [
@@ -33,3 +21,29 @@ __all__ = [
     "switch_to_deploy",
     "switch_to_merged",
 ]
+
+if find_spec("mmengine") is None:
+
+    def __getattr__(name: str) -> Any:
+        if name in __all__:
+            check_requirements()
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+else:
+    check_requirements()
+
+    from .ops import supply_ext
+
+    # Before anything of MMDetection is imported: its models import mmcv's compiled ops.
+    supply_ext()
+
+    from . import atomic_backend, checkpoints, datasets, evaluation, optimizers  # noqa: F401
+    from .backbones import VanillaNet
+    from .hooks import DeepTrainingHook, SwitchToDeployHook
+    from .inference import load_detector
+    from .layers import (
+        add_vanilla_training,
+        set_act_lambda,
+        switch_to_deploy,
+        switch_to_merged,
+    )

@@ -2,14 +2,17 @@
 
 from importlib.util import find_spec
 
+_TORCH = ("torch", "torchvision", "timm", "pycocotools", "sklearn", "tabulate", "filelock", "tqdm")
+_OPENMMLAB = ("mmdet", "mmengine", "mmcv")
+
 
 def check_requirements() -> None:
-    """Check that MMDetection, MMEngine and mmcv are there.
+    """Check that PyTorch, MMDetection and what else training needs are there.
 
     Raises:
-        ImportError: One is missing; the message has the command that installs it.
+        ImportError: Something is missing; the message has the command that installs it.
     """
-    missing = [name for name in ("mmdet", "mmengine", "mmcv") if find_spec(name) is None]
+    missing = [name for name in (*_TORCH, *_OPENMMLAB) if find_spec(name) is None]
     if not missing:
         return
     if missing == ["mmcv"]:
@@ -18,5 +21,6 @@ def check_requirements() -> None:
             "ops), or install a compiled mmcv 2.x that fits your PyTorch"
         )
     else:
-        remedy = "pip install -e '.[lite]' in the folder of vanillanet_det"
+        extra = "lite" if {*_OPENMMLAB} & {*missing} else "torch"
+        remedy = f"pip install -e '.[{extra}]' in the folder of vanillanet_det"
     raise ImportError(f"vanillanet_det needs {', '.join(missing)}: {remedy}")

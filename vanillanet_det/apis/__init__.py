@@ -3,6 +3,7 @@
 from .benchmark import benchmark
 from .check_data import check_data
 from .convert_checkpoint import convert_checkpoint
+from .export import export
 from .finetune import finetune
 from .get_flops import get_flops
 from .infer import infer
@@ -14,6 +15,7 @@ __all__ = [
     "benchmark",
     "check_data",
     "convert_checkpoint",
+    "export",
     "finetune",
     "get_flops",
     "infer",

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -12,12 +11,12 @@ import torch
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..inference import Detections, Detector, load_detector
-from ..inference.drawing import draw_detections
-from ..inference.outputs import FILES, write_picture, write_results
+from ..inference import Detector, load_detector
 from ..inference.parts import Parts, fingerprint
-from ..inference.sources import Pictures, Video, find_source, name_drawings
 from ..inference.video import VideoWriter, open_video, read_frames
+from ..runtime.drawing import draw_detections
+from ..runtime.outputs import FILES, write_picture, write_results
+from ..runtime.sources import Pictures, Video, find_source, name_drawings
 
 _DRAWABLE = (".jpeg", ".jpg", ".png")
 
@@ -107,7 +106,7 @@ def _infer_and_print(
             failed += 1
             _complain(f"{prepared.error}; skipped")
             continue
-        _say(f"{name}: {_count(found)}")
+        _say(f"{name}: {found.summary()}")
         if target is not None:
             write_picture(target, draw_detections(prepared.image, found))
     return _status(failed)
@@ -178,7 +177,7 @@ def _infer_video(
                     number = prepared.source[0]
                     bar.update()
                     if folder is None:
-                        _say(f"{video.name} {number}: {_count(found)}")
+                        _say(f"{video.name} {number}: {found.summary()}")
                         continue
                     height, width = found.size
                     shape = dict(file=video.name, frame=number, width=width, height=height)
@@ -202,12 +201,6 @@ def _infer_video(
 
 def _paths(pictures: Pictures, names: Iterable[str]) -> Iterable[tuple[str, Path]]:
     return ((name, pictures.root / name) for name in names)
-
-
-def _count(found: Detections) -> str:
-    counts = Counter(item.name for item in found)
-    each = ", ".join(f"{name} {count}" for name, count in counts.most_common())
-    return f"{len(found)} ({each})" if counts else "0"
 
 
 def _status(failed: int) -> int:

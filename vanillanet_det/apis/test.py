@@ -15,11 +15,14 @@ from ..checks import Finding, check_config, leaf_datasets, stop_at_errors
 from ..errors import UserError
 from ..hooks import SwitchToDeployHook
 from ..hooks.check_data_hook import take_findings
+from ..inference.exported import ExportedModel
 from ..tta import MaskTTAModel
 from .config import config_errors, load_config
 from .launch import init_distributed
 from .optional import check_tensorboard
 from .ranks import is_first, is_first_of_node, lost_ranks, one_voice, together
+
+EXPORTED = (".onnx", ".xml")
 
 
 def test(
@@ -37,7 +40,7 @@ def test(
 
     Args:
         config: The config file.
-        checkpoint: The checkpoint file.
+        checkpoint: The checkpoint file, or an exported `.onnx` or `.xml` file.
         work_dir: Folder for logs.
         out: File for the raw results, `.pkl` or `.pickle`; it appears once it is whole.
         show_dir: Folder, below the run's log folder, for pictures of the detections.
@@ -58,10 +61,13 @@ def test(
         cfg = load_config(config, work_dir, cfg_options, launcher)
         with config_errors(cfg):
             init_distributed(cfg)
-            findings, *_ = together(lambda: _check(cfg, checkpoint), is_first_of_node())
-            cfg.load_from, cfg.resume = checkpoint, False
-            _set_deploy(cfg, deploy)
-            if not deploy and cfg.get("model", {}).get("backbone", {}).get("deploy"):
+            exported = Path(checkpoint).suffix in EXPORTED
+            findings, *_ = together(lambda: _check(cfg, checkpoint, exported), is_first_of_node())
+            cfg.load_from, cfg.resume = None if exported else checkpoint, False
+            _set_deploy(cfg, deploy and not exported)
+            if exported:
+                _set_exported(cfg, checkpoint, deploy, tta)
+            elif not deploy and cfg.get("model", {}).get("backbone", {}).get("deploy"):
                 raise UserError(
                     f"--no-deploy: in {config} model.backbone.deploy is True, and a deployed "
                     "network has no training form; evaluate it with --deploy"
@@ -72,12 +78,15 @@ def test(
                 _set_tta(cfg)
             runner = Runner.from_cfg(cfg)
             take_findings(runner, findings)
+            if exported:
+                _check_classes(runner, checkpoint)
     with config_errors(cfg), lost_ranks():
         return runner.test() if out is None else _test_and_dump(runner, Path(out))
 
 
-def _check(cfg: Config, checkpoint: str) -> list[Finding]:
-    read_checkpoint(checkpoint)
+def _check(cfg: Config, checkpoint: str, exported: bool) -> list[Finding]:
+    if not exported:
+        read_checkpoint(checkpoint)
     findings = check_config(cfg, False, ("test_dataloader",))
     stop_at_errors(findings)
     check_tensorboard(cfg)
@@ -96,6 +105,26 @@ def _test_and_dump(runner: Runner, out: Path) -> dict:
         if is_first():
             partial.unlink(missing_ok=True)
     return metrics
+
+
+def _set_exported(cfg: Config, file: str, deploy: bool, tta: bool) -> None:
+    """Let a file take the place of the model, and of resizing, which it says itself."""
+    for flag, given in (("--tta", tta), ("--no-deploy", not deploy)):
+        if given:
+            raise UserError(f"{flag}: {file} is exported, and has one form alone; leave {flag} out")
+    cfg.model = ConfigDict(type=ExportedModel.__name__, path=file)
+    for dataset in leaf_datasets(cfg.test_dataloader):
+        dataset.pipeline = [step for step in dataset.pipeline if step["type"] != "Resize"]
+
+
+def _check_classes(runner: Runner, file: str) -> None:
+    expected = tuple(runner.test_dataloader.dataset.metainfo.get("classes") or ())
+    found = runner.model.detector.classes
+    if found != expected:
+        raise UserError(
+            f"{file}: its classes are {', '.join(found[:20])} but those of the config's data set "
+            f"{', '.join(expected[:20])}; evaluate it with the config that it was exported with"
+        )
 
 
 def _set_deploy(cfg: Config, deploy: bool) -> None:

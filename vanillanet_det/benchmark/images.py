@@ -32,13 +32,27 @@ def find_pictures(folder: Optional[Union[str, Path]] = None) -> list[dict[str, A
     if folder is None:
         # The pipeline's pictures are BGR.
         return [dict(img=rgb[..., ::-1].copy()) for rgb in load_sample_images().images]
-    if not Path(folder).is_dir():
-        raise UserError(f"--images {folder}: there is no such folder")
-    paths = [path for path in sorted(Path(folder).iterdir()) if path.suffix.lower() in _ENDINGS]
-    if not paths:
-        raise UserError(f"--images {folder}: no picture in it, expected {', '.join(_ENDINGS)}")
+    paths = list_pictures(folder, "images")
     step = -(-len(paths) // MOST_PICTURES)
     return [dict(img_path=str(path)) for path in paths[::step]]
+
+
+def list_pictures(folder: Union[str, Path], flag: str) -> list[Path]:
+    """List the pictures in a folder, sorted.
+
+    Args:
+        folder: Where they are.
+        flag: Name of the option that it was given to, without dashes.
+
+    Raises:
+        UserError: No such folder, or no picture in it.
+    """
+    if not Path(folder).is_dir():
+        raise UserError(f"--{flag} {folder}: there is no such folder")
+    paths = [path for path in sorted(Path(folder).iterdir()) if path.suffix.lower() in _ENDINGS]
+    if not paths:
+        raise UserError(f"--{flag} {folder}: no picture in it, expected {', '.join(_ENDINGS)}")
+    return paths
 
 
 def evaluation_pipeline(

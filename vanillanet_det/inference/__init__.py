@@ -1,9 +1,9 @@
 """A trained detector at work: on images in Python, and on folders, videos and cameras."""
 
+from ..runtime.results import Detection, Detections
 from .detector import Detector, load_detector
 from .fused import save_fused
 from .model_config import config_text, model_config
-from .results import Detection, Detections
 
 __all__ = [
     "Detection",

@@ -1,8 +1,5 @@
 """A detector for images."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -15,36 +12,15 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from ..errors import UserError
+from ..runtime.flow import BaseDetector, Prepared
+from ..runtime.results import Detections
 from .building import ConfigLike, build_detector
-from .images import ImageLike, as_bgr
+from .images import as_bgr
+from .instances import detections_of
 from .pipeline import inference_pipeline
-from .results import Detections
-from .stream import ahead, in_groups
 
 
-@dataclass
-class Prepared:
-    """An image on its way through the detector.
-
-    Attributes:
-        source: What was given.
-        image: Its pixels, uint8 `(height, width, 3)` in BGR; None if it can't be read.
-        error: Why it can't.
-        data: `inputs` and `data_samples`, until it has been through the network.
-    """
-
-    source: Any
-    image: Optional[np.ndarray] = None
-    error: str = ""
-    data: Optional[dict] = None
-
-    @property
-    def shape(self) -> Optional[torch.Size]:
-        """Shape of what goes into the network, or None if nothing does."""
-        return None if self.data is None else self.data["inputs"].shape
-
-
-class Detector:
+class Detector(BaseDetector):
     """Finds objects in images with a fused network; `load_detector` makes one.
 
     Args:
@@ -69,66 +45,14 @@ class Detector:
         device: Union[str, torch.device] = "cpu",
         score: float = 0.3,
     ) -> None:
-        if not 0 <= score <= 1:
-            raise UserError(f"score {score!r}: expected a number from 0 to 1")
-        self.model, self.classes, self.score = model.to(device).eval(), classes, score
+        super().__init__(classes, score)
+        self.model = model.to(device).eval()
         loading, *rest = inference_pipeline(cfg)
         options = ("color_type", "imdecode_backend", "backend_args", "file_client_args")
         self._loading = {key: loading[key] for key in options if key in loading}
         self._as_float = loading.get("to_float32", False)
         with DefaultScope.overwrite_default_scope("mmdet"):
             self._prepare = Compose([TRANSFORMS.build(step) for step in rest])
-
-    def __call__(
-        self, images: Union[ImageLike, Sequence[ImageLike]], batch_size: int = 4
-    ) -> Union[Detections, list[Detections]]:
-        """Find objects in an image, or in each of a list.
-
-        Args:
-            images: A file; an array, uint8 `(height, width, 3)` in BGR as OpenCV and MMDetection
-                have it; a PIL image; or a list of these.
-            batch_size: Images, of those that have the same shape, that pass together.
-
-        Returns:
-            The detections, highest score first; a list of them for a list.
-
-        Raises:
-            UserError: An image can't be read.
-        """
-        several = isinstance(images, (list, tuple))
-        found = []
-        for prepared, detections in self.stream(images if several else [images], batch_size):
-            if detections is None:
-                raise UserError(prepared.error)
-            found.append(detections)
-        return found if several else found[0]
-
-    def stream(
-        self, images: Iterable[ImageLike], batch_size: int = 4
-    ) -> Iterator[tuple[Prepared, Optional[Detections]]]:
-        """Find objects in images one after another, few of which are in memory at a time.
-
-        They are decoded in a thread, ahead of the network, and images of one shape pass it
-        together: none is padded, so its detections don't depend on its neighbours.
-
-        Args:
-            images: As for a call; pairs `(name, image)` will do, too.
-            batch_size: As for a call.
-
-        Yields:
-            Each image and its detections, in order; None for one that can't be read, whose
-            `error` says why.
-
-        Raises:
-            UserError: The batch size is no positive number.
-        """
-        if batch_size < 1:
-            raise UserError(f"batch size {batch_size!r}: expected a positive number")
-        # Whoever ends this early ends the thread, too.
-        with closing(ahead(self.prepare, images, depth=2 * batch_size)) as prepared:
-            yield from in_groups(
-                prepared, lambda item: item.shape, self.detect, batch_size, patience=4 * batch_size
-            )
 
     def prepare(self, source: Any) -> Prepared:
         """Load an image and bring it into the form that the network takes."""
@@ -146,7 +70,8 @@ class Detector:
             ori_shape=size,
             scale_factor=(1.0, 1.0),
         )
-        return Prepared(source, pixels, data=self._prepare(results))
+        data = self._prepare(results)
+        return Prepared(source, pixels, data=data, shape=data["inputs"].shape)
 
     @torch.no_grad()
     def detect(self, images: list[Prepared]) -> list[Detections]:
@@ -156,7 +81,7 @@ class Detector:
         for image, sample in zip(images, self.model.test_step(batch)):
             image.data = None
             size = image.image.shape[:2]
-            found.append(Detections.of(sample.pred_instances, self.score, self.classes, size))
+            found.append(detections_of(sample.pred_instances, self.score, self.classes, size))
         return found
 
 

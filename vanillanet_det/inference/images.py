@@ -1,30 +1,26 @@
-"""Pixels of whatever a user calls an image."""
+"""Pixels of files as MMDetection loads them."""
 
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from ..datasets import LoadReadableImage
-from ..errors import UserError
-
-ImageLike = Union[str, Path, np.ndarray, Image.Image]
+from ..runtime import images
+from ..runtime.images import ImageLike
 
 
 class PictureLoader(LoadReadableImage):
     """Load a picture that no annotation file names."""
 
-    remedy = "replace the file or take it away"
+    remedy = images.REMEDY
 
 
 def as_bgr(image: ImageLike, **loading: Any) -> np.ndarray:
-    """Load an image, as MMDetection does.
+    """Load an image, a file of which is loaded as a config says.
 
     Args:
-        image: A file of any depth and colour, turned as its EXIF data says; an array of pixels
-            from 0 to 255, `(height, width, 3)` in BGR, OpenCV's and MMDetection's order, or
-            `(height, width)` in grey; or a PIL image of any mode.
+        image: As for `vanillanet_det.runtime.images.as_bgr`.
         **loading: As for mmcv's `LoadImageFromFile`.
 
     Returns:
@@ -35,28 +31,4 @@ def as_bgr(image: ImageLike, **loading: Any) -> np.ndarray:
     """
     if isinstance(image, (str, Path)):
         return PictureLoader(**loading).transform(dict(img_path=str(image)))["img"]
-    if isinstance(image, Image.Image):
-        return _of_pil(image)
-    if not isinstance(image, np.ndarray):
-        raise UserError(
-            f"image: a {type(image).__name__} but expected a path, a NumPy array or a PIL image"
-        )
-    if image.dtype == np.uint8 and image.ndim == 2:
-        image = image[..., None].repeat(3, axis=2)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise UserError(
-            f"image: an array of shape {image.shape} and type {image.dtype} but expected uint8 of "
-            "shape (height, width, 3), in BGR as OpenCV reads it, or (height, width)"
-        )
-    return image
-
-
-def _of_pil(image: Image.Image) -> np.ndarray:
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):
-        # 16 bits, of which PIL's own conversion would cut off all above 255.
-        grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
-        return grey[..., None].repeat(3, axis=2)
-    if image.mode in ("P", "PA") and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return np.ascontiguousarray(np.asarray(image.convert("RGB"))[..., ::-1])
+    return images.as_bgr(image)

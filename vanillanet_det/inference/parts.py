@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Optional
 from filelock import FileLock
 
 from ..errors import UserError
-from .outputs import write_bytes
+from ..runtime.outputs import write_bytes
 
 
 class Parts:

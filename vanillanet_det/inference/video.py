@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from ..errors import UserError
-from .sources import Video
+from ..runtime.sources import Video
 
 _DEFAULT_FPS = 25.0
 # Frames are read in a thread, and OpenCV crashes when what it reads from is closed meanwhile.

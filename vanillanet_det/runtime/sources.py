@@ -1,4 +1,4 @@
-"""What INPUT of `tools/infer.py` may be."""
+"""What INPUT of a command line that detects may be."""
 
 import glob
 import re

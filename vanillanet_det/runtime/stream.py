@@ -48,6 +48,7 @@ def in_groups(
     function: Callable[[list[Item]], Iterable[Result]],
     size: int,
     patience: int,
+    workers: int = 1,
 ) -> Iterator[tuple[Item, Optional[Result]]]:
     """Apply a function to groups of items with equal keys.
 
@@ -57,35 +58,57 @@ def in_groups(
         function: Takes a group, returns as many results.
         size: Items in a full group.
         patience: After so many more items a group is taken that isn't full.
+        workers: Groups that are worked on at the same time, each in a thread; one is worked on
+            by whoever takes the results.
 
     Yields:
         Each item and its result, in the order of the items; None for one left out.
     """
     groups: dict[Hashable, list[tuple[int, Item]]] = {}
+    running: deque[tuple[list[tuple[int, Item]], Future]] = deque()
     finished: dict[int, tuple[Item, Optional[Result]]] = {}
     following = 0
 
     def take(name: Hashable) -> None:
         group = groups.pop(name)
-        results = function([item for _, item in group])
-        for (index, item), result in zip(group, results):
-            finished[index] = (item, result)
+        running.append((group, submit(function, [item for _, item in group])))
 
-    for index, item in enumerate(items):
-        name = key(item)
-        if name is None:
-            finished[index] = (item, None)
-        else:
-            groups.setdefault(name, []).append((index, item))
-            if len(groups[name]) == size:
+    def collect(limit: int) -> None:
+        """Wait until no more groups than that are worked on."""
+        while running and (len(running) > limit or running[0][1].done()):
+            group, future = running.popleft()
+            for (index, item), result in zip(group, future.result()):
+                finished[index] = (item, result)
+
+    with ThreadPoolExecutor(workers) as pool:
+        submit = pool.submit if workers > 1 else _at_once
+        try:
+            for index, item in enumerate(items):
+                name = key(item)
+                if name is None:
+                    finished[index] = (item, None)
+                else:
+                    groups.setdefault(name, []).append((index, item))
+                    if len(groups[name]) == size:
+                        take(name)
+                oldest = min(groups, key=lambda name: groups[name][0][0], default=None)
+                if oldest is not None and index - groups[oldest][0][0] >= patience:
+                    take(oldest)
+                collect(limit=workers)
+                while following in finished:
+                    yield finished.pop(following)
+                    following += 1
+            for name in list(groups):
                 take(name)
-        oldest = min(groups, key=lambda name: groups[name][0][0], default=None)
-        if oldest is not None and index - groups[oldest][0][0] >= patience:
-            take(oldest)
-        while following in finished:
-            yield finished.pop(following)
-            following += 1
-    for name in list(groups):
-        take(name)
-    for index in sorted(finished):
-        yield finished[index]
+            collect(limit=0)
+            for index in sorted(finished):
+                yield finished[index]
+        finally:
+            for _, future in running:
+                future.cancel()
+
+
+def _at_once(function: Callable[[list[Item]], Iterable[Result]], group: list[Item]) -> Future:
+    future: Future = Future()
+    future.set_result(function(group))
+    return future

@@ -2,10 +2,10 @@
 
 import colorsys
 import functools
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -61,5 +61,9 @@ def _color(label: int) -> tuple[int, int, int]:
 @functools.lru_cache(maxsize=8)
 def _font(size: int) -> ImageFont.FreeTypeFont:
     # DejaVu, which comes with matplotlib, has more alphabets than PIL's own font.
-    file = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
-    return ImageFont.truetype(str(file), size)
+    spec = find_spec("matplotlib")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        file = Path(folder, "mpl-data/fonts/ttf/DejaVuSans.ttf")
+        if file.is_file():
+            return ImageFont.truetype(str(file), size)
+    return ImageFont.load_default(size)

@@ -1,17 +1,17 @@
 """What a detector finds in an image."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union
 
 import numpy as np
-from mmengine.structures import InstanceData
 from PIL import Image
-from pycocotools import mask as rle
 
 from .drawing import draw_detections
 from .images import as_bgr
+from .rle import encode_mask
 
 
 class Detection(NamedTuple):
@@ -52,27 +52,6 @@ class Detections:
     classes: tuple[str, ...]
     size: tuple[int, int]
 
-    @classmethod
-    def of(
-        cls, instances: InstanceData, score: float, classes: tuple[str, ...], size: tuple[int, int]
-    ) -> "Detections":
-        """Take those of MMDetection's predictions that reach a score."""
-        scores = instances.scores.float().cpu().numpy()
-        chosen = np.flatnonzero(scores >= score)
-        chosen = chosen[np.argsort(-scores[chosen], kind="stable")]
-        masks = None
-        if "masks" in instances:
-            masks = np.asarray(instances.masks[chosen.tolist()].cpu()).astype(bool)
-            masks = masks.reshape(-1, *size)
-        return cls(
-            boxes=instances.bboxes.float().cpu().numpy().reshape(-1, 4)[chosen],
-            scores=scores[chosen],
-            labels=instances.labels.cpu().numpy()[chosen].astype(np.int64),
-            masks=masks,
-            classes=classes,
-            size=size,
-        )
-
     def __len__(self) -> int:
         return len(self.scores)
 
@@ -80,6 +59,12 @@ class Detections:
         for index, (box, score, label) in enumerate(zip(self.boxes, self.scores, self.labels)):
             mask = None if self.masks is None else self.masks[index]
             yield Detection(box, float(score), int(label), self.classes[label], mask)
+
+    def summary(self) -> str:
+        """Say how many there are, and of which class: `3 (cat 2, dog 1)`."""
+        counts = Counter(item.name for item in self)
+        each = ", ".join(f"{name} {count}" for name, count in counts.most_common())
+        return f"{len(self)} ({each})" if counts else "0"
 
     def draw(self, image: Union[str, Path, np.ndarray, Image.Image]) -> Image.Image:
         """Draw boxes, names, scores and masks on the image that they were found in.
@@ -117,9 +102,5 @@ class Detections:
                 )
             )
             if mask is not None:
-                encoded = rle.encode(np.asfortranarray(mask, dtype=np.uint8))
-                counts = encoded["counts"].decode("ascii")
-                rows[-1]["segmentation"] = dict(
-                    size=[int(n) for n in encoded["size"]], counts=counts
-                )
+                rows[-1]["segmentation"] = dict(size=list(self.size), counts=encode_mask(mask))
         return rows

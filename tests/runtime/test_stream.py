@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from vanillanet_det.inference.stream import ahead, in_groups
+from vanillanet_det.runtime.stream import ahead, in_groups
 
 
 def test_ahead_keeps_the_order_and_works_in_another_thread():
@@ -68,3 +68,55 @@ def test_an_item_of_its_own_kind_does_not_hold_the_others_up():
     found = in_groups(items(), lambda i: i == 0, lambda group: group, size=4, patience=8)
     assert next(found) == (0, 0)
     assert len(taken) <= 10
+
+
+def test_groups_in_threads_come_in_order_and_none_waits_for_a_slow_one():
+    started = threading.Barrier(3, timeout=30)
+
+    def work(group):
+        started.wait()
+        time.sleep(0.02 * (group[0] % 3 == 0))
+        return [10 * i for i in group]
+
+    found = list(in_groups(range(18), lambda i: "a", work, size=2, patience=100, workers=3))
+    assert found == [(i, 10 * i) for i in range(18)]
+
+
+def test_few_items_are_in_memory_however_many_threads_work():
+    taken = []
+
+    def items():
+        for i in range(100):
+            taken.append(i)
+            yield i
+
+    def work(group):
+        time.sleep(0.05)
+        return group
+
+    found = in_groups(items(), lambda i: 0, work, size=2, patience=8, workers=2)
+    assert next(found) == (0, 0)
+    assert len(taken) <= 8
+
+
+def test_whoever_ends_early_leaves_no_thread_and_no_work():
+    done = []
+    before = threading.active_count()
+
+    def work(group):
+        done.append(group)
+        time.sleep(0.05)
+        return group
+
+    found = in_groups(range(100), lambda i: 0, work, size=1, patience=8, workers=2)
+    next(found)
+    found.close()
+    assert threading.active_count() == before
+    assert len(done) <= 4
+
+
+def test_an_error_in_a_group_is_raised():
+    for workers in (1, 2):
+        found = in_groups([0], lambda i: 0, lambda group: 1 / 0, 1, patience=2, workers=workers)
+        with pytest.raises(ZeroDivisionError):
+            list(found)

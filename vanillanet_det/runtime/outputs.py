@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ..errors import UserError
 from ..fileio import atomic_write
+from .packages import load
 
 FILES = ("results.json", "images.json", "results.csv")
 
@@ -74,7 +74,7 @@ def write_picture(path: Path, image: np.ndarray) -> None:
     Raises:
         UserError: It can't be written.
     """
-    _, encoded = cv2.imencode(path.suffix, image)
+    _, encoded = load("cv2").imencode(path.suffix, image)
     write_bytes(path, encoded.tobytes())
 
 

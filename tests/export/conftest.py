@@ -1,0 +1,67 @@
+"""Small detectors that find boxes, and files made of them."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from vanillanet_det.export.description import describe
+from vanillanet_det.export.exporting import Exporter, Plan
+from vanillanet_det.inference.building import build_detector
+
+
+@pytest.fixture(scope="session")
+def pictures(small_digits):
+    """Pictures that the detectors find boxes in."""
+    return [cv2.imread(str(path)) for path in sorted((small_digits / "val").glob("*.png"))]
+
+
+@pytest.fixture(scope="session")
+def build(detector_file, save_detector, tmp_path_factory):
+    """Function that builds a fused RetinaNet or Mask R-CNN, its config and its classes."""
+    files = {False: detector_file}
+
+    def make(masks=False):
+        if masks not in files:
+            files[masks] = save_detector(tmp_path_factory.mktemp("mask_rcnn") / "e.pth", masks)
+        return build_detector(files[masks])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_exporter(build):
+    """Function that makes an `Exporter` of one of the detectors."""
+
+    def make(masks=False, **plan):
+        model, cfg, classes = build(masks)
+        return Exporter(model, describe(cfg, model, classes), Plan(**plan))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def write_once(make_exporter, tmp_path_factory):
+    """Function that writes a file, once for the same arguments; exporting takes a while."""
+    written = {}
+
+    def write(masks=False, precision="fp32", calibration=(), **plan) -> Path:
+        key = masks, precision, tuple(sorted(plan.items()))
+        if key not in written:
+            ending = ".xml" if plan.get("format") == "openvino" else ".onnx"
+            written[key] = tmp_path_factory.mktemp("exported") / f"detector{ending}"
+            make_exporter(masks, **plan).write(written[key], precision, calibration)
+        return written[key]
+
+    return write
+
+
+@pytest.fixture
+def resized(pictures):
+    """Function that makes a batch of a size."""
+
+    def make(count, height, width):
+        return np.stack([cv2.resize(image, (width, height)) for image in pictures[:count]])
+
+    return make

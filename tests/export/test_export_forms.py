@@ -1,0 +1,182 @@
+"""A detector as a function of tensors finds what MMDetection finds."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from mmdet.structures import DetDataSample
+from torch.testing import assert_close
+
+from vanillanet_det.export.detectors import export_form
+from vanillanet_det.export.pixels import Pixels
+from vanillanet_det.runtime.masks import paste_masks
+from vanillanet_det.runtime.nms import suppress
+
+SIZES = [(2, 160, 160), (1, 97, 211), (3, 64, 33), (1, 31, 31)]
+
+
+@torch.no_grad()
+def by_mmdet(model, images):
+    size = images.shape[1:3]
+    meta = dict(img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0))
+    inputs = [torch.from_numpy(image).permute(2, 0, 1) for image in images]
+    samples = [DetDataSample(metainfo=meta) for _ in images]
+    return [s.pred_instances for s in model.test_step(dict(inputs=inputs, data_samples=samples))]
+
+
+@torch.no_grad()
+def by_form(model, images, **kwargs):
+    form, outputs = export_form(model, **kwargs)
+    return dict(zip(outputs, form(torch.from_numpy(images))))
+
+
+def assert_alike(found, expected, threshold=None):
+    counts = (found["labels"] >= 0).sum(dim=1)
+    assert counts.tolist() == [len(one) for one in expected]
+    # No longer than the longest, so that masks are computed for no more.
+    assert found["labels"].shape[1] == max(1, max(counts.tolist()))
+    for index, (count, one) in enumerate(zip(counts, expected)):
+        assert_close(found["boxes"][index, :count], one.bboxes, rtol=0, atol=1e-3)
+        assert_close(found["scores"][index, :count], one.scores, rtol=0, atol=1e-5)
+        assert_close(found["labels"][index, :count], one.labels)
+        assert (found["boxes"][index, count:] == 0).all()
+        assert (found["scores"][index, count:] == 0).all()
+        if threshold is not None:
+            size = one.masks.shape[1:]
+            masks = paste_masks(
+                found["masks"][index, :count].numpy(), one.bboxes.numpy(), size, threshold
+            )
+            assert (masks != one.masks.numpy()).mean() < 1e-3
+
+
+@pytest.mark.parametrize("masks", [False, True])
+@pytest.mark.parametrize(("count", "height", "width"), SIZES)
+def test_the_same_detections(build, resized, masks, count, height, width):
+    model, *_ = build(masks)
+    images = resized(count, height, width)
+    expected = by_mmdet(model, images)
+    assert min(map(len, expected)) > (0 if min(height, width) < 64 else 5)
+    threshold = model.roi_head.test_cfg.mask_thr_binary if masks else None
+    assert_alike(by_form(model, images), expected, threshold)
+
+
+def test_images_of_a_batch_with_different_numbers_of_detections(build, resized):
+    images = resized(4, 160, 160)
+    images[2] = 0
+    model, *_ = build()
+    model.bbox_head.test_cfg.score_thr = 0.35
+    expected = by_mmdet(model, images)
+    assert len({len(one) for one in expected}) > 1
+    assert_alike(by_form(model, images), expected)
+
+
+@pytest.mark.parametrize("masks", [False, True])
+def test_nothing_to_be_found(build, resized, masks):
+    model, *_ = build(masks)
+    (model.roi_head if masks else model.bbox_head).test_cfg.score_thr = 0.999999
+    found = by_form(model, resized(2, 96, 96))
+    assert found["labels"].tolist() == [[-1], [-1]]
+    assert not found["scores"].any()
+
+
+@pytest.mark.parametrize("masks", [False, True])
+def test_thresholds_are_the_configs(build, resized, masks):
+    model, *_ = build(masks)
+    images = resized(2, 160, 160)
+    before = by_mmdet(model, images)
+    cfg = (model.roi_head if masks else model.bbox_head).test_cfg
+    cfg.nms.iou_threshold, cfg.max_per_img = 0.2, 7
+    if not masks:
+        cfg.nms_pre, cfg.min_bbox_size = 40, 12
+    expected = by_mmdet(model, images)
+    assert [len(one) for one in expected] != [len(one) for one in before]
+    assert_alike(by_form(model, images), expected, cfg.get("mask_thr_binary"))
+
+
+def test_proposals_are_the_configs(build, resized):
+    model, *_ = build(masks=True)
+    images = resized(2, 160, 160)
+    before = by_mmdet(model, images)
+    model.rpn_head.test_cfg.update(nms_pre=30, max_per_img=12, min_bbox_size=4)
+    model.rpn_head.test_cfg.nms.iou_threshold = 0.4
+    expected = by_mmdet(model, images)
+    assert [one.bboxes.tolist() for one in expected] != [one.bboxes.tolist() for one in before]
+    assert_alike(by_form(model, images), expected, 0.5)
+
+
+def test_regions_of_every_level_are_pooled_from_theirs(build, resized):
+    model, *_ = build(masks=True)
+    # The pictures are small: with this, their regions are on all four levels.
+    for extractor in (model.roi_head.bbox_roi_extractor, model.roi_head.mask_roi_extractor):
+        extractor.finest_scale = 11
+    images = resized(2, 320, 320)
+    proposals = [one.bboxes for one in model.rpn_head.predict(*_proposals(model, images))]
+    rois = torch.cat([torch.cat([box.new_zeros(len(box), 1), box], 1) for box in proposals])
+    levels = model.roi_head.bbox_roi_extractor.map_roi_levels(rois, 4)
+    assert set(levels.tolist()) == {0, 1, 2, 3}
+    assert_alike(by_form(model, images), by_mmdet(model, images), 0.5)
+
+
+@torch.no_grad()
+def _proposals(model, images):
+    size = images.shape[1:3]
+    inputs = Pixels(model.data_preprocessor)(torch.from_numpy(images))
+    sample = DetDataSample(metainfo=dict(img_shape=size, scale_factor=(1.0, 1.0)))
+    return model.extract_feat(inputs), [sample] * len(images)
+
+
+def test_without_nms_the_runtime_suppresses(build, resized):
+    model, *_ = build()
+    images = resized(2, 160, 160)
+    found = {key: value.numpy() for key, value in by_form(model, images, nms=False).items()}
+    cfg = model.bbox_head.test_cfg
+    for index, expected in enumerate(by_mmdet(model, images)):
+        boxes, scores, labels = (found[name][index] for name in ("boxes", "scores", "labels"))
+        assert len(scores) > 2 * len(expected)
+        chosen = np.flatnonzero(scores > cfg.score_thr)
+        kept = chosen[
+            suppress(boxes[chosen], scores[chosen], labels[chosen], cfg.nms.iou_threshold, 20)
+        ]
+        np.testing.assert_allclose(boxes[kept], expected.bboxes, atol=1e-3)
+        np.testing.assert_array_equal(labels[kept], expected.labels)
+
+
+@pytest.mark.parametrize("folded", [True, False])
+def test_pixels_are_prepared_as_the_preprocessor_does(build, resized, folded):
+    model, cfg, _ = build()
+    preprocessor = model.data_preprocessor
+    if not folded:
+        from mmdet.registry import MODELS
+
+        preprocessor = MODELS.build(cfg.model.data_preprocessor)
+    images = resized(2, 97, 70)
+    inputs = [torch.from_numpy(image).permute(2, 0, 1) for image in images]
+    expected = preprocessor(dict(inputs=inputs, data_samples=None))["inputs"]
+    assert expected.shape[2:] == (128, 96)
+    pixels = Pixels(preprocessor)
+    assert_close(pixels(torch.from_numpy(images)), expected, rtol=0, atol=1e-4)
+    # What fills up a fixed size becomes the network's padding.
+    filled = np.empty((1, 128, 96, 3), np.float32)
+    filled[:] = pixels.padding_pixel
+    plain = Pixels(preprocessor)(torch.from_numpy(filled))
+    assert_close(plain[0, :, 0, 0], expected[0, :, -1, -1], rtol=0, atol=1e-4)
+
+
+def test_the_detector_stays_as_it_is(build, resized):
+    model, *_ = build()
+    state, preprocessor = copy.deepcopy(model.state_dict()), model.data_preprocessor
+    export_form(model, dtype=torch.bfloat16)
+    assert model.data_preprocessor is preprocessor
+    assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+
+
+def test_16_bits_are_near(build, resized):
+    model, *_ = build()
+    images = resized(1, 160, 160)
+    exact = by_form(model, images)
+    found = by_form(model, images, dtype=torch.bfloat16)
+    assert found["boxes"].dtype == found["scores"].dtype == torch.float32
+    best = (exact["scores"][0, 0], found["scores"][0, 0])
+    assert best[0] != best[1]
+    assert_close(*best, rtol=0, atol=0.05)

@@ -1,0 +1,105 @@
+"""A file that differs from PyTorch is found out, and one that only rounds otherwise is not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from vanillanet_det.export.verification import TOLERANCES, compare
+from vanillanet_det.runtime import Detections
+
+BOXES = np.float32([[10, 10, 50, 60], [12, 10, 50, 60], [100, 20, 160, 90], [5, 5, 5, 9]])
+
+
+@pytest.fixture
+def reference():
+    masks = np.zeros((4, 100, 200), bool)
+    masks[:, 10:60, 10:50] = True
+    scores = np.float32([0.9, 0.8, 0.7, 0.06])
+    return Detections(BOXES, scores, np.array([0, 1, 0, 2]), masks, ("a", "b", "c"), (100, 200))
+
+
+def check(reference, found, precision="fp32", limit=100):
+    tolerance = TOLERANCES[precision]
+    differences = compare([(reference, found)], tolerance, 0.05, limit)
+    return differences, differences.within(tolerance)
+
+
+def without(detections, index):
+    parts = {
+        name: np.delete(getattr(detections, name), index, axis=0)
+        for name in ("boxes", "scores", "labels", "masks")
+    }
+    return replace(detections, **parts)
+
+
+def test_equal_ones(reference):
+    differences, within = check(reference, reference)
+    assert within
+    assert (differences.expected, differences.found, differences.partners) == (4, 4, 4)
+    assert (differences.pixels, differences.score, differences.mask_iou) == (0, 0, 1)
+
+
+def test_rounding(reference):
+    found = replace(reference, boxes=BOXES + np.float32(0.005), scores=reference.scores - 5e-5)
+    differences, within = check(reference, found)
+    assert within
+    assert differences.pixels == pytest.approx(0.005, rel=1e-2)
+    assert differences.score == pytest.approx(5e-5, rel=1e-2)
+    assert "4 of 4 detections" in str(differences)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+@pytest.mark.parametrize("what", ["missing", "more", "box", "score", "label", "mask"])
+def test_what_is_too_far(reference, what, precision):
+    boxes, scores, labels, masks = (
+        getattr(reference, name).copy() for name in ("boxes", "scores", "labels", "masks")
+    )
+    boxes[2, 0] += 0.02 if precision == "fp32" else 40
+    scores[2] -= 2e-4 if precision == "fp32" else 0.2
+    labels[2] = 2
+    masks[2, 10:60, 10:30] = False
+    found = {
+        "missing": without(reference, 0),
+        "more": reference,
+        "box": replace(reference, boxes=boxes),
+        "score": replace(reference, scores=scores),
+        "label": replace(reference, labels=labels),
+        "mask": replace(reference, masks=masks),
+    }[what]
+    expected = without(reference, 2) if what == "more" else reference
+    differences, within = check(expected, found, precision)
+    assert not within, differences
+
+
+def test_one_at_the_threshold_needs_no_partner(reference):
+    near = replace(reference, scores=np.float32([0.9, 0.8, 0.7, 0.05005]))
+    assert check(near, without(near, 3))[1]
+    assert check(without(near, 3), near)[1]
+    assert not check(reference, without(reference, 3))[1]
+
+
+def test_the_last_of_a_full_list_needs_none(reference):
+    other = replace(reference, boxes=BOXES + np.float32([[0], [0], [0], [30]]))
+    assert not check(reference, other)[1]
+    assert check(reference, other, limit=4)[1]
+
+
+def test_the_nearest_is_the_partner(reference):
+    # Both of the first are near both, once classes don't tell them apart.
+    labels = np.zeros(4, int)
+    scores = np.float32([0.8, 0.8, 0.7, 0.06])
+    one = replace(reference, labels=labels, scores=scores)
+    turned = replace(one, boxes=BOXES[[1, 0, 2, 3]])
+    differences, within = check(one, turned)
+    assert within
+    assert differences.pixels == 0
+
+
+def test_pictures_add_up(reference):
+    tolerance = TOLERANCES["fp32"]
+    nothing = without(reference, [0, 1, 2, 3])
+    pairs = [(reference, reference), (nothing, nothing), (reference, without(reference, 1))]
+    differences = compare(pairs, tolerance, 0.05, 100)
+    assert (differences.expected, differences.found, differences.partners) == (8, 7, 7)
+    assert not differences.within(tolerance)

@@ -1,0 +1,196 @@
+"""`python -m vanillanet_det.runtime`, and the package where PyTorch and MMDetection aren't."""
+
+import json
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+
+from vanillanet_det.runtime import Detector, __main__
+
+ABSENT = ("torch", "torchvision", "mmengine", "mmcv", "mmdet", "timm", "pycocotools", "matplotlib")
+
+
+@pytest.fixture
+def folder(pictures, tmp_path):
+    """Pictures of two shapes and two formats, in a folder and in one below."""
+    root = tmp_path / "my pictures"
+    (root / "größer").mkdir(parents=True)
+    for index, picture in enumerate(pictures[:4]):
+        name = ["a.png", "größer/b 图.bmp", "c.png", "d.png"][index]
+        (root / name).write_bytes(cv2.imencode(name[-4:], picture)[1].tobytes())
+    (root / "notes.txt").write_text("no picture")
+    return root
+
+
+NAMES = ["a.png", "c.png", "d.png", "größer/b 图.bmp"]
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Run the command line in this process; returns its status."""
+
+    def run(*args):
+        monkeypatch.setattr(sys, "argv", ["runtime", *map(str, args)])
+        with pytest.raises(SystemExit) as exit:
+            __main__.main()
+        return exit.value.code
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory, root):
+    """Run Python where nothing of PyTorch and MMDetection can be imported."""
+    folder = tmp_path_factory.mktemp("site")
+    hide = f"import sys\nsys.modules.update(dict.fromkeys({ABSENT!r}))\n"
+    (folder / "sitecustomize.py").write_text(hide)
+
+    def run(*args):
+        environment = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{root}"}
+        return subprocess.run(
+            [sys.executable, *map(str, args)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    return run
+
+
+def test_a_line_per_picture_in_order(command, onnx_file, folder, capsys):
+    assert command(onnx_file, folder, "--batch-size", 2, "--streams", 2) == 0
+    detector = Detector(onnx_file)
+    expected = [f"{name}: {detector(folder / name).summary()}" for name in NAMES]
+    assert capsys.readouterr() == ("\n".join(expected) + "\n", "")
+    assert command(onnx_file, folder, "--engine", "openvino", "--threads", 1) == 0
+    assert capsys.readouterr().out == "\n".join(expected) + "\n"
+    assert command(onnx_file, folder / "a.png", "--score", 1) == 0
+    assert capsys.readouterr().out == "a.png: 0\n"
+
+
+def test_a_folder_of_results(command, any_file, folder, tmp_path, capsys):
+    out = tmp_path / "results"
+    assert command(any_file, folder, "--out", out) == 0
+    assert f"4 pictures, {len(list(iterate(out)))} objects: results.json" in capsys.readouterr().out
+    coco = COCO(str(out / "images.json"))
+    results = coco.loadRes(str(out / "results.json"))
+    detector = Detector(any_file)
+    for image in coco.dataset["images"]:
+        found = detector(folder / image["file_name"])
+        rows = results.imgToAnns[image["id"]]
+        assert len(rows) == len(found) > 0
+        for row, item in zip(rows, found):
+            assert coco.cats[row["category_id"]]["name"] == item.name
+            np.testing.assert_array_equal(results.annToMask(row).astype(bool), item.mask)
+    drawn = {p.relative_to(out / "pictures").as_posix() for p in out.rglob("pictures/**/*.png")}
+    assert drawn == {"a.png", "c.png", "d.png", "größer/b 图.bmp.png"}
+    assert (cv2.imread(str(out / "pictures/a.png")) != cv2.imread(str(folder / "a.png"))).any()
+
+
+def iterate(out):
+    return json.loads((out / "results.json").read_text())
+
+
+def test_a_drawing_of_one_picture(command, onnx_file, folder, tmp_path, capsys):
+    assert command(onnx_file, folder / "a.png", "--out", tmp_path / "new/drawn.jpg") == 0
+    assert cv2.imread(str(tmp_path / "new/drawn.jpg")).shape == (48, 64, 3)
+    assert os.listdir(tmp_path / "new") == ["drawn.jpg"]
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_unreadable_pictures_are_named_and_left_out(command, onnx_file, folder, capsys):
+    (folder / "b.png").write_text("no picture")
+    assert command(onnx_file, folder) == 1
+    out, error = capsys.readouterr()
+    assert [line.partition(":")[0] for line in out.splitlines()] == NAMES
+    assert "b.png: can't be read" in error
+    assert "1 picture can't be read and left out" in error
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["nothing.onnx", "a.png"], "nothing.onnx: there is no such file"),
+        (["MODEL", "nothing"], "nothing: there is no such file or folder"),
+        (["MODEL", "camera:0"], "camera:0: is a video; expected pictures. tools/infer.py"),
+        (["MODEL", ".", "--out", "a.jpg"], "--out a.jpg: is one picture, which INPUT is not"),
+        (["MODEL", ".", "--out", "notes.txt"], "--out notes.txt: is a file; name a folder"),
+        (["MODEL", ".", "--batch-size", "0"], "--batch-size 0: expected a positive number"),
+        (["MODEL", ".", "--threads", "0"], "threads 0: expected a positive number"),
+        (["MODEL", ".", "--score", "3"], "score 3.0: expected a number from 0 to 1"),
+        (["MODEL", ".", "--device", "tpu"], "device 'tpu': ONNX Runtime"),
+    ],
+)
+def test_mistakes_are_one_sentence(args, said, command, onnx_file, folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    assert command(*[onnx_file if arg == "MODEL" else arg for arg in args]) == 2
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.startswith(f"error: {said}")
+    assert error.count("\n") == 1
+
+
+def test_the_command_line_where_pytorch_is_not(bare, any_file, folder, tmp_path):
+    done = bare("-m", "vanillanet_det.runtime", any_file, folder, "--out", tmp_path / "r")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[:4] == [
+        f"{name}: {Detector(any_file)(folder / name).summary()}" for name in NAMES
+    ]
+    assert len(iterate(tmp_path / "r")) > 20
+    done = bare("-m", "vanillanet_det.runtime", "nothing.onnx", folder)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: nothing.onnx: there is no such file")
+
+
+def test_importing_brings_little(bare, any_file):
+    code = (
+        "import sys, vanillanet_det.runtime as runtime\n"
+        "late = {'cv2', 'onnxruntime', 'openvino', 'vanillanet_det.hooks'} & set(sys.modules)\n"
+        "assert not late, late\n"
+        "import numpy\n"
+        f"found = runtime.Detector({str(any_file)!r})(numpy.zeros((40, 40, 3), 'uint8'))\n"
+        "print(type(found) is runtime.Detections, issubclass(runtime.UserError, ValueError))\n"
+        f"print([name for name in {ABSENT!r} if sys.modules.get(name)])\n"
+    )
+    done = bare("-c", code)
+    assert (done.stdout, done.stderr) == ("True True\n[]\n", "")
+
+
+def test_other_names_say_what_they_need(bare):
+    code = (
+        "import vanillanet_det\n"
+        "from vanillanet_det import UserError, runtime\n"
+        "assert not hasattr(vanillanet_det, 'nothing')\n"
+        "from vanillanet_det import VanillaNet\n"
+    )
+    done = bare("-c", code)
+    assert done.returncode == 1
+    assert "line 4" in done.stderr
+    assert "ImportError: vanillanet_det needs torch, torchvision, " in done.stderr
+    assert "pip install -e '.[lite]'" in done.stderr
+    done = bare("-c", "import vanillanet_det; vanillanet_det.load_detector")
+    assert "ImportError: vanillanet_det needs torch" in done.stderr
+
+
+def test_tools_say_what_they_need(bare, root):
+    done = bare(root / "tools/infer.py", "a.pth", "a.png")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: vanillanet_det needs torch")
+
+
+def test_pip_brings_neither_pytorch_nor_mmdetection(root):
+    tomllib = pytest.importorskip("tomllib")
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    for extra in ("runtime", "openvino"):
+        brought = " ".join([*project["dependencies"], *extras[extra]])
+        assert not [name for name in ABSENT if name in brought]
+        assert "opencv" in brought
+    assert any(name.startswith("torch>=") for name in extras["torch"])
+    assert "vanillanet_det[torch]" in extras["mmdet"]

@@ -1,0 +1,227 @@
+"""Exported files in their engines, and what is said where one can't be opened."""
+
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from vanillanet_det import UserError
+from vanillanet_det.runtime import Detector
+from vanillanet_det.runtime.engines import open_engine
+
+ENGINES = [("a.onnx", "onnxruntime"), ("a.onnx", "openvino"), ("a.xml", "openvino")]
+
+
+@pytest.mark.parametrize(("name", "engine"), ENGINES)
+def test_each_engine_opens_its_files_and_all_compute_the_same(
+    name, engine, make_file, onnx_file, tmp_path, pictures
+):
+    folder = tmp_path / "größer 图"
+    folder.mkdir()
+    path = make_file(folder / name, mask_threshold=0.5)
+    opened = open_engine(path, engine)
+    assert opened.name.startswith(
+        {"onnxruntime": "ONNX Runtime 1", "openvino": "OpenVINO 20"}[engine]
+    )
+    assert opened.precision == "fp32"
+    assert opened.metadata.classes == ("cat", "dog", "größer")
+    outputs = opened.run(pictures[0][None])
+    assert outputs["masks"].shape == (1, 40, 28, 28)
+    expected = open_engine(onnx_file).run(pictures[0][None])
+    assert len(expected) == 3
+    for key, value in expected.items():
+        np.testing.assert_allclose(outputs[key], value, atol=1e-6)
+
+
+def test_the_ending_of_the_name_chooses_the_engine(onnx_file, xml_file):
+    assert open_engine(onnx_file).name.startswith("ONNX Runtime")
+    assert open_engine(str(onnx_file), engine="openvino").name.startswith("OpenVINO")
+    assert open_engine(xml_file).name.startswith("OpenVINO")
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16", "int8", "fp32"])
+def test_openvino_computes_in_the_precision_of_the_file(precision, make_file, tmp_path):
+    engine = open_engine(make_file(tmp_path / "a.xml", precision=precision))
+    compiled = engine._requests.get().get_compiled_model()
+    hint = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+    # A CPU without instructions for bf16 computes in fp32, and says so.
+    allowed = ("bf16", "f32") if precision == "bf16" else ("f32",)
+    assert hint in allowed
+    assert engine.precision == ("int8" if precision == "int8" else hint.replace("f32", "fp32"))
+
+
+@pytest.mark.parametrize(
+    ("precision", "hint"), [("fp32", "f32"), ("int8", "f32"), ("bf16", "bf16"), ("fp16", "f32")]
+)
+def test_openvino_is_always_told_the_precision(precision, hint, make_file, tmp_path, monkeypatch):
+    import openvino
+
+    given = []
+    compile_model = openvino.Core.compile_model
+
+    def recorded(core, model, device, settings):
+        given.append(settings)
+        return compile_model(core, model, device, settings)
+
+    monkeypatch.setattr(openvino.Core, "compile_model", recorded)
+    open_engine(make_file(tmp_path / "a.xml", precision=precision), threads=3, streams=2)
+    expected = {"INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": 2, "INFERENCE_NUM_THREADS": 3}
+    assert given == [expected]
+
+
+@pytest.mark.parametrize(
+    ("threads", "streams", "each"), [(4, 2, 2), (1, 2, 1), (3, 1, 3), (None, 1, 0)]
+)
+def test_callers_of_onnxruntime_share_the_threads(threads, streams, each, onnx_file):
+    engine = open_engine(onnx_file, threads=threads, streams=streams)
+    assert engine._session.get_session_options().intra_op_num_threads == each
+
+
+def test_fp16_is_computed_in_fp32_where_the_cpu_has_no_kernels_for_it(
+    make_file, tmp_path, monkeypatch
+):
+    path = make_file(tmp_path / "a.onnx", precision="fp16")
+    for machine, precision in (("x86_64", "fp32"), ("aarch64", "fp16")):
+        monkeypatch.setattr("platform.machine", lambda name=machine: name)
+        assert open_engine(path).precision == precision
+
+
+def cut(path, share=0.5):
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+
+
+def test_a_truncated_file(any_file, tmp_path):
+    for file in any_file.parent.glob("a.*"):
+        shutil.copy(file, tmp_path)
+    cut(tmp_path / any_file.name)
+    with pytest.raises(
+        UserError, match=r"a\.\w+: \w+.* can't open it .*truncated.*export it again"
+    ):
+        Detector(tmp_path / any_file.name)
+    (tmp_path / any_file.name).write_bytes(b"")
+    with pytest.raises(UserError, match=r"is empty; copy it"):
+        Detector(tmp_path / any_file.name)
+
+
+def test_a_truncated_onnx_file_in_openvino_is_one_sentence(onnx_file, tmp_path, capfd):
+    path = shutil.copy(onnx_file, tmp_path / "b.onnx")
+    cut(path)
+    with pytest.raises(UserError, match=r"b\.onnx: OpenVINO .* can't open it"):
+        Detector(path, engine="openvino")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("share", [0, 0.5, None])
+def test_weights_of_openvino_that_are_missing_or_truncated(share, xml_file, tmp_path):
+    for suffix in (".xml", ".bin"):
+        shutil.copy(xml_file.with_suffix(suffix), tmp_path)
+    weights = tmp_path / "detector.bin"
+    if share is None:
+        weights.unlink()
+        said = r"detector\.bin: there is no such file, which detector\.xml needs beside it"
+    else:
+        cut(weights, share)
+        said = r"detector\.xml: OpenVINO .* can't open it .*truncated"
+    with pytest.raises(UserError, match=said):
+        Detector(tmp_path / "detector.xml")
+
+
+@pytest.mark.parametrize("name", ["a.onnx", "a.xml"])
+def test_files_of_another_kind(name, make_file, metadata, tmp_path):
+    path = tmp_path / name
+    make_file(path, text=None)
+    with pytest.raises(UserError, match=r"has no metadata .*expected a file that tools/export"):
+        Detector(path)
+    make_file(path, kind="backbone")
+    assert "feature_0" in open_engine(path).run(np.zeros((1, 16, 16, 3), np.uint8))
+    with pytest.raises(UserError, match=r"is a backbone's file.*export the whole detector"):
+        Detector(path)
+    make_file(path, format_version=2)
+    with pytest.raises(UserError, match=r"format_version is 2 but .* reads 1 at most; install"):
+        Detector(path)
+
+
+def test_names_that_are_no_exported_file(tmp_path, onnx_file, xml_file):
+    (tmp_path / "a.pth").write_bytes(b"PK")
+    for name in ("a.pth", "nothing.engine"):
+        with pytest.raises(UserError, match=rf"{name}: expected a \.onnx or \.xml.*tools/export"):
+            Detector(tmp_path / name)
+    for name in ("nothing.onnx", "nothing.xml"):
+        with pytest.raises(UserError, match=rf"{name}: there is no such file; copy"):
+            Detector(tmp_path / name)
+    (tmp_path / "folder.onnx").mkdir()
+    with pytest.raises(UserError, match=r"folder\.onnx: there is no such file"):
+        Detector(tmp_path / "folder.onnx")
+
+
+@pytest.mark.parametrize(
+    ("name", "engine", "said"),
+    [
+        ("onnxruntime", None, r"onnxruntime is needed.*pip install onnxruntime"),
+        ("openvino", "openvino", r"openvino is needed.*pip install openvino"),
+    ],
+)
+def test_an_engine_that_is_not_installed(name, engine, said, onnx_file, monkeypatch):
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(UserError, match=said):
+        Detector(onnx_file, engine=engine)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "gpu:9", "cpu:1", "tpu", "", "cuda:x"])
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_a_device_that_is_not_there(device, engine, onnx_file):
+    import onnxruntime
+
+    has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    if has_cuda and engine == "onnxruntime" and device.startswith("cuda"):
+        pytest.skip("it may be there")
+    with pytest.raises(UserError, match=rf"device '{device}': O\w+ .*has cpu.* here; take one"):
+        Detector(onnx_file, engine=engine, device=device)
+
+
+def test_wrong_arguments(onnx_file, xml_file):
+    with pytest.raises(UserError, match=r"engine 'torch': expected onnxruntime or openvino"):
+        Detector(onnx_file, engine="torch")
+    with pytest.raises(UserError, match=r"detector\.xml: is OpenVINO's; leave engine out"):
+        Detector(xml_file, engine="onnxruntime")
+    with pytest.raises(UserError, match=r"threads 0: expected a positive"):
+        Detector(onnx_file, threads=0)
+    with pytest.raises(UserError, match=r"streams 0: expected a positive"):
+        Detector(onnx_file, streams=0)
+    with pytest.raises(UserError, match=r"score 2: expected a number from 0 to 1"):
+        Detector(onnx_file, score=2)
+
+
+def run_python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120)
+
+
+def test_signals_are_handled_after_detectors_are_gone(xml_file):
+    done = run_python(
+        "import gc, os, signal\n"
+        "from vanillanet_det.runtime import Detector\n"
+        f"first, second = Detector({str(xml_file)!r}), Detector({str(xml_file)!r})\n"
+        "del first; gc.collect()\n"
+        "del second; gc.collect()\n"
+        "signal.signal(signal.SIGUSR1, lambda *_: print('handled'))\n"
+        "os.kill(os.getpid(), signal.SIGUSR1)\n"
+    )
+    assert (done.returncode, done.stdout) == (0, b"handled\n")
+
+
+def test_a_forked_process_does_not_wait_for_threads_that_it_lacks(xml_file, onnx_file):
+    done = run_python(
+        "import os, numpy\n"
+        "from vanillanet_det.runtime import Detector\n"
+        f"detectors = [Detector({str(xml_file)!r}), Detector({str(onnx_file)!r})]\n"
+        "for detector in detectors: detector(numpy.zeros((40, 40, 3), 'uint8'))\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    del detector, detectors\n"
+        "    os._exit(7)\n"
+        "print(os.waitpid(child, 0)[1] >> 8)\n"
+    )
+    assert (done.returncode, done.stdout) == (0, b"7\n")

@@ -1,0 +1,77 @@
+"""What a file says of itself is written, read and checked."""
+
+import json
+
+import pytest
+
+from vanillanet_det import UserError
+from vanillanet_det.runtime.metadata import Metadata, Resize
+
+
+def test_what_is_written_reads_the_same():
+    written = Metadata(
+        kind="detector",
+        model="mask_rcnn",
+        precision="int8",
+        classes=("Größe", "图"),
+        score_threshold=0.05,
+        nms_inside=False,
+        iou_threshold=0.6,
+        max_detections=100,
+        mask_threshold=0.5,
+        resize=Resize((1333, 800), keep_ratio=False),
+        input_size=(480, 640),
+        batch_size=2,
+        padding=(103.5, 116, 124),
+        opset=20,
+        versions={"torch": "2.14.1"},
+    )
+    assert Metadata.from_json(written.to_json()) == written
+    assert json.loads(written.to_json())["resize"] == {"scale": [1333, 800], "keep_ratio": False}
+    backbone = Metadata("backbone", "a", "bf16")
+    assert Metadata.from_json(backbone.to_json()) == backbone
+
+
+def test_the_form_of_the_contract_is_read(metadata):
+    found = Metadata.from_json(json.dumps({**metadata(), "of a later version": 1}))
+    assert found.classes == ("cat", "dog", "größer")
+    assert found.resize is found.input_size is found.batch_size is found.mask_threshold is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (dict(kind="segmenter"), r"kind 'segmenter' but expected detector or backbone"),
+        (dict(precision="fp8"), r"precision 'fp8' but expected fp32 or bf16 or fp16 or int8"),
+        (dict(precision=["fp32"]), r"precision \['fp32'\]"),
+        (dict(model=None), r"model None but expected a name"),
+        (dict(classes=None), r"classes None but expected a list"),
+        (dict(classes="cat"), r"classes 'cat'"),
+        (dict(classes=[1]), r"classes \[1\]"),
+        (dict(score_threshold=2), r"score_threshold 2 but expected a number from 0 to 1"),
+        (dict(score_threshold=float("nan")), r"score_threshold nan"),
+        (dict(nms_inside=1), r"nms_inside 1 but expected true or false"),
+        (dict(iou_threshold=None), r"iou_threshold None"),
+        (dict(max_detections=0), r"max_detections 0 but expected a positive number"),
+        (dict(mask_threshold="0.5"), r"mask_threshold '0\.5'"),
+        (dict(resize=[1333, 800]), r"resize \[1333, 800\] but expected scale"),
+        (dict(resize=dict(scale=[0, 1], keep_ratio=True)), r"resize"),
+        (dict(resize=dict(scale=[1, 1])), r"resize"),
+        (dict(input_size=[1.5, 2]), r"input_size \[1\.5, 2\] but expected height and width"),
+        (dict(batch_size=True), r"batch_size True"),
+        (dict(padding=[0, 0]), r"padding \[0, 0\] but expected three numbers"),
+        (dict(padding=[0, 0, 256]), r"padding"),
+        (dict(versions=[]), r"versions \[\]"),
+        (dict(format_version=None), r"format_version None"),
+        (dict(format_version=2), r"format_version is 2 but .*install a newer vanillanet_det"),
+    ],
+)
+def test_values_that_make_no_sense_are_named(changes, said, metadata):
+    with pytest.raises(UserError, match=said):
+        Metadata.from_json(json.dumps(metadata(**changes)))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 100_000])
+def test_text_that_is_no_object(text):
+    with pytest.raises(UserError, match=r"its metadata is no JSON.*tools/export\.py"):
+        Metadata.from_json(text)

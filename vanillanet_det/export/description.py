@@ -1,0 +1,77 @@
+"""What an exported file says of itself."""
+
+import importlib.metadata
+import platform
+from pathlib import Path
+from typing import Any, Optional
+
+from torch import nn
+
+from ..errors import UserError
+from ..inference.pipeline import inference_pipeline
+from ..runtime.metadata import Metadata, Resize
+
+_PACKED = ("PackDetInputs",)
+_PACKAGES = ("vanillanet_det", "torch", "mmdet", "onnx", "onnxscript", "openvino", "nncf")
+
+
+def describe(cfg: Any, detector: nn.Module, classes: tuple[str, ...]) -> Metadata:
+    """Describe a detector's file.
+
+    Args:
+        cfg: The whole config, whose test pipeline says how pictures are prepared.
+        detector: The detector.
+        classes: Names of its classes.
+
+    Raises:
+        UserError: The test pipeline does more with a picture than resize it.
+    """
+    two_stages = hasattr(detector, "roi_head")
+    test_cfg = detector.roi_head.test_cfg if two_stages else detector.bbox_head.test_cfg
+    masks = two_stages and detector.roi_head.with_mask
+    return Metadata(
+        model=Path(cfg.filename).stem if cfg.filename else type(detector).__name__,
+        score_threshold=float(test_cfg.score_thr),
+        iou_threshold=float(test_cfg.nms.iou_threshold),
+        max_detections=int(test_cfg.max_per_img),
+        mask_threshold=float(test_cfg.mask_thr_binary) if masks else None,
+        resize=find_resize(cfg),
+        versions=_versions(),
+        kind="detector",
+        precision="fp32",
+        classes=classes,
+    )
+
+
+def find_resize(cfg: Any) -> Optional[Resize]:
+    """Find how a config's test pipeline resizes pictures; None if it doesn't.
+
+    Raises:
+        UserError: It does anything else with them.
+    """
+    resize = None
+    for step in inference_pipeline(cfg)[1:]:
+        kind = str(step["type"]).rpartition(".")[2]
+        if kind in _PACKED:
+            continue
+        options = {key: value for key, value in step.items() if key not in ("type", "backend")}
+        scale, keep_ratio = options.pop("scale", None), options.pop("keep_ratio", False)
+        plain = options.pop("interpolation", "bilinear") == "bilinear" and not options
+        if kind != "Resize" or resize is not None or not scale or not plain:
+            raise UserError(
+                f"config {cfg.filename or ''}: its test pipeline has {dict(step)}, which an "
+                "exported file can't say; expected one Resize with scale and keep_ratio at most"
+            )
+        scale = (scale, scale) if isinstance(scale, int) else tuple(scale)
+        resize = Resize(scale, bool(keep_ratio))
+    return resize
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

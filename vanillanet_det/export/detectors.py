@@ -1,0 +1,236 @@
+"""Detectors as functions of tensors: from uint8 pictures to padded detections."""
+
+import copy
+
+import torch
+from mmdet.models.dense_heads import AnchorHead
+from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
+from torch import Tensor, nn
+
+from .pixels import Pixels
+from .postprocessing import best, decode, gather, suppress
+
+
+def export_form(
+    detector: nn.Module,
+    part: str = "detector",
+    dtype: torch.dtype = torch.float32,
+    nms: bool = True,
+) -> tuple[nn.Module, tuple[str, ...]]:
+    """Make of a detector a function of tensors.
+
+    Args:
+        detector: The fused detector, one that `check_support` lets pass; it stays as it is.
+        part: `detector` or `backbone`.
+        dtype: What it computes in.
+        nms: Whether boxes that overlap better ones are left out; else all candidates are given.
+
+    Returns:
+        The function, of uint8 images `(N, H, W, 3)` in BGR, and names of its outputs.
+    """
+    detector = copy.deepcopy(detector).eval()
+    if part == "backbone":
+        form = ExportedBackbone(detector, dtype)
+        count = len(detector.backbone.out_channels)
+        return form.eval(), tuple(f"feature_{index}" for index in range(count))
+    outputs = ("boxes", "scores", "labels")
+    if not hasattr(detector, "roi_head"):
+        return ExportedSingleStage(detector, dtype, nms).eval(), outputs
+    masks = ("masks",) if detector.roi_head.with_mask else ()
+    return ExportedTwoStage(detector, dtype).eval(), outputs + masks
+
+
+class ExportedBackbone(nn.Module):
+    """A detector's backbone, from pictures to features.
+
+    Args:
+        detector: The fused detector.
+        dtype: What the backbone computes in.
+    """
+
+    def __init__(self, detector: nn.Module, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.pixels = Pixels(detector.data_preprocessor)
+        self.backbone, self.dtype = detector.backbone.to(dtype), dtype
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Map uint8 `(N, H, W, 3)` to features `(N, C, h, w)` in float32."""
+        return tuple(x.float() for x in self.backbone(self.pixels(images).to(self.dtype)))
+
+
+class _Exported(nn.Module):
+    """What detectors with one and two stages share: pictures, features, and dense heads.
+
+    Args:
+        detector: The fused detector.
+        dtype: What backbone, neck and heads compute in; boxes are float32 in any case.
+    """
+
+    def __init__(self, detector: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.pixels = Pixels(detector.data_preprocessor)
+        del detector.data_preprocessor  # whose mean and deviation stay exact
+        self.detector, self.dtype = detector.to(dtype), dtype
+
+    def features(self, images: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
+        """Compute the neck's features; height and width of the pictures come with them."""
+        height, width = (torch.scalar_tensor(side) for side in images.shape[1:3])
+        return self.detector.extract_feat(self.pixels(images).to(self.dtype)), height, width
+
+    @staticmethod
+    def candidates(
+        head: AnchorHead,
+        features: tuple[Tensor, ...],
+        nms_pre: int,
+        height: Tensor,
+        width: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Take the best predictions of a dense head at each level.
+
+        Returns:
+            Boxes `(N, M, 4)`; scores, labels, and levels, each `(N, M)`.
+        """
+        found = []
+        for level, (logits, deltas) in enumerate(zip(*head(features))):
+            size = logits.shape[2:]
+            priors = head.prior_generator.single_level_grid_priors(size, level, device="cpu")
+            logits = logits.float().permute(0, 2, 3, 1)
+            classes = head.cls_out_channels
+            # The sigmoid keeps the order, and the best are few.
+            scores, index = best(logits.flatten(1), nms_pre)
+            place, label = index // classes, index % classes
+            deltas = deltas.float().permute(0, 2, 3, 1).reshape(deltas.shape[0], -1, 4)
+            level = torch.full_like(label, level)
+            found.append((priors[place], gather(deltas, place), scores.sigmoid(), label, level))
+        priors, deltas, *others = (torch.cat(parts, dim=1) for parts in zip(*found))
+        return decode(head.bbox_coder, priors, deltas, height, width), *others
+
+
+class ExportedSingleStage(_Exported):
+    """A detector with a dense head alone, such as RetinaNet.
+
+    Args:
+        detector: The fused detector.
+        dtype: What it computes in.
+        nms: Whether boxes that overlap better ones are left out; else all candidates are given.
+    """
+
+    def __init__(
+        self, detector: nn.Module, dtype: torch.dtype = torch.float32, nms: bool = True
+    ) -> None:
+        super().__init__(detector, dtype)
+        self.nms = nms
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Map uint8 `(N, H, W, 3)` to boxes `(N, K, 4)`, scores and labels `(N, K)`."""
+        features, height, width = self.features(images)
+        head = self.detector.bbox_head
+        cfg = head.test_cfg
+        boxes, scores, labels, _ = self.candidates(head, features, cfg.nms_pre, height, width)
+        if not self.nms:
+            return boxes, scores, labels
+        boxes, scores, index = suppress(
+            boxes,
+            scores,
+            labels,
+            cfg.score_thr,
+            cfg.get("min_bbox_size", -1),
+            cfg.nms.iou_threshold,
+            cfg.max_per_img,
+        )
+        return boxes, scores, labels.gather(1, index).where(scores > 0, -1)
+
+
+class ExportedTwoStage(_Exported):
+    """A detector with proposals, boxes and perhaps masks: Faster R-CNN, Mask R-CNN."""
+
+    def __init__(self, detector: nn.Module, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__(detector, dtype)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Map uint8 `(N, H, W, 3)` to boxes `(N, K, 4)`, scores and labels `(N, K)`, and masks.
+
+        Masks are probabilities `(N, K, 28, 28)` over each box, where there is a mask head.
+        """
+        features, height, width = self.features(images)
+        proposals = self._propose(features, height, width)
+        roi_head = self.detector.roi_head
+        boxes, scores, labels = self._classify(features, proposals, height, width)
+        if not roi_head.with_mask:
+            return boxes, scores, labels
+        regions = extract(roi_head.mask_roi_extractor, features, boxes)
+        masks = roi_head.mask_head(regions.to(self.dtype)).float()
+        if masks.shape[1] > 1:
+            index = labels.flatten().clamp(min=0).view(-1, 1, 1, 1)
+            masks = masks.gather(1, index.expand(-1, 1, *masks.shape[2:]))
+        return boxes, scores, labels, masks.sigmoid().view(*labels.shape, *masks.shape[2:])
+
+    def _propose(self, features: tuple[Tensor, ...], height: Tensor, width: Tensor) -> Tensor:
+        head = self.detector.rpn_head
+        cfg = head.test_cfg
+        boxes, scores, _, levels = self.candidates(head, features, cfg.nms_pre, height, width)
+        return suppress(
+            boxes,
+            scores,
+            levels,
+            0.0,
+            cfg.get("min_bbox_size", -1),
+            cfg.nms.iou_threshold,
+            cfg.max_per_img,
+        )[0]
+
+    def _classify(
+        self, features: tuple[Tensor, ...], proposals: Tensor, height: Tensor, width: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        roi_head = self.detector.roi_head
+        cfg, head = roi_head.test_cfg, roi_head.bbox_head
+        regions = extract(roi_head.bbox_roi_extractor, features, proposals)
+        logits, deltas = head(regions.to(self.dtype))
+        images, count = proposals.shape[:2]
+        # The last is the background.
+        scores = logits.float().softmax(dim=-1)[:, :-1]
+        classes = scores.shape[1]
+        deltas = deltas.float().view(images, count, -1, 4)
+        priors = proposals[:, :, None].expand_as(deltas)
+        boxes = decode(head.bbox_coder, priors, deltas, height, width)
+        boxes = boxes.expand(-1, -1, classes, -1).reshape(images, count * classes, 4)
+        scores = scores.reshape(images, count * classes)
+        labels = torch.arange(classes).repeat(images, count)
+        boxes, scores, index = suppress(
+            boxes, scores, labels, cfg.score_thr, -1, cfg.nms.iou_threshold, cfg.max_per_img
+        )
+        return boxes, scores, labels.gather(1, index).where(scores > 0, -1)
+
+
+def extract(extractor: SingleRoIExtractor, features: tuple[Tensor, ...], boxes: Tensor) -> Tensor:
+    """Pool features over boxes, each at the level of its size.
+
+    Args:
+        extractor: MMDetection's.
+        features: `(N, C, h, w)` of each level.
+        boxes: Corners x1, y1, x2, y2 in pixels, `(N, K, 4)`.
+
+    Returns:
+        Shape `(N * K, C, height, width)`.
+    """
+    images, count = boxes.shape[:2]
+    image = torch.arange(images).view(-1, 1, 1).expand(-1, count, 1)
+    rois = torch.cat([image.to(boxes), boxes], dim=2).view(images * count, 5)
+    levels = extractor.map_roi_levels(rois, extractor.num_inputs)
+    order, pooled = [], []
+    for level, layer in enumerate(extractor.roi_layers):
+        index = (levels == level).nonzero()[:, 0]
+        order.append(index)
+        pooled.append(
+            torch.ops.torchvision.roi_align(
+                features[level].float(),
+                rois[index],
+                layer.spatial_scale,
+                *layer.output_size,
+                layer.sampling_ratio,
+                layer.aligned,
+            )
+        )
+    order = torch.cat(order)
+    place = torch.zeros_like(levels).index_put((order,), torch.arange(order.shape[0]))
+    return torch.cat(pooled)[place]

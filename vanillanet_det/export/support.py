@@ -1,0 +1,121 @@
+"""Which detectors can be exported: those whose post-processing is known to the last step."""
+
+from typing import Any
+
+from mmcv.ops import RoIAlign
+from mmdet.models.dense_heads import AnchorHead, RPNHead
+from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
+from mmdet.models.detectors import FasterRCNN, MaskRCNN, SingleStageDetector
+from mmdet.models.roi_heads import StandardRoIHead
+from mmdet.models.roi_heads.bbox_heads.bbox_head import BBoxHead
+from mmdet.models.roi_heads.mask_heads import FCNMaskHead
+from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
+from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
+from torch import nn
+
+from ..errors import UserError
+
+_REMEDY = "export its backbone with --part backbone, or another detector"
+_DENSE = ("predict", "predict_by_feat", "_predict_by_feat_single", "_bbox_post_process")
+_BOX = ("predict_by_feat", "_predict_by_feat_single")
+
+
+def check_support(detector: nn.Module, nms: bool = True) -> None:
+    """Check that an exported detector would find what MMDetection finds.
+
+    Args:
+        detector: The detector.
+        nms: Whether boxes that overlap better ones are to be left out in the file.
+
+    Raises:
+        UserError: A part of it is or does something else than RetinaNet's, Faster R-CNN's and
+            Mask R-CNN's, or a two-stage detector is asked for without NMS.
+    """
+    if type(detector) in (FasterRCNN, MaskRCNN):
+        if not nms:
+            raise UserError(
+                f"--no-nms: {type(detector).__name__} needs non-maximum suppression between its "
+                "stages; leave --no-nms out"
+            )
+        _check_dense(detector.rpn_head, RPNHead, scores=False)
+        _check_roi_head(detector.roi_head)
+    elif isinstance(detector, SingleStageDetector) and isinstance(detector.bbox_head, AnchorHead):
+        _check_dense(detector.bbox_head, BaseDenseHead, scores=True)
+    else:
+        raise UserError(
+            f"{type(detector).__name__}: can't be exported; expected RetinaNet or another detector "
+            f"with an AnchorHead, FasterRCNN or MaskRCNN; {_REMEDY}"
+        )
+
+
+def _check_dense(head: nn.Module, like: type, scores: bool) -> None:
+    _expect(head, all(_same(head, like, name) for name in _DENSE), "post-processing of its own")
+    _expect(head, head.use_sigmoid_cls, "scores by softmax")
+    _expect(head, not getattr(head.loss_cls, "custom_cls_channels", False), "channels of its own")
+    _check_coder(head)
+    _check_test_cfg(head, head.test_cfg, ("nms_pre", "max_per_img"))
+    if scores:
+        _check_threshold(head, head.test_cfg)
+
+
+def _check_roi_head(head: nn.Module) -> None:
+    _expect(head, type(head) is StandardRoIHead, "stages of its own")
+    _expect(head, not head.with_shared_head, "a shared head")
+    box = head.bbox_head
+    _expect(box, all(_same(box, BBoxHead, name) for name in _BOX), "post-processing of its own")
+    _expect(box, not box.custom_cls_channels, "scores of its own")
+    _expect(box, box.with_cls and box.with_reg, "no classes or no boxes")
+    _check_coder(box)
+    _check_test_cfg(box, head.test_cfg, ("max_per_img",))
+    _check_threshold(box, head.test_cfg)
+    extractors = [head.bbox_roi_extractor]
+    if head.with_mask:
+        mask = head.mask_head
+        _expect(mask, type(mask) is FCNMaskHead, "masks of its own")
+        extractors.append(head.mask_roi_extractor)
+    for extractor in extractors:
+        known = type(extractor) is SingleRoIExtractor and all(
+            isinstance(layer, RoIAlign) and layer.pool_mode == "avg"
+            for layer in extractor.roi_layers
+        )
+        _expect(extractor, known, "features of regions of its own")
+
+
+def _check_coder(head: nn.Module) -> None:
+    coder = head.bbox_coder
+    _expect(head, type(coder) is DeltaXYWHBBoxCoder, f"boxes by {type(coder).__name__}")
+    _expect(head, not getattr(head, "reg_decoded_bbox", False), "boxes that are decoded already")
+
+
+def _check_test_cfg(head: nn.Module, cfg: Any, needed: tuple[str, ...]) -> None:
+    for name in needed:
+        if not cfg.get(name, -1) > 0:
+            _refuse_value(head, cfg, name, "a number above 0")
+    nms = dict(cfg.nms)
+    others = set(nms) - {"type", "iou_threshold", "split_thr"}
+    if nms.get("type", "nms") != "nms" or others or "iou_threshold" not in nms:
+        raise UserError(
+            f"test_cfg of {type(head).__name__}: nms is {nms} but expected type nms with its "
+            "iou_threshold alone; change the config"
+        )
+
+
+def _check_threshold(head: nn.Module, cfg: Any) -> None:
+    if not 0 <= cfg.get("score_thr", -1) <= 1:
+        _refuse_value(head, cfg, "score_thr", "a number from 0 to 1")
+
+
+def _refuse_value(head: nn.Module, cfg: Any, name: str, expected: str) -> None:
+    raise UserError(
+        f"test_cfg of {type(head).__name__}: {name} is {cfg.get(name)!r} but expected {expected}; "
+        "set it in the config"
+    )
+
+
+def _same(module: nn.Module, base: type, name: str) -> bool:
+    return getattr(type(module), name) is getattr(base, name)
+
+
+def _expect(module: nn.Module, known: bool, what: str) -> None:
+    if not known:
+        raise UserError(f"{type(module).__name__}: has {what}, which isn't exported; {_REMEDY}")

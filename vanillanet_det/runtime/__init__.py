@@ -1,0 +1,7 @@
+"""Detection with exported files, in ONNX Runtime or OpenVINO: no PyTorch, no MMDetection."""
+
+from ..errors import UserError
+from .detector import Detector
+from .results import Detection, Detections
+
+__all__ = ["Detection", "Detections", "Detector", "UserError"]

@@ -1,0 +1,70 @@
+"""Pixels of whatever a user calls an image."""
+
+from pathlib import Path
+from typing import Union
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from ..errors import UserError
+from .packages import load
+
+ImageLike = Union[str, Path, np.ndarray, Image.Image]
+REMEDY = "replace the file or take it away"
+
+
+def as_bgr(image: ImageLike) -> np.ndarray:
+    """Load an image, as MMDetection does.
+
+    Args:
+        image: A file of any depth and colour, turned as its EXIF data says; an array of pixels
+            from 0 to 255, `(height, width, 3)` in BGR, OpenCV's and MMDetection's order, or
+            `(height, width)` in grey; or a PIL image of any mode.
+
+    Returns:
+        uint8 `(height, width, 3)`, BGR.
+
+    Raises:
+        UserError: It can't be read, or is anything else.
+    """
+    if isinstance(image, (str, Path)):
+        return _of_file(image)
+    if isinstance(image, Image.Image):
+        return _of_pil(image)
+    if not isinstance(image, np.ndarray):
+        raise UserError(
+            f"image: a {type(image).__name__} but expected a path, a NumPy array or a PIL image"
+        )
+    if image.dtype == np.uint8 and image.ndim == 2:
+        image = image[..., None].repeat(3, axis=2)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise UserError(
+            f"image: an array of shape {image.shape} and type {image.dtype} but expected uint8 of "
+            "shape (height, width, 3), in BGR as OpenCV reads it, or (height, width)"
+        )
+    return image
+
+
+def _of_file(path: Union[str, Path]) -> np.ndarray:
+    cv2 = load("cv2")
+    try:
+        # OpenCV itself opens no file whose name the system's code page lacks.
+        content = np.frombuffer(Path(path).expanduser().read_bytes(), np.uint8)
+        pixels = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+        reason = "no image format that OpenCV knows" if content.size else "the file is empty"
+    except (OSError, cv2.error) as error:
+        pixels, reason = None, getattr(error, "strerror", None) or " ".join(str(error).split())
+    if pixels is None:
+        raise UserError(f"image {path}: can't be read ({reason}); {REMEDY}")
+    return pixels
+
+
+def _of_pil(image: Image.Image) -> np.ndarray:
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):
+        # 16 bits, of which PIL's own conversion would cut off all above 255.
+        grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+        return grey[..., None].repeat(3, axis=2)
+    if image.mode in ("P", "PA") and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return np.ascontiguousarray(np.asarray(image.convert("RGB"))[..., ::-1])

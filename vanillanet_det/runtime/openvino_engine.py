@@ -1,0 +1,105 @@
+"""OpenVINO."""
+
+import queue
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from .engines import read_metadata, refuse_device, refuse_file
+from .metadata import KEY, Metadata
+from .packages import load
+
+_NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
+
+
+@lru_cache(maxsize=1)
+def get_core() -> Any:
+    """Get the one core of this process.
+
+    Each core gives the thread that compiles with it a stack for signals, and takes it away when
+    it ends. With several of them that stack is one that is gone, and the next signal that Python
+    handles, such as the end of a data loader's worker, ends the process. A forked process that
+    deletes a core waits for its threads, which it doesn't have, for ever.
+
+    Raises:
+        UserError: OpenVINO isn't there.
+    """
+    return load("openvino").Core()
+
+
+class OpenVinoEngine:
+    """A file in OpenVINO, see `Engine`.
+
+    Args:
+        path: An `.xml` or a `.onnx` file.
+        device: `cpu`, `gpu` or `gpu:1`.
+        threads: Of the CPU.
+        streams: Callers that share them.
+
+    Raises:
+        UserError: OpenVINO isn't there, or file or device can't be used.
+    """
+
+    def __init__(self, path: Path, device: str, threads: Optional[int], streams: int) -> None:
+        openvino = load("openvino")
+        self.name = f"OpenVINO {openvino.__version__.partition('-')[0]}"
+        core = get_core()
+        known = {name.lower().replace(".", ":"): name for name in core.available_devices}
+        if device not in known:
+            if not (device == "gpu" and "gpu:0" in known):
+                refuse_device(device, self.name, list(known))
+            device = "gpu:0"
+        try:
+            model = self._read(core, path)
+        except Exception as error:  # RuntimeError, or one of the formats' own
+            refuse_file(path, self.name, error)
+        self.metadata = read_metadata(path, _find_text(model))
+        settings = {
+            # By itself OpenVINO computes a float32 file in bfloat16 where the CPU can.
+            "INFERENCE_PRECISION_HINT": _hint(self.metadata, device),
+            "NUM_STREAMS": streams,
+        }
+        if threads is not None and device == "cpu":
+            settings["INFERENCE_NUM_THREADS"] = threads
+        try:
+            compiled = core.compile_model(model, known[device], settings)
+            requests = [compiled.create_infer_request() for _ in range(streams)]
+        except Exception as error:
+            refuse_file(path, self.name, error)
+        hint = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+        self.precision = "int8" if self.metadata.precision == "int8" else _NAMES.get(hint, hint)
+        self._names = [output.get_any_name() for output in compiled.outputs]
+        self._requests: queue.SimpleQueue = queue.SimpleQueue()
+        for request in requests:
+            self._requests.put(request)
+
+    def _read(self, core: Any, path: Path) -> Any:
+        if path.suffix == ".xml":
+            return core.read_model(path)
+        # Asked for a file that isn't whole, the core tries all formats, each of which complains.
+        frontend = load("openvino.frontend").FrontEndManager().load_by_framework("onnx")
+        return frontend.convert(frontend.load(str(path)))
+
+    def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Compute the outputs by name from uint8 images `(N, height, width, 3)` in BGR."""
+        request = self._requests.get()
+        try:
+            outputs = request.infer([images])
+            return dict(zip(self._names, outputs.values()))
+        finally:
+            self._requests.put(request)
+
+
+def _find_text(model: Any) -> Optional[str]:
+    for place in ([KEY], ["framework", KEY]):  # its own files, and those that were ONNX
+        if model.has_rt_info(place):
+            return str(model.get_rt_info(place).value)
+    return None
+
+
+def _hint(metadata: Metadata, device: str) -> str:
+    if metadata.precision == "bf16":
+        return "bf16"
+    return "f16" if metadata.precision == "fp16" and device != "cpu" else "f32"
