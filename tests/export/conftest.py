@@ -42,16 +42,18 @@ def make_exporter(build):
 
 
 @pytest.fixture(scope="session")
-def write_once(make_exporter, tmp_path_factory):
+def write_once(make_exporter, pictures, tmp_path_factory):
     """Function that writes a file, once for the same arguments; exporting takes a while."""
-    written = {}
+    written, exporters = {}, {}
 
-    def write(masks=False, precision="fp32", calibration=(), **plan) -> Path:
-        key = masks, precision, tuple(sorted(plan.items()))
+    def write(masks=False, precision="fp32", **plan) -> Path:
+        which = masks, tuple(sorted(plan.items()))
+        key = precision, *which
         if key not in written:
             ending = ".xml" if plan.get("format") == "openvino" else ".onnx"
             written[key] = tmp_path_factory.mktemp("exported") / f"detector{ending}"
-            make_exporter(masks, **plan).write(written[key], precision, calibration)
+            exporter = exporters.setdefault(which, make_exporter(masks, **plan))
+            exporter.write(written[key], precision, pictures)
         return written[key]
 
     return write

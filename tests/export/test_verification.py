@@ -46,7 +46,7 @@ def test_rounding(reference):
     assert within
     assert differences.pixels == pytest.approx(0.005, rel=1e-2)
     assert differences.score == pytest.approx(5e-5, rel=1e-2)
-    assert "4 of 4 detections" in str(differences)
+    assert "4 of 4 detections found again" in differences.describe(TOLERANCES["fp32"])
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])

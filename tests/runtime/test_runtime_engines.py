@@ -160,7 +160,7 @@ def test_names_that_are_no_exported_file(tmp_path, onnx_file, xml_file):
 @pytest.mark.parametrize(
     ("name", "engine", "said"),
     [
-        ("onnxruntime", None, r"onnxruntime is needed.*pip install onnxruntime"),
+        ("onnxruntime", "onnxruntime", r"onnxruntime is needed.*pip install onnxruntime"),
         ("openvino", "openvino", r"openvino is needed.*pip install openvino"),
     ],
 )
@@ -168,6 +168,14 @@ def test_an_engine_that_is_not_installed(name, engine, said, onnx_file, monkeypa
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UserError, match=said):
         Detector(onnx_file, engine=engine)
+
+
+def test_openvino_takes_what_onnx_runtime_can_not(onnx_file, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert Detector(onnx_file).engine.name.startswith("OpenVINO")
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(UserError, match=r"onnxruntime is needed.*pip install onnxruntime"):
+        Detector(onnx_file)
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", "gpu:9", "cpu:1", "tpu", "", "cuda:x"])

@@ -129,7 +129,7 @@ def _check_drop(
     drops = {name: round(before[name] - after[name], 4) for name in kinds}
     lines = [
         f"{name.partition('/')[2].partition('_')[0]} AP {before[name]:.3f} in fp32, "
-        f"{after[name]:.3f} in int8: {-drop:+.3f}"
+        f"{after[name]:.3f} in int8: {0 - drop:+.3f}"
         for name, drop in drops.items()
     ]
     # An AP that isn't a number is no AP that is kept.

@@ -11,10 +11,13 @@ import torch
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..inference import Detector, load_detector
+from ..inference import load_detector
 from ..inference.parts import Parts, fingerprint
 from ..inference.video import VideoWriter, open_video, read_frames
+from ..runtime import Detector as Exported
 from ..runtime.drawing import draw_detections
+from ..runtime.engines import ENDINGS
+from ..runtime.flow import BaseDetector
 from ..runtime.outputs import FILES, write_picture, write_results
 from ..runtime.sources import Pictures, Video, find_source, name_drawings
 
@@ -38,7 +41,7 @@ def infer(
     writes the results.
 
     Args:
-        model: A detector's checkpoint, in any form.
+        model: A detector's checkpoint, in any form, or an exported `.onnx` or `.xml` file.
         source: A picture, a folder, a pattern, a video, or `camera:0`.
         config: Its config file; None for the config that it brings along.
         out: A JPEG or PNG file for a picture's drawing, or a folder for everything; None to print a
@@ -72,7 +75,12 @@ def infer(
         torch.set_num_threads(threads)
     if device is None and torch.cuda.is_available() and size > 1:
         device = f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
-    detector = load_detector(model, config, device, score)
+    if Path(model).suffix in ENDINGS:
+        if config is not None:
+            raise UserError(f"--config {config}: {model} is exported and needs none; leave it out")
+        detector = Exported(model, score, device=device or "cpu", threads=threads)
+    else:
+        detector = load_detector(model, config, device, score)
     if isinstance(found, Video):
         return _infer_video(detector, found, target, batch_size, draw)
     if target is None or one_file:
@@ -92,7 +100,7 @@ _ALONE = {"RANK": "0", "WORLD_SIZE": "1"}
 
 
 def _infer_and_print(
-    detector: Detector,
+    detector: BaseDetector,
     pictures: Pictures,
     names: Iterable[str],
     target: Optional[Path],
@@ -113,7 +121,7 @@ def _infer_and_print(
 
 
 def _infer_folder(
-    detector: Detector, pictures: Pictures, parts: Parts, batch_size: int, draw: bool
+    detector: BaseDetector, pictures: Pictures, parts: Parts, batch_size: int, draw: bool
 ) -> int:
     drawings = name_drawings(pictures.names)
     total = parts.num_finished + len(parts.remaining)
@@ -156,7 +164,7 @@ def _infer_folder(
 
 
 def _infer_video(
-    detector: Detector, video: Video, folder: Optional[Path], batch_size: int, draw: bool
+    detector: BaseDetector, video: Video, folder: Optional[Path], batch_size: int, draw: bool
 ) -> int:
     records: list[dict] = []
     writer = None

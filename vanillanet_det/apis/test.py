@@ -16,13 +16,12 @@ from ..errors import UserError
 from ..hooks import SwitchToDeployHook
 from ..hooks.check_data_hook import take_findings
 from ..inference.exported import ExportedModel
+from ..runtime.engines import ENDINGS
 from ..tta import MaskTTAModel
 from .config import config_errors, load_config
 from .launch import init_distributed
 from .optional import check_tensorboard
 from .ranks import is_first, is_first_of_node, lost_ranks, one_voice, together
-
-EXPORTED = (".onnx", ".xml")
 
 
 def test(
@@ -61,7 +60,7 @@ def test(
         cfg = load_config(config, work_dir, cfg_options, launcher)
         with config_errors(cfg):
             init_distributed(cfg)
-            exported = Path(checkpoint).suffix in EXPORTED
+            exported = Path(checkpoint).suffix in ENDINGS
             findings, *_ = together(lambda: _check(cfg, checkpoint, exported), is_first_of_node())
             cfg.load_from, cfg.resume = None if exported else checkpoint, False
             _set_deploy(cfg, deploy and not exported)

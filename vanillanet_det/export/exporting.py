@@ -1,7 +1,6 @@
 """A detector written as a file that runs without PyTorch, checked before it takes its name."""
 
 import contextlib
-import functools
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -23,7 +22,7 @@ from .detectors import export_form
 from .onnx_file import BF16_OPSET, OPSET, opset_of, set_metadata, to_onnx
 from .pixels import Pixels
 from .quantization import quantize
-from .reference import detect, feature_error
+from .reference import detect_twice, feature_error
 from .verification import TOLERANCES, compare
 
 ENDINGS = {"onnx": ".onnx", "openvino": ".xml"}
@@ -68,6 +67,7 @@ class Exporter:
             batch_size=plan.batch_size,
             padding=tuple(Pixels(model.data_preprocessor).padding_pixel),
         )
+        self._exported: dict[torch.dtype, onnx.ModelProto] = {}  # which takes a minute
 
     def write(self, target: Path, precision: str, calibration: Sequence[np.ndarray] = ()) -> None:
         """Write the file.
@@ -94,12 +94,14 @@ class Exporter:
             model.set_rt_info(metadata.to_json(), KEY)
             load("openvino").save_model(model, target, compress_to_fp16=precision == "fp16")
 
-    @functools.lru_cache(maxsize=1)  # noqa: B019 (an exporter lives as long as its command)
     def _to_onnx(self, dtype: torch.dtype) -> onnx.ModelProto:
-        plan = self.plan
-        form, outputs = export_form(self.model, plan.part, dtype, plan.nms)
-        opset = BF16_OPSET if dtype is torch.bfloat16 else OPSET
-        return to_onnx(form, outputs, plan.batch_size, plan.input_size, opset)
+        if dtype not in self._exported:
+            plan = self.plan
+            form, outputs = export_form(self.model, plan.part, dtype, plan.nms)
+            opset = BF16_OPSET if dtype is torch.bfloat16 else OPSET
+            model = to_onnx(form, outputs, plan.batch_size, plan.input_size, opset)
+            self._exported[dtype] = model
+        return self._exported[dtype]
 
     def check(self, path: Path, precision: str, pictures: Sequence[np.ndarray]) -> str:
         """Compare a file's results with PyTorch's.
@@ -123,17 +125,18 @@ class Exporter:
                 raise UserError(f"{path.name}: {text}, more than {tolerance.feature:g}; {_KEPT}")
             return text
         detector = Detector(path, score=0.0)
-        pairs = [(detect(self.model, image, detector), detector(image)) for image in pictures]
+        pairs = [detect_twice(self.model, detector, image) for image in pictures]
         metadata = self.metadata
         found = compare(pairs, tolerance, metadata.score_threshold, metadata.max_detections)
+        text = found.describe(tolerance)
         if not found.within(tolerance):
-            raise UserError(f"{path.name}: {found}; that is too far from PyTorch, and {_KEPT}")
+            raise UserError(f"{path.name}: {text}; that is too far from PyTorch, and {_KEPT}")
         if not found.expected:
             raise UserError(
                 f"{path.name}: nothing is found in the {len(pictures)} pictures, so that nothing "
                 f"can be compared, and {_KEPT}; give pictures with objects: --images DIR"
             )
-        return str(found)
+        return text
 
 
 _KEPT = "no file is kept"

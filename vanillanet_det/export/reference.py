@@ -11,33 +11,35 @@ from torch import nn
 from ..inference.instances import detections_of
 from ..runtime import Detector
 from ..runtime.engines import open_engine
-from ..runtime.preprocessing import find_size, fit
+from ..runtime.preprocessing import fit
 from ..runtime.results import Detections
 from .detectors import ExportedBackbone
 
 
 @torch.no_grad()
-def detect(model: nn.Module, image: np.ndarray, detector: Detector) -> Detections:
-    """Detect with MMDetection's own code, on the pixels that a file is given.
+def detect_twice(
+    model: nn.Module, detector: Detector, image: np.ndarray
+) -> tuple[Detections, Detections]:
+    """Detect with MMDetection's own code and with a file, on the same pixels.
 
     Args:
         model: The fused detector.
+        detector: The file's, of every score.
         image: A picture, uint8 `(height, width, 3)` in BGR.
-        detector: The file's, which prepares the picture.
 
     Returns:
-        The detections in the picture's coordinates, of every score.
+        The detections of both, in the coordinates of the picture as the file takes it.
     """
-    array, scales = fit(image, detector.metadata)
-    size = image.shape[:2]
-    width, height = find_size(size[1], size[0], detector.metadata)
-    sample = DetDataSample(
-        # What fills up a fixed size is no part of the picture.
-        metainfo=dict(img_shape=(height, width), ori_shape=size, scale_factor=scales)
-    )
+    array = fit(image, detector.metadata)[0]
+    size = array.shape[:2]
+    meta = dict(img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0))
     inputs = torch.from_numpy(array).permute(2, 0, 1)
+    sample = DetDataSample(metainfo=meta)
     (found,) = model.test_step(dict(inputs=[inputs], data_samples=[sample]))
-    return detections_of(found.pred_instances, 0.0, detector.classes, size)
+    expected = detections_of(found.pred_instances, 0.0, detector.classes, size)
+    batch = array[None].repeat(detector.metadata.batch_size or 1, axis=0)
+    outputs = {name: output[0] for name, output in detector.engine.run(batch).items()}
+    return expected, detector.finish(outputs, (1.0, 1.0), size)
 
 
 @torch.no_grad()

@@ -50,6 +50,7 @@ class Differences:
         found: Number of the file's that count.
         partners: Number of pairs: of the same class and near enough.
         pixels: The largest difference of a side of paired boxes, in pixels.
+        iou: The least IoU of paired boxes.
         score: The largest difference of paired scores.
         mask_iou: The least IoU of paired masks; None without masks.
     """
@@ -58,6 +59,7 @@ class Differences:
     found: int = 0
     partners: int = 0
     pixels: float = 0.0
+    iou: float = 1.0
     score: float = 0.0
     mask_iou: Optional[float] = None
 
@@ -65,11 +67,14 @@ class Differences:
         """Say whether enough of both have a partner."""
         return 2 * self.partners >= tolerance.share * (self.expected + self.found)
 
-    def __str__(self) -> str:
-        masks = "" if self.mask_iou is None else f", masks by IoU {self.mask_iou:.4f}"
+    def describe(self, tolerance: Tolerance) -> str:
+        """Say it in words."""
+        kind = f" of score {tolerance.least_score:g} and more" if tolerance.least_score else ""
+        boxes = f"{self.pixels:.2g} pixels" if tolerance.pixels else f"IoU {self.iou:.2f}"
+        masks = "" if self.mask_iou is None else f", masks IoU {self.mask_iou:.4f}"
         return (
-            f"{self.partners} of {self.expected} detections found again among {self.found}; "
-            f"largest difference: boxes {self.pixels:.2g} pixels, scores {self.score:.2g}{masks}"
+            f"{self.partners} of {self.expected} detections{kind} found again, among {self.found}; "
+            f"at worst boxes {boxes}, scores {self.score:.2g}{masks} apart"
         )
 
 
@@ -112,10 +117,8 @@ def _pair(
     partners, used = (np.zeros(len(one), bool) for one in (reference, found))
     sides = np.abs(reference.boxes[:, None] - found.boxes[None]).max(axis=2, initial=0)
     scores = np.abs(reference.scores[:, None] - found.scores[None])
-    if tolerance.pixels is None:
-        near = _iou(reference.boxes, found.boxes) >= tolerance.iou
-    else:
-        near = sides <= tolerance.pixels
+    overlaps = _iou(reference.boxes, found.boxes)
+    near = overlaps >= tolerance.iou if tolerance.pixels is None else sides <= tolerance.pixels
     near &= scores <= tolerance.score
     near &= reference.labels[:, None] == found.labels[None]
     for index in range(len(reference)):
@@ -126,6 +129,7 @@ def _pair(
                 continue
             partners[index] = used[other] = True
             result.pixels = max(result.pixels, float(sides[index, other]))
+            result.iou = min(result.iou, float(overlaps[index, other]))
             result.score = max(result.score, float(scores[index, other]))
             if mask_iou is not None:
                 result.mask_iou = min(mask_iou, result.mask_iou or 1.0)

@@ -1,5 +1,7 @@
 """Exported files, opened with whatever computes them."""
 
+import contextlib
+import importlib.util
 from pathlib import Path
 from typing import NoReturn, Optional, Protocol, Union
 
@@ -9,6 +11,7 @@ from ..errors import UserError
 from .metadata import KEY, Metadata
 
 ENGINES = ("onnxruntime", "openvino")
+ENDINGS = (".onnx", ".xml")
 
 
 class Engine(Protocol):
@@ -39,7 +42,8 @@ def open_engine(
 
     Args:
         path: A `.onnx` file, or an `.xml` file with its `.bin` file beside it.
-        engine: `onnxruntime` or `openvino`; None for ONNX Runtime where the file is ONNX.
+        engine: `onnxruntime` or `openvino`; None for ONNX Runtime where the file is ONNX, and for
+            OpenVINO where ONNX Runtime can't open it.
         device: `cpu`, or for ONNX Runtime `cuda` or `cuda:1`, for OpenVINO `gpu` or `gpu:1`.
         threads: Of the CPU; None for the engine's choice.
         streams: Callers that compute at the same time; they share the threads.
@@ -56,7 +60,21 @@ def open_engine(
     _check_file(path)
     if path.suffix == ".xml" and engine == "onnxruntime":
         raise UserError(f"{path}: is OpenVINO's; leave engine out, or give the .onnx file")
+    opened = device, threads, streams
     if path.suffix == ".xml" or engine == "openvino":
+        return _open("openvino", path, *opened)
+    try:
+        return _open("onnxruntime", path, *opened)
+    except UserError:
+        # ONNX Runtime has no convolution in bf16 for CPUs, and may not be installed.
+        if engine is None and importlib.util.find_spec("openvino") is not None:
+            with contextlib.suppress(UserError):
+                return _open("openvino", path, *opened)
+        raise
+
+
+def _open(engine: str, path: Path, device: str, threads: Optional[int], streams: int) -> Engine:
+    if engine == "openvino":
         from .openvino_engine import OpenVinoEngine as Opened
     else:
         from .onnxruntime_engine import OnnxRuntimeEngine as Opened
@@ -64,7 +82,7 @@ def open_engine(
 
 
 def _check_file(path: Path) -> None:
-    if path.suffix not in (".onnx", ".xml"):
+    if path.suffix not in ENDINGS:
         raise UserError(
             f"{path}: expected a .onnx or .xml file; tools/export.py makes one of a checkpoint"
         )

@@ -1,0 +1,141 @@
+"""Detectors that find boxes in other ways are refused, and not exported as what they aren't."""
+
+import pytest
+from mmdet.models.task_modules.coders import TBLRBBoxCoder
+from mmdet.registry import MODELS
+from mmengine.config import Config, ConfigDict
+from torch import nn
+
+from vanillanet_det import UserError
+from vanillanet_det.analysis.meta import build_on_meta
+from vanillanet_det.export.description import find_resize
+from vanillanet_det.export.support import check_support
+
+
+def read(root, name):
+    return Config.fromfile(root / f"configs/{name}.py")
+
+
+@pytest.fixture
+def retinanet(build):
+    return build()[0]
+
+
+@pytest.fixture
+def mask_rcnn(build):
+    return build(masks=True)[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["retinanet_resnet50_coco", "faster_rcnn_vanillanet11_coco", "mask_rcnn_swin_tiny_coco"]
+)
+def test_those_of_the_projects_configs(root, mmdet_scope, name):
+    check_support(build_on_meta(read(root, name).model))
+
+
+def test_cascade_rcnn_is_refused(root, mmdet_scope):
+    model = build_on_meta(read(root, "cascade_rcnn_vanillanet11_coco").model)
+    with pytest.raises(UserError, match=r"CascadeRCNN: can't be exported.*--part backbone"):
+        check_support(model)
+
+
+@pytest.mark.parametrize("kind", ["ATSSHead", "FCOSHead"])
+def test_heads_with_scores_of_their_own(retinanet, mmdet_scope, kind):
+    common = dict(num_classes=3, in_channels=32, feat_channels=32)
+    if kind == "ATSSHead":
+        common["anchor_generator"] = dict(
+            type="AnchorGenerator", ratios=[1.0], octave_base_scale=8, scales_per_octave=1,
+            strides=[8, 16, 32],
+        )  # fmt: skip
+    else:
+        common["strides"] = [8, 16, 32]
+    retinanet.bbox_head = MODELS.build(dict(type=kind, **common))
+    with pytest.raises(UserError, match=kind if kind == "ATSSHead" else "AnchorHead"):
+        check_support(retinanet)
+
+
+def test_post_processing_of_ones_own(retinanet):
+    class Mine(type(retinanet.bbox_head)):
+        def _bbox_post_process(self, *args, **kwargs):
+            raise NotImplementedError
+
+    retinanet.bbox_head.__class__ = Mine
+    with pytest.raises(UserError, match=r"Mine: has post-processing of its own"):
+        check_support(retinanet)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (dict(nms=dict(type="soft_nms", iou_threshold=0.5)), r"nms is .*soft_nms.*expected type"),
+        (dict(nms=dict(type="nms", iou_threshold=0.5, class_agnostic=True)), r"class_agnostic"),
+        (dict(nms=dict(type="nms")), r"nms is \{'type': 'nms'\} but expected"),
+        (dict(nms_pre=-1), r"nms_pre is -1 but expected a number above 0"),
+        (dict(max_per_img=0), r"max_per_img is 0 but expected a number above 0"),
+        (dict(score_thr=1.5), r"score_thr is 1\.5 but expected a number from 0 to 1"),
+    ],
+)
+def test_ways_to_choose_boxes(retinanet, change, said):
+    for key, value in change.items():
+        retinanet.bbox_head.test_cfg[key] = ConfigDict(value) if isinstance(value, dict) else value
+    with pytest.raises(UserError, match=said):
+        check_support(retinanet)
+
+
+def test_other_boxes_and_scores(retinanet, mask_rcnn):
+    coder = retinanet.bbox_head.bbox_coder
+    retinanet.bbox_head.bbox_coder = TBLRBBoxCoder()
+    with pytest.raises(UserError, match=r"boxes by TBLRBBoxCoder"):
+        check_support(retinanet)
+    retinanet.bbox_head.bbox_coder = coder
+    retinanet.bbox_head.use_sigmoid_cls = False
+    with pytest.raises(UserError, match=r"scores by softmax"):
+        check_support(retinanet)
+    mask_rcnn.roi_head.bbox_roi_extractor.roi_layers[0].pool_mode = "max"
+    with pytest.raises(UserError, match=r"features of regions of its own"):
+        check_support(mask_rcnn)
+
+
+def test_a_mask_head_of_ones_own(mask_rcnn):
+    class Mine(type(mask_rcnn.roi_head.mask_head)):
+        pass
+
+    mask_rcnn.roi_head.mask_head.__class__ = Mine
+    with pytest.raises(UserError, match=r"Mine: has masks of its own"):
+        check_support(mask_rcnn)
+
+
+def test_two_stages_need_nms_between_them(mask_rcnn, retinanet):
+    with pytest.raises(UserError, match=r"--no-nms: MaskRCNN needs"):
+        check_support(mask_rcnn, nms=False)
+    check_support(retinanet, nms=False)
+
+
+def test_something_else(retinanet):
+    with pytest.raises(UserError, match=r"Linear: can't be exported"):
+        check_support(nn.Linear(1, 1))
+
+
+def test_the_resize_of_a_pipeline(root):
+    cfg = read(root, "retinanet_vanillanet11_coco")
+    found = find_resize(cfg)
+    assert (found.scale, found.keep_ratio) == ((1333, 800), True)
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    del pipeline[1]
+    assert find_resize(cfg) is None
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        dict(type="Pad", size=(96, 96)),
+        dict(type="Resize", scale_factor=2.0),
+        dict(type="Resize", scale=(96, 96), interpolation="area"),
+        dict(type="RandomFlip", prob=1.0),
+    ],
+)
+def test_pipelines_that_a_file_can_not_say(root, step):
+    cfg = read(root, "retinanet_vanillanet11_coco")
+    cfg.test_dataloader.dataset.pipeline[1] = step
+    with pytest.raises(UserError, match=rf"its test pipeline has .*{step['type']}"):
+        find_resize(cfg)
