@@ -12,7 +12,7 @@ def main() -> None:
         description="Detect objects in a picture, a folder, a video or from a camera, with the "
         "fused network of a checkpoint. Started by torchrun, its processes share a folder."
     )
-    parser.add_argument("model", metavar="MODEL", help="checkpoint of a detector, or an exported file")
+    parser.add_argument("model", metavar="MODEL", help="checkpoint, or an exported file")
     parser.add_argument(
         "source",
         metavar="INPUT",

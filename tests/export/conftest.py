@@ -36,7 +36,8 @@ def make_exporter(build):
 
     def make(masks=False, **plan):
         model, cfg, classes = build(masks)
-        return Exporter(model, describe(cfg, model, classes), Plan(**plan))
+        part = plan.get("part", "detector")
+        return Exporter(model, describe(cfg, model, classes, part), Plan(**plan))
 
     return make
 

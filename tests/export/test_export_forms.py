@@ -8,7 +8,7 @@ import torch
 from mmdet.structures import DetDataSample
 from torch.testing import assert_close
 
-from vanillanet_det.export.detectors import export_form
+from vanillanet_det.export.detectors import export_form, extract
 from vanillanet_det.export.pixels import Pixels
 from vanillanet_det.runtime.masks import paste_masks
 from vanillanet_det.runtime.nms import suppress
@@ -105,25 +105,17 @@ def test_proposals_are_the_configs(build, resized):
     assert_alike(by_form(model, images), expected, 0.5)
 
 
-def test_regions_of_every_level_are_pooled_from_theirs(build, resized):
-    model, *_ = build(masks=True)
-    # The pictures are small: with this, their regions are on all four levels.
-    for extractor in (model.roi_head.bbox_roi_extractor, model.roi_head.mask_roi_extractor):
-        extractor.finest_scale = 11
-    images = resized(2, 320, 320)
-    proposals = [one.bboxes for one in model.rpn_head.predict(*_proposals(model, images))]
-    rois = torch.cat([torch.cat([box.new_zeros(len(box), 1), box], 1) for box in proposals])
-    levels = model.roi_head.bbox_roi_extractor.map_roi_levels(rois, 4)
-    assert set(levels.tolist()) == {0, 1, 2, 3}
-    assert_alike(by_form(model, images), by_mmdet(model, images), 0.5)
-
-
 @torch.no_grad()
-def _proposals(model, images):
-    size = images.shape[1:3]
-    inputs = Pixels(model.data_preprocessor)(torch.from_numpy(images))
-    sample = DetDataSample(metainfo=dict(img_shape=size, scale_factor=(1.0, 1.0)))
-    return model.extract_feat(inputs), [sample] * len(images)
+def test_regions_of_every_level_are_pooled_from_theirs(build):
+    extractor = build(masks=True)[0].roi_head.bbox_roi_extractor
+    features = tuple(torch.randn(2, 16, 512 // stride, 512 // stride) for stride in (4, 8, 16, 32))
+    sides = torch.tensor([20.0, 111, 113, 200, 230, 300, 440, 500, 0])[:, None]
+    boxes = torch.cat([torch.full((9, 2), 7.0), 7 + sides, 7 + sides], dim=1)
+    boxes = torch.stack([boxes, boxes.flip(0) / 2])
+    image = torch.tensor([0.0, 1]).view(2, 1, 1).expand(-1, 9, 1)
+    rois = torch.cat([image, boxes], dim=2).view(18, 5)
+    assert set(extractor.map_roi_levels(rois, 4).tolist()) == {0, 1, 2, 3}
+    assert_close(extract(extractor, features, boxes), extractor(features, rois))
 
 
 def test_without_nms_the_runtime_suppresses(build, resized):

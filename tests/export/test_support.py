@@ -96,12 +96,17 @@ def test_other_boxes_and_scores(retinanet, mask_rcnn):
         check_support(mask_rcnn)
 
 
-def test_a_mask_head_of_ones_own(mask_rcnn):
-    class Mine(type(mask_rcnn.roi_head.mask_head)):
+@pytest.mark.parametrize(
+    ("part", "what"), [("mask_head", "masks of its own"), (None, "stages of its own")]
+)
+def test_a_head_of_ones_own(mask_rcnn, part, what):
+    head = mask_rcnn.roi_head if part is None else getattr(mask_rcnn.roi_head, part)
+
+    class Mine(type(head)):
         pass
 
-    mask_rcnn.roi_head.mask_head.__class__ = Mine
-    with pytest.raises(UserError, match=r"Mine: has masks of its own"):
+    head.__class__ = Mine
+    with pytest.raises(UserError, match=rf"Mine: has {what}"):
         check_support(mask_rcnn)
 
 

@@ -96,6 +96,14 @@ def test_the_nearest_is_the_partner(reference):
     assert differences.pixels == 0
 
 
+def test_one_is_the_partner_of_one(reference):
+    boxes, scores = BOXES.copy(), reference.scores.copy()
+    boxes[1], scores[1] = boxes[0], scores[0]
+    twice = replace(reference, boxes=boxes, scores=scores, labels=np.zeros(4, int))
+    assert check(twice, twice)[1]
+    assert not check(twice, without(twice, 1))[1]
+
+
 def test_pictures_add_up(reference):
     tolerance = TOLERANCES["fp32"]
     nothing = without(reference, [0, 1, 2, 3])

@@ -49,7 +49,7 @@ def test_the_report_says_how_near_it_is(tool, small_config, detector_file, tmp_p
     assert tool("export", small_config, detector_file, *args) == 0
     printed = capsys.readouterr().out
     assert re.search(r"small\.xml: detector, fp32, 0\.\d MB, compared with PyTorch on \d+", printed)
-    assert re.search(r"(\d+) of \1 detections found again, among \1; at worst boxes", printed)
+    assert re.search(r"(\d+) of \1 detections found again, among \1; worst box", printed)
     assert sorted(file.name for file in target.parent.iterdir()) == ["small.bin", "small.xml"]
     metadata = Detector(target).metadata
     assert metadata.classes == tuple("0123456789")
@@ -105,6 +105,13 @@ def test_wrong_arguments_are_one_sentence(
     assert re.search(f"error: {said}", error)
     assert "Traceback" not in error
     assert not list(tmp_path.rglob("*.onnx"))
+
+
+def test_pytorch_that_is_too_old(tool, small_config, detector_file, capsys, monkeypatch):
+    module = importlib.import_module("vanillanet_det.apis.export")
+    monkeypatch.setattr(module.torch, "__version__", "2.5.1+cpu")
+    assert tool("export", small_config, detector_file) == 2
+    assert "PyTorch 2.5.1+cpu: its exporter lacks" in capsys.readouterr().err
 
 
 def test_packages_that_are_missing(tool, small_config, detector_file, capsys, monkeypatch):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
+import torch
 from mmengine.registry import DefaultScope
 
 from ..errors import UserError
@@ -17,6 +18,7 @@ from .config import config_errors, read_config
 from .options import parse_size
 from .test import test
 
+_TORCH = (2, 6)  # whose exporter takes translations of operators
 _NEEDED = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("onnxscript", "openvino")}
 
 
@@ -87,9 +89,8 @@ def export(
         model, cfg, classes = build_detector(checkpoint, cfg)
         if part == "detector":
             check_support(model, nms)
-        exporter = Exporter(
-            model, describe(cfg, model, classes), Plan(format, part, nms, size, batch_size)
-        )
+        metadata = describe(cfg, model, classes, part)
+        exporter = Exporter(model, metadata, Plan(format, part, nms, size, batch_size))
         pictures = pictures_to_compare(images, cfg)
         with staged(target) as path:
             lines = []
@@ -112,6 +113,11 @@ def export(
 
 
 def _check_packages(format: str, precision: str) -> None:
+    if tuple(map(int, torch.__version__.split(".")[:2])) < _TORCH:
+        raise UserError(
+            f"PyTorch {torch.__version__}: its exporter lacks what is needed; expected "
+            f"{_TORCH[0]}.{_TORCH[1]} or newer: pip install -U torch torchvision"
+        )
     needed = [*_NEEDED[format], *(["nncf"] if precision == "int8" else [])]
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:

@@ -15,31 +15,39 @@ _PACKED = ("PackDetInputs",)
 _PACKAGES = ("vanillanet_det", "torch", "mmdet", "onnx", "onnxscript", "openvino", "nncf")
 
 
-def describe(cfg: Any, detector: nn.Module, classes: tuple[str, ...]) -> Metadata:
+def describe(
+    cfg: Any, detector: nn.Module, classes: tuple[str, ...], part: str = "detector"
+) -> Metadata:
     """Describe a detector's file.
 
     Args:
         cfg: The whole config, whose test pipeline says how pictures are prepared.
         detector: The detector.
         classes: Names of its classes.
+        part: `detector`, or `backbone`.
 
     Raises:
         UserError: The test pipeline does more with a picture than resize it.
     """
+    common = dict(
+        kind=part,
+        precision="fp32",
+        model=Path(cfg.filename).stem if cfg.filename else type(detector).__name__,
+        resize=find_resize(cfg),
+        versions=_versions(),
+    )
+    if part == "backbone":
+        return Metadata(**common)
     two_stages = hasattr(detector, "roi_head")
     test_cfg = detector.roi_head.test_cfg if two_stages else detector.bbox_head.test_cfg
     masks = two_stages and detector.roi_head.with_mask
     return Metadata(
-        model=Path(cfg.filename).stem if cfg.filename else type(detector).__name__,
+        **common,
+        classes=classes,
         score_threshold=float(test_cfg.score_thr),
         iou_threshold=float(test_cfg.nms.iou_threshold),
         max_detections=int(test_cfg.max_per_img),
         mask_threshold=float(test_cfg.mask_thr_binary) if masks else None,
-        resize=find_resize(cfg),
-        versions=_versions(),
-        kind="detector",
-        precision="fp32",
-        classes=classes,
     )
 
 

@@ -69,12 +69,11 @@ class Differences:
 
     def describe(self, tolerance: Tolerance) -> str:
         """Say it in words."""
-        kind = f" of score {tolerance.least_score:g} and more" if tolerance.least_score else ""
-        boxes = f"{self.pixels:.2g} pixels" if tolerance.pixels else f"IoU {self.iou:.2f}"
-        masks = "" if self.mask_iou is None else f", masks IoU {self.mask_iou:.4f}"
+        box = f"box {self.pixels:.2g} pixels off" if tolerance.pixels else f"box IoU {self.iou:.2f}"
+        mask = "" if self.mask_iou is None else f", mask IoU {self.mask_iou:.4f}"
         return (
-            f"{self.partners} of {self.expected} detections{kind} found again, among {self.found}; "
-            f"at worst boxes {boxes}, scores {self.score:.2g}{masks} apart"
+            f"{self.partners} of {self.expected} detections found again, among {self.found}; "
+            f"worst {box}, score {self.score:.2g} off{mask}"
         )
 
 
