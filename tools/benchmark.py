@@ -27,6 +27,13 @@ def main() -> None:
         metavar="FILE",
         help="weights, one for each config; random ones otherwise, set to find 100 boxes",
     )
+    parser.add_argument(
+        "--exported",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="files of tools/export.py, .onnx or .xml, to measure on the same images",
+    )
     network = parser.add_argument_group("networks (several values: every combination)")
     network.add_argument(
         "--part",
@@ -58,6 +65,13 @@ def main() -> None:
     network.add_argument(
         "--compile", action="store_true", help="measure with torch.compile, too, weights frozen"
     )
+    network.add_argument(
+        "--engine",
+        nargs="+",
+        choices=["pytorch", "onnxruntime", "openvino"],
+        default=["pytorch"],
+        help="for others than pytorch (default) the fused network is exported, a minute each",
+    )
     images = parser.add_argument_group("images")
     images.add_argument(
         "--images",
@@ -75,7 +89,7 @@ def main() -> None:
     )
     how = parser.add_argument_group("measurement")
     how.add_argument("--device", default="cpu", help="where to compute, such as cuda")
-    how.add_argument("--threads", type=int, help="of the CPU (default: PyTorch's)")
+    how.add_argument("--threads", type=int, help="of the CPU, in every engine (PyTorch's)")
     how.add_argument(
         "--seconds", type=float, default=75.0, help="to measure, in at least 5 rounds (default: 75)"
     )

@@ -144,6 +144,22 @@ def test_compiled(small_config, tmp_path):
     assert [row["compiled"] for row in rows] == [False, True]
 
 
+@pytest.mark.slow
+def test_other_engines(small_config, tmp_path):
+    out = tmp_path / "figures.json"
+    text = benchmark(
+        [str(small_config)],
+        engine=["pytorch", "openvino", "openvino"],
+        part=["backbone"],
+        form=["deploy"],
+        out=str(out),
+        **QUICK,
+    )
+    rows = json.loads(out.read_text())["rows"]
+    assert [row["engine"].split()[0] for row in rows] == ["PyTorch", "OpenVINO"]
+    assert f" {rows[1]['engine']} " in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -163,6 +179,11 @@ def test_compiled(small_config, tmp_path):
         (dict(device="tpu"), "--device tpu: can't be used here"),
         (dict(device="meta"), "--device meta: expected cpu or cuda"),
         (dict(images="nowhere"), "--images nowhere: there is no such folder"),
+        (dict(exported=["nowhere.xml"]), r"nowhere.xml: there is no such file"),
+        (
+            dict(engine=["onnxruntime"], precision=["bf16"]),
+            "--engine onnxruntime --precision bf16: ONNX Runtime has no convolution in bf16",
+        ),
     ],
 )
 def test_mistakes_are_one_sentence(small_config, arguments, message):

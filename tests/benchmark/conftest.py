@@ -1,4 +1,6 @@
-"""Results built by hand, with figures as a small CPU gives them."""
+"""Results built by hand, with figures as a small CPU gives them, and small exported files."""
+
+from dataclasses import replace
 
 import pytest
 
@@ -77,3 +79,58 @@ def result(machine, make_row):
             for precision in ("fp32", "bf16")
         ],
     )
+
+
+@pytest.fixture(scope="session")
+def export(detector_file, small_config, tmp_path_factory):
+    """Function that writes a file of a small RetinaNet, fixed to a size or not."""
+    from mmengine.config import Config
+    from mmengine.registry import DefaultScope
+
+    from vanillanet_det.export.description import describe
+    from vanillanet_det.export.exporting import ENDINGS, Exporter, Plan
+    from vanillanet_det.inference.building import build_detector
+
+    folder = tmp_path_factory.mktemp("exported")
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        model, cfg, classes = build_detector(detector_file, Config.fromfile(small_config))
+        exporters = {}
+
+    def export(part, format, precision="fp32", input_size=(160, 160), batch_size=1):
+        kind = part, input_size, batch_size
+        if kind not in exporters:
+            plan = Plan("onnx", part, True, input_size, batch_size)
+            exporters[kind] = Exporter(model, describe(cfg, model, classes), plan)
+        exporter = exporters[kind]
+        exporter.plan = replace(exporter.plan, format=format)
+        fixed = "any" if input_size is None else "fixed"
+        path = folder / f"{part}_{precision}_{fixed}{ENDINGS[format]}"
+        if not path.exists():
+            exporter.write(path, precision)
+        return path
+
+    return export
+
+
+@pytest.fixture(scope="session")
+def detector_onnx(export):
+    """A small RetinaNet for ONNX Runtime, for one picture of 160 x 160."""
+    return export("detector", "onnx")
+
+
+@pytest.fixture(scope="session")
+def detector_xml(export, detector_onnx):
+    """The same for OpenVINO."""
+    return export("detector", "openvino")
+
+
+@pytest.fixture(scope="session")
+def backbone_onnx(export):
+    """Its backbone for ONNX Runtime, for pictures of any number and size."""
+    return export("backbone", "onnx", input_size=None, batch_size=None)
+
+
+@pytest.fixture(scope="session")
+def backbone_fp16(export, backbone_onnx):
+    """The same for OpenVINO in fp16, which CPUs compute in fp32."""
+    return export("backbone", "openvino", "fp16", input_size=None, batch_size=None)

@@ -116,6 +116,20 @@ def test_what_differs_is_in_the_names(machine, make_row):
     assert ["compiled" in name for name in labels(rows)] == [False, True]
 
 
+def test_engines_are_in_the_names_and_have_no_bar(machine, make_row):
+    file = dict(layout=None, engine="ONNX Runtime 1.32.0", file_precision="int8", parts={})
+    rows = [make_row(), make_row(precision="int8", checkpoint="a_model_int8.onnx", **file)]
+    name = labels(rows)[1].replace("\u00a0", " ")
+    # The version stays whole.
+    assert name.endswith("\nfused, int8,\nONNX Runtime 1.32.0, a_model_\nint8.onnx")
+    figure = draw_like_plot(Result(machine, rows))
+    check(figure)
+    speed, parts = figure.axes
+    assert one_line(name) in panel_texts(speed)
+    assert len(parts.get_yticklabels()) == 1
+    assert not any("limit, int8" in text for text in panel_texts(speed))
+
+
 def test_points_stand_at_their_figures(result):
     speed = draw(result).axes[0]
     points = {tuple(line.get_xydata()[0]) for line in speed.lines if len(line.get_xdata()) == 1}

@@ -15,6 +15,7 @@ from vanillanet_det.benchmark.report import (
     json_text,
     markdown_report,
     published_report,
+    text_report,
 )
 from vanillanet_det.benchmark.rows import Result
 from vanillanet_det.benchmark.words import digits
@@ -140,6 +141,52 @@ def test_csv_has_a_line_for_each_row(machine, slow, fast):
     assert (second["rounds"], second["machine"]) == ("3", machine.name)
     figures = [float(second[key]) for key in ("median", "fps", "flop_rate", "share", "limit")]
     assert figures == pytest.approx([0.75, 4 / 3, 2e11, 4 / 3, 150e9])
+
+
+@pytest.fixture
+def exported(make_row):
+    return make_row(
+        layout=None, engine="OpenVINO 2026.4.1", file_precision="fp32", peak_bytes=None, parts={}
+    )
+
+
+def test_the_engine_of_a_file_stands_for_the_layout(machine, slow, exported):
+    half = replace(exported, file_precision="bf16")
+    given = replace(exported, checkpoint="some/where/a.xml", file_precision="bf16")
+    rows = [slow, exported, half, given]
+    ((first, *others),) = tables(markdown_report(Result(machine, rows)))
+    assert first["layout"] == "channels-last"
+    assert [row["layout"] for row in others] == [
+        "OpenVINO 2026.4.1",
+        "OpenVINO 2026.4.1, bf16 file",
+        "OpenVINO 2026.4.1, a.xml",
+    ]
+    assert {(row["peak MB"], row["of limit"]) for row in others} == {("", "50 %")}
+    assert "OpenVINO 2026.4.1, a.xml" in text_report(Result(machine, rows))
+
+
+def test_int8_has_no_limit(machine, exported):
+    int8 = replace(exported, precision="int8", file_precision="int8")
+    ((row,),) = tables(markdown_report(Result(machine, [int8])))
+    assert (row["precision"], row["of limit"]) == ("int8", "")
+    assert row["achieved"] == "75.0 GFLOP/s"
+
+
+def test_files_carry_the_engine(machine, slow, exported):
+    content = json.loads(json_text(Result(machine, [slow, exported])))
+    assert [row["engine"] for row in content["rows"]] == ["PyTorch", "OpenVINO 2026.4.1"]
+    lines = list(csv.DictReader(io.StringIO(csv_text(Result(machine, [slow, exported])))))
+    assert [line["engine"] for line in lines] == ["PyTorch", "OpenVINO 2026.4.1"]
+    found = [(line["layout"], line["file_precision"]) for line in lines]
+    assert found == [("channels-last", ""), ("", "fp32")]
+
+
+def test_random_weights_are_said_beside_a_file_that_has_its_own(machine, slow, exported):
+    random = replace(slow, checkpoint=None)
+    given = replace(exported, checkpoint="a.onnx")
+    text = text_report(Result(machine, [random, replace(random), given]))
+    assert text.count("- retinanet_vanillanet11_coco: random weights") == 1
+    assert "random weights" not in text_report(Result(machine, [slow, given]))
 
 
 def test_csv_of_nothing_is_a_text(machine):

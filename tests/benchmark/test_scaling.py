@@ -77,6 +77,15 @@ def test_three_of_the_same_make_a_series(machine, make_row, change):
     assert scaling_report(Result(machine, rows)) is None
 
 
+@pytest.mark.parametrize("change", [dict(engine="OpenVINO 2026.4.1"), dict(file_precision="fp16")])
+def test_engines_and_files_are_series_of_their_own(machine, make_row, change):
+    file = dict(layout=None, engine="ONNX Runtime 1.32.0", file_precision="fp32")
+    rows = timed(make_row, lambda megapixels: 1000 * megapixels, **file)
+    assert "fp32, ONNX Runtime 1.32.0, batch size 1" in scaling_report(Result(machine, rows))
+    rows[-1] = replace(rows[-1], **change)
+    assert scaling_report(Result(machine, rows)) is None
+
+
 def test_sizes_of_the_same_area_have_no_line(machine, make_row):
     rows = [make_row(size=size) for size in ((200, 800), (400, 400), (800, 200))]
     text = scaling_report(Result(machine, rows))

@@ -59,6 +59,11 @@ def test_the_published_table(root, small_config, tool, monkeypatch, tmp_path, ca
         (("CONFIG", "--checkpoint", "nowhere.pth"), "nowhere.pth"),
         (("CONFIG", "--out", "figures.xlsx"), "--out figures.xlsx: expected a name that ends in"),
         (("CONFIG", "--cfg-options", "model.neck.type=Nothing"), "the model can't be built"),
+        (("CONFIG", "--exported", "nowhere.onnx"), "nowhere.onnx: there is no such file"),
+        (
+            ("CONFIG", "--engine", "pytorch", "onnxruntime", "--precision", "bf16"),
+            "ONNX Runtime has no convolution in bf16 for CPUs",
+        ),
     ],
 )
 def test_mistakes_are_one_sentence(small_config, tool, capsys, args, message):

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from ..analysis.published import COCO_TABLE, DETECTOR_SIZE
+from ..benchmark.plan import PYTORCH, Plan
 from ..benchmark.report import (
     csv_text,
     json_text,
@@ -19,7 +20,7 @@ from ..benchmark.report import (
     text_report,
 )
 from ..benchmark.rows import Result
-from ..benchmark.run import Plan, run
+from ..benchmark.run import run
 from ..errors import UserError
 from ..fileio import atomic_write
 from .config import read_config
@@ -32,11 +33,13 @@ def benchmark(
     configs: Sequence[str] = (),
     table: bool = False,
     checkpoint: Sequence[str] = (),
+    exported: Sequence[str] = (),
     part: Sequence[str] = ("backbone", "detector"),
     form: Optional[Sequence[str]] = None,
     precision: Sequence[str] = ("fp32",),
     memory_format: Sequence[str] = ("auto",),
     compile: bool = False,
+    engine: Sequence[str] = (PYTORCH,),
     images: Optional[str] = None,
     input_size: Optional[Sequence[str]] = None,
     batch_size: Sequence[int] = (1,),
@@ -56,16 +59,20 @@ def benchmark(
         configs: Config files.
         table: Measure the published table's detectors instead.
         checkpoint: Weights, one for each config, or none.
+        exported: Exported files to measure, too, `.onnx` or `.xml`; of several configs, a file
+            belongs to the one that it was exported with.
         part: `backbone` and `detector`, or one of them.
         form: `train` and `deploy`, or one of them; None for both, or with `table` the latter.
         precision: `fp32`, `bf16`, `fp16`.
         memory_format: `auto`, `contiguous`, `channels-last`.
         compile: Measure with torch.compile, too.
+        engine: `pytorch`, `onnxruntime`, `openvino`; for all but the first, the fused network is
+            exported.
         images: Folder of pictures; None for embedded ones.
         input_size: `320` or `480x640` (height x width); None for the config's own.
         batch_size: Images in a batch.
         device: Where to compute.
-        threads: Of the CPU; None for PyTorch's own number.
+        threads: Of the CPU, for every engine; None for PyTorch's own number.
         seconds: How long to measure, in at least 5 rounds.
         rounds: How many rounds to measure, whatever they take.
         out: File for all figures, `.json` or `.csv`.
@@ -78,7 +85,8 @@ def benchmark(
         The text to print.
 
     Raises:
-        UserError: Anything the user can mend: config, checkpoint, pictures, values, device.
+        UserError: Anything the user can mend: config, checkpoint, pictures, values, device,
+            exported files, engines.
     """
     _check_outputs(out, plot)
     for flag, values in (("batch-size", batch_size), ("threads", [threads]), ("rounds", [rounds])):
@@ -106,6 +114,8 @@ def benchmark(
         sizes=_unique(parse_size(size, "input-size") for size in input_size or ()) or (None,),
         batch_sizes=_unique(batch_size),
         parts=_unique(part),
+        engines=_unique(engine),
+        exported=_unique(exported),
         images=images,
         device=parse_device(device),
         budget=seconds,

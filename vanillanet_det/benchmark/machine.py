@@ -15,7 +15,10 @@ import torch
 from .rows import Machine
 
 DTYPES = dict(fp32=torch.float32, bf16=torch.bfloat16, fp16=torch.float16)
-_PACKAGES = ("torch", "torchvision", "mmdet", "mmengine", "mmcv", "mmcv-lite", "timm")
+_PACKAGES = (
+    *("torch", "torchvision", "mmdet", "mmengine", "mmcv", "mmcv-lite", "timm"),
+    *("onnxruntime", "openvino"),
+)
 _VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",

@@ -37,7 +37,9 @@ _MEANING = """\
 - Boxes: detections per image, on average. Their number changes the time of post-processing.
 - Fused: VanillaNet as the deployed form computes it, with the image's normalisation in its stem
   (in fp32); of other networks the BatchNorms of backbone and neck are in the convolutions.
-- Layout: where it is tried out (auto), on the first size, before compiling.
+- Layout: where it is tried out (auto), on the first size, before compiling. Of an exported file,
+  the engine that computes it, always fused and with normalisation and padding of uint8 images in
+  it; memory isn't measured there. GFLOPs are those of the fused network.
 - Missing: tensors of the network that its checkpoint lacks."""
 
 
@@ -70,12 +72,12 @@ def text_report(result: Result) -> str:
 def _weights(result: Result) -> list[str]:
     """Say which weights aren't a checkpoint's."""
     lines = []
-    for row in {row.config: row for row in result.rows}.values():
+    for row in result.rows:
         if row.checkpoint is None:
             lines.append(f"- {row.config}: random weights")
         elif row.missing:
             lines.append(f"- {row.config}: {len(row.missing)} tensors missing in {row.checkpoint}")
-    return ["\n".join(lines)] if lines else []
+    return ["\n".join(dict.fromkeys(lines))] if lines else []
 
 
 def markdown_report(result: Result) -> str:

@@ -16,28 +16,34 @@ class Row:
         config: Name of the config file, without folder and ending.
         part: `backbone`, or `detector` for everything from a uint8 image to its boxes.
         form: `training`, `deploy` (fused), or `only` where nothing can be fused.
-        precision: One of `PRECISIONS`.
-        layout: One of `LAYOUTS`, of kernels and features.
+        precision: One of `PRECISIONS`, or `int8`: what is really computed in.
+        layout: One of `LAYOUTS`, of kernels and features; None for an exported file, whose
+            engine chooses its own.
         compiled: Whether torch.compile made it.
         batch_size: Images in a batch.
         input_shapes: Shapes `(N, C, H, W)` that the network really saw, without repetition.
         flops: Multiply-accumulates of one image of the first of these shapes, or None where
-            they can't be counted.
-        parameters: Number of parameters.
+            they can't be counted; of an exported file, those of its config's fused form.
+        parameters: Number of parameters; of an exported file, likewise.
         seconds: Of each measured batch, one for each round.
-        peak_bytes: Memory at its highest in one batch: parameters and what is computed.
+        peak_bytes: Memory at its highest in one batch: parameters and what is computed; None
+            where it isn't known, as of an exported file, whose engine keeps what it once took.
         boxes: Detections per image, on average; None for a backbone.
-        parts: Seconds of one batch by part, in the order of their computing; of a detector.
-        checkpoint: File of the weights, or None for random ones.
+        parts: Seconds of one batch by part, in the order of their computing; of a detector in
+            PyTorch.
+        checkpoint: File of the weights, a checkpoint or an exported file that was given; None
+            for random ones.
         missing: Tensors of the network that the checkpoint lacks.
         notes: Whole sentences that a reader of the row must know.
+        engine: What computes it, `PyTorch`, or with its version `ONNX Runtime 1.32.0`.
+        file_precision: Precision of the exported file; None in PyTorch.
     """
 
     config: str
     part: str
     form: str
     precision: str
-    layout: str
+    layout: Optional[str]
     compiled: bool
     batch_size: int
     input_shapes: list[tuple[int, ...]] = field(default_factory=list)
@@ -50,6 +56,8 @@ class Row:
     checkpoint: Optional[str] = None
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    engine: str = "PyTorch"
+    file_precision: Optional[str] = None
 
     @property
     def kind(self) -> tuple[Any, ...]:
@@ -97,7 +105,7 @@ class Machine:
     Attributes:
         device: Such as `cpu` or `cuda:0`.
         name: Of the processor or GPU.
-        threads: Of PyTorch, for a CPU.
+        threads: Of PyTorch, and of any other engine, for a CPU.
         versions: Name -> version, of Python and of the libraries that compute.
         environment: Environment variables that change speed, if set.
         limits: Precision -> operations per second of a large matrix product, two for each

@@ -39,7 +39,7 @@ def scaling_report(result: Result) -> Optional[str]:
 
 
 def _kind(row: Row) -> tuple[Any, ...]:
-    return row.config, row.part, row.form, row.precision, row.layout, row.compiled
+    return row.config, row.part, row.form, row.precision, layout(row)
 
 
 def _batch(row: Row) -> str:

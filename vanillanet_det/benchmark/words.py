@@ -3,7 +3,9 @@
 import math
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
+from ..runtime.engines import ENDINGS
 from .rows import Machine, Row
 
 FORMS = {"training": "training form", "deploy": "fused", "only": "nothing to fuse"}
@@ -21,8 +23,17 @@ def machine_line(machine: Machine) -> str:
 
 
 def layout(row: Row) -> str:
-    """Name the layout of a row, and whether torch.compile made it."""
-    return f"{row.layout}, compiled" if row.compiled else row.layout
+    """Name the layout of a row, and whether torch.compile made it; or the engine of a file.
+
+    The file is named, too, where it was given, or isn't computed in its own precision.
+    """
+    if row.layout is not None:
+        return f"{row.layout}, compiled" if row.compiled else row.layout
+    file = Path(row.checkpoint or "")
+    if file.suffix in ENDINGS:
+        return f"{row.engine}, {file.name}"
+    same = row.file_precision == row.precision
+    return row.engine if same else f"{row.engine}, {row.file_precision} file"
 
 
 def shapes(row: Row) -> str:
@@ -72,9 +83,9 @@ def labels(rows: Sequence[Row], width: int = 30) -> list[str]:
     ]
     texts = []
     for row in rows:
-        words = [FORMS[row.form], row.precision, *(word(row) for word in varied)]
+        words = ", ".join([FORMS[row.form], row.precision, *(word(row) for word in varied)])
         # Lines break behind commas alone.
-        tail = ", ".join(word.replace(" ", "\u00a0") for word in words)
+        tail = ", ".join(word.replace(" ", "\u00a0") for word in words.split(", "))
         texts.append("\n".join([*wrap(row.config, width), *wrap(tail, width)]))
     return texts
 

@@ -1,0 +1,135 @@
+"""Networks that the benchmark exports itself."""
+
+import importlib.util
+import tempfile
+from dataclasses import replace
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from vanillanet_det import UserError
+from vanillanet_det.benchmark import exporting
+from vanillanet_det.benchmark import run as run_module
+from vanillanet_det.benchmark.exporting import check_exports
+from vanillanet_det.benchmark.plan import Plan
+from vanillanet_det.benchmark.run import run
+
+pytestmark = pytest.mark.usefixtures("mmdet_scope")
+QUICK = Plan(
+    forms=("deploy",), layouts=("contiguous",), sizes=((64, 96),), parts=("backbone",), rounds=1
+)
+
+
+@pytest.fixture
+def cfg(small_config):
+    return Config.fromfile(small_config)
+
+
+@pytest.mark.slow
+def test_every_precision_size_and_engine_is_a_row(cfg, detector_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    plan = replace(
+        QUICK,
+        engines=("pytorch", "onnxruntime", "openvino"),
+        precisions=("fp32", "fp16"),
+        sizes=((64, 96), (96, 64)),
+    )
+    rows = run([("small", cfg, str(detector_file))], plan).rows
+    assert not list(tmp_path.iterdir())
+    for size in plan.sizes:
+        found = [row for row in rows if row.input_shapes == [(1, 3, *size)]]
+        engines = [row.engine.rpartition(" ")[0] or row.engine for row in found]
+        assert engines == ["PyTorch"] * 2 + ["ONNX Runtime"] * 2 + ["OpenVINO"] * 2
+        assert [row.file_precision for row in found] == [None, None, *["fp32", "fp16"] * 2]
+        assert {row.form for row in found} == {"deploy"}
+        assert {row.checkpoint for row in found} == {str(detector_file)}
+
+
+@pytest.mark.slow
+def test_random_weights_find_the_same_boxes(cfg):
+    plan = replace(QUICK, engines=("pytorch", "onnxruntime"), parts=("detector",))
+    pytorch, onnx = run([("small", cfg, None)], plan).rows
+    assert onnx.boxes == pytorch.boxes == 20
+    assert onnx.checkpoint is None
+
+
+@pytest.mark.slow
+def test_one_graph_in_fp32_serves_both_engines(cfg, monkeypatch):
+    from vanillanet_det.export import exporting as export
+
+    traced = []
+    real = export.to_onnx
+    monkeypatch.setattr(export, "to_onnx", lambda *args: traced.append(args) or real(*args))
+    engines = ("onnxruntime", "openvino")
+    run([("small", cfg, None)], replace(QUICK, engines=engines, precisions=("fp32", "fp16")))
+    assert [args[0].dtype for args in traced] == [torch.float32, torch.float16]
+    assert not any(args[0].pixels.normalizes for args in traced)
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (
+            replace(QUICK, engines=("pytorch", "onnxruntime"), precisions=("fp32", "bf16")),
+            r"--engine onnxruntime --precision bf16: ONNX Runtime has no convolution in bf16",
+        ),
+        (
+            replace(QUICK, engines=("openvino",), device=torch.device("cuda")),
+            r"--engine openvino: can't compute on --device cuda; leave",
+        ),
+    ],
+)
+def test_what_an_engine_cant_do_is_refused(cfg, plan, message):
+    with pytest.raises(UserError, match=message):
+        check_exports([cfg], plan)
+
+
+def test_bf16_is_openvinos(cfg):
+    check_exports([cfg], replace(QUICK, engines=("openvino",), precisions=("bf16",)))
+
+
+@pytest.mark.parametrize("package", ["onnxscript", "openvino"])
+def test_a_missing_package_is_named(cfg, package, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == package else find(n))
+    with pytest.raises(UserError, match=rf"--engine openvino: needs {package}: pip install"):
+        check_exports([cfg], replace(QUICK, engines=("openvino",)))
+    check_exports([cfg], QUICK)
+
+
+def test_a_detector_that_cant_be_exported_is_refused_before_any_is_built(root, cfg, monkeypatch):
+    monkeypatch.delattr(run_module, "Subject")
+    cascade = Config.fromfile(root / "configs/cascade_rcnn_vanillanet11_coco.py")
+    networks = [("small", cfg, None), ("cascade", cascade, None)]
+    plan = replace(QUICK, engines=("pytorch", "onnxruntime"), parts=("backbone", "detector"))
+    message = r"--engine onnxruntime: cascade_rcnn_vanillanet11_coco: CascadeRCNN: can't be"
+    with pytest.raises(UserError, match=message):
+        run(networks, plan)
+    check_exports([cascade], replace(plan, parts=("backbone",)))
+    check_exports([cascade], replace(plan, engines=("pytorch",)))
+
+
+def test_a_pipeline_that_no_file_can_say_is_refused(cfg):
+    cfg.test_dataloader.dataset.pipeline.insert(1, dict(type="RandomFlip", prob=1.0))
+    plan = replace(QUICK, engines=("onnxruntime",), parts=("detector",))
+    with pytest.raises(UserError, match=r"--engine onnxruntime: small: .*RandomFlip"):
+        check_exports([cfg], plan)
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_no_room_for_the_files_is_one_sentence(cfg, engine, small_disk, monkeypatch):
+    (small_disk / "filler").write_bytes(bytes(60 * 1024))
+    monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
+    with pytest.raises(UserError, match=r"can't be exported into .*No space left.*TMPDIR"):
+        run([("small", cfg, None)], replace(QUICK, engines=(engine,)))
+
+
+def test_what_takes_time_is_shown(cfg, detector_file):
+    from vanillanet_det.benchmark.candidates import Subject
+
+    said = []
+    plan = replace(QUICK, engines=("openvino",))
+    subject = Subject("small", cfg, str(detector_file), plan)
+    assert len(list(exporting.written_candidates(subject, plan, said.append))) == 1
+    assert said == ["small backbone, fp32: exporting for openvino, up to a minute"]

@@ -1,0 +1,116 @@
+"""Networks that the benchmark exports itself, to measure them in other engines."""
+
+import copy
+import importlib.util
+import itertools
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mmengine.config import Config
+
+from ..analysis.meta import build_on_meta
+from ..data_preprocessors import fold_normalization
+from ..errors import UserError
+from ..export.description import describe, find_resize
+from ..export.support import check_support
+from ..runtime.metadata import Metadata
+from .candidates import Say, Subject
+from .exported import ExportedCandidate, exported_candidates
+from .plan import Plan
+
+_FORMATS = {"onnxruntime": "onnx", "openvino": "openvino"}
+_NEEDED = ("onnx", "onnxscript")
+
+
+def check_exports(configs: Sequence[Config], plan: Plan) -> None:
+    """Check what can be checked before networks are built and exported.
+
+    Args:
+        configs: The configs.
+        plan: What to measure.
+
+    Raises:
+        UserError: An engine, or a package to export with, isn't there or can't compute what is
+            asked for; or a detector can't be exported.
+    """
+    for engine in plan.others:
+        missing = [name for name in (*_NEEDED, engine) if importlib.util.find_spec(name) is None]
+        if missing:
+            raise UserError(
+                f"--engine {engine}: needs {', '.join(missing)}: pip install -e '.[lite,export]' "
+                "in the folder of vanillanet_det"
+            )
+    on_cpu = plan.device.type == "cpu"
+    if "onnxruntime" in plan.others and "bf16" in plan.precisions and on_cpu:
+        raise UserError(
+            "--engine onnxruntime --precision bf16: ONNX Runtime has no convolution in bf16 for "
+            "CPUs; take --engine openvino, or leave bf16 out"
+        )
+    if "openvino" in plan.others and not on_cpu:
+        raise UserError(
+            f"--engine openvino: can't compute on --device {plan.device}; leave one of both out"
+        )
+    if plan.others and "detector" in plan.parts:
+        for cfg in configs:
+            _check_detector(cfg, plan.others)
+
+
+def _check_detector(cfg: Config, engines: Sequence[str]) -> None:
+    try:
+        model = build_on_meta(cfg.model)
+    except Exception:  # which the network says better when it is built in earnest
+        return
+    try:
+        check_support(model)
+        find_resize(cfg)
+    except UserError as error:
+        name = Path(cfg.filename).stem
+        raise UserError(f"--engine {' '.join(engines)}: {name}: {error}") from error
+
+
+def written_candidates(subject: Subject, plan: Plan, say: Say) -> Iterator[ExportedCandidate]:
+    """Export a network, fused, and make the candidates of its files, which are gone afterwards.
+
+    Args:
+        subject: The network.
+        plan: What to measure.
+        say: Called with what is done.
+
+    Raises:
+        UserError: It can't be exported, or there is no room for its files.
+    """
+    if not plan.others:
+        return
+    try:
+        with tempfile.TemporaryDirectory(prefix="vanillanet_det.") as folder:
+            for part in plan.parts:
+                yield from _write(subject, plan, part, Path(folder), say)
+    except OSError as error:
+        raise UserError(
+            f"--engine: {subject.name} can't be exported into {tempfile.gettempdir()} "
+            f"({error.strerror or error}); name a folder with room for it in the environment "
+            "variable TMPDIR"
+        ) from error
+
+
+def _write(
+    subject: Subject, plan: Plan, part: str, folder: Path, say: Say
+) -> Iterator[ExportedCandidate]:
+    # Imported here, since it needs packages that not everybody has.
+    from ..export import exporting
+
+    model = copy.deepcopy(subject.fused.model)
+    fold_normalization(model)
+    metadata = Metadata(part, subject.name, "fp32")
+    if part == "detector":
+        metadata = describe(subject.cfg, model, ())
+    exporter = exporting.Exporter(model, metadata, exporting.Plan(part=part))
+    for engine, precision in itertools.product(plan.others, plan.precisions):
+        say(f"{subject.name} {part}, {precision}: exporting for {engine}, up to a minute")
+        # The same exporter, which keeps its graphs: to make one is what takes the time.
+        exporter.plan = replace(exporter.plan, format=_FORMATS[engine])
+        path = folder / f"{part}_{precision}{exporting.ENDINGS[exporter.plan.format]}"
+        exporter.write(path, precision)
+        yield from exported_candidates(subject, part, path, engine, plan.device)
