@@ -39,19 +39,28 @@ def test_cascade_rcnn_is_refused(root, mmdet_scope):
         check_support(model)
 
 
-@pytest.mark.parametrize("kind", ["ATSSHead", "FCOSHead"])
-def test_heads_with_scores_of_their_own(retinanet, mmdet_scope, kind):
-    common = dict(num_classes=3, in_channels=32, feat_channels=32)
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("ATSSHead", r"ATSSHead: has more outputs than scores and boxes"),
+        ("FCOSHead", r"RetinaNet: can't be exported; expected.*AnchorHead"),
+    ],
+)
+def test_heads_with_scores_of_their_own(retinanet, mmdet_scope, kind, said):
+    head = dict(type=kind, num_classes=3, in_channels=32, feat_channels=32)
     if kind == "ATSSHead":
-        common["anchor_generator"] = dict(
-            type="AnchorGenerator", ratios=[1.0], octave_base_scale=8, scales_per_octave=1,
-            strides=[8, 16, 32],
-        )  # fmt: skip
+        anchors = dict(ratios=[1.0], octave_base_scale=8, scales_per_octave=1, strides=[8, 16, 32])
+        head["anchor_generator"] = dict(type="AnchorGenerator", **anchors)
     else:
-        common["strides"] = [8, 16, 32]
-    retinanet.bbox_head = MODELS.build(dict(type=kind, **common))
-    with pytest.raises(UserError, match=kind if kind == "ATSSHead" else "AnchorHead"):
+        head["strides"] = [8, 16, 32]
+    retinanet.bbox_head = MODELS.build(head)
+    with pytest.raises(UserError, match=said):
         check_support(retinanet)
+
+
+def test_losses_make_no_difference(retinanet):
+    retinanet.bbox_head.reg_decoded_bbox = True
+    check_support(retinanet)
 
 
 def test_post_processing_of_ones_own(retinanet):
@@ -107,6 +116,12 @@ def test_a_head_of_ones_own(mask_rcnn, part, what):
 
     head.__class__ = Mine
     with pytest.raises(UserError, match=rf"Mine: has {what}"):
+        check_support(mask_rcnn)
+
+
+def test_masks_without_a_threshold(mask_rcnn):
+    mask_rcnn.roi_head.test_cfg.mask_thr_binary = -1
+    with pytest.raises(UserError, match=r"mask_thr_binary is -1 but expected a number from 0 to 1"):
         check_support(mask_rcnn)
 
 

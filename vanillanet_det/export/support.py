@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from mmcv.ops import RoIAlign
 from mmdet.models.dense_heads import AnchorHead, RPNHead
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
@@ -52,10 +53,18 @@ def _check_dense(head: nn.Module, like: type, scores: bool) -> None:
     _expect(head, all(_same(head, like, name) for name in _DENSE), "post-processing of its own")
     _expect(head, head.use_sigmoid_cls, "scores by softmax")
     _expect(head, not getattr(head.loss_cls, "custom_cls_channels", False), "channels of its own")
+    _expect(head, _count_outputs(head) == 2, "more outputs than scores and boxes")
     _check_coder(head)
     _check_test_cfg(head, head.test_cfg, ("nms_pre", "max_per_img"))
     if scores:
         _check_threshold(head, head.test_cfg)
+
+
+def _count_outputs(head: nn.Module) -> int:
+    like = next(head.parameters())
+    feature = torch.zeros(1, head.in_channels, 4, 4, dtype=like.dtype, device=like.device)
+    with torch.no_grad():
+        return len(head([feature] * len(head.prior_generator.strides)))
 
 
 def _check_roi_head(head: nn.Module) -> None:
@@ -72,6 +81,7 @@ def _check_roi_head(head: nn.Module) -> None:
     if head.with_mask:
         mask = head.mask_head
         _expect(mask, type(mask) is FCNMaskHead, "masks of its own")
+        _check_threshold(mask, head.test_cfg, "mask_thr_binary")
         extractors.append(head.mask_roi_extractor)
     for extractor in extractors:
         known = type(extractor) is SingleRoIExtractor and all(
@@ -84,7 +94,6 @@ def _check_roi_head(head: nn.Module) -> None:
 def _check_coder(head: nn.Module) -> None:
     coder = head.bbox_coder
     _expect(head, type(coder) is DeltaXYWHBBoxCoder, f"boxes by {type(coder).__name__}")
-    _expect(head, not getattr(head, "reg_decoded_bbox", False), "boxes that are decoded already")
 
 
 def _check_test_cfg(head: nn.Module, cfg: Any, needed: tuple[str, ...]) -> None:
@@ -100,9 +109,9 @@ def _check_test_cfg(head: nn.Module, cfg: Any, needed: tuple[str, ...]) -> None:
         )
 
 
-def _check_threshold(head: nn.Module, cfg: Any) -> None:
-    if not 0 <= cfg.get("score_thr", -1) <= 1:
-        _refuse_value(head, cfg, "score_thr", "a number from 0 to 1")
+def _check_threshold(head: nn.Module, cfg: Any, name: str = "score_thr") -> None:
+    if not 0 <= cfg.get(name, -1) <= 1:
+        _refuse_value(head, cfg, name, "a number from 0 to 1")
 
 
 def _refuse_value(head: nn.Module, cfg: Any, name: str, expected: str) -> None:
