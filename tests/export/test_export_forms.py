@@ -105,6 +105,22 @@ def test_proposals_are_the_configs(build, resized):
     assert_alike(by_form(model, images), expected, 0.5)
 
 
+def test_fewer_proposals_than_a_neighbour_has(build, resized):
+    model, *_ = build(masks=True)
+    images = resized(2, 160, 160)
+    images[1] = 0  # of one colour: its proposals are nearly alike, and few remain
+    model.rpn_head.test_cfg.nms.iou_threshold = 0.1
+    # A region of nothing is an object to this head.
+    model.roi_head.bbox_head.fc_cls.bias.data[0] += 8
+    model.roi_head.test_cfg.max_per_img = 1000
+    expected = by_mmdet(model, images)
+    alone = [by_form(model, images[index : index + 1]) for index in range(2)]
+    counts = [int((one["labels"] >= 0).sum()) for one in alone]
+    assert counts == [len(one) for one in expected]
+    assert counts[0] != counts[1]
+    assert_alike(by_form(model, images), expected)
+
+
 @torch.no_grad()
 def test_regions_of_every_level_are_pooled_from_theirs(build):
     extractor = build(masks=True)[0].roi_head.bbox_roi_extractor
@@ -132,6 +148,18 @@ def test_without_nms_the_runtime_suppresses(build, resized):
         ]
         np.testing.assert_allclose(boxes[kept], expected.bboxes, atol=1e-3)
         np.testing.assert_array_equal(labels[kept], expected.labels)
+
+
+def test_without_nms_boxes_that_are_too_small_do_not_count(build, resized):
+    model, *_ = build()
+    images = resized(1, 97, 211)  # some anchors are in the padding, and clipped to nothing
+    cfg = model.bbox_head.test_cfg
+    cfg.score_thr = 0.0
+    found = by_form(model, images, nms=False)
+    sides = (found["boxes"][..., 2:] - found["boxes"][..., :2]).amin(dim=2)
+    assert (sides <= 0).any()
+    assert (found["scores"][sides <= 0] == 0).all()
+    assert (found["scores"][sides > 0] > 0).all()
 
 
 @pytest.mark.parametrize("folded", [True, False])

@@ -58,6 +58,15 @@ def test_nms_outside(make_exporter, write_once, pictures):
     assert_checked(make_exporter(**plan), file, "fp32", pictures)
 
 
+def test_padding_that_no_picture_has(make_exporter, build):
+    model = build()[0]
+    exporter = make_exporter()
+    assert exporter.metadata.padding == (0, 0, 0)
+    model.data_preprocessor.padding += 300
+    with pytest.raises(UserError, match=r"--input-size: the config pads with"):
+        exporting.Exporter(model, exporter.metadata, exporting.Plan(**FIXED))
+
+
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_a_backbone(make_exporter, write_once, pictures, precision, build):
     plan = dict(part="backbone", **FIXED)
@@ -98,6 +107,34 @@ def test_a_staged_file_takes_its_name_when_all_is_well(tmp_path):
         path.with_suffix(".bin").write_bytes(b"123")
         assert not target.exists()
     assert sorted(file.name for file in target.parent.iterdir()) == ["a.bin", "a.xml"]
+
+
+def test_an_older_file_is_not_found_beside_newer_weights(tmp_path, monkeypatch):
+    target = tmp_path / "a.xml"
+    for file in (target, target.with_suffix(".bin")):
+        file.write_text("old")
+    replace, seen = exporting.os.replace, []
+
+    def watched(source, path):
+        seen.append((path.suffix, target.exists()))
+        replace(source, path)
+
+    monkeypatch.setattr(exporting.os, "replace", watched)
+    with exporting.staged(target) as path:
+        for file in (path, path.with_suffix(".bin")):
+            file.write_text("new")
+    assert seen == [(".bin", False), (".xml", False)]
+    assert target.read_text() == "new"
+
+
+def test_a_full_disk_is_one_sentence(make_exporter, monkeypatch, tmp_path):
+    exporter = make_exporter(**FIXED)
+    monkeypatch.setattr(exporter, "_to_onnx", lambda dtype: onnx.ModelProto(opset_import=[_OPSET]))
+    with pytest.raises(UserError, match=r"a\.onnx: can't be written \(No such file"):
+        exporter.write(tmp_path / "nowhere" / "a.onnx", "fp32")
+
+
+_OPSET = onnx.OperatorSetIdProto(version=18)
 
 
 @pytest.mark.parametrize("error", [UserError("wrong"), KeyboardInterrupt()])

@@ -81,6 +81,10 @@ def test_post_processing_of_ones_own(retinanet):
         (dict(nms=dict(type="nms")), r"nms is \{'type': 'nms'\} but expected"),
         (dict(nms_pre=-1), r"nms_pre is -1 but expected a number above 0"),
         (dict(max_per_img=0), r"max_per_img is 0 but expected a number above 0"),
+        (dict(nms_pre=None), r"nms_pre is None but expected a number above 0"),
+        (dict(min_bbox_size=4), r"min_bbox_size is 4 but expected 0 or -1"),
+        (dict(nms=None), r"nms is \{\} but expected"),
+        (dict(nms=dict(type="nms", iou_threshold=1.5)), r"nms is .*1\.5"),
         (dict(score_thr=1.5), r"score_thr is 1\.5 but expected a number from 0 to 1"),
     ],
 )
@@ -146,10 +150,27 @@ def test_the_resize_of_a_pipeline(root):
 
 
 @pytest.mark.parametrize(
+    "change", [dict(color_type="color_ignore_orientation"), dict(imdecode_backend="pillow")]
+)
+def test_loading_that_a_file_can_not_say(root, change):
+    cfg = read(root, "retinanet_vanillanet11_coco")
+    cfg.test_dataloader.dataset.pipeline[0].update(change)
+    with pytest.raises(UserError, match=rf"loads with .*{next(iter(change))}"):
+        find_resize(cfg)
+
+
+def test_what_happens_to_annotations_does_not_matter(root):
+    cfg = read(root, "retinanet_vanillanet11_coco")
+    cfg.test_dataloader.dataset.pipeline[1].clip_object_border = False
+    assert find_resize(cfg).scale == (1333, 800)
+
+
+@pytest.mark.parametrize(
     "step",
     [
         dict(type="Pad", size=(96, 96)),
         dict(type="Resize", scale_factor=2.0),
+        dict(type="Resize", scale=(96, 96), backend="pillow"),
         dict(type="Resize", scale=(96, 96), interpolation="area"),
         dict(type="RandomFlip", prob=1.0),
     ],

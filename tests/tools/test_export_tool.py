@@ -66,24 +66,42 @@ def test_int8_is_evaluated_and_refused_if_it_loses_too_much(
     args = [small_config, detector_file, "--precision", "int8", *FIXED]
     args += ["--out", tmp_path / "int8.onnx"]
     options = [*THRESHOLD, f"data_root={Config.fromfile(small_config).data_root}"]
-    assert tool("export", *args, *options) == 0
-    assert re.search(r"bbox AP 0\.\d+ in fp32, 0\.\d+ in int8: [+-]0\.\d+", capsys.readouterr().out)
-    (tmp_path / "int8.onnx").unlink()
-    # A random detector has no AP to lose: let the second evaluation find less.
     module = importlib.import_module("vanillanet_det.apis.export")
-    results = iter([{"coco/bbox_mAP": 0.5}, {"coco/bbox_mAP": 0.48}])
-    monkeypatch.setattr(module, "test", lambda *args, **kwargs: next(results))
+    evaluate, precisions = module.test, []
+    results = iter([0.5, 0.495, 0.5, 0.48, 0.0, 0.0])
+
+    def test(config, file, *args, **kwargs):
+        precisions.append(Detector(file).metadata.precision)
+        if len(precisions) <= 2:  # a random detector has no AP to lose, whatever it is
+            assert "coco/bbox_mAP" in evaluate(config, file, *args, **kwargs)
+        return {"coco/bbox_mAP": next(results)}
+
+    monkeypatch.setattr(module, "test", test)
+    assert tool("export", *args, *options) == 0
+    assert "bbox AP 0.500 in fp32, 0.495 in int8: -0.005" in capsys.readouterr().out
+    assert precisions == ["fp32", "int8"]
+    (tmp_path / "int8.onnx").unlink()
     assert tool("export", *args, *options) == 2
     assert "0.500 in fp32, 0.480 in int8: -0.020; that is more than --max-drop 0.01" in (
         capsys.readouterr().err
     )
+    assert tool("export", *args, *options) == 2
+    assert "in fp32 there is no AP of COCO's metric to lose" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_places_that_are_none(tool, small_config, detector_file, tmp_path, capsys):
+    (tmp_path / "a.onnx").mkdir()
+    assert tool("export", small_config, detector_file, "--out", tmp_path / "a.onnx") == 2
+    assert "expected the name of a file, which ends in .onnx" in capsys.readouterr().err
+    assert tool("export", small_config, "https://example.org/a.pth") == 2
+    assert "is no file to write another beside; give --out FILE.onnx" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["--out", "a.xml"], r"--out a\.xml: expected a name that ends in \.onnx"),
+        (["--out", "a.xml"], r"--out a\.xml: expected the name of a file, which ends in \.onnx"),
         (["--batch-size", 0], r"--batch-size 0: expected a whole number from 1"),
         (["--input-size", "8"], r"--input-size 8: expected a side such as 320"),
         (["--max-drop", 3], r"--max-drop 3: expected a share of AP"),
@@ -144,8 +162,9 @@ def test_pictures_are_looked_at_with_a_file(
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["--tta"], r"--tta: .*small\.onnx is exported, and has one form alone"),
+        (["--tta"], r"--tta: .*small\.onnx is exported: one form, in one process"),
         (["--no-deploy"], r"--no-deploy: .*small\.onnx is exported"),
+        (["--launcher", "pytorch"], r"--launcher: .*small\.onnx is exported"),
     ],
 )
 def test_what_an_exported_file_is_not_evaluated_with(

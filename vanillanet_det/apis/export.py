@@ -81,9 +81,14 @@ def export(
 
     ending = ENDINGS[format]
     suffix = "" if precision == "fp32" else f"_{precision}"
-    target = Path(out or Path(checkpoint).with_name(f"{Path(checkpoint).stem}{suffix}{ending}"))
-    if target.suffix != ending:
-        raise UserError(f"--out {target}: expected a name that ends in {ending}")
+    if out is None and "://" in checkpoint:
+        raise UserError(
+            f"{checkpoint}: is no file to write another beside; give --out FILE{ending}"
+        )
+    beside = Path(checkpoint).with_name(f"{Path(checkpoint).stem}{suffix}{ending}")
+    target = beside if out is None else Path(out).expanduser()
+    if target.suffix != ending or target.is_dir():
+        raise UserError(f"--out {target}: expected the name of a file, which ends in {ending}")
     cfg = read_config(config, cfg_options)
     with config_errors(cfg), DefaultScope.overwrite_default_scope("mmdet"):
         model, cfg, classes = build_detector(checkpoint, cfg)
@@ -119,6 +124,8 @@ def _check_packages(format: str, precision: str) -> None:
             f"{_TORCH[0]}.{_TORCH[1]} or newer: pip install -U torch torchvision"
         )
     needed = [*_NEEDED[format], *(["nncf"] if precision == "int8" else [])]
+    if format == "onnx" and precision == "bf16":
+        needed.append("openvino")  # ONNX Runtime can't compute it
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         extra = "int8" if "nncf" in missing else "export"
@@ -132,6 +139,12 @@ def _check_drop(
     target: Path, before: dict[str, float], after: dict[str, float], max_drop: float
 ) -> list[str]:
     kinds = [name for name in before if name.endswith("_mAP")]
+    if not all(before[name] > 0 for name in kinds) or not kinds:
+        raise UserError(
+            f"--precision int8: in fp32 there is no AP of COCO's metric to lose ({before}): "
+            "nothing says what int8 costs, and no file is kept; evaluate the checkpoint with "
+            "tools/test.py, on data with annotations"
+        )
     drops = {name: round(before[name] - after[name], 4) for name in kinds}
     lines = [
         f"{name.partition('/')[2].partition('_')[0]} AP {before[name]:.3f} in fp32, "

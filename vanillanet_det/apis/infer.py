@@ -48,7 +48,7 @@ def infer(
             line per image.
         score: The least score of an object.
         batch_size: Images of one shape that pass the network together.
-        device: Where to compute; None for a GPU if there is one.
+        device: Where to compute; None for a GPU if there is one, or the CPU for exported files.
         draw: Draw the objects.
         threads: Of the CPU; None for PyTorch's choice.
 
@@ -73,20 +73,20 @@ def infer(
         raise UserError(f"{source}: can't be split over {size} processes; start one")
     if threads is not None:
         torch.set_num_threads(threads)
-    if device is None and torch.cuda.is_available() and size > 1:
-        device = f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
     if Path(model).suffix in ENDINGS:
         if config is not None:
             raise UserError(f"--config {config}: {model} is exported and needs none; leave it out")
         detector = Exported(model, score, device=device or "cpu", threads=threads)
     else:
+        if device is None and torch.cuda.is_available() and size > 1:
+            device = f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
         detector = load_detector(model, config, device, score)
     if isinstance(found, Video):
         return _infer_video(detector, found, target, batch_size, draw)
     if target is None or one_file:
         return _infer_and_print(detector, found, found.names[rank::size], target, batch_size)
     settings = dict(
-        model=fingerprint(Path(model).expanduser()) if Path(model).is_file() else model,
+        model=_fingerprint(Path(model).expanduser()) if Path(model).is_file() else model,
         config=None if config is None else fingerprint(Path(config)),
         input=str(found.root.resolve()),
         score=score,
@@ -94,6 +94,12 @@ def infer(
     )
     parts = Parts(target, found.names, settings, rank, size)
     return _infer_folder(detector, found, parts, batch_size, draw)
+
+
+def _fingerprint(model: Path) -> str:
+    # OpenVINO's weights are in a file of their own.
+    files = [model, *([model.with_suffix(".bin")] if model.suffix == ".xml" else [])]
+    return " ".join(map(fingerprint, files))
 
 
 _ALONE = {"RANK": "0", "WORLD_SIZE": "1"}

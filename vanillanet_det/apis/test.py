@@ -56,16 +56,22 @@ def test(
     """
     if out is not None and not out.endswith((".pkl", ".pickle")):
         raise UserError(f"--out {out}: expected a name that ends in .pkl or .pickle")
+    exported = Path(checkpoint).suffix in ENDINGS
+    if exported:
+        given = {"--tta": tta, "--no-deploy": not deploy, "--launcher": launcher != "none"}
+        for flag in (flag for flag, is_given in given.items() if is_given):
+            raise UserError(
+                f"{flag}: {checkpoint} is exported: one form, in one process; leave {flag} out"
+            )
     with one_voice():
         cfg = load_config(config, work_dir, cfg_options, launcher)
         with config_errors(cfg):
             init_distributed(cfg)
-            exported = Path(checkpoint).suffix in ENDINGS
             findings, *_ = together(lambda: _check(cfg, checkpoint, exported), is_first_of_node())
             cfg.load_from, cfg.resume = None if exported else checkpoint, False
             _set_deploy(cfg, deploy and not exported)
             if exported:
-                _set_exported(cfg, checkpoint, deploy, tta)
+                _set_exported(cfg, checkpoint)
             elif not deploy and cfg.get("model", {}).get("backbone", {}).get("deploy"):
                 raise UserError(
                     f"--no-deploy: in {config} model.backbone.deploy is True, and a deployed "
@@ -106,14 +112,18 @@ def _test_and_dump(runner: Runner, out: Path) -> dict:
     return metrics
 
 
-def _set_exported(cfg: Config, file: str, deploy: bool, tta: bool) -> None:
+def _set_exported(cfg: Config, file: str) -> None:
     """Let a file take the place of the model, and of resizing, which it says itself."""
-    for flag, given in (("--tta", tta), ("--no-deploy", not deploy)):
-        if given:
-            raise UserError(f"{flag}: {file} is exported, and has one form alone; leave {flag} out")
     cfg.model = ConfigDict(type=ExportedModel.__name__, path=file)
     for dataset in leaf_datasets(cfg.test_dataloader):
-        dataset.pipeline = [step for step in dataset.pipeline if step["type"] != "Resize"]
+        dataset.pipeline = [step for step in dataset.pipeline if _name(step) != "Resize"]
+    # Averages of weights, which a file doesn't have.
+    cfg.custom_hooks = [hook for hook in cfg.custom_hooks if _name(hook) != "EMAHook"]
+
+
+def _name(node: Any) -> str:
+    kind = node.get("type") if isinstance(node, dict) else type(node)
+    return str(getattr(kind, "__name__", kind)).rpartition(".")[2]
 
 
 def _check_classes(runner: Runner, file: str) -> None:

@@ -12,6 +12,8 @@ from ..inference.pipeline import inference_pipeline
 from ..runtime.metadata import Metadata, Resize
 
 _PACKED = ("PackDetInputs",)
+_NOT_OF_PICTURES = ("type", "clip_object_border")
+_PLAIN = dict(interpolation="bilinear", backend="cv2")
 _PACKAGES = ("vanillanet_det", "torch", "mmdet", "onnx", "onnxscript", "openvino", "nncf")
 
 
@@ -58,13 +60,20 @@ def find_resize(cfg: Any) -> Optional[Resize]:
         UserError: It does anything else with them.
     """
     resize = None
-    for step in inference_pipeline(cfg)[1:]:
+    loading, *steps = inference_pipeline(cfg)
+    expected = dict(color_type="color", imdecode_backend="cv2")
+    if any(loading.get(key, value) != value for key, value in expected.items()):
+        raise UserError(
+            f"config {cfg.filename or ''}: its test pipeline loads with {dict(loading)}, which an "
+            f"exported file can't say; expected {expected}"
+        )
+    for step in steps:
         kind = str(step["type"]).rpartition(".")[2]
         if kind in _PACKED:
             continue
-        options = {key: value for key, value in step.items() if key not in ("type", "backend")}
+        options = {key: value for key, value in step.items() if key not in _NOT_OF_PICTURES}
         scale, keep_ratio = options.pop("scale", None), options.pop("keep_ratio", False)
-        plain = options.pop("interpolation", "bilinear") == "bilinear" and not options
+        plain = all(_PLAIN.get(key) == value for key, value in options.items())
         if kind != "Resize" or resize is not None or not scale or not plain:
             raise UserError(
                 f"config {cfg.filename or ''}: its test pipeline has {dict(step)}, which an "

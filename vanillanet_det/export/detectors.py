@@ -8,7 +8,7 @@ from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from torch import Tensor, nn
 
 from .pixels import Pixels
-from .postprocessing import best, decode, gather, suppress
+from .postprocessing import best, decode, drop_invalid, gather, suppress
 
 
 def export_form(
@@ -30,9 +30,10 @@ def export_form(
     """
     detector = copy.deepcopy(detector).eval()
     if part == "backbone":
-        form = ExportedBackbone(detector, dtype)
-        count = len(detector.backbone.out_channels)
-        return form.eval(), tuple(f"feature_{index}" for index in range(count))
+        form = ExportedBackbone(detector, dtype).eval()
+        with torch.no_grad():
+            count = len(form(torch.zeros(1, 64, 64, 3, dtype=torch.uint8)))
+        return form, tuple(f"feature_{index}" for index in range(count))
     outputs = ("boxes", "scores", "labels")
     if not hasattr(detector, "roi_head"):
         return ExportedSingleStage(detector, dtype, nms).eval(), outputs
@@ -127,14 +128,15 @@ class ExportedSingleStage(_Exported):
         head = self.detector.bbox_head
         cfg = head.test_cfg
         boxes, scores, labels, _ = self.candidates(head, features, cfg.nms_pre, height, width)
+        min_size = cfg.get("min_bbox_size", -1)
         if not self.nms:
-            return boxes, scores, labels
+            return boxes, drop_invalid(boxes, scores, cfg.score_thr, min_size), labels
         boxes, scores, index = suppress(
             boxes,
             scores,
             labels,
             cfg.score_thr,
-            cfg.get("min_bbox_size", -1),
+            min_size,
             cfg.nms.iou_threshold,
             cfg.max_per_img,
         )
@@ -155,7 +157,7 @@ class ExportedTwoStage(_Exported):
         features, height, width = self.features(images)
         proposals = self._propose(features, height, width)
         roi_head = self.detector.roi_head
-        boxes, scores, labels = self._classify(features, proposals, height, width)
+        boxes, scores, labels = self._classify(features, *proposals, height, width)
         if not roi_head.with_mask:
             return boxes, scores, labels
         regions = extract(roi_head.mask_roi_extractor, features, boxes)
@@ -165,7 +167,9 @@ class ExportedTwoStage(_Exported):
             masks = masks.gather(1, index.expand(-1, 1, *masks.shape[2:]))
         return boxes, scores, labels, masks.sigmoid().view(*labels.shape, *masks.shape[2:])
 
-    def _propose(self, features: tuple[Tensor, ...], height: Tensor, width: Tensor) -> Tensor:
+    def _propose(
+        self, features: tuple[Tensor, ...], height: Tensor, width: Tensor
+    ) -> tuple[Tensor, Tensor]:
         head = self.detector.rpn_head
         cfg = head.test_cfg
         boxes, scores, _, levels = self.candidates(head, features, cfg.nms_pre, height, width)
@@ -177,10 +181,15 @@ class ExportedTwoStage(_Exported):
             cfg.get("min_bbox_size", -1),
             cfg.nms.iou_threshold,
             cfg.max_per_img,
-        )[0]
+        )[:2]
 
     def _classify(
-        self, features: tuple[Tensor, ...], proposals: Tensor, height: Tensor, width: Tensor
+        self,
+        features: tuple[Tensor, ...],
+        proposals: Tensor,
+        objectness: Tensor,
+        height: Tensor,
+        width: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         roi_head = self.detector.roi_head
         cfg, head = roi_head.test_cfg, roi_head.bbox_head
@@ -194,6 +203,8 @@ class ExportedTwoStage(_Exported):
         priors = proposals[:, :, None].expand_as(deltas)
         boxes = decode(head.bbox_coder, priors, deltas, height, width)
         boxes = boxes.expand(-1, -1, classes, -1).reshape(images, count * classes, 4)
+        # An image with fewer proposals than another has rows that stand for none.
+        scores = scores.view(images, count, classes).where(objectness[..., None] > 0, 0.0)
         scores = scores.reshape(images, count * classes)
         labels = torch.arange(classes).repeat(images, count)
         boxes, scores, index = suppress(

@@ -65,9 +65,20 @@ class Exporter:
             nms_inside=plan.nms,
             input_size=plan.input_size,
             batch_size=plan.batch_size,
-            padding=tuple(Pixels(model.data_preprocessor).padding_pixel),
+            padding=self._padding(),
         )
         self._exported: dict[torch.dtype, onnx.ModelProto] = {}  # which takes a minute
+
+    def _padding(self) -> tuple[float, ...]:
+        pixel = tuple(Pixels(self.model.data_preprocessor).padding_pixel)
+        if self.plan.input_size is None:
+            return 0, 0, 0  # nothing is filled up
+        if not all(0 <= value <= 255 for value in pixel):
+            raise UserError(
+                f"--input-size: the config pads with {pixel}, which no pixel of a picture can be; "
+                "set data_preprocessor.pad_value=0, or leave --input-size out"
+            )
+        return pixel
 
     def write(self, target: Path, precision: str, calibration: Sequence[np.ndarray] = ()) -> None:
         """Write the file.
@@ -84,15 +95,20 @@ class Exporter:
         metadata = replace(self.metadata, precision=precision, opset=opset_of(exported))
         model: Any = exported if plan.format == "onnx" else _to_openvino(exported)
         if precision == "int8":
-            images = [fit(image, metadata)[0][None] for image in calibration]
-            images = [image.repeat(plan.batch_size or 1, axis=0) for image in images]
+            arrays = [fit(image, metadata)[0] for image in calibration]
+            shape = (plan.batch_size or 1,)
+            images = [np.broadcast_to(array, (*shape, *array.shape)) for array in arrays]
             model = quantize(model, plan.format, images)
-        if plan.format == "onnx":
-            set_metadata(model, metadata)
-            onnx.save(model, target)
-        else:
-            model.set_rt_info(metadata.to_json(), KEY)
-            load("openvino").save_model(model, target, compress_to_fp16=precision == "fp16")
+        try:
+            if plan.format == "onnx":
+                set_metadata(model, metadata)
+                onnx.save(model, target)
+            else:
+                model.set_rt_info(metadata.to_json(), KEY)
+                load("openvino").save_model(model, target, compress_to_fp16=precision == "fp16")
+        except (OSError, RuntimeError) as error:  # OpenVINO raises the latter
+            reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+            raise UserError(f"{target.name}: can't be written ({reason}); {_KEPT}") from error
 
     def _to_onnx(self, dtype: torch.dtype) -> onnx.ModelProto:
         if dtype not in self._exported:
@@ -172,8 +188,11 @@ def staged(target: Path) -> Iterator[Path]:
     with folder as name:
         staged = Path(name) / target.name
         yield staged
-        # The .xml file last: without it, a .bin file is nobody's.
-        for file in sorted(Path(name).iterdir()):
-            with open(file, "rb") as written:
+        files = sorted(Path(name).iterdir())
+        if len(files) > 1:
+            # An older .xml file must not be found beside the newer .bin file.
+            target.unlink(missing_ok=True)
+        for file in files:
+            with open(file, "rb+") as written:
                 os.fsync(written.fileno())
             os.replace(file, target.with_name(file.name))

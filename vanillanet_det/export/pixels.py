@@ -35,7 +35,7 @@ class Pixels(nn.Module):
         else:
             padding += preprocessor.pad_value
             if preprocessor._enable_normalize:
-                mean, std = preprocessor.mean.flatten(), preprocessor.std.flatten()
+                mean, std = (v.flatten().expand(3) for v in (preprocessor.mean, preprocessor.std))
         for name, value in (("mean", mean), ("std", std), ("padding", padding)):
             self.register_buffer(name, value.float().clone().view(3, 1, 1))
         self.normalizes = bool((mean != 0).any() or (std != 1).any())

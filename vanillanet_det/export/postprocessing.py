@@ -58,6 +58,25 @@ def gather(rows: Tensor, index: Tensor) -> Tensor:
     return rows.gather(1, index[..., None].expand(-1, -1, rows.shape[2]))
 
 
+def drop_invalid(boxes: Tensor, scores: Tensor, score_threshold: float, min_size: float) -> Tensor:
+    """Set the scores of boxes that don't count to 0.
+
+    Args:
+        boxes: Corners x1, y1, x2, y2, `(N, M, 4)`.
+        scores: Shape `(N, M)`.
+        score_threshold: Boxes with a score at most this don't count.
+        min_size: Boxes with a side at most this don't; -1 for none.
+
+    Returns:
+        The scores.
+    """
+    valid = scores > score_threshold
+    if min_size >= 0:
+        sides = boxes[..., 2:] - boxes[..., :2]
+        valid = valid & (sides > min_size).all(dim=2)
+    return torch.where(valid, scores, 0.0)
+
+
 def suppress(
     boxes: Tensor,
     scores: Tensor,
@@ -84,12 +103,8 @@ def suppress(
         Boxes `(N, K, 4)`, scores and indices `(N, K)`, highest scores first. K is the number of
         boxes in the image with most of them, at least 1; the rest of the others is 0.
     """
-    valid = scores > score_threshold
-    if min_size >= 0:
-        sides = boxes[..., 2:] - boxes[..., :2]
-        valid = valid & (sides > min_size).all(dim=2)
-    scores = torch.where(valid, scores, 0.0)
-    far = torch.where(valid[..., None], boxes, 0.0).amax(dim=(1, 2), keepdim=True) + 1
+    scores = drop_invalid(boxes, scores, score_threshold, min_size)
+    far = torch.where(scores[..., None] > 0, boxes, 0.0).amax(dim=(1, 2), keepdim=True) + 1
     # OpenVINO wants to know that a box has four sides.
     apart = (boxes + groups[..., None] * far).view(boxes.shape[0], -1, 4)
     kept = non_max_suppression(

@@ -39,6 +39,7 @@ def quantize(model: Any, format: str, images: Sequence[np.ndarray]) -> Any:
     nncf = load("nncf")
 
     def as_input(image: np.ndarray) -> Any:
+        image = np.ascontiguousarray(image)
         return {"images": image} if format == "onnx" else image
 
     with _quiet():

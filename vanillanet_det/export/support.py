@@ -58,6 +58,9 @@ def _check_dense(head: nn.Module, like: type, scores: bool) -> None:
     _check_test_cfg(head, head.test_cfg, ("nms_pre", "max_per_img"))
     if scores:
         _check_threshold(head, head.test_cfg)
+        if head.test_cfg.get("min_bbox_size", -1) > 0:
+            # In the picture's pixels, which the file doesn't know.
+            _refuse_value(head, head.test_cfg, "min_bbox_size", "0 or -1")
 
 
 def _count_outputs(head: nn.Module) -> int:
@@ -98,11 +101,12 @@ def _check_coder(head: nn.Module) -> None:
 
 def _check_test_cfg(head: nn.Module, cfg: Any, needed: tuple[str, ...]) -> None:
     for name in needed:
-        if not cfg.get(name, -1) > 0:
+        if not (cfg.get(name) or -1) > 0:
             _refuse_value(head, cfg, name, "a number above 0")
-    nms = dict(cfg.nms)
+    nms = dict(cfg.get("nms") or {})
     others = set(nms) - {"type", "iou_threshold", "split_thr"}
-    if nms.get("type", "nms") != "nms" or others or "iou_threshold" not in nms:
+    known = nms.get("type", "nms") == "nms" and not others
+    if not known or not 0 <= nms.get("iou_threshold", -1) <= 1:
         raise UserError(
             f"test_cfg of {type(head).__name__}: nms is {nms} but expected type nms with its "
             "iou_threshold alone; change the config"

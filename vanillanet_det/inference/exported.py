@@ -35,7 +35,8 @@ class ExportedModel(BaseModel):
 
     def forward(self, inputs: Any, data_samples: Any = None, mode: str = "predict") -> Any:
         """Detect in uint8 images `(3, H, W)`, BGR; returns the samples with what was found."""
-        images = [image.permute(1, 2, 0).contiguous().numpy() for image in inputs]
+        # A config may load pictures as float32, of the same values.
+        images = [image.permute(1, 2, 0).to(torch.uint8).contiguous().numpy() for image in inputs]
         for sample, found in zip(data_samples, self.detector(images, batch_size=len(images))):
             sample.pred_instances = to_instances(found)
         return data_samples

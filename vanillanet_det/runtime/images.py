@@ -60,6 +60,10 @@ def _of_file(path: Union[str, Path]) -> np.ndarray:
 
 
 def _of_pil(image: Image.Image) -> np.ndarray:
+    try:
+        image.load()
+    except OSError as error:
+        raise UserError(f"image: can't be read ({error}); {REMEDY}") from error
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
         # 16 bits, of which PIL's own conversion would cut off all above 255.

@@ -38,7 +38,6 @@ class OnnxRuntimeEngine:
         if threads is not None:
             settings.intra_op_num_threads = max(1, threads // streams)
         try:
-            # A model in memory is read once, whatever happens to its file.
             self._session = runtime.InferenceSession(
                 str(path), settings, providers=[(provider, options)], enable_fallback=0
             )

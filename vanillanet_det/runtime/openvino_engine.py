@@ -1,6 +1,7 @@
 """OpenVINO."""
 
 import queue
+import threading
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Optional
@@ -14,7 +15,9 @@ from .packages import load
 _NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
 
 
-@lru_cache(maxsize=1)
+_making = threading.Lock()
+
+
 def get_core() -> Any:
     """Get the one core of this process.
 
@@ -26,6 +29,12 @@ def get_core() -> Any:
     Raises:
         UserError: OpenVINO isn't there.
     """
+    with _making:
+        return _make_core()
+
+
+@lru_cache(maxsize=1)
+def _make_core() -> Any:
     return load("openvino").Core()
 
 
