@@ -72,7 +72,7 @@ class Exporter:
     def _padding(self) -> tuple[float, ...]:
         pixel = tuple(Pixels(self.model.data_preprocessor).padding_pixel)
         if self.plan.input_size is None:
-            return 0, 0, 0  # nothing is filled up
+            return tuple(min(max(value, 0.0), 255.0) for value in pixel)
         if not all(0 <= value <= 255 for value in pixel):
             raise UserError(
                 f"--input-size: the config pads with {pixel}, which no pixel of a picture can be; "
@@ -87,6 +87,9 @@ class Exporter:
             target: It; with `.xml`, the `.bin` file goes beside it.
             precision: `fp32`, `bf16`, `fp16` or `int8`.
             calibration: Pictures for int8, uint8 `(height, width, 3)` in BGR.
+
+        Raises:
+            OSError: It can't be written.
         """
         plan = self.plan
         # OpenVINO chooses the precision when it opens the file.
@@ -99,16 +102,15 @@ class Exporter:
             shape = (plan.batch_size or 1,)
             images = [np.broadcast_to(array, (*shape, *array.shape)) for array in arrays]
             model = quantize(model, plan.format, images)
+        if plan.format == "onnx":
+            set_metadata(model, metadata)
+            onnx.save(model, target)
+            return
+        model.set_rt_info(metadata.to_json(), KEY)
         try:
-            if plan.format == "onnx":
-                set_metadata(model, metadata)
-                onnx.save(model, target)
-            else:
-                model.set_rt_info(metadata.to_json(), KEY)
-                load("openvino").save_model(model, target, compress_to_fp16=precision == "fp16")
-        except (OSError, RuntimeError) as error:  # OpenVINO raises the latter
-            reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-            raise UserError(f"{target.name}: can't be written ({reason}); {_KEPT}") from error
+            load("openvino").save_model(model, target, compress_to_fp16=precision == "fp16")
+        except RuntimeError as error:  # which has no errno, and often no words
+            raise OSError(" ".join(str(error).split())) from error
 
     def _to_onnx(self, dtype: torch.dtype) -> onnx.ModelProto:
         if dtype not in self._exported:
@@ -176,23 +178,22 @@ def staged(target: Path) -> Iterator[Path]:
         A path in a folder beside it, which is gone afterwards.
 
     Raises:
-        UserError: The folder can't be written.
+        UserError: It can't be written, or what is written into it.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent)
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
+            yield Path(folder) / target.name
+            files = sorted(Path(folder).iterdir())
+            if len(files) > 1:
+                # An older .xml file must not be found beside the newer .bin file.
+                target.unlink(missing_ok=True)
+            for file in files:
+                with open(file, "rb+") as written:
+                    os.fsync(written.fileno())
+                os.replace(file, target.with_name(file.name))
     except OSError as error:
         raise UserError(
-            f"--out {target}: can't be written ({error.strerror or error}); choose another place"
+            f"--out {target}: can't be written ({error.strerror or error}); make room, or choose "
+            "another place"
         ) from error
-    with folder as name:
-        staged = Path(name) / target.name
-        yield staged
-        files = sorted(Path(name).iterdir())
-        if len(files) > 1:
-            # An older .xml file must not be found beside the newer .bin file.
-            target.unlink(missing_ok=True)
-        for file in files:
-            with open(file, "rb+") as written:
-                os.fsync(written.fileno())
-            os.replace(file, target.with_name(file.name))

@@ -61,7 +61,7 @@ def test_nms_outside(make_exporter, write_once, pictures):
 def test_padding_that_no_picture_has(make_exporter, build):
     model = build()[0]
     exporter = make_exporter()
-    assert exporter.metadata.padding == (0, 0, 0)
+    assert all(0 < value < 255 for value in exporter.metadata.padding)
     model.data_preprocessor.padding += 300
     with pytest.raises(UserError, match=r"--input-size: the config pads with"):
         exporting.Exporter(model, exporter.metadata, exporting.Plan(**FIXED))
@@ -127,14 +127,20 @@ def test_an_older_file_is_not_found_beside_newer_weights(tmp_path, monkeypatch):
     assert target.read_text() == "new"
 
 
-def test_a_full_disk_is_one_sentence(make_exporter, monkeypatch, tmp_path):
-    exporter = make_exporter(**FIXED)
-    monkeypatch.setattr(exporter, "_to_onnx", lambda dtype: onnx.ModelProto(opset_import=[_OPSET]))
-    with pytest.raises(UserError, match=r"a\.onnx: can't be written \(No such file"):
-        exporter.write(tmp_path / "nowhere" / "a.onnx", "fp32")
+@pytest.mark.parametrize("format", ["onnx", "openvino"])
+def test_a_full_disk_is_one_sentence(make_exporter, write_once, small_disk, monkeypatch, format):
+    exporter = make_exporter(format=format, **FIXED)
+    whole = onnx.load(write_once(**FIXED))
+    monkeypatch.setattr(exporter, "_to_onnx", lambda dtype: whole)
+    target = small_disk / f"a{exporting.ENDINGS[format]}"
 
+    def write():
+        with exporting.staged(target) as path:
+            exporter.write(path, "fp32")
 
-_OPSET = onnx.OperatorSetIdProto(version=18)
+    with pytest.raises(UserError, match=r"--out .*can't be written .*make room, or choose another"):
+        write()
+    assert not list(small_disk.iterdir())
 
 
 @pytest.mark.parametrize("error", [UserError("wrong"), KeyboardInterrupt()])
