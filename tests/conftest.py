@@ -4,6 +4,7 @@ import ctypes
 import os
 import resource
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,9 @@ from pathlib import Path
 # Before torch is imported, here and in the processes that tests start: threads that wait for
 # each other cost more than these small tensors.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# What a shell starts in the background ignores Ctrl-C, and so would the tools under test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 import torch
