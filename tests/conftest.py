@@ -14,9 +14,6 @@ from pathlib import Path
 # each other cost more than these small tensors.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-# What a shell starts in the background ignores Ctrl-C, and so would the tools under test.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 import pytest
 import torch
 from mmengine.config import config as mmengine_config
@@ -27,6 +24,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 import vanillanet_det  # noqa: F401  supplies mmcv's ops before any test imports mmdet
 
 ROOT = Path(__file__).parents[1]
+
+# What a shell starts in the background ignores Ctrl-C, and so would the tools under test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
