@@ -9,6 +9,8 @@ from vanillanet_det.layers.checkpointing import checkpoint_once
 from vanillanet_det.layers.fusion import bn_scale_shift
 from vanillanet_det.layers.sync_batch_norm import CPUSyncBatchNorm
 
+# The processes, which take seconds to start, are those of one worker.
+pytestmark = pytest.mark.xdist_group("sync_batch_norm")
 SHARDS = (3, 1)
 KINDS = {
     "plain": dict(),
@@ -63,10 +65,8 @@ def normalise_in_rank(rank, folder):
 def ranks(tmp_path_factory):
     """What two processes made of a batch, of which they have unequal parts."""
     folder = tmp_path_factory.mktemp("ranks")
-    # Forked, since each would import for seconds.
-    torch.multiprocessing.start_processes(
-        normalise_in_rank, args=(folder,), nprocs=2, start_method="fork"
-    )
+    # Not forked: where a test before had threads of autograd's, a forked process can't have any.
+    torch.multiprocessing.spawn(normalise_in_rank, args=(folder,), nprocs=2)
     return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
 
 
