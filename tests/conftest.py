@@ -190,7 +190,10 @@ default_hooks = dict(logger=dict(interval=1), checkpoint=dict(save_best=None))
 
 @pytest.fixture(scope="session")
 def save_detector(small_config, small_digits):
-    """Function that saves a training checkpoint of a small detector that finds boxes."""
+    """Function that saves a training checkpoint of a small detector that finds boxes.
+
+    It is a `retinanet`, a `mask_rcnn`, or a `cascade` of Mask R-CNN.
+    """
     from mmdet.registry import MODELS
     from mmengine.config import Config
     from mmengine.dataset import Compose
@@ -198,13 +201,15 @@ def save_detector(small_config, small_digits):
 
     from vanillanet_det.benchmark.random_weights import prepare_random_weights
 
-    def save(path: Path, masks: bool = False) -> Path:
+    def save(path: Path, kind: str = "retinanet") -> Path:
         cfg = Config.fromfile(small_config)
-        if masks:
+        if kind == "retinanet":
+            cfg.model.test_cfg.update(score_thr=0.05)
+        else:
             cfg = Config.fromfile(ROOT / "configs/mask_rcnn_vanillanet5_digits.py")
             cfg.merge_from_dict(SMALL_MASK_RCNN)
-        else:
-            cfg.model.test_cfg.update(score_thr=0.05)
+        if kind == "cascade":
+            make_cascade(cfg.model)
         torch.manual_seed(1)
         with DefaultScope.overwrite_default_scope("mmdet"):
             model = MODELS.build(cfg.model)
@@ -240,6 +245,25 @@ SMALL_MASK_RCNN = {
     "model.roi_head.mask_head": dict(num_convs=1, in_channels=16, conv_out_channels=16),
     "model.test_cfg.rcnn.max_per_img": 20,
 }
+
+
+def make_cascade(model):
+    """Give a Mask R-CNN two more stages; boxes are the classes' own in the second alone."""
+    model.type, model.train_cfg, head = "CascadeRCNN", None, model.roi_head
+    boxes = [
+        dict(
+            head.bbox_head,
+            reg_class_agnostic=agnostic,
+            bbox_coder=dict(head.bbox_head.bbox_coder, target_stds=stds),
+        )
+        for agnostic, stds in [
+            (True, [0.1, 0.1, 0.2, 0.2]),
+            (False, [0.05, 0.05, 0.1, 0.1]),
+            (True, [0.033, 0.033, 0.067, 0.067]),
+        ]
+    ]
+    weights = [1, 0.5, 0.25]
+    head.update(type="CascadeRoIHead", num_stages=3, stage_loss_weights=weights, bbox_head=boxes)
 
 
 @pytest.fixture

@@ -19,13 +19,13 @@ def pictures(small_digits):
 
 @pytest.fixture(scope="session")
 def build(detector_file, save_detector, tmp_path_factory):
-    """Function that builds a fused RetinaNet or Mask R-CNN, its config and its classes."""
-    files = {False: detector_file}
+    """Function that builds a fused detector of `save_detector`'s, its config and its classes."""
+    files = {"retinanet": detector_file}
 
-    def make(masks=False):
-        if masks not in files:
-            files[masks] = save_detector(tmp_path_factory.mktemp("mask_rcnn") / "e.pth", masks)
-        return build_detector(files[masks])
+    def make(kind="retinanet"):
+        if kind not in files:
+            files[kind] = save_detector(tmp_path_factory.mktemp(kind) / "epoch_3.pth", kind)
+        return build_detector(files[kind])
 
     return make
 
@@ -34,8 +34,8 @@ def build(detector_file, save_detector, tmp_path_factory):
 def make_exporter(build):
     """Function that makes an `Exporter` of one of the detectors."""
 
-    def make(masks=False, **plan):
-        model, cfg, classes = build(masks)
+    def make(kind="retinanet", **plan):
+        model, cfg, classes = build(kind)
         part = plan.get("part", "detector")
         return Exporter(model, describe(cfg, model, classes, part), Plan(**plan))
 
@@ -47,13 +47,13 @@ def write_once(make_exporter, pictures, tmp_path_factory):
     """Function that writes a file, once for the same arguments; exporting takes a while."""
     written, exporters = {}, {}
 
-    def write(masks=False, precision="fp32", **plan) -> Path:
-        which = masks, tuple(sorted(plan.items()))
+    def write(kind="retinanet", precision="fp32", **plan) -> Path:
+        which = kind, tuple(sorted(plan.items()))
         key = precision, *which
         if key not in written:
             ending = ".xml" if plan.get("format") == "openvino" else ".onnx"
             written[key] = tmp_path_factory.mktemp("exported") / f"detector{ending}"
-            exporter = exporters.setdefault(which, make_exporter(masks, **plan))
+            exporter = exporters.setdefault(which, make_exporter(kind, **plan))
             exporter.write(written[key], precision, pictures)
         return written[key]
 

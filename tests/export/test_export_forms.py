@@ -13,7 +13,12 @@ from vanillanet_det.export.pixels import Pixels
 from vanillanet_det.runtime.masks import paste_masks
 from vanillanet_det.runtime.nms import suppress
 
+KINDS = ["retinanet", "mask_rcnn", "cascade"]
 SIZES = [(2, 160, 160), (1, 97, 211), (3, 64, 33), (1, 31, 31)]
+
+
+def last_head(model):
+    return model.roi_head if hasattr(model, "roi_head") else model.bbox_head
 
 
 @torch.no_grad()
@@ -50,14 +55,14 @@ def assert_alike(found, expected, threshold=None):
             assert (masks != one.masks.numpy()).mean() < 1e-3
 
 
-@pytest.mark.parametrize("masks", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("count", "height", "width"), SIZES)
-def test_the_same_detections(build, resized, masks, count, height, width):
-    model, *_ = build(masks)
+def test_the_same_detections(build, resized, kind, count, height, width):
+    model, *_ = build(kind)
     images = resized(count, height, width)
     expected = by_mmdet(model, images)
     assert min(map(len, expected)) > (0 if min(height, width) < 64 else 5)
-    threshold = model.roi_head.test_cfg.mask_thr_binary if masks else None
+    threshold = None if kind == "retinanet" else model.roi_head.test_cfg.mask_thr_binary
     assert_alike(by_form(model, images), expected, threshold)
 
 
@@ -71,23 +76,23 @@ def test_images_of_a_batch_with_different_numbers_of_detections(build, resized):
     assert_alike(by_form(model, images), expected)
 
 
-@pytest.mark.parametrize("masks", [False, True])
-def test_nothing_to_be_found(build, resized, masks):
-    model, *_ = build(masks)
-    (model.roi_head if masks else model.bbox_head).test_cfg.score_thr = 0.999999
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_to_be_found(build, resized, kind):
+    model, *_ = build(kind)
+    last_head(model).test_cfg.score_thr = 0.999999
     found = by_form(model, resized(2, 96, 96))
     assert found["labels"].tolist() == [[-1], [-1]]
     assert not found["scores"].any()
 
 
-@pytest.mark.parametrize("masks", [False, True])
-def test_thresholds_are_the_configs(build, resized, masks):
-    model, *_ = build(masks)
+@pytest.mark.parametrize("kind", KINDS)
+def test_thresholds_are_the_configs(build, resized, kind):
+    model, *_ = build(kind)
     images = resized(2, 160, 160)
     before = by_mmdet(model, images)
-    cfg = (model.roi_head if masks else model.bbox_head).test_cfg
+    cfg = last_head(model).test_cfg
     cfg.nms.iou_threshold, cfg.max_per_img = 0.2, 7
-    if not masks:
+    if kind == "retinanet":
         cfg.nms_pre, cfg.min_bbox_size = 40, 12
     expected = by_mmdet(model, images)
     assert [len(one) for one in expected] != [len(one) for one in before]
@@ -95,7 +100,7 @@ def test_thresholds_are_the_configs(build, resized, masks):
 
 
 def test_proposals_are_the_configs(build, resized):
-    model, *_ = build(masks=True)
+    model, *_ = build("mask_rcnn")
     images = resized(2, 160, 160)
     before = by_mmdet(model, images)
     model.rpn_head.test_cfg.update(nms_pre=30, max_per_img=12, min_bbox_size=4)
@@ -106,7 +111,7 @@ def test_proposals_are_the_configs(build, resized):
 
 
 def test_fewer_proposals_than_a_neighbour_has(build, resized):
-    model, *_ = build(masks=True)
+    model, *_ = build("mask_rcnn")
     images = resized(2, 160, 160)
     images[1] = 0  # of one colour: its proposals are nearly alike, and few remain
     model.rpn_head.test_cfg.nms.iou_threshold = 0.1
@@ -123,7 +128,7 @@ def test_fewer_proposals_than_a_neighbour_has(build, resized):
 
 @torch.no_grad()
 def test_regions_of_every_level_are_pooled_from_theirs(build):
-    extractor = build(masks=True)[0].roi_head.bbox_roi_extractor
+    extractor = build("mask_rcnn")[0].roi_head.bbox_roi_extractor
     features = tuple(torch.randn(2, 16, 512 // stride, 512 // stride) for stride in (4, 8, 16, 32))
     sides = torch.tensor([20.0, 111, 113, 200, 230, 300, 440, 500, 0])[:, None]
     boxes = torch.cat([torch.full((9, 2), 7.0), 7 + sides, 7 + sides], dim=1)

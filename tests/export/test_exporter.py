@@ -32,11 +32,18 @@ def test_a_detector_in_every_precision(make_exporter, write_once, pictures, form
         assert narrow.get(precision, onnx.TensorProto.FLOAT) in types
 
 
-@pytest.mark.parametrize(("format", "masks"), [("onnx", False), ("openvino", True)])
-def test_int8_keeps_the_detections(make_exporter, write_once, pictures, format, masks):
+@pytest.mark.parametrize("format", ["onnx", "openvino"])
+def test_a_cascade(make_exporter, write_once, pictures, format):
     plan = dict(format=format, **FIXED)
-    file = write_once(masks, "int8", **plan)
-    make_exporter(masks, **plan).check(file, "int8", pictures)
+    file = write_once("cascade", **plan)
+    assert_checked(make_exporter("cascade", **plan), file, "fp32", pictures)
+
+
+@pytest.mark.parametrize(("format", "kind"), [("onnx", "retinanet"), ("openvino", "mask_rcnn")])
+def test_int8_keeps_the_detections(make_exporter, write_once, pictures, format, kind):
+    plan = dict(format=format, **FIXED)
+    file = write_once(kind, "int8", **plan)
+    make_exporter(kind, **plan).check(file, "int8", pictures)
     if format == "onnx":
         kinds = [node.op_type for node in onnx.load(file).graph.node]
         assert kinds.count("QuantizeLinear") >= 8

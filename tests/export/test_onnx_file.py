@@ -9,13 +9,14 @@ from vanillanet_det.export.detectors import export_form
 from vanillanet_det.export.onnx_file import OPSET, opset_of
 from vanillanet_det.runtime.engines import open_engine
 
+KINDS = ["retinanet", "mask_rcnn"]  # a cascade takes a minute: test_exporter.py
 ENGINES = ["onnxruntime", "openvino"]
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("export")]
 
 
-@pytest.mark.parametrize("masks", [False, True])
-def test_standard_operators_and_nothing_of_this_machine(write_once, masks, root):
-    file = write_once(masks)
+@pytest.mark.parametrize("kind", KINDS)
+def test_standard_operators_and_nothing_of_this_machine(write_once, kind, root):
+    file = write_once(kind)
     model = onnx.load(file)
     onnx.checker.check_model(model, full_check=True)
     assert {node.domain for node in model.graph.node} == {""}
@@ -28,11 +29,11 @@ def test_standard_operators_and_nothing_of_this_machine(write_once, masks, root)
     assert "NonMaxSuppression" in types
 
 
-@pytest.mark.parametrize("masks", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("engine", ENGINES)
-def test_any_batch_and_size(write_once, build, resized, masks, engine):
-    opened = open_engine(write_once(masks), engine)
-    form, outputs = export_form(build(masks)[0])
+def test_any_batch_and_size(write_once, build, resized, kind, engine):
+    opened = open_engine(write_once(kind), engine)
+    form, outputs = export_form(build(kind)[0])
     for count, height, width in ((2, 160, 192), (1, 97, 211), (3, 33, 64)):
         images = resized(count, height, width)
         with torch.no_grad():
@@ -44,15 +45,15 @@ def test_any_batch_and_size(write_once, build, resized, masks, engine):
                 np.testing.assert_allclose(found[name], expected[name], rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("masks", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_picture_of_one_pixel(write_once, masks, engine):
-    found = open_engine(write_once(masks), engine).run(np.zeros((1, 1, 1, 3), np.uint8))
+def test_a_picture_of_one_pixel(write_once, kind, engine):
+    found = open_engine(write_once(kind), engine).run(np.zeros((1, 1, 1, 3), np.uint8))
     assert ((found["boxes"] >= 0) & (found["boxes"] <= 1)).all()
 
 
 def test_dimensions_have_names(write_once):
-    graph = onnx.load(write_once(masks=True)).graph
+    graph = onnx.load(write_once("mask_rcnn")).graph
     shapes = {
         value.name: [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
         for value in (*graph.input, *graph.output)

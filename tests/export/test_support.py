@@ -23,20 +23,20 @@ def retinanet(build):
 
 @pytest.fixture
 def mask_rcnn(build):
-    return build(masks=True)[0]
+    return build("mask_rcnn")[0]
 
 
 @pytest.mark.parametrize(
-    "name", ["retinanet_resnet50_coco", "faster_rcnn_vanillanet11_coco", "mask_rcnn_swin_tiny_coco"]
+    "name",
+    [
+        "retinanet_resnet50_coco",
+        "faster_rcnn_vanillanet11_coco",
+        "cascade_rcnn_vanillanet11_coco",
+        "mask_rcnn_swin_tiny_coco",
+    ],
 )
 def test_those_of_the_projects_configs(root, mmdet_scope, name):
     check_support(build_on_meta(read(root, name).model))
-
-
-def test_cascade_rcnn_is_refused(root, mmdet_scope):
-    model = build_on_meta(read(root, "cascade_rcnn_vanillanet11_coco").model)
-    with pytest.raises(UserError, match=r"CascadeRCNN: can't be exported.*--part backbone"):
-        check_support(model)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from vanillanet_det.inference import model_config, save_fused
 
 @pytest.fixture(scope="module")
 def masks_file(save_detector, tmp_path_factory):
-    return save_detector(tmp_path_factory.mktemp("masks") / "epoch_3.pth", masks=True)
+    return save_detector(tmp_path_factory.mktemp("masks") / "epoch_3.pth", "mask_rcnn")
 
 
 @pytest.fixture(scope="module")

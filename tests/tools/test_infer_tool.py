@@ -116,7 +116,7 @@ def test_other_settings_in_the_same_folder_are_refused(
     args = ["infer", detector_file, folder, "--out", tmp_path / "r"]
     assert tool(*args) == 0
     if change == ["MODEL"]:
-        args[1] = save_detector(tmp_path / "other.pth", masks=True)
+        args[1] = save_detector(tmp_path / "other.pth", "mask_rcnn")
     elif change == ["INPUT"]:
         args[2] = folder / "deeper"
     else:
@@ -276,7 +276,7 @@ def test_an_interrupted_video_leaves_nothing(
 
 
 def test_masks(save_detector, folder, tool, tmp_path):
-    file = save_detector(tmp_path / "masks.pth", masks=True)
+    file = save_detector(tmp_path / "masks.pth", "mask_rcnn")
     out = tmp_path / "r"
     assert tool("infer", file, folder / "a.png", "--out", out, "--score", "0.0") == 0
     coco = COCO(str(out / "images.json")).loadRes(str(out / "results.json"))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from .pixels import Pixels
 from .postprocessing import best, decode, drop_invalid, gather, suppress
+from .support import stages
 
 
 def export_form(
@@ -144,7 +145,10 @@ class ExportedSingleStage(_Exported):
 
 
 class ExportedTwoStage(_Exported):
-    """A detector with proposals, boxes and perhaps masks: Faster R-CNN, Mask R-CNN."""
+    """A detector with proposals, boxes in one or more stages, and perhaps masks.
+
+    Faster and Mask R-CNN have one stage; each of Cascade R-CNN's moves the boxes further.
+    """
 
     def __init__(self, detector: nn.Module, dtype: torch.dtype = torch.float32) -> None:
         super().__init__(detector, dtype)
@@ -156,16 +160,11 @@ class ExportedTwoStage(_Exported):
         """
         features, height, width = self.features(images)
         proposals = self._propose(features, height, width)
-        roi_head = self.detector.roi_head
         boxes, scores, labels = self._classify(features, *proposals, height, width)
-        if not roi_head.with_mask:
+        if not self.detector.roi_head.with_mask:
             return boxes, scores, labels
-        regions = extract(roi_head.mask_roi_extractor, features, boxes)
-        masks = roi_head.mask_head(regions.to(self.dtype)).float()
-        if masks.shape[1] > 1:
-            index = labels.flatten().clamp(min=0).view(-1, 1, 1, 1)
-            masks = masks.gather(1, index.expand(-1, 1, *masks.shape[2:]))
-        return boxes, scores, labels, masks.sigmoid().view(*labels.shape, *masks.shape[2:])
+        masks = self._masks(features, boxes, labels.flatten())
+        return boxes, scores, labels, masks.view(*labels.shape, *masks.shape[2:])
 
     def _propose(
         self, features: tuple[Tensor, ...], height: Tensor, width: Tensor
@@ -192,25 +191,53 @@ class ExportedTwoStage(_Exported):
         width: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         roi_head = self.detector.roi_head
-        cfg, head = roi_head.test_cfg, roi_head.bbox_head
-        regions = extract(roi_head.bbox_roi_extractor, features, proposals)
-        logits, deltas = head(regions.to(self.dtype))
+        cfg, boxes, by_stage = roi_head.test_cfg, proposals[:, :, None], []
         images, count = proposals.shape[:2]
+        for head, extractor in stages(roi_head.bbox_head, roi_head.bbox_roi_extractor):
+            if by_stage:  # each region goes where the class that it seems to be of would have it
+                boxes = take(boxes, by_stage[-1][..., :-1].argmax(dim=2))
+            regions = extract(extractor, features, boxes[:, :, 0])
+            logits, deltas = head(regions.to(self.dtype))
+            by_stage.append(logits.float().view(images, count, -1))
+            deltas = deltas.float().view(images, count, -1, 4)
+            boxes = decode(head.bbox_coder, boxes.expand_as(deltas), deltas, height, width)
         # The last is the background.
-        scores = logits.float().softmax(dim=-1)[:, :-1]
-        classes = scores.shape[1]
-        deltas = deltas.float().view(images, count, -1, 4)
-        priors = proposals[:, :, None].expand_as(deltas)
-        boxes = decode(head.bbox_coder, priors, deltas, height, width)
+        scores = torch.stack(by_stage).mean(dim=0).softmax(dim=2)[..., :-1]
+        classes = scores.shape[2]
         boxes = boxes.expand(-1, -1, classes, -1).reshape(images, count * classes, 4)
         # An image with fewer proposals than another has rows that stand for none.
-        scores = scores.view(images, count, classes).where(objectness[..., None] > 0, 0.0)
-        scores = scores.reshape(images, count * classes)
+        scores = scores.where(objectness[..., None] > 0, 0.0).reshape(images, count * classes)
         labels = torch.arange(classes).repeat(images, count)
         boxes, scores, index = suppress(
             boxes, scores, labels, cfg.score_thr, -1, cfg.nms.iou_threshold, cfg.max_per_img
         )
         return boxes, scores, labels.gather(1, index).where(scores > 0, -1)
+
+    def _masks(self, features: tuple[Tensor, ...], boxes: Tensor, labels: Tensor) -> Tensor:
+        roi_head, by_stage = self.detector.roi_head, []
+        for head, extractor in stages(roi_head.mask_head, roi_head.mask_roi_extractor):
+            regions = extract(extractor, features, boxes)
+            masks = head(regions.to(self.dtype)).float()
+            if masks.shape[1] > 1:
+                index = labels.clamp(min=0).view(-1, 1, 1, 1)
+                masks = masks.gather(1, index.expand(-1, 1, *masks.shape[2:]))
+            by_stage.append(masks.sigmoid())
+        return torch.stack(by_stage).mean(dim=0)
+
+
+def take(boxes: Tensor, labels: Tensor) -> Tensor:
+    """Take of each region the box of its class.
+
+    Args:
+        boxes: Shape `(N, K, classes, 4)`, or `(N, K, 1, 4)` where all classes share theirs.
+        labels: Shape `(N, K)`.
+
+    Returns:
+        Shape `(N, K, 1, 4)`.
+    """
+    if boxes.shape[2] == 1:
+        return boxes
+    return boxes.gather(2, labels[..., None, None].expand(-1, -1, 1, 4))
 
 
 def extract(extractor: SingleRoIExtractor, features: tuple[Tensor, ...], boxes: Tensor) -> Tensor:

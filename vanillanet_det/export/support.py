@@ -6,8 +6,8 @@ import torch
 from mmcv.ops import RoIAlign
 from mmdet.models.dense_heads import AnchorHead, RPNHead
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
-from mmdet.models.detectors import FasterRCNN, MaskRCNN, SingleStageDetector
-from mmdet.models.roi_heads import StandardRoIHead
+from mmdet.models.detectors import CascadeRCNN, FasterRCNN, MaskRCNN, SingleStageDetector
+from mmdet.models.roi_heads import CascadeRoIHead, StandardRoIHead
 from mmdet.models.roi_heads.bbox_heads.bbox_head import BBoxHead
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
@@ -18,7 +18,7 @@ from ..errors import UserError
 
 _REMEDY = "export its backbone with --part backbone, or another detector"
 _DENSE = ("predict", "predict_by_feat", "_predict_by_feat_single", "_bbox_post_process")
-_BOX = ("predict_by_feat", "_predict_by_feat_single")
+_BOX = ("predict_by_feat", "_predict_by_feat_single", "regress_by_class")
 
 
 def check_support(detector: nn.Module, nms: bool = True) -> None:
@@ -29,10 +29,10 @@ def check_support(detector: nn.Module, nms: bool = True) -> None:
         nms: Whether boxes that overlap better ones are to be left out in the file.
 
     Raises:
-        UserError: A part of it is or does something else than RetinaNet's, Faster R-CNN's and
-            Mask R-CNN's, or a two-stage detector is asked for without NMS.
+        UserError: A part of it is or does something else than RetinaNet's and Faster, Mask or
+            Cascade R-CNN's, or a two-stage detector is asked for without NMS.
     """
-    if type(detector) in (FasterRCNN, MaskRCNN):
+    if type(detector) in (FasterRCNN, MaskRCNN, CascadeRCNN):
         if not nms:
             raise UserError(
                 f"--no-nms: {type(detector).__name__} needs non-maximum suppression between its "
@@ -45,7 +45,7 @@ def check_support(detector: nn.Module, nms: bool = True) -> None:
     else:
         raise UserError(
             f"{type(detector).__name__}: can't be exported; expected RetinaNet or another detector "
-            f"with an AnchorHead, FasterRCNN or MaskRCNN; {_REMEDY}"
+            f"with an AnchorHead, FasterRCNN, MaskRCNN or CascadeRCNN; {_REMEDY}"
         )
 
 
@@ -71,27 +71,35 @@ def _count_outputs(head: nn.Module) -> int:
 
 
 def _check_roi_head(head: nn.Module) -> None:
-    _expect(head, type(head) is StandardRoIHead, "stages of its own")
+    _expect(head, type(head) in (StandardRoIHead, CascadeRoIHead), "stages of its own")
     _expect(head, not head.with_shared_head, "a shared head")
-    box = head.bbox_head
-    _expect(box, all(_same(box, BBoxHead, name) for name in _BOX), "post-processing of its own")
-    _expect(box, not box.custom_cls_channels, "scores of its own")
-    _expect(box, box.with_cls and box.with_reg, "no classes or no boxes")
-    _check_coder(box)
-    _check_test_cfg(box, head.test_cfg, ("max_per_img",))
-    _check_threshold(box, head.test_cfg)
-    extractors = [head.bbox_roi_extractor]
+    for box, extractor in stages(head.bbox_head, head.bbox_roi_extractor):
+        _expect(box, all(_same(box, BBoxHead, name) for name in _BOX), "post-processing of its own")
+        _expect(box, not box.custom_cls_channels, "scores of its own")
+        _expect(box, box.with_cls and box.with_reg, "no classes or no boxes")
+        _check_coder(box)
+        _check_extractor(extractor)
+        _check_test_cfg(box, head.test_cfg, ("max_per_img",))
+        _check_threshold(box, head.test_cfg)
     if head.with_mask:
-        mask = head.mask_head
-        _expect(mask, type(mask) is FCNMaskHead, "masks of its own")
-        _check_threshold(mask, head.test_cfg, "mask_thr_binary")
-        extractors.append(head.mask_roi_extractor)
-    for extractor in extractors:
-        known = type(extractor) is SingleRoIExtractor and all(
-            isinstance(layer, RoIAlign) and layer.pool_mode == "avg"
-            for layer in extractor.roi_layers
-        )
-        _expect(extractor, known, "features of regions of its own")
+        for mask, extractor in stages(head.mask_head, head.mask_roi_extractor):
+            _expect(mask, type(mask) is FCNMaskHead, "masks of its own")
+            _check_extractor(extractor)
+            _check_threshold(mask, head.test_cfg, "mask_thr_binary")
+
+
+def stages(heads: nn.Module, extractors: nn.Module) -> list[tuple[nn.Module, nn.Module]]:
+    """Pair a region head's heads and extractors by stage; all but a cascade's have one."""
+    if not isinstance(heads, nn.ModuleList):
+        return [(heads, extractors)]
+    return list(zip(heads, extractors))
+
+
+def _check_extractor(extractor: nn.Module) -> None:
+    known = type(extractor) is SingleRoIExtractor and all(
+        isinstance(layer, RoIAlign) and layer.pool_mode == "avg" for layer in extractor.roi_layers
+    )
+    _expect(extractor, known, "features of regions of its own")
 
 
 def _check_coder(head: nn.Module) -> None:
