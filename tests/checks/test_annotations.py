@@ -1,6 +1,5 @@
 """Each mistake in ids and boxes is one finding, with an example and the count."""
 
-import json
 import math
 
 import pytest
@@ -32,6 +31,8 @@ def test_a_clean_data_set_passes(small):
         ([1, 2, math.inf, 5], "box-not-numbers", "isn't four numbers"),
         ([1, 2, 3], "box-not-numbers", "isn't four numbers"),
         ([], "box-not-numbers", "isn't four numbers"),
+        ([1, 2, 10**400, 5], "box-not-numbers", "isn't four numbers"),
+        ([1.5, 2, 10**400, 5], "box-not-numbers", "isn't four numbers"),
     ],
 )
 def test_a_box_that_is_none_is_an_error(small, box, code, said):
@@ -134,7 +135,7 @@ def test_an_entry_without_what_is_needed_is_an_error(small, name, key):
     assert f"has no {key}" in message
 
 
-@pytest.mark.parametrize("width", ["40", 0, -40])
+@pytest.mark.parametrize("width", ["40", 0, -40, 10**400])
 def test_an_image_size_that_is_none_is_an_error(small, width):
     small["train"]["images"][0]["width"] = width
     message = small.the_one("error", "image-size", pictures=width == "40")
@@ -151,21 +152,7 @@ def test_crowds_pass_unless_there_is_nothing_else(small):
     assert "all 4 annotations are crowds (iscrowd=1)" in message
 
 
-def test_the_id_that_the_evaluation_takes_for_none_is_a_warning(small):
-    for split in ("train", "val"):
-        small[split]["annotations"][0]["id"] = 0
-    message = small.the_one("warning", "id-zero")
-    assert message.startswith("val_dataloader")
-    assert "start at 1" in message
-
-
 def test_entries_that_are_none_are_an_error(small):
     small["train"]["annotations"].append(7)
     message = small.the_one("error", "annotation-file")
     assert "annotations[4] is '7', but expected an object" in message
-
-
-def test_ids_may_be_anything_that_json_has(small):
-    text = json.dumps(small["train"]).replace('"image_id": 11', '"image_id": "a b"')
-    small.contents["train"] = json.loads(text.replace('"id": 11,', '"id": "a b",'))
-    assert small.check() == []

@@ -2,8 +2,10 @@
 
 import unicodedata
 
+import mmcv
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from vanillanet_det.checks import check_config
 
@@ -99,6 +101,43 @@ def test_the_size_is_that_after_turning_as_exif_says(small):
     image["width"], image["height"] = 30, 40
     small["train"]["annotations"] = small["train"]["annotations"][2:]
     assert small.check() == []
+
+
+XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+    'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
+    'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+)
+
+
+def save_turned(picture, path, by):
+    exif, text = Image.Exif(), PngInfo()
+    if by == "exif":
+        exif[ORIENTATION] = 6
+        picture.save(path, exif=exif)
+    elif path.suffix == ".png":
+        text.add_itxt("XML:com.adobe.xmp", XMP)
+        picture.save(path, pnginfo=text)
+    elif path.suffix == ".tiff":
+        picture.save(path, tiffinfo={700: XMP.encode()})
+    else:
+        picture.save(path, xmp=XMP.encode())
+
+
+@pytest.mark.parametrize("colour", ["color", "color_ignore_orientation", "unchanged"])
+@pytest.mark.parametrize("by", ["exif", "xmp"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tiff"])
+def test_the_size_is_that_which_training_loads(small, suffix, by, colour):
+    image, path = first_image(small)
+    with Image.open(path) as picture:
+        save_turned(picture, path := path.with_suffix(suffix), by)
+    pixels = mmcv.imfrombytes(path.read_bytes(), flag=colour)
+    image.update(file_name=path.name, width=pixels.shape[1], height=pixels.shape[0])
+    small["train"]["annotations"] = small["train"]["annotations"][2:]
+    small.dataset("train").pipeline[0].color_type = colour
+    assert small.check() == []
+    image["width"], image["height"] = image["height"], image["width"]
+    assert "but declared" in small.the_one("error", "picture-size")
 
 
 def test_a_loader_that_ignores_exif_is_believed(small):

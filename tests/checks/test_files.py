@@ -3,11 +3,13 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 from mmdet.datasets import CocoDataset
 from mmengine.config import Config
 from PIL import Image
+from pycocotools.coco import COCO
 
 from vanillanet_det import UserError
 from vanillanet_det.checks import check_config, stop_at_errors
@@ -96,6 +98,39 @@ def test_an_annotation_file_without_data_is_refused(data, content, said):
     dataset = data(content)
     where = f"train_dataloader: annotation file {dataset['data_root']}/{dataset['ann_file']}"
     with pytest.raises(UserError, match=f"^{where}: .*{said}"):
+        check(dataset)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said"),
+    [
+        ("utf-8-sig", "UTF-8 with a byte order mark"),
+        ("utf-16", "UTF-16"),
+        ("utf-16-le", "UTF-16-LE"),
+        ("utf-32", "UTF-32"),
+        ("latin-1", r"no UTF-8 (byte 1 in line 2 is 0xfc)"),
+    ],
+)
+def test_text_that_mmdetection_reads_otherwise_is_refused(data, tmp_path, encoding, said):
+    dataset = data()
+    text = "\nü" if encoding == "latin-1" else json.dumps(CONTENT)
+    path = tmp_path / "instances_train2017.json"
+    path.write_bytes(text.encode(encoding))
+    with pytest.raises((ValueError, UnicodeError)):
+        COCO(path)
+    with pytest.raises(UserError, match=re.escape(said)) as caught:
+        check(dataset)
+    assert str(caught.value).startswith(f"train_dataloader: annotation file {path}: its text is")
+    assert str(caught.value).endswith("save it as UTF-8 without BOM")
+
+
+def test_an_annotation_file_that_may_not_be_read_is_named(data, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    dataset = data()
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(UserError, match=r"2017\.json: can't be read \(Permission denied\); make"):
         check(dataset)
 
 

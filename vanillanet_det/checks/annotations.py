@@ -1,13 +1,13 @@
-"""Ids and boxes of an annotation file, many at once."""
-
-from collections.abc import Iterable, Sequence
-from typing import Any, Callable
+"""Entries and boxes of an annotation file, many at once."""
 
 import numpy as np
 
-from .content import Content, hashable
+from ..datasets.formats.files import is_finite
+from .content import Content
 from .datasets import Dataset
-from .finding import ERROR, WARNING, Finding, first_of
+from .finding import ERROR, WARNING, Finding
+from .found import Found
+from .ids import check_ids
 
 # COCO's own files have a few boxes without area, which do no harm. A mistake is in many.
 _STRAY = 0.01
@@ -28,41 +28,15 @@ def check_annotations(dataset: Dataset, content: Content) -> list[Finding]:
     Returns:
         A finding for each kind of mistake.
     """
-    found = _Found(dataset, content)
+    found = Found(dataset, content)
     _check_entries(found)
-    _check_ids(found)
+    check_ids(found)
+    _check_crowds(found)
     _check_boxes(found)
     return found.findings
 
 
-class _Found:
-    """Collects findings of one file, each with the first example and the count."""
-
-    def __init__(self, dataset: Dataset, content: Content) -> None:
-        self.dataset, self.content = dataset, content
-        self.findings: list[Finding] = []
-
-    def add(
-        self,
-        level: str,
-        code: str,
-        places: Sequence[int],
-        describe: Callable[[int], str],
-        remedy: str,
-    ) -> None:
-        """Add a finding, unless there is no place with it."""
-        if len(places):
-            first = first_of(describe(int(places[0])), len(places))
-            message = f"{self.dataset.where}: {first}; {remedy}"
-            self.findings.append(Finding(level, code, message, len(places)))
-
-    def name(self, place: int) -> str:
-        """Name an annotation by its id and its image."""
-        annotation = self.content.annotations[place]
-        return f"annotation {annotation.get('id')} of image {annotation.get('image_id')}"
-
-
-def _check_entries(found: _Found) -> None:
+def _check_entries(found: Found) -> None:
     for name, wanted in (
         ("images", ("id", "width", "height", "file_name")),
         ("annotations", ("id", "image_id", "category_id", "bbox", "area")),
@@ -105,49 +79,13 @@ def _has_size(image: dict) -> bool:
 def _size(image: dict) -> tuple[float, float]:
     """Width and height in pixels, 0 for what is no number above 0."""
     sides = (image.get("width"), image.get("height"))
-    return tuple(s if type(s) in (int, float) and 0 < s < np.inf else 0 for s in sides)
+    return tuple(s if is_finite(s) and s > 0 else 0 for s in sides)
 
 
-def _check_ids(found: _Found) -> None:
-    content = found.content
-    for name, what in (("images", "is lost"), ("annotations", "makes MMDetection fail")):
-        entries = getattr(content, name)
-        found.add(
-            ERROR,
-            "id-duplicate",
-            _repeated(hashable(entry.get("id")) for entry in entries if "id" in entry),
-            lambda place, name=name, entries=entries: (
-                f"{name}: id {[e for e in entries if 'id' in e][place]['id']} is there twice"
-            ),
-            f"of equal ids one {what}; number the {name} anew",
-        )
-    found.add(
-        ERROR,
-        "image-unknown",
-        np.flatnonzero(content.image_places < 0),
-        lambda place: f"{found.name(place)}: the file lists no image of this id",
-        "such annotations are dropped without a word; list the image, or take them out",
-    )
-    found.add(
-        ERROR,
-        "category-unknown",
-        np.flatnonzero(content.category_places < 0),
-        lambda place: (
-            f"{found.name(place)}: category_id {content.annotations[place].get('category_id')!r} "
-            "is of no category of the file"
-        ),
-        "such annotations are dropped without a word; list the category, or mend the id",
-    )
-    if not found.dataset.key.startswith("train"):
-        found.add(
-            WARNING,
-            "id-zero",
-            [p for p, a in enumerate(content.annotations) if a.get("id") == 0],
-            lambda place: f"{found.name(place)}: its id is 0",
-            "COCO's evaluation takes 0 for no match, and AP is a little too low; start at 1",
-        )
-    crowd = sum(bool(annotation.get("iscrowd")) for annotation in content.annotations)
-    if crowd and crowd == len(content.annotations):
+def _check_crowds(found: Found) -> None:
+    annotations = found.content.annotations
+    crowd = sum(bool(annotation.get("iscrowd")) for annotation in annotations)
+    if crowd and crowd == len(annotations):
         message = (
             f"{found.dataset.where}: all {crowd:,} annotations are crowds (iscrowd=1), and nothing "
             "is left to learn; set iscrowd=0 in those of single objects"
@@ -155,16 +93,7 @@ def _check_ids(found: _Found) -> None:
         found.findings.append(Finding(ERROR, "crowd-only", message, crowd))
 
 
-def _repeated(values: Iterable[Any]) -> list[int]:
-    values = list(values)
-    if len(set(values)) == len(values):
-        return []
-    seen: set = set()
-    # set.add gives None: the first of equal ones isn't a repetition.
-    return [p for p, value in enumerate(values) if value in seen or seen.add(value)]
-
-
-def _check_boxes(found: _Found) -> None:
+def _check_boxes(found: Found) -> None:
     content = found.content
     if not content.annotations:
         return
@@ -230,7 +159,7 @@ def _check_boxes(found: _Found) -> None:
     )
 
 
-def _describe(found: _Found, place: int, what: str) -> str:
+def _describe(found: Found, place: int, what: str) -> str:
     content = found.content
     what = what.format(**content.images[content.image_places[place]])
     return f"{found.name(place)}: box {content.annotations[place]['bbox']}: {what}"
@@ -253,7 +182,7 @@ def _numbers(rows: list, length: int) -> tuple[np.ndarray, np.ndarray]:
     else:
         values = np.full((len(rows), length), np.nan)
         for place, row in enumerate(rows):
-            if isinstance(row, list) and [type(v) in (int, float) for v in row] == [True] * length:
+            if isinstance(row, list) and [*map(is_finite, row)] == [True] * length:
                 values[place] = row
     bad = ~np.isfinite(values).all(axis=1)
     values[bad] = np.nan

@@ -4,13 +4,12 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 from .content import Content
 from .datasets import Dataset
+from .empty import SET_CLASSES, Empty, describe_empty
 from .finding import ERROR, WARNING, Finding, first_of, some
-
-_SET = "metainfo=dict(classes=...)"
 
 
 @dataclass(frozen=True)
@@ -28,38 +27,58 @@ class Labels:
     classes: tuple[str, ...]
 
 
-def check_classes(dataset: Dataset, content: Content) -> tuple[list[Finding], Optional[Labels]]:
+class Compared(NamedTuple):
+    """Classes of a data set and categories of its file, compared.
+
+    Attributes:
+        findings: What is wrong.
+        labels: How the classes are numbered, if they can be.
+        empty: That nothing is left to learn, if so.
+    """
+
+    findings: list[Finding]
+    labels: Optional[Labels] = None
+    empty: Optional[Empty] = None
+
+
+def check_classes(dataset: Dataset, content: Content) -> Compared:
     """Compare the classes of a data set with the categories of its file, both ways.
 
     Args:
         dataset: The data set.
         content: What is in its annotation file.
-
-    Returns:
-        What is wrong, and how the classes are numbered if they can be.
     """
     names = [str(category.get("name")) for category in content.categories]
     if content.is_secret and not names:
-        return [], None
-    findings, classes = _read_classes(dataset, names)
+        return Compared([])
+    findings, classes = read_classes(dataset, names)
     wanted = set(names if classes is None else classes)
     counts = dict.fromkeys(names, 0)
     for name, count in zip(names, content.counts.tolist()):
         counts[name] += count
     if not content.is_secret and not any(counts[name] for name in wanted.intersection(names)):
-        findings.append(_nothing_left(dataset, content, classes, names))
-        return findings, None
+        ours = classes or ()
+        empty = describe_empty(dataset, content, ours, names, _misspelt(ours, names))
+        return Compared(findings, empty=empty)
     findings += _check_names(dataset, classes, names, counts)
     if findings and any(finding.level == ERROR for finding in findings):
-        return findings, None
+        return Compared(findings)
     labels = tuple(name for name in names if name in wanted)
-    return findings, Labels(dataset, labels, labels if classes is None else classes)
+    return Compared(findings, Labels(dataset, labels, labels if classes is None else classes))
 
 
-def _read_classes(
+def read_classes(
     dataset: Dataset, names: Sequence[str]
 ) -> tuple[list[Finding], Optional[tuple[str, ...]]]:
-    """Read classes as they were meant, and say what is wrong with the way they are written."""
+    """Read classes as they were meant, and say what is wrong with the way they are written.
+
+    Args:
+        dataset: The data set.
+        names: The categories of its annotation file.
+
+    Returns:
+        What is wrong, and the classes; None for all categories.
+    """
     classes: Any = dataset.classes
     if not classes:
         return [], None
@@ -82,22 +101,6 @@ def _read_classes(
     return [Finding(ERROR, "classes-text", message)], (meant,)
 
 
-def _nothing_left(
-    dataset: Dataset,
-    content: Content,
-    classes: Optional[Sequence[str]],
-    names: Sequence[str],
-) -> Finding:
-    meant = _misspelt(classes or (), names)
-    hint = "".join(f"; {ours!r} is probably its {theirs!r}" for ours, theirs in meant.items())
-    message = (
-        f"{dataset.where}: the data set is empty: none of its {len(content.annotations)} "
-        f"annotations is of the config's classes ({some(classes or ())}); its categories are "
-        f"{some(names)}. Name them in {_SET}{hint}"
-    )
-    return Finding(ERROR, "data-empty", message, len(content.annotations))
-
-
 def _check_names(
     dataset: Dataset,
     classes: Optional[Sequence[str]],
@@ -118,15 +121,15 @@ def _check_names(
         message = (
             f"{dataset.where}: class {ours!r} of the config is no category of the file, which has "
             f"{theirs!r}; {counts[theirs]:,} annotations would be dropped. Write {theirs!r} in "
-            f"{_SET}"
+            f"{SET_CLASSES}"
         )
         yield Finding(ERROR, "class-misspelt", message, counts[theirs])
     unknown = [name for name in classes if name not in names and name not in meant]
     if unknown:
         message = (
             f"{dataset.where}: the config's classes {some(unknown)} are no categories of the file, "
-            f"and nothing is learned of them; take them out of {_SET}, or check their names: the "
-            f"file has {some(names)}"
+            f"and nothing is learned of them; take them out of {SET_CLASSES}, or check their "
+            f"names: the file has {some(names)}"
         )
         yield Finding(WARNING, "class-unknown", message, len(unknown))
     unused = [n for n in names if n not in classes and n not in meant.values() and counts[n]]
@@ -135,7 +138,7 @@ def _check_names(
         message = (
             f"{dataset.where}: {dropped:,} annotations are dropped, since their categories are no "
             f"classes of the config: {some(f'{name} ({counts[name]:,})' for name in unused)}; add "
-            f"them to {_SET} to learn them"
+            f"them to {SET_CLASSES} to learn them"
         )
         yield Finding(WARNING, "category-dropped", message, dropped)
 
@@ -153,12 +156,13 @@ def _misspelt(classes: Sequence[str], names: Sequence[str]) -> dict[str, str]:
 
 
 def _closest(name: str, among: Sequence[str]) -> Optional[str]:
-    plain = {_plain(other): other for other in among}
-    close = difflib.get_close_matches(_plain(name), plain, n=1)
+    plain = {plain_name(other): other for other in among}
+    close = difflib.get_close_matches(plain_name(name), plain, n=1)
     return plain[close[0]] if close else None
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Write a class's name in the one way that its spellings share."""
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
 
 

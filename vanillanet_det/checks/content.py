@@ -22,7 +22,7 @@ class Content:
         images: The images.
         annotations: Their objects.
         categories: What the objects are of.
-        is_secret: The annotations are left out, as for COCO's test images.
+        is_secret: There are no annotations on purpose, as for COCO's test images.
     """
 
     images: list
@@ -62,17 +62,20 @@ def read_content(dataset: Dataset) -> Content:
     """Read an annotation file.
 
     Raises:
-        UserError: It isn't JSON, isn't in COCO's format, or lists no image.
+        UserError: It can't be read, isn't JSON in UTF-8, isn't in COCO's format, or lists no image.
     """
+    text = _read_text(dataset)
     try:
-        content = json.loads(Path(dataset.ann_file).read_bytes())
-    except (ValueError, OSError, RecursionError) as error:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"{dataset.where}: not JSON ({error}); expected COCO's instances format"
         ) from error
     is_dict = isinstance(content, dict)
-    # The annotations of COCO's test images are secret.
-    is_secret = bool(dataset.cfg.get("test_mode")) and is_dict and "annotations" not in content
+    # The annotations of COCO's test images are secret, and pictures of one's own may have none.
+    # Validation without any would choose the best checkpoint by nothing.
+    tests = bool(dataset.cfg.get("test_mode")) and not dataset.key.startswith("val")
+    is_secret = tests and is_dict and content.get("annotations", []) == []
     lists = [content.get(name, [] if is_secret else None) if is_dict else None for name in _LISTS]
     if not all(isinstance(entries, list) for entries in lists):
         raise UserError(
@@ -89,3 +92,26 @@ def read_content(dataset: Dataset) -> Content:
     if not images:
         raise UserError(f"{dataset.where}: the data set is empty: it lists no image")
     return Content(images, annotations, categories, is_secret)
+
+
+def _read_text(dataset: Dataset) -> str:
+    """Read a file as pycocotools does, which doesn't guess the encoding as Python's JSON does."""
+    try:
+        content = Path(dataset.ann_file).read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{dataset.where}: can't be read ({error.strerror or error}); make it readable, or "
+            "name another ann_file"
+        ) from error
+    encoding = json.detect_encoding(content)
+    try:
+        if encoding == "utf-8":
+            return content.decode(encoding)
+        found = "UTF-8 with a byte order mark" if encoding == "utf-8-sig" else encoding.upper()
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        found = f"no UTF-8 (byte {error.start} in line {line} is {content[error.start]:#04x})"
+    raise UserError(
+        f"{dataset.where}: its text is {found}, but MMDetection reads UTF-8 without a byte order "
+        "mark (BOM); save it as UTF-8 without BOM"
+    )

@@ -11,6 +11,7 @@ from mmdet.registry import DATASETS
 from mmengine.config import Config, ConfigDict
 
 from .finding import ERROR, Finding
+from .judges import Judge, find_judges
 
 DATALOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 _ELSEWHERE = (
@@ -32,6 +33,7 @@ class Dataset:
         ann_file: Path of the annotation file.
         folder: What `file_name` is relative to.
         classes: As the config or the class gives them; None for all categories.
+        judges: The evaluators that compute COCO's metric with its annotation file.
     """
 
     key: str
@@ -41,6 +43,7 @@ class Dataset:
     ann_file: str
     folder: str
     classes: Any
+    judges: tuple[Judge, ...] = ()
 
     @property
     def where(self) -> str:
@@ -93,7 +96,10 @@ def find_datasets(cfg: Config, dataloaders: Sequence[str]) -> list[Dataset]:
     Raises:
         UserError: A data set can't be made.
     """
-    found = [_describe(key, node) for key in dataloaders for node in leaf_datasets(cfg.get(key))]
+    found = []
+    for key in dataloaders:
+        judges = [each for each in find_judges(cfg, key) if each.ann_file and each.measures]
+        found += [_describe(key, node, tuple(judges)) for node in leaf_datasets(cfg.get(key))]
     made = {(each.kind, each.root) for each in found if hasattr(each.kind, "prepare")}
     for kind, root in made:
         kind.prepare(root)
@@ -105,17 +111,18 @@ def distinct(datasets: Sequence[Dataset]) -> list[Dataset]:
     return [
         dataset
         for place, dataset in enumerate(datasets)
-        if not any(_is_same(dataset, other) for other in datasets[:place])
+        if not any(is_same(dataset, other) for other in datasets[:place])
     ]
 
 
-def _is_same(a: Dataset, b: Dataset) -> bool:
+def is_same(a: Dataset, b: Dataset) -> bool:
+    """Tell whether two data sets are one for training, or one for evaluation."""
     if a.key.startswith("train") != b.key.startswith("train"):
         return False
     return (a.kind, a.ann_file, a.folder, a.classes) == (b.kind, b.ann_file, b.folder, b.classes)
 
 
-def _describe(key: str, node: dict) -> Dataset:
+def _describe(key: str, node: dict, judges: tuple[Judge, ...]) -> Dataset:
     kind = node["type"]  # a name, or in mmengine's newer configs a class
     kind = DATASETS.get(kind) if isinstance(kind, str) else kind
     root = node.get("data_root") or getattr(kind, "DATA_ROOT", "")
@@ -128,6 +135,7 @@ def _describe(key: str, node: dict) -> Dataset:
         ann_file=os.path.join(root, node["ann_file"]),
         folder=os.path.join(root, (node.get("data_prefix") or {}).get("img") or ""),
         classes=classes or getattr(kind, "METAINFO", {}).get("classes"),
+        judges=judges,
     )
 
 

@@ -3,14 +3,12 @@
 import filecmp
 import os
 from collections.abc import Sequence
-from typing import Any
 
-from mmdet.evaluation import CocoMetric
-from mmdet.registry import METRICS
 from mmengine.config import Config
 
 from .datasets import Dataset, is_remote
 from .finding import ERROR, Finding
+from .judges import evaluator_key, find_judges
 
 
 def check_evaluators(cfg: Config, datasets: Sequence[Dataset]) -> list[Finding]:
@@ -24,15 +22,13 @@ def check_evaluators(cfg: Config, datasets: Sequence[Dataset]) -> list[Finding]:
     seen = set()
     for key in dict.fromkeys(dataset.key for dataset in datasets):
         files = [dataset.ann_file for dataset in datasets if dataset.key == key]
-        evaluators = cfg.get(key.replace("_dataloader", "_evaluator")) or []
-        evaluators = [evaluators] if isinstance(evaluators, dict) else evaluators
-        for evaluator in evaluators if len(files) == 1 else ():
-            file, wanted = evaluator.get("ann_file"), files[0]
+        for judge in find_judges(cfg, key) if len(files) == 1 else ():
+            file, wanted = judge.ann_file, files[0]
             # The test set is often the validation set again.
-            if not _reads_coco(evaluator) or not file or (file, wanted) in seen:
+            if not file or (file, wanted) in seen:
                 continue
             seen.add((file, wanted))
-            name = f"{key.replace('_dataloader', '_evaluator')}.ann_file"
+            name = f"{evaluator_key(key)}.ann_file"
             if is_remote(file) or is_remote(wanted) or not os.path.isfile(wanted):
                 continue
             remedy = f"set {name}={wanted}, the file of {key}"
@@ -43,9 +39,3 @@ def check_evaluators(cfg: Config, datasets: Sequence[Dataset]) -> list[Finding]:
                 message = f"{name}: {file} is another file than that of {key}, {wanted}; {remedy}"
                 findings.append(Finding(ERROR, "evaluator-file", message))
     return findings
-
-
-def _reads_coco(evaluator: dict) -> bool:
-    kind: Any = evaluator.get("type")
-    kind = METRICS.get(kind) if isinstance(kind, str) else kind
-    return isinstance(kind, type) and issubclass(kind, CocoMetric)

@@ -13,10 +13,12 @@ from .annotations import check_annotations
 from .classes import Labels, check_classes, check_order
 from .content import read_content
 from .datasets import DATALOADERS, Dataset, check_files, distinct, find_datasets, is_remote
+from .empty import Empty, check_empty, check_secret
 from .evaluators import check_evaluators
 from .finding import ERROR, Finding
 from .images import check_missing, check_shared, image_paths
 from .model import build_model, check_model
+from .outlines import check_outlines
 from .pictures import check_pictures
 from .schedule import check_learning_rate
 from .weights import check_weights
@@ -31,12 +33,14 @@ class Inspection:
         counts: Images, annotations and classes of each annotation file.
         labels: Numbers of the classes of each data set.
         images: Paths of the images of each data set.
+        empty: The data sets without objects.
     """
 
     findings: list[Finding] = field(default_factory=list)
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     labels: list[Labels] = field(default_factory=list)
     images: list[tuple[Dataset, list[str]]] = field(default_factory=list)
+    empty: list[Empty] = field(default_factory=list)
 
 
 def check_config(
@@ -69,6 +73,7 @@ def inspect_config(
         datasets = find_datasets(cfg, dataloaders)
         for dataset in distinct(datasets):
             _check_dataset(dataset, pictures, seen)
+        seen.findings += check_empty(datasets, seen.empty)
         seen.findings += check_order(seen.labels)
         train = [item for item in seen.images if item[0].key.startswith("train")]
         others = [item for item in seen.images if not item[0].key.startswith("train")]
@@ -104,10 +109,13 @@ def _check_dataset(dataset: Dataset, pictures: bool, seen: Inspection) -> None:
         classes=len(content.categories),
     )
     seen.findings += check_annotations(dataset, content)
+    seen.findings += check_outlines(dataset, content)
+    seen.findings += check_secret(dataset) if content.is_secret else []
     if dataset.numbers_like_coco:
-        findings, labels = check_classes(dataset, content)
-        seen.findings += findings
-        seen.labels += [labels] if labels else []
+        compared = check_classes(dataset, content)
+        seen.findings += compared.findings
+        seen.labels += [compared.labels] if compared.labels else []
+        seen.empty += [compared.empty] if compared.empty else []
     paths = image_paths(dataset, content)
     seen.findings += check_missing(dataset, paths)
     seen.images.append((dataset, paths))

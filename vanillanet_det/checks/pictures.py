@@ -10,12 +10,10 @@ import cv2
 from PIL import Image
 from tqdm import tqdm
 
+from ..datasets.formats.files import loaded_size
 from .content import Content
 from .datasets import Dataset, is_remote
 from .finding import ERROR, WARNING, Finding, first_of
-
-_ORIENTATION = 0x0112  # the tag of Exif
-_LYING = (5, 6, 7, 8)  # its values that swap width and height
 
 
 def check_pictures(dataset: Dataset, content: Content) -> list[Finding]:
@@ -60,34 +58,31 @@ def _look(folder: str, image: dict, turns: bool) -> Optional[tuple[str, str]]:
     if not os.path.isfile(path):
         return None  # said elsewhere
     try:
-        size, orientation = _decode(path)
+        size, stored = _decode(path, turns)
     except Image.DecompressionBombError:
         return None  # large, and OpenCV's business
     except Exception as error:  # Pillow raises nearly anything
         return "picture-unreadable", f"{path}: can't be read ({error})"
-    if turns and orientation in _LYING:
-        size = size[::-1]
     declared = (image.get("width"), image.get("height"))
     if size == declared or any(type(side) not in (int, float) for side in declared):
         return None  # what is no number is said elsewhere
     said = f"{path}: is {size[0]}x{size[1]}, but declared {declared[0]}x{declared[1]}"
-    if size == declared[::-1] and orientation in _LYING:
+    if declared == stored:
         said += ", which is it before it is turned as its Exif data says"
     return "picture-size", said
 
 
-def _decode(path: str) -> tuple[tuple[int, int], int]:
+def _decode(path: str, turns: bool) -> tuple[tuple[int, int], tuple[int, int]]:
     """Decode an image.
 
     Returns:
-        Width and height as stored, and the orientation of Exif.
+        Width and height as training loads it, and as it is if Exif isn't heeded.
     """
     if not cv2.haveImageReader(path):
         raise ValueError("no image format that OpenCV knows")
     with Image.open(path) as picture:
-        size = picture.size
-        orientation = picture.getexif().get(_ORIENTATION, 1)
+        sizes = loaded_size(picture, turns), loaded_size(picture, False)
         # JPEGs are read whole, and computed at an eighth of their size.
-        picture.draft(picture.mode, (size[0] // 8, size[1] // 8))
+        picture.draft(picture.mode, (picture.width // 8, picture.height // 8))
         picture.load()
-    return size, orientation
+    return sizes

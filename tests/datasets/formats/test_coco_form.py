@@ -2,28 +2,11 @@
 
 import numpy as np
 import pytest
-from data_folders import SIZE, found, picture, remark, sizes, write
+from data_folders import BOX, SIZE, content, found, picture, remark, sizes, write
 from pycocotools import mask
 
 from vanillanet_det import UserError
 from vanillanet_det.datasets.formats import read_source
-
-BOX = [5, 6, 20, 10]
-
-
-def content(*names, box=BOX, ids=(1, 2), **keys):
-    """One object in each image; the classes alternate between cat and dog."""
-    return dict(
-        images=[
-            dict(id=i, file_name=name, width=SIZE[0], height=SIZE[1])
-            for i, name in enumerate(names, 1)
-        ],
-        annotations=[
-            dict(id=i, image_id=i, category_id=ids[i % 2 - 1], bbox=box, area=200, iscrowd=0) | keys
-            for i in range(1, len(names) + 1)
-        ],
-        categories=[dict(id=ids[0], name="cat"), dict(id=ids[1], name="dog")],
-    )
 
 
 @pytest.mark.parametrize(
@@ -102,6 +85,15 @@ def test_ids_are_kept_and_numbers_read(tmp_path):
     assert second["image_id"] == 2
 
 
+@pytest.mark.parametrize(("crowd", "read"), [(True, 1), (False, 0), ("1", 1), (1.0, 1), (None, 0)])
+def test_crowds_are_marked_by_numbers_or_truths(tmp_path, crowd, read):
+    picture(tmp_path / "a.jpg")
+    write(tmp_path / "a.json", content("a.jpg", iscrowd=crowd))
+    (annotation,) = read_source(tmp_path).train["annotations"]
+    assert annotation["iscrowd"] == read
+    assert type(annotation["iscrowd"]) is int
+
+
 def test_crowd_and_run_lengths_are_kept(tmp_path):
     picture(tmp_path / "a.jpg")
     written = content("a.jpg", "a.jpg")
@@ -178,7 +170,22 @@ def test_validation_follows_the_ids_of_training(tmp_path):
             r"annotation 1: .* not four numbers",
         ),
         (lambda c: c["annotations"][0].update(bbox=[1, 2, 3, "x"]), r"'x' is not a finite number"),
+        (
+            lambda c: c["annotations"][0].update(bbox=[1, 2, 10**400, 4]),
+            r"0 is not a finite number",
+        ),
+        (
+            lambda c: c["annotations"][0].update(bbox=[1, 2, True, 4]),
+            r"True is not a finite number",
+        ),
+        (
+            lambda c: c["annotations"][0].update(area=10**400),
+            r"annotation 1: .*not a finite number",
+        ),
+        (lambda c: c["annotations"][0].update(iscrowd="yes"), r"'yes' is not a finite number"),
+        (lambda c: c["images"][0].update(id=[1]), r"an id is \[1\], expected a whole number"),
         (lambda c: c["annotations"][0].update(image_id=7), r"annotation 1: its image_id 7"),
+        (lambda c: c["annotations"][0].update(image_id={}), r"annotation 1: an id is \{\}"),
         (lambda c: c["annotations"][0].update(category_id=7), r"annotation 1: its category_id 7"),
         (lambda c: c["annotations"][0].update(segmentation=[[1] * 7]), r"odd number of numbers"),
         (lambda c: c["annotations"][0].update(bbox=[float("nan")] * 4), r"NaN stands among"),

@@ -60,6 +60,61 @@ def test_lists_that_are_there(tmp_path, lists, train, val):
     assert (source.val is None) == (val is None)
 
 
+def cameras(root, *files, lists):
+    """Write annotation files and images of the same names; the x of a box tells which it is."""
+    for x, name in enumerate(files):
+        picture(root / "JPEGImages" / f"{name}.jpg", seed=x)
+        edges = (x + 1, 7, 25, 16)
+        write(root / "Annotations" / f"{name}.xml", xml(f"{name}.jpg", edges=edges))
+    for split, listed in lists:
+        write(root / "ImageSets/Main" / f"{split}.txt", "".join(f"{name}\n" for name in listed))
+    return root
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["{}", "{}.jpg", "{} 1", "{}.jpg -1", "Annotations/{}", "JPEGImages/{}.jpg", "./x/{}.xml"],
+)
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path, form):
+    files = ["cam1/0001", "cam2/0001", "0001"]
+    lists = [
+        ("train", [form.format(files[0])]),
+        ("val", [form.format(files[1])]),
+        ("test", ["0001"]),
+    ]
+    source = read_source(cameras(tmp_path, *files, lists=lists))
+    assert [(name, box[0]) for name, _, box in found(source)] == [("JPEGImages/cam1/0001.jpg", 0)]
+    assert [(name, box[0]) for name, _, box in found(source, "val")] == [
+        ("JPEGImages/cam2/0001.jpg", 1)
+    ]
+    assert remark(source, "Annotation files of the test split").endswith(": 1.")
+
+
+def test_a_name_of_several_files_is_refused(tmp_path):
+    lists = [("train", ["cam1/0001", "0001"])]
+    with pytest.raises(UserError) as caught:
+        read_source(cameras(tmp_path, "cam1/0001", "cam2/0001", lists=lists))
+    assert str(caught.value) == (
+        f"{tmp_path}/ImageSets/Main/train.txt:2: 0001 could be Annotations/cam1/0001.xml, "
+        "Annotations/cam2/0001.xml; write its path below Annotations/ without the ending, or keep "
+        "one file of this name"
+    )
+
+
+def test_a_copy_elsewhere_does_not_hide_the_file_that_is_meant(tmp_path):
+    standard(tmp_path, "a", lists=[("train", ["a"])])
+    for folder in ("Again", "Z"):
+        write(tmp_path / folder / "a.xml", xml("a.jpg", label="dog"))
+    source = read_source(tmp_path)
+    assert source.classes == ("cat",)
+    assert remark(source, "Annotation files that no list").endswith(": 2.")
+
+
+def test_a_name_is_found_in_whatever_folder(tmp_path):
+    source = read_source(cameras(tmp_path, "cam1/0001", lists=[("train", ["0001"])]))
+    assert [name for name, *_ in found(source)] == ["JPEGImages/cam1/0001.jpg"]
+
+
 def test_folders_say_the_split(tmp_path):
     for split in ("train", "valid"):
         picture(tmp_path / split / "a.jpg")

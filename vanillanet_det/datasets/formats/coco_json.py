@@ -1,19 +1,21 @@
 """COCO: the content of one annotation file, checked and with what may be left out filled in."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any, Optional
 
 from ...errors import UserError
-from .files import number, read_json, some
+from .files import is_finite, number, read_json, some
 from .source import area, bounds
 
 _KEYS = ("images", "annotations", "categories")
 _AREA = "Annotations without an area, or with 0 for a box that has one, computed"
 _BOX = "Annotations without a box, computed from their outlines"
-_IDS = "Annotation ids that are missing or not unique, given anew"
+_IDS = "Annotations numbered anew, as not all their ids are different whole numbers above 0"
+_NEW = "Entries of {} numbered anew, as not all their ids are different whole numbers"
+_PLAIN = re.compile(r"-?\d{1,15}")  # COCO's evaluations compute with doubles, which hold these
 _PARTS = "Parts of outlines with less than three points, left out"
 
 
@@ -27,8 +29,8 @@ def read_content(path: Path, remarks: Counter) -> dict[str, Any]:
     Returns:
         Images with `id`, `file_name`, `width` and `height` (0 where the file doesn't tell);
         categories with `id` and `name`; annotations with `id`, `image_id`, `category_id`, `bbox`,
-        `area`, `iscrowd` and, if there is one, `segmentation`. Numbers are numbers, and other
-        keys are kept.
+        `area`, `iscrowd` and, if there is one, `segmentation`. Numbers are numbers, ids too, and
+        other keys are kept.
 
     Raises:
         UserError: Something is not as the form wants it; the message has the id.
@@ -42,16 +44,19 @@ def read_content(path: Path, remarks: Counter) -> dict[str, Any]:
         )
     if not content["images"]:
         raise UserError(f"{path}: lists no image; export it again")
-    parts = {}
+    parts, ids = {}, {}
     for key, read in (("images", _image), ("categories", _category)):
         parts[key] = [_read(read, entry, key, i, path) for i, entry in enumerate(content[key], 1)]
         _check_unique([entry["id"] for entry in parts[key]], f"{key} have the id", path)
-    _check_unique([c["name"] for c in parts["categories"]], "categories have the name", path)
-    image_ids = {image["id"] for image in parts["images"]}
-    category_ids = {category["id"] for category in parts["categories"]}
+        ids[key] = _Ids([entry["id"] for entry in parts[key]])
+        remarks[_NEW.format(key)] += 0 if ids[key].are_kept else len(parts[key])
+        for entry in parts[key]:
+            entry["id"] = ids[key].find(entry["id"])
+    names = [repr(category["name"]) for category in parts["categories"]]
+    _check_unique(names, "categories have the name", path)
 
     def annotation(entry: dict) -> dict:
-        return _annotation(entry, image_ids, category_ids, remarks)
+        return _annotation(entry, ids["images"], ids["categories"], remarks)
 
     parts["annotations"] = [
         _read(annotation, entry, "annotations", i, path)
@@ -73,20 +78,44 @@ def _read(read: Any, entry: Any, key: str, position: int, path: Path) -> dict:
         raise UserError(f"{path}: {one} {where}: {what}; correct it or export it again") from error
 
 
-def _check_unique(values: Sequence[Any], what: str, path: Path) -> None:
+def _check_unique(values: Sequence[str], what: str, path: Path) -> None:
     twice = [value for value, count in Counter(values).items() if count > 1]
     if twice:
-        raise UserError(f"{path}: several {what} {twice[0]!r}; make them unique")
+        raise UserError(f"{path}: several {what} {twice[0]}; make them unique")
 
 
-def _id(value: Any) -> Any:
-    if isinstance(value, str):
-        return int(value) if value.isdecimal() else value
+class _Ids:
+    """Numbers for the ids of images or categories, by which annotations refer to them.
+
+    Ids are kept if they are whole numbers, written as text or not. Otherwise the entries are
+    numbered: COCO's evaluation can't compare texts with numbers, and `007` isn't `7`.
+
+    Attributes:
+        are_kept: The numbers are the ids.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        numbers = [int(text) for text in texts if _PLAIN.fullmatch(text)]
+        self.are_kept = len(set(numbers)) == len(texts)
+        self._numbers: dict[Any, int] = (
+            {kept: kept for kept in numbers}
+            if self.are_kept
+            else {text: position for position, text in enumerate(texts, 1)}
+        )
+
+    def find(self, value: Any) -> Optional[int]:
+        """Give the number of an id; None if no entry has it."""
+        text = _id(value)
+        is_number = self.are_kept and _PLAIN.fullmatch(text)
+        return self._numbers.get(int(text) if is_number else text)
+
+
+def _id(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if type(value) is not int:
+        value = int(value)
+    if type(value) not in (int, str):
         raise ValueError(f"an id is {value!r}, expected a whole number")
-    return value
+    return str(value)
 
 
 def _image(entry: dict) -> dict:
@@ -109,12 +138,12 @@ def _category(entry: dict) -> dict:
     return {**entry, "id": _id(entry["id"]), "name": name}
 
 
-def _annotation(entry: dict, image_ids: set, category_ids: set, remarks: Counter) -> dict:
-    image_id, category_id = _id(entry["image_id"]), _id(entry["category_id"])
-    if image_id not in image_ids:
-        raise ValueError(f"its image_id {image_id!r} is of no image in the file")
-    if category_id not in category_ids:
-        raise ValueError(f"its category_id {category_id!r} is of no category in the file")
+def _annotation(entry: dict, images: _Ids, categories: _Ids, remarks: Counter) -> dict:
+    image_id, category_id = images.find(entry["image_id"]), categories.find(entry["category_id"])
+    if image_id is None:
+        raise ValueError(f"its image_id {entry['image_id']!r} is of no image in the file")
+    if category_id is None:
+        raise ValueError(f"its category_id {entry['category_id']!r} is of no category in the file")
     read = {**entry, "image_id": image_id, "category_id": category_id}
     outline = _segmentation(read.pop("segmentation", None), remarks)
     if outline:
@@ -132,14 +161,15 @@ def _annotation(entry: dict, image_ids: set, category_ids: set, remarks: Counter
         # MMDetection passes over annotations with area 0 and says nothing.
         remarks[_AREA] += 1
         read["area"] = _area(outline) or width * height
-    read["iscrowd"] = int(number(entry.get("iscrowd") or 0))
+    crowd = entry.get("iscrowd") or 0
+    read["iscrowd"] = int(crowd is True or number(crowd))
     return read
 
 
 def _numbers(values: Any, what: str) -> list[float]:
     if not isinstance(values, list):
         raise ValueError(f"its {what} is {values!r}, expected a list of numbers")
-    if set(map(type, values)) <= {int, float}:
+    if all(map(is_finite, values)):
         return values
     try:
         return [number(value) for value in values]
@@ -194,12 +224,13 @@ def _area(outline: Any) -> Optional[float]:
 
 
 def _number_anew(annotations: Sequence[dict], remarks: Counter) -> None:
-    """Make ids unique, which MMDetection relies on; nothing else refers to them."""
-    seen: set = set()
-    numeric = [a["id"] for a in annotations if isinstance(a.get("id"), int)]
-    free = chain(range(max(numeric, default=0) + 1, 1 << 62))
-    for annotation in annotations:
-        if annotation.get("id") is None or annotation["id"] in seen:
-            annotation["id"] = next(free)
-            remarks[_IDS] += 1
-        seen.add(annotation["id"])
+    """Make ids what the evaluation wants: different numbers, and not 0, which it takes for none.
+
+    Nothing else refers to them.
+    """
+    ids = [annotation.get("id") for annotation in annotations]
+    if all(type(i) is int and 0 < i < 1 << 63 for i in ids) and len(set(ids)) == len(ids):
+        return
+    remarks[_IDS] += len(ids)
+    for position, annotation in enumerate(annotations, 1):
+        annotation["id"] = position

@@ -2,10 +2,10 @@
 
 import contextlib
 import json
-import math
 import os
 import posixpath
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +25,10 @@ _SPLITS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 _LOOK = 1 << 20  # bytes that tell what a file is; images inside one are longer
-_ORIENTATION = 0x0112  # the tag of Exif; from 5 on width and height change places
+_WIDTH, _HEIGHT = 0x0100, 0x0101  # tags of TIFF
+_ORIENTATION = 0x0112  # the tag of Exif and TIFF
+_LARGEST = sys.float_info.max
+_LYING = (5, 6, 7, 8)  # its values with which width and height change places
 
 
 class Tree:
@@ -221,9 +224,15 @@ def number(value: Any) -> float:
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
             value = float(value)
-    if type(value) not in (int, float) or not math.isfinite(value):
+    if not is_finite(value):
         raise ValueError(f"{given!r} is not a finite number")
     return value
+
+
+def is_finite(value: Any) -> bool:
+    """Tell whether a value is a number that a float can hold."""
+    # math.isfinite raises for large integers; a comparison does not, and NaN fails it.
+    return type(value) in (int, float) and -_LARGEST <= value <= _LARGEST
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -234,14 +243,29 @@ def image_size(path: Path) -> tuple[int, int]:
     """
     try:
         with Image.open(path) as image:
-            width, height = image.size
-            turned = _orientation(image) in (5, 6, 7, 8)
+            return loaded_size(image)
     except Exception as error:  # the formats raise nearly anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
             f"{path}: can't be read as an image ({reason}); replace the file or take it out of "
             "the data set"
         ) from error
+
+
+def loaded_size(image: Image.Image, turns: bool = True) -> tuple[int, int]:
+    """Tell width and height of an image as OpenCV loads it; the header is enough.
+
+    Args:
+        image: The image, opened and not decoded.
+        turns: It is turned as Exif says, as it is unless the loader is told to ignore that.
+    """
+    width, height = image.size
+    if image.format == "TIFF":
+        # OpenCV turns these in any case. Pillow does, too, but not all versions before decoding.
+        width, height = image.tag_v2[_WIDTH], image.tag_v2[_HEIGHT]
+        turned = image.tag_v2.get(_ORIENTATION) in _LYING
+    else:
+        turned = turns and _orientation(image) in _LYING
     return (height, width) if turned else (width, height)
 
 

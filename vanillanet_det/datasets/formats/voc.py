@@ -1,20 +1,21 @@
 """Pascal VOC: an XML file of boxes for each image."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Optional
 from xml.etree import ElementTree
 
 from ...errors import UserError
-from .files import Tree, holds, number, read_bytes, read_text, split_of_folders, stem
+from .files import Tree, holds, number, read_bytes, read_text, some, split_of_folders, stem
 from .pairs import Annotation, read_pairs
 from .source import Object, Source
 
 FORM = "Pascal VOC"
 LOOKS_LIKE = "Pascal VOC (Annotations/*.xml, JPEGImages/)"
 _SETS = "ImageSets/Main/"
+_FILES = "Annotations/"
 _SPLITS = {"train": "train", "val": "val", "test": "test", "trainval": "train"}
 _NOT_LISTED = f"Annotation files that no list in {_SETS} names, left out"
 _DIFFICULT = "Objects marked difficult, kept as crowd: they count neither as found nor as missed"
@@ -61,26 +62,72 @@ def _listed(tree: Tree, files: Iterable[str]) -> dict[str, str]:
             list_file = lists.get((prefix, f"{name}.txt"))
             if list_file is None:
                 continue
-            stems = {stem(file): file for file in files if file.startswith(prefix)}
-            for line, entry in _entries(tree.root / list_file, stems):
+            named = _Named(files, prefix)
+            for line, entry in _entries(tree.root / list_file):
                 where = f"{tree.root / list_file}:{line}"
-                if entry not in stems:
+                found = named.find(entry)
+                if not found:
                     raise UserError(
                         f"{where}: no annotation file {entry}.xml; add it or take out the line"
                     )
-                _, before = chosen.setdefault(stems[entry], (split, list_file))
+                if len(found) > 1:
+                    raise UserError(
+                        f"{where}: {entry} could be {some(found, 2)}; write its path below "
+                        f"{_FILES} without the ending, or keep one file of this name"
+                    )
+                _, before = chosen.setdefault(found[0], (split, list_file))
                 if name != "trainval" and before != list_file:
                     raise UserError(f"{where}: {entry} is in {before}, too; list it once")
     return {file: split for file, (split, _) in chosen.items()}
 
 
-def _entries(path: Path, stems: Mapping[str, str]) -> Iterator[tuple[int, str]]:
+def _entries(path: Path) -> Iterator[tuple[int, str]]:
     for line, text in enumerate(read_text(path).splitlines(), 1):
         entry = text.strip()
         if entry:
-            # Some lists end lines with 1 or -1, some name the image's file.
-            guesses = (entry, stem(entry), entry.split()[0])
-            yield line, next((guess for guess in guesses if guess in stems), entry)
+            yield line, entry
+
+
+class _Named:
+    """The annotation files of a folder, looked up by what its lists call them."""
+
+    def __init__(self, files: Iterable[str], folder: str) -> None:
+        self._by_path: dict[str, list[str]] = defaultdict(list)
+        self._by_stem: dict[str, list[str]] = defaultdict(list)
+        for file in files:
+            if file.startswith(folder):
+                below = file[len(folder) :].partition("/")[2] or file[len(folder) :]
+                self._by_path[below.rpartition(".")[0]].append(file)
+                self._by_stem[stem(file)].append(file)
+        self._usual = folder + _FILES
+
+    def find(self, entry: str) -> list[str]:
+        """Find the files that an entry could mean: by its path, else by its name alone."""
+        # Some lists end lines with 1 or -1, some name the image's file.
+        texts = [guess for text in (entry, entry.split()[0]) for guess in (text, _bare(text))]
+        for table, spellings in ((self._by_path, _ends), (self._by_stem, _name)):
+            for name in (name for text in texts for name in spellings(text)):
+                files = table.get(name, [])
+                usual = [file for file in files if file.startswith(self._usual)]
+                if files:
+                    return usual or files
+        return []
+
+
+def _bare(text: str) -> str:
+    """Take the ending of a file's name off."""
+    folder, slash, name = text.rpartition("/")
+    return folder + slash + (name.rpartition(".")[0] or name)
+
+
+def _ends(path: str) -> list[str]:
+    """List a path and its ends that name a folder: `a/b/c` and `b/c`."""
+    parts = path.split("/")
+    return ["/".join(parts[start:]) for start in range(max(1, len(parts) - 1))]
+
+
+def _name(path: str) -> list[str]:
+    return [path.rpartition("/")[2]]
 
 
 def _parse(path: Path, remarks: Counter) -> Annotation:
