@@ -191,6 +191,28 @@ def test_mistakes_are_one_sentence(small_config, arguments, message):
         benchmark(**{"configs": [str(small_config)], **QUICK, **arguments})
 
 
+def test_a_place_that_cant_be_written_is_said_before_anything_is_measured(small_config, tmp_path):
+    folder = tmp_path / "a.json"
+    folder.mkdir()
+    with pytest.raises(UserError, match=r"--out .*a\.json: can't be written, since it is a folder"):
+        benchmark([str(small_config)], out=str(folder), rounds=-1)
+
+
+def test_what_was_measured_is_printed_where_it_cant_be_written(
+    small_config, small_disk, capsys, monkeypatch
+):
+    (small_disk / "filler").write_bytes(bytes(64 * 1024))
+    with pytest.raises(UserError, match=r"--out .*a\.json: can't be written \(No space left"):
+        benchmark(
+            [str(small_config)],
+            part=["backbone"],
+            input_size=["64"],
+            rounds=1,
+            out=str(small_disk / "a.json"),
+        )
+    assert "matrix product, fp32" in capsys.readouterr().out
+
+
 def test_names_tell_networks_apart():
     assert _names(["a/x.py", "a/y.py"], [None, None]) == ["x", "y"]
     assert _names(["a/x.py", "b/x.py"], ["1.pth", "2.pth"]) == ["a/x", "b/x"]

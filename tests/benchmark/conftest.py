@@ -1,7 +1,5 @@
 """Results built by hand, with figures as a small CPU gives them, and small exported files."""
 
-from dataclasses import replace
-
 import pytest
 
 from vanillanet_det.benchmark.rows import Machine, Result, Row
@@ -99,14 +97,12 @@ def export(detector_file, small_config, tmp_path_factory):
     def export(part, format, precision="fp32", input_size=(160, 160), batch_size=1):
         kind = part, input_size, batch_size
         if kind not in exporters:
-            plan = Plan("onnx", part, True, input_size, batch_size)
+            plan = Plan(part, True, input_size, batch_size)
             exporters[kind] = Exporter(model, describe(cfg, model, classes), plan)
-        exporter = exporters[kind]
-        exporter.plan = replace(exporter.plan, format=format)
         fixed = "any" if input_size is None else "fixed"
         path = folder / f"{part}_{precision}_{fixed}{ENDINGS[format]}"
         if not path.exists():
-            exporter.write(path, precision)
+            exporters[kind].write(path, precision)
         return path
 
     return export

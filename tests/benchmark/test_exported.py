@@ -102,7 +102,7 @@ def test_boxes_are_in_the_pictures_pixels(
         detector_onnx, images=write_pictures((120, 200), (310, 130))
     )
     for number, size in enumerate([(120, 200), (310, 130)]):
-        assert candidate(number) == len(found[-1]) == 20
+        assert candidate.compute(number) == len(found[-1]) == 20
         assert found[-1].size == size
         with torch.no_grad():
             (sample,) = subject.fused.model.test_step(candidate.inputs.batches[number])
@@ -124,7 +124,7 @@ def test_pictures_of_several_sizes_are_filled_up_as_pytorch_does(
     seen = []
     run_file = candidate._engine.run
     candidate._engine.run = lambda images: seen.append(run_file(images)) or seen[-1]
-    assert candidate(0) == 0
+    assert candidate.compute(0) == 0
     model = subject.fused.model
     (batch,) = candidate.inputs.batches
     assert len({image.shape for image in batch["inputs"]}) == 2
@@ -168,7 +168,7 @@ def test_onnx_in_bf16_runs_in_openvino(make_candidates, export, backbone_onnx):
     (candidate,), _ = make_candidates(file)
     assert candidate.row.engine.startswith("OpenVINO")
     assert candidate.row.file_precision == "bf16"
-    assert candidate(0) == 0
+    assert candidate.compute(0) == 0
 
 
 def test_random_weights_beside_a_files_own_are_said(cfg, detector_onnx, backbone_onnx):
@@ -189,6 +189,11 @@ def test_a_file_belongs_to_the_config_of_its_name(cfg, small_config, tmp_path, b
     assert (first, found.path) == ([], backbone_onnx)
     ((found,),) = read_files([other], plan)
     assert found.metadata.model == "small"
+    subject = Subject("other", other, None, plan)
+    (candidate,) = given_candidates(subject, [found], plan.device, silent)
+    (note,) = candidate.row.notes
+    assert "exported from the config 'small'; GFLOPs" in note
+    assert "those of 'other'" in note
     with pytest.raises(UserError, match=r"is of the config 'small', and 2 of those given"):
         read_files([cfg, cfg], plan)
     with pytest.raises(UserError, match=r"and none of those given \(other, other\) have this"):

@@ -1,5 +1,6 @@
 """Candidates take turns, and what a round has in common leaves their ratio."""
 
+import threading
 import time
 
 import pytest
@@ -45,6 +46,21 @@ def test_the_clock_is_read_when_the_device_is_idle():
     order = []
     seconds_of(lambda: order.append("call"), lambda: order.append("wait"))
     assert order == ["wait", "call", "wait"]
+
+
+def test_the_threads_of_the_one_before_have_stopped():
+    end = time.perf_counter() + 0.1
+
+    def spin():
+        while time.perf_counter() < end:
+            pass
+
+    thread = threading.Thread(target=spin)
+    thread.start()
+    began = []
+    seconds_of(lambda: began.append(time.perf_counter()), lambda: None)
+    thread.join()
+    assert began[0] >= end
 
 
 def _rows(slow, fast):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vanillanet_det.export.description import describe
-from vanillanet_det.export.exporting import Exporter, Plan
+from vanillanet_det.export.exporting import ENDINGS, Exporter, Plan
 from vanillanet_det.inference.building import build_detector
 
 
@@ -47,12 +47,11 @@ def write_once(make_exporter, pictures, tmp_path_factory):
     """Function that writes a file, once for the same arguments; exporting takes a while."""
     written, exporters = {}, {}
 
-    def write(kind="retinanet", precision="fp32", **plan) -> Path:
+    def write(kind="retinanet", precision="fp32", format="onnx", **plan) -> Path:
         which = kind, tuple(sorted(plan.items()))
-        key = precision, *which
+        key = precision, format, *which
         if key not in written:
-            ending = ".xml" if plan.get("format") == "openvino" else ".onnx"
-            written[key] = tmp_path_factory.mktemp("exported") / f"detector{ending}"
+            written[key] = tmp_path_factory.mktemp("exported") / f"detector{ENDINGS[format]}"
             exporter = exporters.setdefault(which, make_exporter(kind, **plan))
             exporter.write(written[key], precision, pictures)
         return written[key]

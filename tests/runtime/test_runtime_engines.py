@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -33,6 +34,17 @@ def test_each_engine_opens_its_files_and_all_compute_the_same(
     assert len(expected) == 3
     for key, value in expected.items():
         np.testing.assert_allclose(outputs[key], value, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "engine"), ENGINES)
+def test_threads_stop_when_there_is_nothing_to_do(name, engine, make_file, tmp_path, pictures):
+    opened = open_engine(make_file(tmp_path / name), engine, threads=2)
+    for _ in range(3):
+        opened.run(pictures[0][None])
+    time.sleep(0.005)
+    before = time.process_time()
+    time.sleep(0.05)
+    assert time.process_time() - before < 0.005
 
 
 def test_the_ending_of_the_name_chooses_the_engine(onnx_file, xml_file):

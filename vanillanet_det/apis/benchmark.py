@@ -1,5 +1,6 @@
 """Speed, as `tools/benchmark.py` measures it."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -130,13 +131,18 @@ def benchmark(
         result = _run(chosen, plan)
     finally:
         torch.set_num_threads(before)
-    _write(result, out, plot)
     reports = [
         published_report(result, COCO_TABLE) if table else None,
         markdown_report(result) if markdown else text_report(result),
         scaling_report(result),
     ]
-    return "\n\n".join(filter(None, reports))
+    text = "\n\n".join(filter(None, reports))
+    try:
+        _write(result, out, plot)
+    except BaseException:
+        print(text)  # what took minutes isn't lost with a disk that has become full
+        raise
+    return text
 
 
 def _names(configs: Sequence[str], checkpoints: Sequence[Optional[str]]) -> list[str]:
@@ -164,8 +170,14 @@ def _check_outputs(out: Optional[str], plot: Optional[str]) -> None:
             continue
         if not path.endswith(endings):
             raise UserError(f"--{flag} {path}: expected a name that ends in {' or '.join(endings)}")
-        if not Path(path).parent.is_dir():
-            raise UserError(f"--{flag} {path}: there is no folder {Path(path).parent}")
+        folder = Path(path).parent
+        if not folder.is_dir():
+            raise UserError(f"--{flag} {path}: there is no folder {folder}")
+        if Path(path).is_dir() or not os.access(folder, os.W_OK):
+            raise UserError(
+                f"--{flag} {path}: can't be written, since it is a folder itself or nothing may be "
+                f"written in {folder}; choose another place"
+            )
 
 
 def _run(configs: Sequence[tuple[str, Config, Optional[str]]], plan: Plan) -> Result:

@@ -1,24 +1,21 @@
 """Detectors as files that run without PyTorch, as `tools/export.py` writes them."""
 
-import importlib.util
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
-import torch
 from mmengine.registry import DefaultScope
 
 from ..errors import UserError
 from ..export.description import describe
 from ..export.pictures import calibration_pictures, pictures_to_compare
-from ..export.support import check_support
+from ..export.support import check_packages, check_support
 from ..inference.building import build_detector
 from .config import config_errors, read_config
 from .options import parse_size
 from .test import test
 
-_TORCH = (2, 6)  # whose exporter takes translations of operators
 _NEEDED = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("onnxscript", "openvino")}
 
 
@@ -75,7 +72,11 @@ def export(
             "--part backbone has no boxes and no AP; leave --no-nms and --precision int8 out"
         )
     size = None if input_size is None else parse_size(input_size, "input-size")
-    _check_packages(format, precision)
+    needed = [*_NEEDED[format], *(["nncf"] if precision == "int8" else [])]
+    if format == "onnx" and precision == "bf16":
+        needed.append("openvino")  # ONNX Runtime can't compute it
+    flags = f"--format {format} --precision {precision}"
+    check_packages(flags, needed, "int8" if precision == "int8" else "export")
     # Imported here, since they need those packages.
     from ..export.exporting import ENDINGS, Exporter, Plan, staged
 
@@ -95,7 +96,7 @@ def export(
         if part == "detector":
             check_support(model, nms)
         metadata = describe(cfg, model, classes, part)
-        exporter = Exporter(model, metadata, Plan(format, part, nms, size, batch_size))
+        exporter = Exporter(model, metadata, Plan(part, nms, size, batch_size))
         pictures = pictures_to_compare(images, cfg)
         with staged(target) as path:
             lines = []
@@ -115,24 +116,6 @@ def export(
     size = sum(file.stat().st_size for file in files) / 1e6
     what = f"{target}: {part}, {precision}, {size:.1f} MB, compared with PyTorch on"
     return "\n".join([f"{what} {len(pictures)} pictures", *(f"- {line}" for line in lines)])
-
-
-def _check_packages(format: str, precision: str) -> None:
-    if tuple(map(int, torch.__version__.split(".")[:2])) < _TORCH:
-        raise UserError(
-            f"PyTorch {torch.__version__}: its exporter lacks what is needed; expected "
-            f"{_TORCH[0]}.{_TORCH[1]} or newer: pip install -U torch torchvision"
-        )
-    needed = [*_NEEDED[format], *(["nncf"] if precision == "int8" else [])]
-    if format == "onnx" and precision == "bf16":
-        needed.append("openvino")  # ONNX Runtime can't compute it
-    missing = [name for name in needed if importlib.util.find_spec(name) is None]
-    if missing:
-        extra = "int8" if "nncf" in missing else "export"
-        raise UserError(
-            f"--format {format} --precision {precision} needs {', '.join(missing)}: "
-            f"pip install -e '.[lite,{extra}]' in the folder of vanillanet_det"
-        )
 
 
 def _check_drop(

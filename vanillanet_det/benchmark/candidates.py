@@ -50,16 +50,33 @@ class Candidate:
 
     def __init__(self, row: Row, inputs: Inputs) -> None:
         self.row, self.inputs = row, inputs
+        self._boxes: dict[int, int] = {}
 
-    def __call__(self, number: int) -> int:
-        """Compute one batch; returns how many boxes were found."""
+    def __call__(self, number: int) -> None:
+        """Compute one batch, the next in each round."""
+        index = number % len(self.inputs.batches)
+        self._boxes[index] = self.compute(index)
+
+    def compute(self, index: int) -> int:
+        """Compute a batch; returns how many boxes were found."""
         raise NotImplementedError
 
     def warm_up(self) -> None:
         """Compute a batch of each shape, and note what isn't a time."""
-        boxes = [self(number) for number in self.inputs.firsts]
+        for index in self.inputs.firsts:
+            self.compute(index)
+
+    def note(self, seconds: list[float]) -> None:
+        """Note times, one for each round, and what was found in them."""
+        self.row.seconds = seconds
+        timed, there = len(self._boxes), len(self.inputs.batches)
         if self.row.part == "detector":
-            self.row.boxes = sum(boxes) / len(boxes) / self.row.batch_size
+            self.row.boxes = sum(self._boxes.values()) / timed / self.row.batch_size
+        if timed < there:
+            self.row.notes = [
+                *self.row.notes,
+                f"{timed} of {there} batches of pictures were timed: --rounds {there} times all.",
+            ]
 
     def time_parts(self) -> None:
         """Note where the time goes, if that can be seen; after the measurement."""

@@ -37,9 +37,8 @@ class ExportedCandidate(Candidate):
             for batch in inputs.batches
         ]
 
-    def __call__(self, number: int) -> int:
-        """Compute one batch; returns how many boxes were found."""
-        index = number % len(self._batches)
+    def compute(self, index: int) -> int:
+        """Compute a batch; returns how many boxes were found."""
         outputs = self._engine.run(np.stack(self._batches[index]))
         if self._detector is None:
             return 0
@@ -90,6 +89,9 @@ def exported_candidates(
         )
         if row.precision != row.file_precision:
             sentence = f"{row.engine} computes {row.file_precision} files in {row.precision} here."
+            row.notes = [*row.notes, sentence]
+        if part == "backbone" and device.type != "cpu":
+            sentence = f"{row.engine} copies features to the processor in its time, unlike PyTorch."
             row.notes = [*row.notes, sentence]
         yield ExportedCandidate(row, inputs, opened, detector)
 

@@ -1,20 +1,16 @@
 """Networks that the benchmark exports itself, to measure them in other engines."""
 
-import copy
-import importlib.util
 import itertools
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from mmengine.config import Config
 
 from ..analysis.meta import build_on_meta
-from ..data_preprocessors import fold_normalization
 from ..errors import UserError
 from ..export.description import describe, find_resize
-from ..export.support import check_support
+from ..export.support import check_packages, check_support
 from ..runtime.metadata import Metadata
 from .candidates import Say, Subject
 from .exported import ExportedCandidate, exported_candidates
@@ -36,12 +32,7 @@ def check_exports(configs: Sequence[Config], plan: Plan) -> None:
             asked for; or a detector can't be exported.
     """
     for engine in plan.others:
-        missing = [name for name in (*_NEEDED, engine) if importlib.util.find_spec(name) is None]
-        if missing:
-            raise UserError(
-                f"--engine {engine}: needs {', '.join(missing)}: pip install -e '.[lite,export]' "
-                "in the folder of vanillanet_det"
-            )
+        check_packages(f"--engine {engine}", [*_NEEDED, engine])
     on_cpu = plan.device.type == "cpu"
     if "onnxruntime" in plan.others and "bf16" in plan.precisions and on_cpu:
         raise UserError(
@@ -101,16 +92,13 @@ def _write(
     # Imported here, since it needs packages that not everybody has.
     from ..export import exporting
 
-    model = copy.deepcopy(subject.fused.model)
-    fold_normalization(model)
+    model = subject.fused.model
     metadata = Metadata(part, subject.name, "fp32")
     if part == "detector":
         metadata = describe(subject.cfg, model, ())
     exporter = exporting.Exporter(model, metadata, exporting.Plan(part=part))
     for engine, precision in itertools.product(plan.others, plan.precisions):
         say(f"{subject.name} {part}, {precision}: exporting for {engine}, up to a minute")
-        # The same exporter, which keeps its graphs: to make one is what takes the time.
-        exporter.plan = replace(exporter.plan, format=_FORMATS[engine])
-        path = folder / f"{part}_{precision}{exporting.ENDINGS[exporter.plan.format]}"
+        path = folder / f"{part}_{precision}{exporting.ENDINGS[_FORMATS[engine]]}"
         exporter.write(path, precision)
         yield from exported_candidates(subject, part, path, engine, plan.device)

@@ -81,11 +81,16 @@ def given_candidates(
         say: Called with what is done.
 
     Raises:
-        UserError: A file is of another network, or fixed to what isn't measured.
+        UserError: A file is of other classes, or fixed to what isn't measured.
     """
     for file in files:
         say(f"{subject.name}: opening {file.path.name}")
-        part, notes = file.metadata.kind, []
+        part, notes, config = file.metadata.kind, [], Path(subject.cfg.filename).stem
+        if file.metadata.model != config:
+            notes.append(
+                f"{file.path.name} was exported from the config {file.metadata.model!r}; GFLOPs, "
+                f"parameters and the share of the limit are those of {config!r}."
+            )
         if part == "detector":
             _check_classes(file, subject.network.model)
             if subject.network.checkpoint is None:

@@ -19,6 +19,7 @@ _PACKAGES = (
     *("torch", "torchvision", "mmdet", "mmengine", "mmcv", "mmcv-lite", "timm"),
     *("onnxruntime", "openvino"),
 )
+_LINEAR = {False: "are in fp32", True: "are in TF32, too"}
 _VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -56,8 +57,11 @@ def describe_machine(device: torch.device, precisions: Sequence[str]) -> Machine
         versions=versions,
         environment={name: os.environ[name] for name in _VARIABLES if name in os.environ},
     )
-    if device.type == "cuda" and torch.backends.cudnn.allow_tf32:
-        machine.notes.append("fp32 is TF32 in convolutions and matrix products, PyTorch's default.")
+    if device.type == "cuda" and _is_ampere(device) and torch.backends.cudnn.allow_tf32:
+        machine.notes.append(
+            "fp32 is TF32 in convolutions, PyTorch's default, and in the matrix product that they "
+            f"are compared with; linear layers {_LINEAR[torch.backends.cuda.matmul.allow_tf32]}."
+        )
     machine.notes.extend(
         f"This processor has no instructions for {precision}: PyTorch imitates them, up to a "
         "hundred times as slow as fp32."
@@ -65,6 +69,11 @@ def describe_machine(device: torch.device, precisions: Sequence[str]) -> Machine
         if not _is_native(precision, device)
     )
     return machine
+
+
+def _is_ampere(device: torch.device) -> bool:
+    """Say whether a GPU is new enough for bf16 and TF32."""
+    return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def _cpu_name() -> str:
@@ -81,7 +90,7 @@ def _is_native(precision: str, device: torch.device) -> bool:
     if precision == "fp32":
         return True
     if device.type == "cuda":
-        return precision == "fp16" or torch.cuda.is_bf16_supported(including_emulation=False)
+        return precision == "fp16" or _is_ampere(device)
     supported = getattr(torch.ops.mkldnn, f"_is_mkldnn_{precision}_supported", None)
     return supported is None or supported()
 
@@ -98,15 +107,17 @@ def matrix_product(precision: str, device: torch.device) -> tuple[Callable[[], o
     """
     side = 8192 if device.type == "cuda" else 2048 if _is_native(precision, device) else 256
     a, b = (torch.randn(side, side, device=device).to(DTYPES[precision]) for _ in range(2))
-    return lambda: a @ b, 2 * side**3
+
+    def multiply() -> torch.Tensor:
+        with _tf32_as_in_convolutions():
+            return a @ b
+
+    return multiply, 2 * side**3
 
 
 @contextlib.contextmanager
-def same_tf32() -> Iterator[None]:
-    """Let matrix products of GPUs use TF32 where convolutions do, as they do by default.
-
-    In PyTorch's default the limit would be of another precision than the networks.
-    """
+def _tf32_as_in_convolutions() -> Iterator[None]:
+    # In PyTorch's default the limit would be of another precision than the networks' convolutions.
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32
     try:

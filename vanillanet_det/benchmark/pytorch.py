@@ -38,19 +38,19 @@ class PyTorchCandidate(Candidate):
             prepare = model.data_preprocessor
             self._batches = [prepare(batch, False)["inputs"] for batch in inputs.batches]
 
-    def __call__(self, number: int) -> int:
-        """Compute one batch; returns how many boxes were found."""
-        batch = self._batches[number % len(self._batches)]
+    def compute(self, index: int) -> int:
+        """Compute a batch; returns how many boxes were found."""
+        batch = self._batches[index]
         if self.row.part == "backbone":
             self.model.backbone(batch)
             return 0
         return sum(len(sample.pred_instances) for sample in self.model.test_step(batch))
 
     def warm_up(self) -> None:
-        """Compute a batch of each shape, and note boxes and memory."""
+        """Compute a batch of each shape, and note memory."""
         super().warm_up()
         firsts = self.inputs.firsts
-        extra = [peak_bytes(partial(self, number), self.device) for number in firsts]
+        extra = [peak_bytes(partial(self.compute, index), self.device) for index in firsts]
         own = self.model.backbone if self.row.part == "backbone" else self.model
         if None not in extra:
             weights = sum(p.nbytes for p in (*own.parameters(), *own.buffers()))
@@ -109,7 +109,7 @@ def _settle_layout(candidate: PyTorchCandidate) -> str:
     if candidate.row.layout != "auto":
         set_layout(candidate.model, candidate.row.layout)
         return candidate.row.layout
-    call, wait = partial(candidate, 0), partial(synchronize, candidate.device)
+    call, wait = partial(candidate.compute, 0), partial(synchronize, candidate.device)
     seconds: dict[str, list[float]] = {name: [] for name in LAYOUTS}
     # The first trial only warms up. The more of the others the better: what is between layouts
     # is often less than what is between two calls, and a wrong one is in every ratio.

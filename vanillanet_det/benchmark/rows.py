@@ -28,7 +28,7 @@ class Row:
         seconds: Of each measured batch, one for each round.
         peak_bytes: Memory at its highest in one batch: parameters and what is computed; None
             where it isn't known, as of an exported file, whose engine keeps what it once took.
-        boxes: Detections per image, on average; None for a backbone.
+        boxes: Detections per image, on average over the pictures timed; None for a backbone.
         parts: Seconds of one batch by part, in the order of their computing; of a detector in
             PyTorch.
         checkpoint: File of the weights, a checkpoint or an exported file that was given; None

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from .candidates import Candidate, Say, Subject
 from .exporting import check_exports, written_candidates
 from .given import given_candidates, read_files
-from .machine import DTYPES, describe_machine, matrix_product, same_tf32, synchronize
+from .machine import DTYPES, describe_machine, matrix_product, synchronize
 from .plan import PYTORCH, Plan
 from .pytorch import pytorch_candidates
 from .rows import Result, Row
@@ -23,7 +23,6 @@ Source = tuple[str, Config, Optional[str]]
 
 
 @torch.no_grad()
-@same_tf32()
 def run(configs: Sequence[Source], plan: Plan) -> Result:
     """Measure detectors, all in turn.
 
@@ -63,7 +62,7 @@ def run(configs: Sequence[Source], plan: Plan) -> Result:
         calls = [*candidates, *(lambda _, f=f: f() for f, _ in products.values())]
         times = interleaved(calls, wait, plan.budget, plan.rounds, progress)
         for title, candidate, seconds in zip(titles, candidates, times):
-            candidate.row.seconds = seconds
+            candidate.note(seconds)
             bar.set_description(f"{title}: parts")
             candidate.time_parts()
     for (precision, (_, operations)), seconds in zip(products.items(), times[len(rows) :]):

@@ -5,15 +5,29 @@ from collections.abc import Callable, Sequence
 from typing import Optional
 
 LEAST_ROUNDS = 5
+_WAIT, _MOST_WAITS = 0.002, 100
 
 
 def seconds_of(call: Callable[[], object], synchronize: Callable[[], None]) -> float:
-    """Time one call, from an idle device to an idle device."""
+    """Time one call, from an idle device and processor to an idle device."""
     synchronize()
+    _wait_for_threads()
     begin = time.perf_counter()
     call()
     synchronize()
     return time.perf_counter() - begin
+
+
+def _wait_for_threads() -> None:
+    """Wait until the threads of what ran before have stopped to look for more work.
+
+    They look for milliseconds, and would do so in the time of whoever is next.
+    """
+    for _ in range(_MOST_WAITS):
+        before = time.process_time()
+        time.sleep(_WAIT)
+        if time.process_time() - before < _WAIT / 10:
+            return
 
 
 def interleaved(

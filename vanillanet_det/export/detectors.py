@@ -7,6 +7,7 @@ from mmdet.models.dense_heads import AnchorHead
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from torch import Tensor, nn
 
+from ..data_preprocessors import fold_normalization
 from .pixels import Pixels
 from .postprocessing import best, decode, drop_invalid, gather, suppress
 from .support import stages
@@ -17,6 +18,7 @@ def export_form(
     part: str = "detector",
     dtype: torch.dtype = torch.float32,
     nms: bool = True,
+    fold: bool = True,
 ) -> tuple[nn.Module, tuple[str, ...]]:
     """Make of a detector a function of tensors.
 
@@ -25,11 +27,15 @@ def export_form(
         part: `detector` or `backbone`.
         dtype: What it computes in.
         nms: Whether boxes that overlap better ones are left out; else all candidates are given.
+        fold: Whether normalisation becomes part of the stem, where it can. In 16 bits it should
+            not: a kernel for pixels has a large bias that its sums must cancel.
 
     Returns:
         The function, of uint8 images `(N, H, W, 3)` in BGR, and names of its outputs.
     """
     detector = copy.deepcopy(detector).eval()
+    if fold:
+        fold_normalization(detector)
     if part == "backbone":
         form = ExportedBackbone(detector, dtype).eval()
         with torch.no_grad():

@@ -34,14 +34,12 @@ class Plan:
     """What to write.
 
     Attributes:
-        format: `onnx` or `openvino`.
         part: `detector` or `backbone`.
         nms: Whether boxes that overlap better ones are left out in the file.
         input_size: Height and width to fix; None for any.
         batch_size: Number of images to fix; None for any.
     """
 
-    format: str = "onnx"
     part: str = "detector"
     nms: bool = True
     input_size: Optional[tuple[int, int]] = None
@@ -67,7 +65,7 @@ class Exporter:
             batch_size=plan.batch_size,
             padding=self._padding(),
         )
-        self._exported: dict[torch.dtype, onnx.ModelProto] = {}  # which takes a minute
+        self._exported: dict[tuple[torch.dtype, bool], onnx.ModelProto] = {}  # which takes a minute
 
     def _padding(self) -> tuple[float, ...]:
         pixel = tuple(Pixels(self.model.data_preprocessor).padding_pixel)
@@ -84,25 +82,30 @@ class Exporter:
         """Write the file.
 
         Args:
-            target: It; with `.xml`, the `.bin` file goes beside it.
+            target: It, in the format that its name ends in, of `ENDINGS`; beside an `.xml` file
+                goes the `.bin` file.
             precision: `fp32`, `bf16`, `fp16` or `int8`.
             calibration: Pictures for int8, uint8 `(height, width, 3)` in BGR.
 
         Raises:
             OSError: It can't be written.
         """
-        plan = self.plan
+        of_onnx = target.suffix == ENDINGS["onnx"]
         # OpenVINO chooses the precision when it opens the file.
-        in_16_bits = _IN_16_BITS.get(precision) if plan.format == "onnx" else None
-        exported = self._to_onnx(in_16_bits or torch.float32)
+        in_16_bits = _IN_16_BITS.get(precision) if of_onnx else None
+        fold = precision not in _IN_16_BITS
+        exported = self._to_onnx(in_16_bits or torch.float32, fold)
         metadata = replace(self.metadata, precision=precision, opset=opset_of(exported))
-        model: Any = exported if plan.format == "onnx" else _to_openvino(exported)
+        model: Any = exported if of_onnx else _to_openvino(exported)
         if precision == "int8":
-            arrays = [fit(image, metadata)[0] for image in calibration]
-            shape = (plan.batch_size or 1,)
-            images = [np.broadcast_to(array, (*shape, *array.shape)) for array in arrays]
-            model = quantize(model, plan.format, images)
-        if plan.format == "onnx":
+            count = self.plan.batch_size or 1
+            model = quantize(
+                model,
+                "onnx" if of_onnx else "openvino",
+                calibration,
+                lambda image: fit(image, metadata)[0][None].repeat(count, axis=0),
+            )
+        if of_onnx:
             set_metadata(model, metadata)
             onnx.save(model, target)
             return
@@ -112,14 +115,15 @@ class Exporter:
         except RuntimeError as error:  # which has no errno, and often no words
             raise OSError(" ".join(str(error).split())) from error
 
-    def _to_onnx(self, dtype: torch.dtype) -> onnx.ModelProto:
-        if dtype not in self._exported:
+    def _to_onnx(self, dtype: torch.dtype, fold: bool) -> onnx.ModelProto:
+        key = dtype, fold
+        if key not in self._exported:
             plan = self.plan
-            form, outputs = export_form(self.model, plan.part, dtype, plan.nms)
+            form, outputs = export_form(self.model, plan.part, dtype, plan.nms, fold)
             opset = BF16_OPSET if dtype is torch.bfloat16 else OPSET
             model = to_onnx(form, outputs, plan.batch_size, plan.input_size, opset)
-            self._exported[dtype] = model
-        return self._exported[dtype]
+            self._exported[key] = model
+        return self._exported[key]
 
     def check(self, path: Path, precision: str, pictures: Sequence[np.ndarray]) -> str:
         """Compare a file's results with PyTorch's.

@@ -1,18 +1,20 @@
 """Pictures to compare and to calibrate with."""
 
+import io
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
+from mmdet.registry import DATASETS
 from mmengine.config import Config
 
 from ..benchmark.images import find_pictures, list_pictures
-from ..checks.datasets import find_datasets
+from ..checks.datasets import Dataset, find_datasets
 from ..datasets.scenes import draw_scene, load_sources
 from ..errors import UserError
 from ..inference.images import as_bgr
-from ..runtime.sources import PICTURES
 
 _SCENES, _SIDE = 4, 160  # as the embedded data set has them
 _OF_DATA_SET = 4
@@ -78,12 +80,25 @@ def _evenly(paths: Sequence[Path], count: int) -> list[Path]:
 
 
 def _files(cfg: Config, dataloader: str) -> list[Path]:
-    """List the pictures of a dataloader that are there."""
-    folders = {Path(dataset.folder) for dataset in find_datasets(cfg, (dataloader,))}
-    return [
+    """List the pictures of a dataloader's data sets that are there, and no others beside them."""
+    return sorted(
         path
-        for folder in sorted(folders)
-        if folder.is_dir()
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in PICTURES
-    ]
+        for dataset in find_datasets(cfg, (dataloader,))
+        for path in _listed(dataset)
+        if path.is_file()
+    )
+
+
+def _listed(dataset: Dataset) -> list[Path]:
+    try:
+        with redirect_stdout(io.StringIO()):  # pycocotools counts seconds
+            built = DATASETS.build({**dataset.cfg, "pipeline": [], "lazy_init": False})
+        return [Path(built.get_data_info(index)["img_path"]) for index in range(len(built))]
+    except FileNotFoundError:
+        return []
+    except Exception as error:  # annotations may be anything
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"{dataset.where}: can't be read ({type(error).__name__}: {reason}); "
+            "python tools/check_data.py CONFIG says what is wrong"
+        ) from error

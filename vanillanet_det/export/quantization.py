@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,14 +24,20 @@ _NOT_QUANTIZED = {
 }
 
 
-def quantize(model: Any, format: str, images: Sequence[np.ndarray]) -> Any:
+def quantize(
+    model: Any,
+    format: str,
+    images: Sequence[np.ndarray],
+    prepare: Callable[[np.ndarray], np.ndarray],
+) -> Any:
     """Quantise weights and activations to 8 bits.
 
     Args:
         model: An ONNX model, or OpenVINO's.
         format: `onnx` or `openvino`.
-        images: Batches as the model takes them, uint8 `(N, H, W, 3)`, from which the ranges of
-            activations are learnt.
+        images: Pictures from which the ranges of activations are learnt.
+        prepare: Makes of one a batch as the model takes it, uint8 `(N, H, W, 3)`, one after the
+            other, since resized they are large.
 
     Returns:
         A model of the same kind, with the operators that quantise in it.
@@ -39,8 +45,8 @@ def quantize(model: Any, format: str, images: Sequence[np.ndarray]) -> Any:
     nncf = load("nncf")
 
     def as_input(image: np.ndarray) -> Any:
-        image = np.ascontiguousarray(image)
-        return {"images": image} if format == "onnx" else image
+        batch = np.ascontiguousarray(prepare(image))
+        return {"images": batch} if format == "onnx" else batch
 
     with _quiet():
         return nncf.quantize(

@@ -8,6 +8,7 @@ import torch
 from mmdet.structures import DetDataSample
 from torch import nn
 
+from ..comparison import relative_error
 from ..inference.instances import detections_of
 from ..runtime import Detector
 from ..runtime.engines import open_engine
@@ -52,16 +53,14 @@ def feature_error(model: nn.Module, path: Any, images: Sequence[np.ndarray]) -> 
         images: Pictures, uint8 `(height, width, 3)` in BGR.
 
     Returns:
-        The largest difference, as a share of the largest value of that feature.
+        The largest difference, as a share of the largest value of that feature; NaN if there is
+        any.
     """
     engine, backbone = open_engine(path), ExportedBackbone(model)
-    worst = 0.0
+    errors = []
     for image in images:
         array = fit(image, engine.metadata)[0][None]
         array = array.repeat(engine.metadata.batch_size or 1, axis=0)
-        found = engine.run(array)
-        for index, feature in enumerate(backbone(torch.from_numpy(array))):
-            expected = feature.numpy()
-            error = np.abs(expected - found[f"feature_{index}"]).max() / np.abs(expected).max()
-            worst = max(worst, float(error))
-    return worst
+        found = map(torch.from_numpy, engine.run(array).values())
+        errors.append(relative_error(found, backbone(torch.from_numpy(array))))
+    return float(np.max(errors))  # NaN if one is

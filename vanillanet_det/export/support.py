@@ -1,5 +1,7 @@
 """Which detectors can be exported: those whose post-processing is known to the last step."""
 
+import importlib.util
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,9 +18,34 @@ from torch import nn
 
 from ..errors import UserError
 
+_TORCH = (2, 6)  # whose exporter takes translations of operators
 _REMEDY = "export its backbone with --part backbone, or another detector"
 _DENSE = ("predict", "predict_by_feat", "_predict_by_feat_single", "_bbox_post_process")
 _BOX = ("predict_by_feat", "_predict_by_feat_single", "regress_by_class")
+
+
+def check_packages(flags: str, needed: Sequence[str], extra: str = "export") -> None:
+    """Check that there is what exporting needs.
+
+    Args:
+        flags: What was asked for, for messages.
+        needed: Packages, beside PyTorch.
+        extra: The extra of this project that brings them.
+
+    Raises:
+        UserError: A package is missing, or PyTorch too old.
+    """
+    if tuple(map(int, torch.__version__.split(".")[:2])) < _TORCH:
+        raise UserError(
+            f"PyTorch {torch.__version__}: its exporter lacks what is needed; expected "
+            f"{_TORCH[0]}.{_TORCH[1]} or newer: pip install -U torch torchvision"
+        )
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"{flags}: needs {', '.join(missing)}: pip install -e '.[lite,{extra}]' in the folder "
+            "of vanillanet_det"
+        )
 
 
 def check_support(detector: nn.Module, nms: bool = True) -> None:

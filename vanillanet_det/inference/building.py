@@ -14,7 +14,6 @@ from torch import nn
 from ..backbones.published import describe
 from ..checkpoints import Match, backbone_state_dict, model_state_dict, read_checkpoint
 from ..comparison import detector_error
-from ..data_preprocessors import fold_normalization
 from ..errors import UserError
 from ..layers import switch_to_deploy
 from ..layers.act_lambda import OUTLOOK, HasLambda
@@ -87,7 +86,7 @@ def drop_initialization(node: Any) -> None:
 def build_detector(
     path: Union[str, Path], config: Optional[ConfigLike] = None
 ) -> tuple[nn.Module, Config, tuple[str, ...]]:
-    """Build the detector of a checkpoint, fused, with the image's normalisation in its stem.
+    """Build the detector of a checkpoint, fused.
 
     Args:
         path: A checkpoint in its training, merged or deployed form.
@@ -155,7 +154,6 @@ def _fuse(path: Union[str, Path], model: nn.Module) -> nn.Module:
             f"{path}: fused and original features differ by {error:.1e} of their largest value, "
             f"more than {TOLERANCE:g}; this is an error of the fusion, or weights are not finite"
         )
-    fold_normalization(fused)
     return fused.eval()
 
 

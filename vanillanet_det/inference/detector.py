@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Optional, Union
 
+import cv2
 import numpy as np
 import torch
 from mmdet.registry import TRANSFORMS
@@ -11,6 +12,7 @@ from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from ..data_preprocessors import fold_normalization
 from ..errors import UserError
 from ..runtime.flow import BaseDetector, Prepared
 from ..runtime.results import Detections
@@ -70,7 +72,14 @@ class Detector(BaseDetector):
             ori_shape=size,
             scale_factor=(1.0, 1.0),
         )
-        data = self._prepare(results)
+        try:
+            data = self._prepare(results)
+        except cv2.error as error:
+            height, width = size
+            name = f"image {image}" if isinstance(image, (str, Path)) else "image"
+            reason = " ".join(str(error).split())
+            message = f"{name}: its {width} x {height} pixels can't be resized ({reason[:200]})"
+            return Prepared(source, error=f"{message}; cut it into parts of a usual shape")
         return Prepared(source, pixels, data=data, shape=data["inputs"].shape)
 
     @torch.no_grad()
@@ -120,4 +129,5 @@ def load_detector(
         reason = str(error).partition("\n")[0]
         raise UserError(f"device {device}: can't be used ({reason}); try cpu or cuda") from error
     detector, cfg, classes = build_detector(model, config)
+    fold_normalization(detector)
     return Detector(detector, cfg, classes, device, score)

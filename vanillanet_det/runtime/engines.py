@@ -28,7 +28,11 @@ class Engine(Protocol):
     precision: str
 
     def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Compute the outputs by name from uint8 images `(N, height, width, 3)` in BGR."""
+        """Compute the outputs by name from uint8 images `(N, height, width, 3)` in BGR.
+
+        Raises:
+            UserError: They can't be computed.
+        """
 
 
 def open_engine(
@@ -125,6 +129,19 @@ def refuse_file(path: Path, name: str, error: Exception) -> NoReturn:
     raise UserError(
         f"{path}: {name} can't open it ({reason[:300]}); it may be truncated, or have an operator "
         "that isn't known here: copy or export it again, or try the other engine"
+    ) from error
+
+
+def refuse_images(images: np.ndarray, name: str, error: Exception) -> NoReturn:
+    """Say that an engine can't compute a batch.
+
+    Raises:
+        UserError: Always.
+    """
+    reason = " ".join(str(error).split())
+    raise UserError(
+        f"images of shape {images.shape}: {name} can't compute them ({reason[:300]}); take a "
+        "smaller batch size, leave out pictures of an odd size, or try the other engine"
     ) from error
 
 

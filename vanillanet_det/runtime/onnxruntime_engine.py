@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from .engines import read_metadata, refuse_device, refuse_file
+from .engines import read_metadata, refuse_device, refuse_file, refuse_images
 from .metadata import KEY
 from .packages import load
 
@@ -33,6 +33,9 @@ class OnnxRuntimeEngine:
         provider, options = self._find_provider(runtime, device)
         settings = runtime.SessionOptions()
         settings.log_severity_level = 4  # errors are raised, too
+        # By default its threads look for work for a while after a call, and take a core from
+        # whoever prepares the next picture.
+        settings.add_session_config_entry("session.force_spinning_stop", "1")
         if threads is None and streams > 1:
             threads = os.cpu_count() or 1
         if threads is not None:
@@ -64,4 +67,8 @@ class OnnxRuntimeEngine:
     def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Compute the outputs by name from uint8 images `(N, height, width, 3)` in BGR."""
         names = [output.name for output in self._session.get_outputs()]
-        return dict(zip(names, self._session.run(names, {"images": images})))
+        try:
+            outputs = self._session.run(names, {"images": images})
+        except Exception as error:  # its exceptions have no base of their own
+            refuse_images(images, self.name, error)
+        return dict(zip(names, outputs))
