@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
+from .backbones.base import Backbone
+
 
 def relative_error(found: Iterable[Tensor], expected: Iterable[Tensor]) -> float:
     """Compare features with those expected.
@@ -23,6 +25,25 @@ def relative_error(found: Iterable[Tensor], expected: Iterable[Tensor]) -> float
     ]
     # max() may overlook a NaN.
     return max(errors) if all(error == error for error in errors) else float("nan")
+
+
+def image_channels(model: nn.Module) -> int:
+    """Tell how many channels the images of a model have.
+
+    Args:
+        model: A detector, a test-time-augmentation wrapper of one, or any network of images.
+    """
+    model = getattr(model, "module", model)
+    network = getattr(model, "backbone", model)
+    if isinstance(network, Backbone):
+        return network.in_channels
+    kernels = ((name, p) for name, p in network.named_parameters() if p.dim() == 4)
+    name, first = next(kernels, ("", None))
+    if first is None:
+        return 3
+    # mmdet's CSPDarknet stacks the four pixels of each square in front of its first convolution.
+    stem = type(network.get_submodule(name.partition(".")[0])).__name__
+    return first.shape[1] // 4 if stem == "Focus" else first.shape[1]
 
 
 def random_image(model: nn.Module, channels: int = 3) -> Tensor:
@@ -47,7 +68,7 @@ def detector_error(original: nn.Module, fused: nn.Module) -> float:
     Returns:
         The `relative_error`.
     """
-    image = random_image(original)
+    image = random_image(original, image_channels(original))
     modes = [(module, module.training) for module in original.modules()]
     try:
         # Without cuDNN, whose TF32 kernels on GPUs would hide behind rounding what is asked here.

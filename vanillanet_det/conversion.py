@@ -54,8 +54,8 @@ def convert_checkpoint(
         A report of what was read and written, and of how far both are apart.
 
     Raises:
-        UserError: The source isn't of a VanillaNet or incomplete, the target exists or can't
-            be written, or the network can't be fused.
+        UserError: The source isn't of a VanillaNet, is incomplete or takes pixels, the target
+            exists or can't be written, or the network can't be fused.
     """
     if merge and deploy:
         raise UserError("--merge --deploy: expected one of both; a merged network is to be trained")
@@ -129,6 +129,12 @@ def _check_target(source: str, target: str, force: bool) -> Path:
 
 def _network_of(source: str, state: dict[str, Tensor], said_arch: str) -> tuple[VanillaNet, Match]:
     """Build the network that a state dict is of, around its very tensors."""
+    if "raw_pixels" in state:
+        raise UserError(
+            f"{source}: its first kernel takes pixels (raw_pixels), with the normalisation folded "
+            "into it, but expected weights for normalised images; convert the training checkpoint "
+            "that it was made of"
+        )
     found = describe(state)
     if found is None:
         raise UserError(

@@ -66,6 +66,7 @@ def test_too_much_memory_is_said_in_a_sentence():
         (dict(size=32), r"--size 32: expected a whole number from 64"),
         (dict(repeats=0), r"--repeats 0"),
         (dict(device="cuda:99"), r"--device cuda:99: can't be used here"),
+        (dict(device="meta"), r"--device meta: expected cpu or cuda"),
         (dict(device="abacus"), r"--device abacus: can't be used here"),
     ],
 )

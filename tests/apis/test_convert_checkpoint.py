@@ -278,3 +278,14 @@ def test_a_classifier_of_other_kinds_than_the_published(convert, randomize_norms
     fused.load_state_dict(written["state_dict"])
     image = torch.randn(3, 1, 50, 70)
     assert_close(fused(image), network(image), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("prefix", ["", "backbone."])
+def test_a_network_for_pixels_is_refused(tmp_path, trained, prefix):
+    trained.switch_to_deploy()
+    assert trained.fold_normalization(torch.full((3,), 120.0), torch.full((3,), 60.0), flip=True)
+    state = {f"{prefix}{key}": value for key, value in trained.state_dict().items()}
+    torch.save({"state_dict": state}, tmp_path / "a.pth")
+    with pytest.raises(UserError, match=r"a\.pth: its first kernel takes pixels .*; convert the"):
+        convert_checkpoint(str(tmp_path / "a.pth"), str(tmp_path / "b.pth"))
+    assert not (tmp_path / "b.pth").exists()

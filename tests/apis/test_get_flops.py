@@ -115,6 +115,21 @@ def test_a_config_of_a_classifier(elsewhere, tmp_path_factory):
     assert list(content["forms"]["fused"]["parts"]) == ["stages", "stem", "cls"]
 
 
+def test_grey_pictures(small_config, elsewhere):
+    options = [
+        "model.backbone.in_channels=1",
+        "model.data_preprocessor.mean=[120]",
+        "model.data_preprocessor.std=[60]",
+        "model.data_preprocessor.bgr_to_rgb=False",
+    ]
+    grey, colour = (
+        json.loads(get_flops(small_config, [160], as_json=True, cfg_options=options))
+        for options in (options, [])
+    )
+    parameters = [c["forms"]["fused"]["total"]["parameters"] for c in (grey, colour)]
+    assert parameters[1] - parameters[0] == 8 * 2 * 4 * 4
+
+
 def test_what_is_not_counted_is_said(elsewhere, tmp_path_factory):
     path = tmp_path_factory.mktemp("configs") / "deformable.py"
     path.write_text(

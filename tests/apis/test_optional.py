@@ -42,7 +42,9 @@ def on_gpu(monkeypatch):
     monkeypatch.setattr(optional, "get_device", lambda: "cuda")
 
 
-@pytest.mark.parametrize("before", [{}, dict(type="OptimWrapper")])
+@pytest.mark.parametrize(
+    "before", [{}, dict(type="OptimWrapper"), dict(type="mmengine.OptimWrapper")]
+)
 def test_the_default_is_what_the_device_is_fast_and_safe_in(device, before):
     cfg = make_cfg(**before)
     set_amp(cfg, "auto")
@@ -75,8 +77,10 @@ def test_without_the_flag_the_config_stays(device):
 def test_float16_on_the_cpu_is_refused(on_cpu):
     with pytest.raises(UserError, match=r"--amp float16: needs a GPU.*--amp bfloat16"):
         set_amp(make_cfg(), "float16")
-    with pytest.raises(UserError, match=r"mine\.py: optim_wrapper is an AmpOptimWrapper.*bfloat16"):
-        set_amp(make_cfg(type="AmpOptimWrapper"), None)
+    said = r"mine\.py: optim_wrapper is an AmpOptimWrapper.*bfloat16"
+    for kind in ("AmpOptimWrapper", "mmengine.AmpOptimWrapper"):
+        with pytest.raises(UserError, match=said):
+            set_amp(make_cfg(type=kind), None)
 
 
 def test_a_wrapper_of_somebody_else_is_not_replaced(device):
@@ -98,13 +102,16 @@ def test_on_a_gpu_the_forward_pass_is_in_it(dtype, mmdet_scope):
     assert isinstance(wrapper, Bf16OptimWrapper) == (dtype == "bfloat16")
 
 
-@pytest.mark.parametrize("backend", ["TensorboardVisBackend", "LocalVisBackend", None])
+@pytest.mark.parametrize(
+    "backend",
+    ["TensorboardVisBackend", "mmengine.TensorboardVisBackend", "LocalVisBackend", None],
+)
 def test_tensorboard_is_asked_for_where_it_is_drawn_in(backend, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     backends = [dict(type=backend)] if backend else None
     cfg = named(visualizer=dict(vis_backends=backends))
-    if backend != "TensorboardVisBackend":
+    if backend in ("LocalVisBackend", None):
         check_tensorboard(cfg)
         return
     with pytest.raises(UserError, match=r"^mine\.py: .* needs TensorBoard .*pip install tensorbo"):

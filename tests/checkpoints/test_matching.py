@@ -165,10 +165,11 @@ def test_who_changes_the_stem_or_the_pooling_of_an_arch_means_it(changes):
         VanillaNet("13_x1_5", **changes).check_state_dict(state, "13_x1_5_ada_pool")
 
 
-def test_the_prefix_of_init_cfg_is_used(path):
+@pytest.mark.parametrize("dot", [".", ""])
+def test_the_prefix_of_init_cfg_is_used(path, dot):
     state = {f"teacher.backbone.{key}": value for key, value in tiny().state_dict().items()}
     torch.save({"state_dict": state}, path)
-    init_cfg = dict(type="Pretrained", checkpoint=str(path), prefix="teacher.backbone.")
+    init_cfg = dict(type="Pretrained", checkpoint=str(path), prefix=f"teacher.backbone{dot}")
     model = tiny(init_cfg=init_cfg)
     model.init_weights()
     assert_close(model.stem1[0].weight, state["teacher.backbone.stem1.0.weight"])

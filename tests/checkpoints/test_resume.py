@@ -70,3 +70,30 @@ def test_the_newest_of_only_finite_numbers_is_found(work_dir):
     assert find_finite(work_dir) == work_dir / "epoch_9.pth"
     os.truncate(work_dir / "epoch_9.pth", 10)
     assert find_finite(work_dir) is None
+
+
+def test_the_last_checkpoint_may_have_any_name_and_place(work_dir, tmp_path_factory):
+    named = tmp_path_factory.mktemp("elsewhere") / "mine.ckpt"
+    (work_dir / "last_checkpoint").write_text(f"{named}\n")
+    assert find_resume(work_dir) == work_dir / "epoch_11.pth", "it is gone"
+    torch.save({"state_dict": {}}, named)
+    assert find_resume(work_dir) == find_finite(work_dir) == named
+    os.utime(named, (1, 1))
+    assert find_resume(work_dir) == work_dir / "epoch_11.pth"
+
+
+def test_a_copied_folder_goes_on_from_its_own_checkpoints(work_dir, tmp_path_factory):
+    original = tmp_path_factory.mktemp("original") / "epoch_11.pth"
+    torch.save({}, original)
+    (work_dir / "last_checkpoint").write_text(str(original))
+    assert find_resume(work_dir) == work_dir / "epoch_11.pth"
+
+
+def test_a_training_whose_checkpoints_are_gone_does_not_start_anew(tmp_path):
+    (tmp_path / "last_checkpoint").write_text("elsewhere/epoch_3.pth")
+    said = r"last_checkpoint: names elsewhere/epoch_3\.pth, which is not there.*--resume FILE"
+    with pytest.raises(UserError, match=said):
+        find_resume(tmp_path)
+    assert find_finite(tmp_path) is None
+    (tmp_path / "last_checkpoint").write_text("")
+    assert find_resume(tmp_path) is None

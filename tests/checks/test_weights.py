@@ -92,6 +92,15 @@ def test_a_backbone_of_mmdetection_is_compared_too(resnet, save):
     assert check_weights(resnet, build_model(resnet)) == []
 
 
+@pytest.mark.parametrize("part", ["backbone", "neck"])
+@pytest.mark.parametrize("dot", [".", ""])
+def test_a_prefix_is_what_mmengine_takes_it_for(cfg, state, save, part, dot):
+    of_teacher = save({f"teacher.{key}": value for key, value in state.items()})
+    prefix = f"teacher.{part}{dot}"
+    cfg.model[part].init_cfg = dict(type="Pretrained", checkpoint=of_teacher, prefix=prefix)
+    assert check_weights(cfg, build_model(cfg)) == []
+
+
 def test_a_file_that_is_none_is_an_error(cfg, tmp_path):
     (tmp_path / "a.pth").write_bytes(b"no weights")
     cfg.load_from = str(tmp_path / "a.pth")

@@ -202,3 +202,10 @@ def test_resuming_needs_training_state_and_every_tensor(make_runner, tmp_path, s
     with pytest.raises(UserError, match=r"of the deployed form.*from a training checkpoint"):
         make_runner(load_from=save(deployed), **resume).train()
     make_runner(load_from=save(whole), **resume).train()
+
+
+def test_a_network_that_nothing_would_take_to_lambda_1_is_not_trained(make_runner, published, save):
+    path = save({"state_dict": {**published, "backbone.act_lambda": torch.tensor(0.25)}})
+    said = r"^backbone: lambda is 0\.25, but nothing would take it to 1.*DeepTrainingHook"
+    with pytest.raises(UserError, match=said):
+        make_runner(load_from=path).train()

@@ -103,6 +103,25 @@ def test_resumed_it_goes_on_where_it_was(make_runner, monkeypatch, tmp_path, by_
     assert undisturbed == noted_before[len(noted_before) // 3 :]
 
 
+def test_the_validation_that_was_left_out_is_at_the_lambda_of_its_weights(
+    make_runner, monkeypatch, tmp_path
+):
+    make_runner(**hooks(end=1)).train()
+    (tmp_path / "validation_left").write_text("6")
+    resume = dict(load_from=str(tmp_path / "epoch_1.pth"), resume=True, experiment_name="resumed")
+    runner, validated = make_runner(**resume, **hooks(end=1)), []
+    step = type(runner.model).val_step
+
+    def val_step(self, *args, **kwargs):
+        validated.append(self.backbone.read_lambda())
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(type(runner.model), "val_step", val_step)
+    runner.train()
+    each = len(validated) // 2
+    assert validated == [0] * each + [1] * each
+
+
 def test_averaged_weights_have_the_lambda_of_the_others(make_runner, monkeypatch):
     ema = dict(type="EMAHook", momentum=0.1, update_buffers=True)
     runner = make_runner(custom_hooks=[dict(type="DeepTrainingHook", end=1), ema])
@@ -136,14 +155,19 @@ def test_a_training_that_ends_too_early_is_refused(make_runner, kwargs, said):
         make_runner(**hooks(**kwargs)).train()
 
 
-@pytest.mark.parametrize("source", ["load_from", "init_cfg"])
+@pytest.mark.parametrize("source", ["load_from", "backbone", "in_a_list", "detector"])
 def test_weights_at_a_higher_lambda_are_not_trained_at_a_lower_one(make_runner, tmp_path, source):
     model = make_runner().model
     torch.save({"state_dict": model.state_dict()}, tmp_path / "a.pth")
     path = str(tmp_path / "a.pth")
+    pretrained = dict(type="Pretrained", checkpoint=path)
+    initialised = dict(type="TruncNormal", layer="Conv2d")
+    of_backbone = dict(pretrained, prefix="backbone.")
     changes = {
         "load_from": dict(load_from=path),
-        "init_cfg": {"model.backbone.init_cfg": dict(type="Pretrained", checkpoint=path)},
+        "backbone": {"model.backbone.init_cfg": pretrained},
+        "in_a_list": {"model.backbone.init_cfg": [initialised, of_backbone]},
+        "detector": {"model.init_cfg": pretrained},
     }[source]
     with pytest.raises(UserError, match=r"at lambda 1, and lambda 0 would make another network"):
         make_runner(**changes, **hooks(end=1)).train()

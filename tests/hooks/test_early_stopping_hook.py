@@ -73,6 +73,20 @@ def test_resumed_it_goes_on_counting(make_runner, judged, tmp_path):
     assert resumed.epoch == 5
 
 
+def test_the_validation_that_was_left_out_is_counted(make_runner, judged, tmp_path):
+    judged(0.9, *[0.3] * 9)
+    make_runner(**{"train_cfg.max_epochs": 2}, **stopping(patience=3)).train()
+    (tmp_path / "validation_left").write_text("2")
+    resumed = make_runner(
+        **{"train_cfg.max_epochs": 9, "load_from": str(tmp_path / "epoch_2.pth"), "resume": True},
+        **stopping(patience=3),
+        experiment_name="resumed",
+    )
+    resumed.train()
+    hook = next(hook for hook in resumed.hooks if hasattr(hook, "patience"))
+    assert (hook.best_score, resumed.epoch) == (0.9, 4)
+
+
 def test_a_metric_that_nobody_finds_is_named(make_runner, judged):
     judged(0.1)
     with pytest.raises(

@@ -195,14 +195,70 @@ def test_an_epoch_of_other_batches_begins_anew(train, tmp_path, logged):
     assert "The interrupted epoch had 6 batches and now has 4, so it begins anew" in logged()
 
 
-def test_a_training_by_iterations(train, tmp_path):
-    changes = {
-        "train_cfg": ConfigDict(type="IterBasedTrainLoop", max_iters=5, val_interval=10),
+def by_iterations(val_interval, interval=10, **train_cfg):
+    loop = dict(type="IterBasedTrainLoop", max_iters=5, val_interval=val_interval, **train_cfg)
+    return {
+        "train_cfg": ConfigDict(loop),
         "log_processor.by_epoch": False,
         "train_dataloader.sampler.type": "InfiniteSampler",
-        "default_hooks.checkpoint": dict(by_epoch=False, interval=10),
+        "default_hooks.checkpoint": dict(by_epoch=False, interval=interval),
         "param_scheduler": [],
     }
+
+
+def test_a_training_by_iterations(train, tmp_path):
+    changes = by_iterations(val_interval=10)
     assert train(Send("before_train_iter", 1), **changes)[1] == 143
     record, _ = train(resume=tmp_path / "w" / "interrupted.pth", **changes)
     assert [iteration[0] for iteration in record.iterations] == [2, 3, 4]
+
+
+def test_in_a_validation_between_checkpoints_no_iteration_is_lost(train, tmp_path):
+    changes = by_iterations(val_interval=3)
+    train(Send("before_train_iter", 1), **changes)
+    path = tmp_path / "w" / "interrupted.pth"
+    # Resumed, which is saved itself, but not what it has done since.
+    record, status = train(Send("before_val_iter", 3), resume=path, **changes)
+    assert (status, record.validations) == (143, 1)
+    assert read_checkpoint(path)["meta"]["iter"] == 3
+    record, _ = train(resume=path, **changes)
+    assert [iteration[0] for iteration in record.iterations] == [3, 4]
+    assert record.validations == 1
+
+
+def test_in_a_validation_of_what_is_saved_the_rest_of_it_is_left(train, tmp_path):
+    changes = by_iterations(val_interval=3, interval=3)
+    record, status = train(Send("before_val_iter", 3), **changes)
+    assert (status, record.validations) == (143, 0)
+    record, _ = train(resume=tmp_path / "w" / "iter_3.pth", **changes)
+    assert record.validations == 2
+
+
+@pytest.mark.parametrize(
+    ("loop", "made_up"),
+    [
+        (dict(val_interval=3), 1),
+        (dict(val_interval=3, val_begin=4), 0),
+        (dict(val_interval=3, dynamic_intervals=[(4, 9)]), 0),
+        (dict(val_interval=2), 0),
+    ],
+)
+def test_a_validation_that_was_due_after_the_iteration_is_made_up(train, tmp_path, loop, made_up):
+    changes = by_iterations(**loop)
+    record, status = train(Send("after_train_iter", 2), **changes)
+    assert (status, len(record.iterations)) == (143, 3)
+    assert (tmp_path / "w" / "validation_left").exists() == bool(made_up)
+    others = 1 if loop["val_interval"] == 3 else 2
+    record, _ = train(resume=tmp_path / "w" / "interrupted.pth", **changes)
+    assert record.validations == made_up + others
+
+
+def test_checkpoints_elsewhere_and_of_other_names_are_found(train, tmp_path):
+    where = dict(out_dir=str(tmp_path / "elsewhere"), filename_tmpl="after_{}.pth")
+    changes = {"default_hooks.checkpoint": where, "train_cfg.max_epochs": 1}
+    train(**changes)
+    found = find_resume(tmp_path / "w")
+    assert found == tmp_path / "elsewhere" / "w" / "after_1.pth"
+    changes["train_cfg.max_epochs"] = 2
+    record, _ = train(resume=found, **changes)
+    assert [iteration[0] for iteration in record.iterations] == list(range(6, 12))

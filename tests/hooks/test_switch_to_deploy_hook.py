@@ -129,6 +129,16 @@ def test_the_network_that_is_evaluated_takes_pixels_as_they_are(make_runner, mon
     assert "raw_pixels" not in runner.model.backbone.state_dict()
 
 
+def test_grey_pictures(make_runner, logged):
+    changes = {
+        "model.backbone.in_channels": 1,
+        "model.data_preprocessor": dict(mean=[120], std=[60], bgr_to_rgb=False),
+        "test_dataloader.dataset.pipeline.0.color_type": "grayscale",
+    }
+    make_runner(**changes).test()
+    assert "parameters, features equal" in logged()
+
+
 def test_works_in_bfloat16_training_and_test_time_augmentation(make_runner, monkeypatch):
     runner = make_runner(optim_wrapper=dict(type="Bf16OptimWrapper"))
     runner.train()

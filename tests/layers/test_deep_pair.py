@@ -50,6 +50,17 @@ def test_pairs_of_linear_layers(norm, randomize_norms):
     assert fused.get_submodule("0").out_features == 4
 
 
+def test_a_pair_knows_whether_its_weights_were_loaded():
+    model = nn.Sequential(nn.Linear(3, 6), nn.ReLU(), nn.Linear(6, 4))
+    model = nn.Sequential(nn.Linear(3, 3), add_vanilla_training(model, torch.zeros(2, 3)))
+    state = model.state_dict()
+    (pair,) = (module for module in model.modules() if isinstance(module, DeepPair))
+    model.load_state_dict({k: v for k, v in state.items() if k.startswith("0.")}, strict=False)
+    assert not pair.has_loaded
+    model.load_state_dict(state)
+    assert pair.has_loaded
+
+
 def test_a_dropout_inside_a_pair_works_in_training_only():
     model = nn.Sequential(nn.Linear(3, 6), nn.ReLU(), nn.Dropout(1.0), nn.Linear(6, 4))
     pair = add_vanilla_training(model, torch.zeros(2, 3), deep="pairs")

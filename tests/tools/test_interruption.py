@@ -38,6 +38,13 @@ train_dataloader = loader
 val_dataloader = dict(dataset=dict(indices=4), **loader)
 train_cfg = dict(max_epochs=2)
 """
+BY_ITERATIONS = """
+train_cfg = dict(_delete_=True, type="IterBasedTrainLoop", max_iters=200, val_interval=200)
+train_dataloader["sampler"] = dict(type="InfiniteSampler")
+log_processor = dict(by_epoch=False)
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=200))
+param_scheduler = []
+"""
 
 
 class Terminal:
@@ -137,10 +144,13 @@ def check_bar(text):
     assert re.search(rf"12/12 \[.*AP {ap:.3f}, best {ap:.3f}", lines[-2] + lines[-1])
 
 
-def test_sigterm_to_all_processes(config, command, environment, tmp_path):
+@pytest.mark.parametrize("more", ["", BY_ITERATIONS], ids=["epochs", "iterations"])
+def test_sigterm_to_all_processes(config, more, command, environment, tmp_path):
     """As a batch system sends it: a worker that dies of it would take the training with it."""
+    own = tmp_path / "own.py"
+    own.write_text(config.read_text() + more)
     process = subprocess.Popen(
-        command("train", config, "--work-dir", tmp_path),
+        command("train", own, "--work-dir", tmp_path),
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -148,7 +158,7 @@ def test_sigterm_to_all_processes(config, command, environment, tmp_path):
         start_new_session=True,
     )
     for line in process.stdout:
-        if re.search(r"Epoch\(train\)\s+\[1\]\[2/", line):
+        if re.search(r"(Epoch\(train\)\s+\[1\]|Iter\(train\)\s+)\[ *2/", line):
             os.killpg(process.pid, signal.SIGTERM)
             break
     start = time.monotonic()

@@ -24,13 +24,16 @@ LAMBDA = 0.25
 # Sets lambda at the very start only, so that a resumed run has it from its checkpoint.
 HOOK = f"""
 from mmdet.registry import HOOKS
-from mmengine.hooks import Hook
+from vanillanet_det import DeepTrainingHook
 
 @HOOKS.register_module()
-class StartLambda(Hook):
+class StartLambda(DeepTrainingHook):
     def before_train(self, runner):
         if runner.iter == 0:
             runner.model.backbone.set_act_lambda({LAMBDA})
+
+    def _set(self, runner):
+        pass
 """
 
 
@@ -43,7 +46,7 @@ def lambda_config(small_config, tmp_path_factory):
     path.write_text(
         f'_base_ = ["{small_config}"]\n'
         'custom_imports = dict(imports=["vanillanet_det", "start_lambda"])\n'
-        'custom_hooks = [dict(type="StartLambda")]\n'
+        'custom_hooks = [dict(type="StartLambda", end=1)]\n'
     )
     return path
 

@@ -18,6 +18,8 @@ from mmdet.structures.bbox import bbox2roi
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from ..comparison import image_channels
+
 NUM_PROPOSALS = 1000
 NUM_MASKS = 100
 
@@ -34,7 +36,7 @@ def forward_once(model: nn.Module, input_size: tuple[int, int]) -> None:
     """
     device = next(model.parameters()).device
     with device:  # for tensors that the model makes on the way
-        image = torch.zeros(1, 3, *input_size)
+        image = torch.zeros(1, image_channels(model), *input_size)
         if not isinstance(model, BaseDetector):
             model(image)
             return

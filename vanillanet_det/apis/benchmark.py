@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -140,7 +141,8 @@ def benchmark(
     try:
         _write(result, out, plot)
     except BaseException:
-        print(text)  # what took minutes isn't lost with a disk that has become full
+        # What took minutes isn't lost with a disk that has become full.
+        sys.stdout.write(f"{text}\n")
         raise
     return text
 

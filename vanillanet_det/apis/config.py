@@ -125,8 +125,26 @@ def _move(node: Any, old: str, new: str) -> None:
             _move(value, old, new)
 
 
-def check_writable(folder: Path) -> None:
+def type_name(node: Any) -> str:
+    """Read the type of a config's node, without the scope of its registry.
+
+    Args:
+        node: A dict, or an object that was built of one already.
+
+    Returns:
+        A name such as `AmpOptimWrapper`; '' for a dict without a type.
+    """
+    kind = node.get("type", "") if isinstance(node, dict) else type(node)
+    return str(getattr(kind, "__name__", kind)).rpartition(".")[2]
+
+
+def check_writable(folder: Path, what: str = "work_dir", flag: str = "--work-dir FOLDER") -> None:
     """Make a folder, if need be, and try to write in it.
+
+    Args:
+        folder: The folder.
+        what: What errors call it.
+        flag: The option that chooses another.
 
     Raises:
         UserError: It can't be written.
@@ -138,8 +156,7 @@ def check_writable(folder: Path) -> None:
         probe.unlink(missing_ok=True)  # ranks of other nodes may have this pid, too
     except OSError as error:
         raise UserError(
-            f"work_dir {folder}: can't be written ({error.strerror}); choose another with "
-            "--work-dir FOLDER"
+            f"{what} {folder}: can't be written ({error.strerror}); choose another with {flag}"
         ) from error
 
 

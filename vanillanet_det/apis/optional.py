@@ -1,11 +1,12 @@
 """What a config asks of the machine and of its packages, checked before anything slow begins."""
 
-from typing import Any, Optional
+from typing import Optional
 
 from mmengine.config import Config
 from mmengine.device import get_device
 
 from ..errors import UserError
+from .config import type_name
 
 _FP16, _BF16 = "AmpOptimWrapper", "Bf16OptimWrapper"
 
@@ -29,7 +30,7 @@ def set_amp(cfg: Config, dtype: Optional[str]) -> None:
         raise UserError(
             f"--amp: {cfg.filename} has no optim_wrapper; add one, with an optimizer, to train"
         )
-    kind = _name(wrapper.get("type", "OptimWrapper"))
+    kind = type_name(wrapper) or "OptimWrapper"
     # MMEngine's wrapper for float16 works on the others.
     on_cpu = get_device() in ("cpu", "mps")
     if dtype is None and kind == _FP16 and wrapper.get("dtype") == "bfloat16":
@@ -69,7 +70,7 @@ def check_tensorboard(cfg: Config) -> None:
         UserError: It can't.
     """
     backends = (cfg.get("visualizer") or {}).get("vis_backends") or []
-    if not any(_name(backend.get("type")) == "TensorboardVisBackend" for backend in backends):
+    if not any(type_name(backend) == "TensorboardVisBackend" for backend in backends):
         return
     try:
         from torch.utils.tensorboard import SummaryWriter  # noqa: F401
@@ -78,7 +79,3 @@ def check_tensorboard(cfg: Config) -> None:
             f"{cfg.filename}: TensorboardVisBackend needs TensorBoard ({error}); "
             "pip install tensorboard, or take it out of visualizer.vis_backends"
         ) from error
-
-
-def _name(kind: Any) -> str:
-    return kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind))

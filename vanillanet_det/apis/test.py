@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
+from mmdet.engine.hooks import DetVisualizationHook
 from mmdet.evaluation import DumpDetResults
 from mmdet.models import DetTTAModel
+from mmdet.visualization import DetLocalVisualizer
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
@@ -18,7 +20,7 @@ from ..hooks.check_data_hook import take_findings
 from ..inference.exported import ExportedModel
 from ..runtime.engines import ENDINGS
 from ..tta import MaskTTAModel
-from .config import config_errors, load_config
+from .config import check_writable, config_errors, load_config, type_name
 from .launch import init_distributed
 from .optional import check_tensorboard
 from .ranks import is_first, is_first_of_node, lost_ranks, one_voice, together
@@ -67,6 +69,8 @@ def test(
         cfg = load_config(config, work_dir, cfg_options, launcher)
         with config_errors(cfg):
             init_distributed(cfg)
+            if out is not None:
+                together(lambda: _check_out(Path(out)), is_first())
             findings, *_ = together(lambda: _check(cfg, checkpoint, exported), is_first_of_node())
             cfg.load_from, cfg.resume = None if exported else checkpoint, False
             _set_deploy(cfg, deploy and not exported)
@@ -78,7 +82,7 @@ def test(
                     "network has no training form; evaluate it with --deploy"
                 )
             if show_dir is not None:
-                cfg.default_hooks.visualization.update(draw=True, test_out_dir=show_dir)
+                _set_show_dir(cfg, show_dir)
             if tta:
                 _set_tta(cfg)
             runner = Runner.from_cfg(cfg)
@@ -98,9 +102,14 @@ def _check(cfg: Config, checkpoint: str, exported: bool) -> list[Finding]:
     return findings
 
 
+def _check_out(out: Path) -> None:
+    if out.is_dir():
+        raise UserError(f"--out {out}: is a folder; expected the name of a file")
+    check_writable(out.parent, f"--out {out}: folder", "--out FILE")
+
+
 def _test_and_dump(runner: Runner, out: Path) -> dict:
     partial = out.with_name(f".{out.name}")
-    partial.parent.mkdir(parents=True, exist_ok=True)
     runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=str(partial)))
     try:
         metrics = runner.test()
@@ -116,14 +125,8 @@ def _set_exported(cfg: Config, file: str) -> None:
     """Let a file take the place of the model, and of resizing, which it says itself."""
     cfg.model = ConfigDict(type=ExportedModel.__name__, path=file)
     for dataset in leaf_datasets(cfg.test_dataloader):
-        dataset.pipeline = [step for step in dataset.pipeline if _name(step) != "Resize"]
-    # Averages of weights, which a file doesn't have.
-    cfg.custom_hooks = [hook for hook in cfg.custom_hooks if _name(hook) != "EMAHook"]
-
-
-def _name(node: Any) -> str:
-    kind = node.get("type") if isinstance(node, dict) else type(node)
-    return str(getattr(kind, "__name__", kind)).rpartition(".")[2]
+        dataset.pipeline = [step for step in dataset.pipeline if type_name(step) != "Resize"]
+    _take_out(cfg, "EMAHook")  # which averages weights, and a file has none
 
 
 def _check_classes(runner: Runner, file: str) -> None:
@@ -137,27 +140,39 @@ def _check_classes(runner: Runner, file: str) -> None:
 
 
 def _set_deploy(cfg: Config, deploy: bool) -> None:
-    custom, default = cfg.get("custom_hooks") or [], cfg.default_hooks
-    configured = [hook for hook in (*default.values(), *custom) if _is_deploy_hook(hook)]
-    cfg.custom_hooks = [hook for hook in custom if not _is_deploy_hook(hook)]
-    for key in [key for key, hook in default.items() if _is_deploy_hook(hook)]:
-        del default[key]
+    configured = _take_out(cfg, SwitchToDeployHook.__name__)
     if deploy:
         hook = configured[0] if configured else ConfigDict(type=SwitchToDeployHook.__name__)
         cfg.custom_hooks.append(hook)
 
 
-def _is_deploy_hook(hook: Any) -> bool:
-    kind = hook.get("type") if isinstance(hook, dict) else type(hook)
-    return kind in (SwitchToDeployHook, SwitchToDeployHook.__name__)
+def _set_show_dir(cfg: Config, folder: str) -> None:
+    if Path(folder).is_absolute():  # otherwise it is below work_dir
+        check_writable(Path(folder), "--show-dir", "--show-dir FOLDER")
+    hooks = _take_out(cfg, DetVisualizationHook.__name__)
+    hook = hooks[0] if hooks else ConfigDict(type=DetVisualizationHook.__name__)
+    cfg.custom_hooks.append(ConfigDict(hook, draw=True, test_out_dir=folder))
+    if not cfg.get("visualizer"):
+        # MMEngine's own, which a config without one gets, draws no detections.
+        cfg.visualizer = ConfigDict(type=DetLocalVisualizer.__name__, name="visualizer")
+
+
+def _take_out(cfg: Config, name: str) -> list[Any]:
+    """Take the hooks of a type out of a config, wherever they stand in it."""
+    custom, default = cfg.get("custom_hooks") or [], cfg.default_hooks
+    taken = [hook for hook in (*default.values(), *custom) if type_name(hook) == name]
+    cfg.custom_hooks = [hook for hook in custom if type_name(hook) != name]
+    for key in [key for key, hook in default.items() if type_name(hook) == name]:
+        del default[key]
+    return taken
 
 
 def _set_tta(cfg: Config) -> None:
     for key in ("tta_model", "tta_pipeline"):
         if key not in cfg:
             raise UserError(f"--tta: {cfg.filename} has no {key}; add one as configs/_base_ does")
-    kind = cfg.tta_model.get("type")
-    if kind in (DetTTAModel, DetTTAModel.__name__) and "mask_head" in cfg.model.get("roi_head", {}):
+    kind = type_name(cfg.tta_model)
+    if kind == DetTTAModel.__name__ and "mask_head" in cfg.model.get("roi_head", {}):
         raise UserError(
             f"--tta: {cfg.filename} has masks, and its tta_model is a DetTTAModel, which can't "
             f"merge them; set tta_model.type={MaskTTAModel.__name__}"

@@ -18,6 +18,7 @@ from ..checks import Finding, check_config, stop_at_errors
 from ..errors import UserError
 from ..hooks import InterruptHook
 from ..hooks.check_data_hook import take_findings
+from ..hooks.shielded_workers import shield_workers
 from .config import config_errors, load_config
 from .launch import init_distributed
 from .optional import check_tensorboard, set_amp
@@ -73,6 +74,7 @@ def train(
             hook.go_on = go_on or _resume_command(
                 config, work_dir, amp, auto_scale_lr, cfg_options, launcher
             )
+    shield_workers(runner)
     with config_errors(cfg), lost_ranks(), _nothing_trained():
         runner.train()
     best = runner.message_hub.runtime_info.get("best_ckpt")

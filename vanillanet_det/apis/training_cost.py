@@ -7,6 +7,7 @@ import torch
 from ..analysis.training_cost import table, training_costs
 from ..backbones import ARCHS
 from ..errors import UserError
+from .options import parse_device
 
 
 def training_cost(
@@ -23,7 +24,7 @@ def training_cost(
         batch_size: Images in a batch.
         size: Height and width of an image in pixels.
         repeats: Steps to measure.
-        device: Where to train.
+        device: Where to train, `cpu` or `cuda`.
 
     Returns:
         A table in Markdown; the first row is the form as it is published.
@@ -38,11 +39,7 @@ def training_cost(
         if value < least[key]:
             flag = key.replace("_", "-")
             raise UserError(f"--{flag} {value}: expected a whole number from {least[key]}")
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        first = str(error).partition("\n")[0]
-        raise UserError(f"--device {device}: can't be used here ({first})") from error
+    parse_device(device)
     try:
         costs = training_costs(arch, (batch_size, size, size), repeats, device)
     except RuntimeError as error:

@@ -13,9 +13,11 @@ class Backbone(BaseModule):
     """A backbone with `init_cfg`, `frozen_stages` and `norm_eval` as MMDetection has them.
 
     Attributes:
+        in_channels: Channels of the image.
         norm_eval: Keep BatchNorms in evaluation mode while training.
     """
 
+    in_channels: int
     norm_eval = False
 
     def frozen_modules(self) -> Iterable[nn.Module]:

@@ -61,6 +61,7 @@ class TIMMBackbone(Backbone):
         init_cfg: Union[dict, list[dict], None] = None,
     ) -> None:
         super().__init__(init_cfg)
+        self.in_channels = in_channels
         self.model_name = model_name
         self.norm_eval = norm_eval
         arguments = {"out_indices": tuple(out_indices), "in_chans": in_channels}

@@ -159,6 +159,17 @@ def model_state_dict(checkpoint: Any) -> dict[str, Tensor]:
     }
 
 
+def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Take the tensors of one part of a model, by their names in it.
+
+    Args:
+        tensors: Tensors by name.
+        prefix: Name of the part; with or without a dot at its end, as for MMEngine.
+    """
+    start = prefix.rstrip(".") + "."
+    return {k[len(start) :]: value for k, value in tensors.items() if k.startswith(start)}
+
+
 def backbone_state_dict(checkpoint: Any, prefix: str = "backbone.") -> dict[str, Tensor]:
     """Take a backbone's tensors out of a checkpoint, whatever they are wrapped in.
 
@@ -170,8 +181,7 @@ def backbone_state_dict(checkpoint: Any, prefix: str = "backbone.") -> dict[str,
         Tensors by their names in the backbone. Of a detector, only the backbone's.
     """
     tensors = model_state_dict(checkpoint)
-    own = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
-    return own or tensors
+    return below(tensors, prefix) or tensors
 
 
 def arch_in(checkpoint: Any) -> str:

@@ -13,6 +13,7 @@ from ..errors import UserError
 from .reading import PathLike, read_checkpoint
 
 INTERRUPTED = "interrupted.pth"  # of a training that was told to stop
+LAST = "last_checkpoint"  # where MMEngine writes the path of the newest one
 
 
 def find_resume(work_dir: PathLike) -> Optional[Path]:
@@ -21,13 +22,15 @@ def find_resume(work_dir: PathLike) -> Optional[Path]:
     Unreadable ones, such as a file truncated when a disk was full, are named in a warning.
 
     Args:
-        work_dir: Folder with `epoch_*.pth`, `iter_*.pth` or `interrupted.pth`.
+        work_dir: Folder with `epoch_*.pth`, `iter_*.pth` or `interrupted.pth`, or with
+            `last_checkpoint`, which names one of any name in any folder.
 
     Returns:
         The checkpoint to resume from, or None if there is none at all.
 
     Raises:
-        UserError: There are checkpoints, and none can be read.
+        UserError: There are checkpoints, and none can be read; or there is none, and
+            `last_checkpoint` names one.
     """
     problems = []
     for path in _newest_first(work_dir):
@@ -41,6 +44,12 @@ def find_resume(work_dir: PathLike) -> Optional[Path]:
         return path
     if problems:
         raise UserError("; ".join(problems) + "; there is none before to resume from")
+    if (named := _named_last(work_dir)) is not None:
+        raise UserError(
+            f"{Path(work_dir, LAST)}: names {named}, which is not there, and there is no other "
+            "checkpoint in the folder; name the one to go on from (--resume FILE), or remove "
+            f"{LAST} to start anew"
+        )
     return None
 
 
@@ -48,7 +57,7 @@ def find_finite(work_dir: PathLike) -> Optional[Path]:
     """Find the newest checkpoint in a folder that can be read and holds only finite numbers.
 
     Args:
-        work_dir: Folder with `epoch_*.pth`, `iter_*.pth` or `interrupted.pth`.
+        work_dir: As for `find_resume`.
 
     Returns:
         The checkpoint, or None.
@@ -71,8 +80,18 @@ def _newest_first(work_dir: PathLike) -> list[Path]:
     }
     if (interrupted := Path(work_dir, INTERRUPTED)).is_file():
         named[interrupted] = inf  # the next checkpoint removes it
+    last = _named_last(work_dir)
+    # In a folder that was copied it names the original's; the copy is beside it.
+    if last is not None and last.is_file() and not Path(work_dir, last.name).is_file():
+        named[last] = -1
     # By time first: a folder may hold checkpoints by epoch and by iteration.
     return sorted(named, key=lambda p: (p.stat().st_mtime_ns, named[p]), reverse=True)
+
+
+def _named_last(work_dir: PathLike) -> Optional[Path]:
+    path = Path(work_dir, LAST)
+    text = path.read_text(errors="replace").strip() if path.is_file() else ""
+    return Path(text) if text else None
 
 
 def _tensors(node: Any) -> Iterator[Tensor]:

@@ -10,7 +10,7 @@ from mmengine.model import BaseModule
 from torch import nn
 
 from ..checkpoints import Match, model_state_dict, read_checkpoint
-from ..checkpoints.matching import arch_in, backbone_state_dict, refuse_little
+from ..checkpoints.matching import arch_in, backbone_state_dict, below, refuse_little
 from ..errors import UserError
 from .datasets import is_remote
 from .finding import ERROR, Finding
@@ -76,7 +76,7 @@ def _fit_part(model: nn.Module, key: str, init_cfg: dict) -> None:
     elif type(module).init_weights is BaseModule.init_weights:
         state = model_state_dict(checkpoint)
         if prefix:
-            state = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+            state = below(state, prefix)
         match = _match(module, state)
     else:
         return  # it renames tensors in its own way

@@ -10,6 +10,7 @@ from ..checkpoints import Match, model_state_dict
 from ..checkpoints.matching import refuse_little
 from ..errors import UserError
 from ..layers.act_lambda import OUTLOOK, HasLambda
+from .deep_training_hook import DeepTrainingHook
 
 
 @HOOKS.register_module()
@@ -19,7 +20,7 @@ class CheckWeightsHook(Hook):
     MMEngine loads what matches and leaves the rest random. With this hook evaluation and
     resuming need every tensor, a training that starts from a checkpoint (`load_from`) at least
     90 % of the backbone's, and a deployed network is not trained: it has no BatchNorm, and what
-    is fused can't be unfused.
+    is fused can't be unfused. One whose lambda is below 1 is trained with a DeepTrainingHook only.
     """
 
     # Before EMAHook (NORMAL, 50), which would load into its averaged copy what this refuses.
@@ -66,12 +67,19 @@ class CheckWeightsHook(Hook):
                 module.lambda_outlook = meta.get(OUTLOOK, "")
 
     def before_train(self, runner: Runner) -> None:
-        """Refuse to train a deployed network.
+        """Refuse to train a deployed network, and one that would never be fused.
 
         Raises:
             UserError: There is one in the model.
         """
+        is_deep = any(isinstance(hook, DeepTrainingHook) for hook in runner.hooks)
         for name, module in runner.model.named_modules():
+            if isinstance(module, HasLambda) and module.read_lambda() < 1 and not is_deep:
+                raise UserError(
+                    f"{name}: lambda is {module.read_lambda():g}, but nothing would take it to 1, "
+                    "and the network fuses only there; resume (--resume) with the "
+                    "DeepTrainingHook that the weights were trained with in custom_hooks"
+                )
             if hasattr(module, "switch_to_deploy") and getattr(module, "deploy", False):
                 raise UserError(
                     f"{name}: deploy=True, but a deployed network has no BatchNorm left and "

@@ -98,8 +98,7 @@ class DeepTrainingHook(Hook):
             )
         begins_at = self.value(runner.epoch if self.by_epoch else runner.iter)
         for module in modules:
-            loaded = runner._has_loaded or _is_pretrained(module)
-            if loaded and module.read_lambda() > begins_at + 1e-6:
+            if module.has_loaded and module.read_lambda() > begins_at + 1e-6:
                 raise UserError(
                     f"DeepTrainingHook: the weights that the training starts from are at lambda "
                     f"{module.read_lambda():g}, and lambda {begins_at:g} would make another "
@@ -109,7 +108,10 @@ class DeepTrainingHook(Hook):
             module.lambda_outlook = (
                 f"DeepTrainingHook takes it to 1 at the start of {unit} {self.end + 1}"
             )
-        self._set(runner)
+        # Of a resumed training the validation that was left out comes next, and that is of the
+        # weights as they were trained.
+        if not runner._resume:
+            self._set(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Keep with the weights when lambda will be 1."""
@@ -136,8 +138,3 @@ class DeepTrainingHook(Hook):
         for model in (runner.model, *averaged):
             if isinstance(model, nn.Module):
                 set_act_lambda(model, value)
-
-
-def _is_pretrained(module: nn.Module) -> bool:
-    init_cfg = getattr(module, "init_cfg", None)
-    return isinstance(init_cfg, dict) and init_cfg.get("type") == "Pretrained"

@@ -35,6 +35,10 @@ class DeployableEarlyStoppingHook(EarlyStoppingHook):
         ...     type='DeployableEarlyStoppingHook', monitor='coco/bbox_mAP', min_delta=0.001))
     """
 
+    # After CheckpointHook (VERY_LOW, 90), before InterruptHook (LOWEST, 100): that one does a
+    # validation that was left out, which is counted too, and saves what is counted.
+    priority = 95
+
     def before_run(self, runner: Runner) -> None:
         """Check the training loop, where there is one; asking for it would build it."""
         if isinstance(runner._train_loop, BaseLoop):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 import torch
 from mmdet.registry import HOOKS
@@ -20,11 +20,11 @@ from mmengine.dist import (
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
-from torch.utils.data import DataLoader
 
 from ..checkpoints import INTERRUPTED
 from ..fileio import atomic_write
 from .around_run import around_run
+from .shielded_workers import shield
 from .unfinished_epoch import UNFINISHED, describe_epoch, go_on_in_epoch
 from .validation_left import is_validated, leave_validation, make_up_validation
 
@@ -41,8 +41,9 @@ class InterruptHook(Hook):
     The running iteration is finished, and `interrupted.pth` written to the work dir, whole or
     not at all; the log says how to go on; the process ends with status 130 or 143. With
     accumulated gradients it is the iteration of their step. At the end of an epoch, and in a
-    validation, the epoch's checkpoint serves if there is one. A second signal ends the process
-    at once, but for a checkpoint that is being written.
+    validation, the checkpoint of CheckpointHook serves if there is one. A second signal ends the
+    process at once, but for a checkpoint that is being written. Workers of a training that counts
+    iterations start before any hook is called; `shield_workers` keeps the signals from them.
 
     A training that is resumed goes on with the next batch of its epoch, or with the validation
     that was interrupted; of one that is complete the last validation is done again.
@@ -65,7 +66,7 @@ class InterruptHook(Hook):
         self._unfinished: Optional[dict] = None  # the epoch in the checkpoint
         self._batches = 0  # of the running epoch, with the running one
         self._saved = (-1, "")  # iterations done in the newest checkpoint, its path; in rank 0
-        self._epoch_is_saved = False
+        self._is_saved = False  # what is done, in rank 0; all ranks agree on it
 
     def before_run(self, runner: Runner) -> None:
         """Listen while the training runs, and no longer."""
@@ -113,13 +114,13 @@ class InterruptHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Keep the signals from the workers, and go on where the checkpoint is."""
-        _shield(runner.train_dataloader)
+        shield(runner.train_dataloader)
         if runner.val_loop is not None:
-            _shield(runner.val_dataloader)
+            shield(runner.val_dataloader)
         if self._unfinished and isinstance(runner.train_loop, EpochBasedTrainLoop):
             go_on_in_epoch(runner.train_loop, self._unfinished)
         if runner._resume:
-            self._saved, self._epoch_is_saved = (runner.iter, str(runner._load_from)), True
+            self._saved, self._is_saved = (runner.iter, str(runner._load_from)), True
             if runner.val_loop is not None:
                 make_up_validation(runner)
 
@@ -152,13 +153,14 @@ class InterruptHook(Hook):
         """
         loop, done = runner.train_loop, runner.iter + 1
         self._remove_outdated(runner, done)
-        number, _ = self._agree(done)
+        number, self._is_saved = self._agree(done)
         if not number or not _has_stepped(runner):
             return
         by_epoch = isinstance(loop, EpochBasedTrainLoop)
         if by_epoch and self.end_of_epoch(loop.dataloader, batch_idx):
             return  # and stop after what the epoch's end brings
-        self._stop(runner, number, dict(epoch=runner.epoch, iter=done))
+        left = not by_epoch and is_validated(runner, done)
+        self._stop(runner, number, dict(epoch=runner.epoch, iter=done), left)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Stop if it is time.
@@ -170,7 +172,7 @@ class InterruptHook(Hook):
             return  # the training is over
         self._batches = 0
         self._remove_outdated(runner, runner.iter)
-        number, self._epoch_is_saved = self._agree(runner.iter)
+        number, self._is_saved = self._agree(runner.iter)
         is_left = runner.iter < runner.max_iters or runner.val_loop is not None
         if number and is_left:
             epoch = runner.epoch + 1
@@ -184,13 +186,13 @@ class InterruptHook(Hook):
         data_batch: Any = None,
         outputs: Any = None,
     ) -> None:
-        """Stop if the epoch's checkpoint is there.
+        """Stop if what is validated is saved.
 
         Raises:
             SystemExit: With status 130 or 143.
         """
         # No step of a validation is common to all ranks: each stops by itself.
-        if self._signal and self._epoch_is_saved:
+        if self._signal and self._is_saved:
             self._end(runner, self._signal, runner.iter, left=True)
 
     def after_val_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
@@ -242,36 +244,6 @@ class InterruptHook(Hook):
         # In ranks other than 0 nothing is ever saved.
         if self._saved[0] == done:
             Path(runner.work_dir, INTERRUPTED).unlink(missing_ok=True)
-
-
-class _Shielded:
-    """What a worker of a dataloader does first: leave signals to the process that it works for.
-
-    Ctrl-C, and launchers, send them to the workers, too, which would print tracebacks or leave
-    the training without data.
-    """
-
-    def __init__(self, init_fn: Optional[Callable[[int], None]]) -> None:
-        self.init_fn = init_fn
-
-    def __call__(self, worker_id: int) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if hasattr(signal, "sigwaitinfo"):  # not on macOS
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-            threading.Thread(target=_obey_parent, daemon=True).start()
-        if self.init_fn is not None:
-            self.init_fn(worker_id)
-
-
-def _obey_parent() -> None:
-    """End this process at a SIGTERM of the one it works for, which waits for that at its end."""
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
-        pass
-    os._exit(0)
-
-
-def _shield(loader: DataLoader) -> None:
-    loader.worker_init_fn = _Shielded(loader.worker_init_fn)
 
 
 def _is_training(runner: Runner) -> bool:

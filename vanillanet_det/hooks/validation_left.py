@@ -1,9 +1,10 @@
 """A validation that an interruption left out is done first when the training goes on."""
 
+from bisect import bisect
 from pathlib import Path
 
 from mmengine.dist import broadcast_object_list, is_main_process
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 from ..fileio import atomic_write
 
@@ -32,8 +33,12 @@ def make_up_validation(runner: Runner) -> None:
         mark.unlink(missing_ok=True)
 
 
-def is_validated(runner: Runner, epoch: int) -> bool:
-    """Tell whether a validation follows an epoch, as EpochBasedTrainLoop decides it."""
+def is_validated(runner: Runner, step: int) -> bool:
+    """Tell whether a validation follows an epoch or iteration, as MMEngine's loops decide it."""
     loop = runner.train_loop
-    is_due = epoch % loop.val_interval == 0 or epoch == loop.max_epochs
-    return runner.val_loop is not None and epoch >= loop.val_begin and is_due
+    if runner.val_loop is None or not isinstance(loop, (EpochBasedTrainLoop, IterBasedTrainLoop)):
+        return False
+    last = loop.max_epochs if isinstance(loop, EpochBasedTrainLoop) else loop.max_iters
+    # The loop's own val_interval is still that of the step before.
+    interval = loop.dynamic_intervals[bisect(loop.dynamic_milestones, step + 1) - 1]
+    return step >= loop.val_begin and (step % interval == 0 or step == last)

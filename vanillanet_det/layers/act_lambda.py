@@ -3,6 +3,8 @@
 A'(x) = (1 - lambda) ReLU(x) + lambda x, from https://arxiv.org/abs/2305.12972, section 3.1.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -26,12 +28,21 @@ class HasLambda:
 
     Attributes:
         lambda_outlook: When it will be 1, in words, if somebody knows.
+        has_loaded: Weights were loaded, from whatever file, so that lambda is that of theirs.
     """
 
     lambda_outlook = ""
+    has_loaded = False
 
     def _add_lambda(self) -> None:
         self.register_buffer("act_lambda", torch.tensor(1.0))
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        # Here every way of loading comes by, that of a whole detector, too.
+        self.has_loaded |= any(key.startswith(prefix) for key in state_dict)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     @property
     def has_lambda(self) -> bool:
