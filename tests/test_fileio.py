@@ -40,6 +40,12 @@ def test_it_replaces_a_file(old, as_path):
     assert os.listdir(old.parent) == [old.name]
 
 
+@pytest.mark.parametrize("name", ["x" * 255, "é" * 127, os.fsdecode(b"\xe9" * 255)])
+def test_a_name_may_be_as_long_as_the_system_lets_it(tmp_path, name):
+    write(tmp_path / name)
+    assert os.listdir(tmp_path) == [name]
+
+
 def test_the_old_file_stands_until_the_new_one_is_whole(old):
     with atomic_write(old) as file:
         file.write(b"new")

@@ -44,13 +44,25 @@ def test_what_is_missing_is_said_with_the_command_that_brings_it(without, missin
         check_requirements()
 
 
-@pytest.mark.parametrize("missing", [("mmcv",), ("mmdet", "mmcv"), ("torch",)])
+@pytest.mark.parametrize("missing", [("mmcv",), ("torch",), ("timm",)])
 def test_the_import_fails_with_that_message_before_anything_else_does(missing, root):
     hide = "".join(f"sys.modules[{name!r}] = None; " for name in missing)
     code = f"import sys; {hide}import vanillanet_det"
     process = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert process.returncode == 1
     assert f"ImportError: vanillanet_det needs {', '.join(missing)}: pip install" in process.stderr
+
+
+def test_without_mmdetection_only_what_is_asked_for_fails(root):
+    code = (
+        "import sys; sys.modules.update(mmdet=None, mmcv=None)\n"
+        "import vanillanet_det.runtime\n"
+        "print('imported', flush=True)\n"
+        "vanillanet_det.VanillaNet\n"
+    )
+    process = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert (process.returncode, process.stdout) == (1, "imported\n")
+    assert "ImportError: vanillanet_det needs mmdet, mmcv: pip install" in process.stderr
 
 
 @pytest.mark.parametrize(

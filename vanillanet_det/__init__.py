@@ -1,6 +1,7 @@
 """VanillaNet for MMDetection. Importing this package registers everything it brings.
 
-Without MMEngine it is `vanillanet_det.runtime` alone, which detects with exported files.
+Without MMEngine or MMDetection it is `vanillanet_det.runtime` alone, which detects with exported
+files.
 """
 
 from importlib.util import find_spec
@@ -22,7 +23,7 @@ __all__ = [
     "switch_to_merged",
 ]
 
-if find_spec("mmengine") is None:
+if find_spec("mmengine") is None or find_spec("mmdet") is None:
 
     def __getattr__(name: str) -> Any:
         if name in __all__:

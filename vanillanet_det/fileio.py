@@ -22,7 +22,8 @@ def atomic_write(path: Union[str, Path]) -> Iterator[BinaryIO]:
         A binary file, which can be read, too.
     """
     path = Path(path)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    # A part of its name, since a name that is as long as it may be has no room for more.
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w+b") as file:
             yield file

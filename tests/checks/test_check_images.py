@@ -1,5 +1,6 @@
 """Images that are missing, unreadable, of another size, or in both sets."""
 
+import os
 import unicodedata
 
 import mmcv
@@ -46,7 +47,15 @@ def test_a_name_in_another_form_of_unicode_is_hinted_at(small):
     assert "isn't there, but " in small.the_one("error", "image-missing")
 
 
-@pytest.mark.parametrize("name", ["ein Bild.png", "画像 ü.png", "sub/1.png"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ein Bild.png",
+        "画像 ü.png",
+        "sub/1.png",
+        pytest.param(os.fsdecode(b"caf\xe9.png"), id="latin-1"),
+    ],
+)
 def test_names_with_spaces_and_other_letters_and_folders_pass(small, name):
     (small.root / "train" / "sub").mkdir()
     _, path = first_image(small)

@@ -1,9 +1,10 @@
+import hashlib
 from dataclasses import replace
 
 import pytest
 import torch
 from mmdet.registry import MODELS
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 
 from vanillanet_det import UserError, VanillaNet
@@ -121,6 +122,62 @@ def test_freezing_and_merging(template, saved, tmp_path):
         make_model(cfg, read_start(saved), 2, merged=True)
     with pytest.raises(UserError, match="--merged: needs --weights"):
         make_model(cfg, Start("nothing"), 2, merged=True)
+
+
+@pytest.fixture
+def random_5(tmp_path):
+    """Published weights of VanillaNet-5, their file."""
+    path = tmp_path / "vanillanet_5.pth"
+    torch.save(VanillaNet("5").state_dict(), path)
+    return path
+
+
+def test_a_detector_without_a_neck_keeps_its_arch(template, random_5):
+    cfg = template("faster_rcnn_vanillanet11_coco")
+    cfg.model.backbone.update(arch="5", out_indices=(3,))
+    cfg.model.pop("neck")
+    model = make_model(cfg, read_start(str(random_5)), 2)
+    assert (model.backbone.arch, model.backbone.out_indices) == ("5", (3,))
+    with pytest.raises(UserError, match=r"--model \S+\.py: has the arch 5, .* become 11.* no neck"):
+        make_model(cfg, Start("nothing"), 2, "11")
+
+
+def test_the_first_of_several_necks_gets_the_channels(template):
+    cfg = template("retinanet_vanillanet11_coco")
+    cfg.model.neck = [cfg.model.neck, dict(type="DyHead", in_channels=256, out_channels=256)]
+    model = make_model(cfg, Start("nothing"), 2, "13_x1_5")
+    assert model.neck[0].in_channels == [1536, 3072, 6144]
+
+
+def test_what_is_not_the_config_of_a_detector(template):
+    for model in (None, dict(type="RetinaNet"), dict(backbone=None)):
+        cfg = template("retinanet_vanillanet11_coco")
+        cfg.model = model
+        with pytest.raises(UserError, match=r"--model \S+: has no model with a backbone"):
+            make_model(cfg, Start("nothing"), 2)
+    start = Start("detector", "w.pth", model=ConfigDict(type="ATSS"))
+    with pytest.raises(UserError, match=r"--weights w\.pth: its model, a ATSS, has no backbone"):
+        make_model(template("retinanet_vanillanet11_coco"), start, 2)
+
+
+def test_what_is_random_can_not_be_frozen(template, random_5):
+    cfg = template("retinanet_vanillanet11_coco")
+    with pytest.raises(UserError, match=r"--freeze 0: needs --weights"):
+        make_model(cfg, Start("nothing"), 2, freeze=0)
+    assert make_model(cfg, read_start(str(random_5)), 2, freeze=0).backbone.frozen_stages == 0
+
+
+def test_weights_are_found_again_from_any_folder(template, random_5, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = make_model(template("retinanet_vanillanet11_coco"), read_start(random_5.name), 2)
+    assert model.backbone.init_cfg.checkpoint == str(random_5)
+    # A URL stays one; it was downloaded before.
+    url = "https://localhost/vanillanet_5.pth"
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    folder = tmp_path / "checkpoints" / hashlib.sha256(url.encode()).hexdigest()[:12]
+    folder.mkdir(parents=True)
+    random_5.rename(folder / "vanillanet_5.pth")
+    assert read_start(url).path == url
 
 
 def test_an_arch_beside_weights_that_have_one(template, saved):

@@ -169,3 +169,23 @@ def test_precision_recall_names_classes_and_the_rest(make_curves):
     assert drawn["class 3"].get_xdata() == pytest.approx(np.linspace(0, 1, 101))
     looks = {(line.get_color(), line.get_linestyle()) for line in drawn.values()}
     assert len(looks) == 11
+
+
+@pytest.mark.parametrize(
+    "name", [r"a $\frac$ b", "$1 or $2", "$", r"\$5 and $6", "_hidden", "_$_$"]
+)
+def test_any_name_stands_in_the_legend_as_it_is(make_curves, name):
+    for panel in (
+        precision_recall_panel({name: np.linspace(1, 0, 101)}, None, 0),
+        curve_panels({"": Curves(), name: make_curves()})["average precision"],
+    ):
+        written = []
+
+        def draw(axes, panel=panel, written=written):
+            panel(axes)
+            texts = axes.get_legend_handles_labels()[1]
+            written.extend(Text(text=text)._preprocess_math(text) for text in texts)
+
+        svg(draw)  # a formula that is none would raise
+        assert [math for _, math in written] == [False]
+        assert written[0][0].strip().partition(": box AP")[0] == name

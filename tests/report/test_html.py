@@ -3,6 +3,7 @@
 import base64
 import os
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -96,6 +97,26 @@ def test_texts_of_the_user_are_texts(write, truth, detections, folder):
     assert "<b>bird" not in text
     assert "&lt;b&gt;bird&lt;/b&gt;" in text
     assert "a b/ü" in text
+
+
+def test_the_precision_of_a_class_is_under_the_name_that_its_pictures_have(
+    write, truth, detections, folder
+):
+    for category, name in zip(truth["categories"], ("_cat", "狗", r"$\frac$")):
+        category["name"] = name
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of letters that the font lacks
+        text = write(truth, detections, folder).read_text()
+    address = re.search(r'<img src="([^"]*)" alt="Precision against recall', text).group(1)
+    chart = base64.b64decode(address.partition(",")[2]).decode()
+    for label in (" _cat", "#2", r"$\frac$"):  # what is drawn stands in comments, too
+        assert f"<!-- {label} -->" in chart
+
+
+def test_a_name_of_a_file_that_is_no_utf_8(write, truth, detections, folder):
+    truth["images"][0]["file_name"] = name = os.fsdecode(b"a b/\xfc.png")
+    os.rename(folder / "a b/ü0.png", folder / name)
+    assert r"a b/\udcfc.png" in write(truth, detections, folder).read_text()
 
 
 def test_nothing_is_fetched(write, truth, detections, folder):

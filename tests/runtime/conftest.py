@@ -1,6 +1,7 @@
 """Exported files made by hand: small graphs that keep to what the exporter writes."""
 
 import json
+import sys
 from typing import Any, Callable
 
 import numpy as np
@@ -8,7 +9,7 @@ import onnx
 import onnx.parser
 import pytest
 
-from vanillanet_det.runtime import Detector
+from vanillanet_det.runtime import Detector, __main__
 
 CELL = 8  # pixels
 _WEIGHTS = np.random.RandomState(0).normal(0, 1.2, (1, 3, CELL, CELL))
@@ -171,6 +172,19 @@ def pictures():
     random = np.random.RandomState(0)
     shapes = [(48, 64, 3), (40, 80, 3)]
     return [random.randint(0, 256, shapes[index % 2], np.uint8) for index in range(12)]
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Run the command line in this process; returns its status."""
+
+    def run(*args):
+        monkeypatch.setattr(sys, "argv", ["runtime", *map(str, args)])
+        with pytest.raises(SystemExit) as exit:
+            __main__.main()
+        return exit.value.code
+
+    return run
 
 
 class Watched:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from vanillanet_det.runtime import Detector, __main__
+from vanillanet_det.runtime import Detector
 
 ABSENT = ("torch", "torchvision", "mmengine", "mmcv", "mmdet", "timm", "pycocotools", "matplotlib")
 
@@ -30,27 +30,14 @@ def folder(pictures, tmp_path):
 NAMES = ["a.png", "c.png", "d.png", "größer/b 图.bmp"]
 
 
-@pytest.fixture
-def command(monkeypatch):
-    """Run the command line in this process; returns its status."""
-
-    def run(*args):
-        monkeypatch.setattr(sys, "argv", ["runtime", *map(str, args)])
-        with pytest.raises(SystemExit) as exit:
-            __main__.main()
-        return exit.value.code
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory, root):
     """Run Python where nothing of PyTorch and MMDetection can be imported."""
-    folder = tmp_path_factory.mktemp("site")
-    hide = f"import sys\nsys.modules.update(dict.fromkeys({ABSENT!r}))\n"
-    (folder / "sitecustomize.py").write_text(hide)
 
-    def run(*args):
+    def run(*args, absent=ABSENT):
+        folder = tmp_path_factory.mktemp("site")
+        hide = f"import sys\nsys.modules.update(dict.fromkeys({absent!r}))\n"
+        (folder / "sitecustomize.py").write_text(hide)
         environment = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{root}"}
         return subprocess.run(
             [sys.executable, *map(str, args)],
@@ -119,7 +106,7 @@ def test_unreadable_pictures_are_named_and_left_out(command, onnx_file, folder, 
         (["nothing.onnx", "a.png"], "nothing.onnx: there is no such file"),
         (["MODEL", "nothing"], "nothing: there is no such file or folder"),
         (["MODEL", "camera:0"], "camera:0: is a video; expected pictures. tools/infer.py"),
-        (["MODEL", ".", "--out", "a.jpg"], "--out a.jpg: is one picture, which INPUT is not"),
+        (["MODEL", ".", "--out", "a.jpg"], "--out a.jpg: is one picture, which . is not"),
         (["MODEL", ".", "--out", "notes.txt"], "--out notes.txt: is a file; name a folder"),
         (["MODEL", ".", "--batch-size", "0"], "--batch-size 0: expected a positive number"),
         (["MODEL", ".", "--threads", "0"], "threads 0: expected a positive number"),
@@ -176,6 +163,17 @@ def test_other_names_say_what_they_need(bare):
     assert "pip install -e '.[lite]'" in done.stderr
     done = bare("-c", "import vanillanet_det; vanillanet_det.load_detector")
     assert "ImportError: vanillanet_det needs torch" in done.stderr
+
+
+@pytest.mark.parametrize("there", ["mmengine", "timm"])
+def test_detecting_needs_no_mmdetection_where_other_parts_are(bare, any_file, folder, there):
+    absent = [name for name in ABSENT if name != there]
+    done = bare("-m", "vanillanet_det.runtime", any_file, folder / "a.png", absent=absent)
+    assert (done.returncode, done.stderr) == (0, "")
+    done = bare("-c", "from vanillanet_det import VanillaNet", absent=absent)
+    assert "ImportError: vanillanet_det needs " in done.stderr
+    assert "mmdet" in done.stderr
+    assert there not in done.stderr.splitlines()[-1].partition(": pip")[0]
 
 
 def test_tools_say_what_they_need(bare, root):

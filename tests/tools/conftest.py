@@ -5,7 +5,13 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
 from mmengine.logging import MMLogger
+from mmengine.registry import DefaultScope
+
+from vanillanet_det.datasets.examples import write_example
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +57,25 @@ def run_tool(command):
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def example(tmp_path_factory):
+    """A YOLO folder of the embedded scenes."""
+    folder = tmp_path_factory.mktemp("data") / "even odd"
+    write_example(folder, "yolo", {"train": 8, "val": 4})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def weights(root, tmp_path_factory):
+    """A small detector of ten digits, saved as a training saves it."""
+    cfg = Config.fromfile(root / "configs/retinanet_vanillanet5_digits.py")
+    cfg.model.backbone.arch = dict(dims=[8, 16, 32, 64], strides=[2, 2, 2])
+    cfg.model.neck.update(in_channels=[16, 32, 64], out_channels=16)
+    cfg.model.bbox_head.update(in_channels=16, feat_channels=16)
+    path = tmp_path_factory.mktemp("weights") / "detector.pth"
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        model = MODELS.build(cfg.model)
+    torch.save(dict(state_dict=model.state_dict(), meta=dict(cfg=cfg.pretty_text)), path)
+    return path

@@ -2,22 +2,17 @@
 
 import csv
 import json
+import os
 import shutil
-import signal
-import subprocess
-import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from inferred import assert_equal, read
 from PIL import Image
 from pycocotools.coco import COCO
 
 from vanillanet_det import load_detector
-from vanillanet_det.inference import video
-
-FILES = ["images.json", "results.csv", "results.json"]
 
 
 @pytest.fixture
@@ -38,27 +33,6 @@ def folder(small_digits, tmp_path):
 
 
 NAMES = ["a.jpg", "a.png", "d.jpg", "deeper/c.bmp", "deeper/größer/b 图.PNG", "e.tif", "f.png"]
-
-
-def read(out):
-    """Detections by file name, through COCO's own tool."""
-    coco = COCO(str(out / "images.json"))
-    results = coco.loadRes(str(out / "results.json"))
-    return {
-        image["file_name"]: [
-            (coco.cats[a["category_id"]]["name"], a["score"], *a["bbox"])
-            for a in results.imgToAnns[image["id"]]
-        ]
-        for image in coco.dataset["images"]
-    }
-
-
-def assert_equal(found, expected):
-    assert list(found) == list(expected)
-    for name, rows in found.items():
-        assert [row[0] for row in rows] == [row[0] for row in expected[name]]
-        numbers = [[row[1:] for row in result[name]] for result in (found, expected)]
-        np.testing.assert_allclose(*numbers, atol=2e-2)
 
 
 def test_a_folder(detector_file, folder, tool, tmp_path):
@@ -194,87 +168,6 @@ def test_wrong_arguments(
     assert said in error
 
 
-@pytest.fixture
-def clip(small_digits, tmp_path):
-    """A video of 7 frames at 10 frames per second."""
-    path = tmp_path / "a clip.mp4"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10.0, (160, 160))
-    scenes = sorted((small_digits / "val").glob("*.png"))
-    for scene in (*scenes, scenes[0]):
-        writer.write(cv2.imread(str(scene)))
-    writer.release()
-    return path
-
-
-def test_a_video(detector_file, clip, tool, tmp_path, capsys):
-    out = tmp_path / "r"
-    assert tool("infer", detector_file, clip, "--out", out) == 0
-    assert sorted(path.name for path in out.iterdir()) == sorted([*FILES, "a clip.mp4"])
-    drawn = cv2.VideoCapture(str(out / "a clip.mp4"))
-    assert (drawn.get(cv2.CAP_PROP_FRAME_COUNT), drawn.get(cv2.CAP_PROP_FPS)) == (7, 10)
-    images = json.loads((out / "images.json").read_text())["images"]
-    assert [image["frame"] for image in images] == [image["id"] for image in images]
-    assert images[6] == dict(id=7, file_name="a clip.mp4", width=160, height=160, frame=7)
-    results = json.loads((out / "results.json").read_text())
-    assert {1, 7} <= {row["image_id"] for row in results} <= set(range(1, 8))
-    header, *rows = (out / "results.csv").read_text().splitlines()
-    assert header == "file,frame,class,score,x1,y1,x2,y2"
-    assert len(rows) == len(results)
-    assert tool("infer", detector_file, clip) == 0
-    lines = capsys.readouterr().out.splitlines()[1:]
-    assert [line.partition(":")[0] for line in lines] == [f"a clip.mp4 {n}" for n in range(1, 8)]
-
-
-VideoCapture = cv2.VideoCapture
-
-
-class Interrupted:
-    """Stands in for a camera: shows a video again and again, until Ctrl-C.
-
-    Not a subclass, which OpenCV's classes don't survive.
-    """
-
-    left = 12
-
-    def __init__(self, address):
-        self.capture = VideoCapture(address if isinstance(address, str) else self.clip)
-
-    def __getattr__(self, name):
-        return getattr(self.capture, name)
-
-    def read(self):
-        self.left -= 1
-        if self.left == -1:
-            signal.raise_signal(signal.SIGINT)
-            time.sleep(0.5)
-        found, frame = self.capture.read()
-        if not found:
-            self.capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
-            found, frame = self.capture.read()
-        return found, frame
-
-
-def test_a_camera_until_somebody_ends_it(detector_file, clip, tool, tmp_path, monkeypatch):
-    monkeypatch.setattr(Interrupted, "clip", str(clip), raising=False)
-    monkeypatch.setattr(video.cv2, "VideoCapture", Interrupted)
-    out = tmp_path / "r"
-    assert tool("infer", detector_file, "camera:0", "--out", out) == 0
-    assert sorted(path.name for path in out.iterdir()) == sorted([*FILES, "camera0.mp4"])
-    images = json.loads((out / "images.json").read_text())["images"]
-    assert 8 <= len(images) <= 13
-    assert [image["frame"] for image in images] == list(range(1, len(images) + 1))
-
-
-def test_an_interrupted_video_leaves_nothing(
-    detector_file, clip, tool, tmp_path, monkeypatch, capsys
-):
-    monkeypatch.setattr(Interrupted, "left", 5)
-    monkeypatch.setattr(video.cv2, "VideoCapture", Interrupted)
-    assert tool("infer", detector_file, clip, "--out", tmp_path / "r") == 130
-    assert "nothing of a clip.mp4 is kept" in capsys.readouterr().err
-    assert not list((tmp_path / "r").iterdir())
-
-
 def test_masks(save_detector, folder, tool, tmp_path):
     file = save_detector(tmp_path / "masks.pth", "mask_rcnn")
     out = tmp_path / "r"
@@ -284,84 +177,61 @@ def test_masks(save_detector, folder, tool, tmp_path):
     assert all(coco.annToMask(annotation).shape == (160, 160) for annotation in coco.anns.values())
 
 
-@pytest.fixture
-def many(small_digits, tmp_path):
-    """60 pictures of two shapes."""
-    root = tmp_path / "many"
-    root.mkdir()
-    scenes = sorted((small_digits / "val").glob("*.png"))
-    for index in range(60):
-        with Image.open(scenes[index % 6]) as scene:
-            scene.resize((160, 120 + 40 * (index % 3 == 0))).save(root / f"{index:03d}.png")
-    return root
-
-
-def start(command, *args, **kwargs):
-    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    return subprocess.Popen(command("infer", *args), **pipes, **kwargs)
-
-
-def wait_for_lines(out, count, process):
-    part = out / "parts/0.jsonl"
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        if part.is_file() and part.read_bytes().count(b"\n") >= count:
-            return
-        time.sleep(0.005)
-    pytest.fail(f"{count} lines did not come: {process.communicate()}")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_run_that_was_ended_goes_on_to_the_same_results(
-    how, detector_file, many, command, tool, tmp_path
+@pytest.mark.parametrize(
+    ("given", "out"),
+    [
+        ("a.jpg", "a.jpg"),
+        ("pictures/a.jpg", "."),
+        (".", "."),
+        ("pictures", "."),
+        ("**/*.jpg", "."),
+    ],
+)
+def test_no_picture_is_replaced_before_the_model_is_opened(
+    given, out, folder, tool, monkeypatch, capsys
 ):
-    whole, out = tmp_path / "whole", tmp_path / "ended"
-    process = start(command, detector_file, many, "--out", out, "--batch-size", 1)
-    wait_for_lines(out, 5, process)
-    process.send_signal(how)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == (130 if how == signal.SIGINT else -how)
-    if how == signal.SIGINT:
-        assert "of 60 pictures are finished; the same command goes on from there" in error
-        assert "Traceback" not in error
-    assert not (out / "results.json").exists()
-    part = out / "parts/0.jsonl"
-    before = part.read_bytes()
-    assert 5 <= before.count(b"\n") < 60
-    part.write_bytes(before + b'{"file": "059.png", "wid')  # as a full disk leaves it
-    assert tool("infer", detector_file, many, "--out", out) == 0
-    assert tool("infer", detector_file, many, "--out", whole) == 0
-    lines = [json.loads(line)["file"] for line in part.read_text().splitlines()]
-    assert sorted(lines) == sorted(set(lines)) == [f"{index:03d}.png" for index in range(60)]
-    assert part.read_bytes().startswith(before)
-    assert_equal(read(out), read(whole))
-    drawn = [sorted(p.name for p in (d / "pictures").iterdir()) for d in (out, whole)]
-    assert drawn[0] == drawn[1] == sorted(lines)
+    monkeypatch.chdir(folder)
+    (folder / "pictures").mkdir()
+    shutil.copy(folder / "d.jpg", folder / "pictures/a.jpg")
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    assert tool("infer", "nothing.pth", given, "--out", out) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: --out {out}: ")
+    assert error.count("\n") == 1
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
-@pytest.mark.slow
-def test_processes_of_torchrun_share_a_folder(detector_file, many, command, tool, tmp_path):
-    (many / "007.png").write_bytes(b"no picture")
-    out, alone = tmp_path / "r", tmp_path / "alone"
-    python, *rest = command("infer", detector_file, many, "--out", out, "--threads", 1)
-    by = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    result = subprocess.run([python, *by, *rest], capture_output=True, text=True, timeout=300)
-    assert result.returncode == 1, result.stderr
-    assert result.stderr.count("1 picture can't be read and left out") == 1
-    assert result.stdout.count("59 pictures") == 1
-    shares = [(out / f"parts/{rank}.jsonl").read_text().splitlines() for rank in (0, 1)]
-    assert list(map(len, shares)) == [30, 30]
-    assert tool("infer", detector_file, many, "--out", alone) == 1
-    assert_equal(read(out), read(alone))
+def test_without_drawings_a_folder_may_be_called_pictures(detector_file, folder, tool):
+    (folder / "pictures").mkdir()
+    shutil.copy(folder / "d.jpg", folder / "pictures/a.jpg")
+    assert tool("infer", detector_file, folder, "--out", folder, "--no-draw") == 0
+    assert "pictures/a.jpg" in read(folder)
+    assert tool("infer", detector_file, folder, "--out", folder) == 2
 
 
-def test_ranks_take_turns_and_the_last_one_writes(detector_file, many, tool, tmp_path, monkeypatch):
-    out = tmp_path / "r"
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    for rank in ("1", "0"):
-        assert not (out / "results.json").exists()
-        monkeypatch.setenv("RANK", rank)
-        assert tool("infer", detector_file, many, "--out", out, "--no-draw") == 0
-    assert len(read(out)) == 60
-    assert not (out / "pictures").exists()
+def test_names_of_any_bytes_and_of_any_length(detector_file, folder, tool, tmp_path, capsys):
+    names = [os.fsdecode(b"caf\xe9.png"), f"{'x' * 251}.png", f"{'x' * 251}.bmp"]
+    for name in names:
+        shutil.copy(folder / "a.png", folder / name)
+    (folder / os.fsdecode(b"empty\xe9.png")).touch()
+    args = ["infer", detector_file, folder, "--out", tmp_path / "r"]
+    for _ in range(2):
+        assert tool(*args) == 1
+        assert r"empty\udce9.png: can't be read" in capsys.readouterr().err
+        assert set(read(tmp_path / "r")) == {*NAMES, *names}
+    assert (tmp_path / "r/pictures" / names[0]).is_file()
+    assert tool(*args[:3]) == 1
+    assert r"caf\udce9.png: " in capsys.readouterr().out
+    root = folder.rename(tmp_path / os.fsdecode(b"\xe9"))
+    assert tool("infer", detector_file, root, "--out", root / "r") == 1
+
+
+def test_a_picture_too_thin_to_be_resized_is_left_out(
+    detector_file, folder, tool, tmp_path, capsys
+):
+    Image.new("RGB", (3000, 1)).save(folder / "thin.png")
+    assert tool("infer", detector_file, folder, "--out", tmp_path / "r") == 1
+    error = capsys.readouterr().err
+    assert "thin.png: its 3000 x 1 pixels can't be resized (" in error
+    assert "1 picture can't be read and left out" in error
+    assert list(read(tmp_path / "r")) == NAMES

@@ -7,7 +7,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from ..checks import check_config, report, stop_at_errors
@@ -62,7 +61,7 @@ def finetune(
         UserError: Anything the user can mend: data, weights, values, folder.
     """
     use_device(device)
-    source = Path(data).resolve()
+    source = Path(data).expanduser().resolve()
     where = Path(work_dir or f"work_dirs/{source.stem if source.is_file() else source.name}")
     # Not in `where` itself: there MMEngine writes, under the same name, what each run was told.
     path = where / "config" / "finetune.py"
@@ -71,7 +70,7 @@ def finetune(
     lists = {name: tuple(value) for name, value in wishes.items() if isinstance(value, list)}
     asked = Wishes(model=model, image_size=size, **{**wishes, **lists})
     if resume:
-        _check_resumed(path, data, asked, amp)
+        _check_resumed(path, source, asked, amp)
     else:
         with _interrupted("Nothing was trained yet: run the same command again"):
             _write_config(path, data, asked, amp, where, Path(folder))
@@ -95,7 +94,7 @@ def _check_compared(folders: Sequence[str]) -> None:
             )
 
 
-def _check_resumed(path: Path, data: str, asked: Wishes, amp: Optional[str]) -> None:
+def _check_resumed(path: Path, data: Path, asked: Wishes, amp: Optional[str]) -> None:
     """Refuse to go on with something else than was begun."""
     if not path.is_file():
         raise UserError(
@@ -106,8 +105,13 @@ def _check_resumed(path: Path, data: str, asked: Wishes, amp: Optional[str]) -> 
     if given:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise UserError(f"--resume: goes on as {path} says; leave {flags} out")
-    begun = Config.fromfile(path).finetune.data
-    if Path(begun).resolve() != Path(data).resolve():
+    begun = (read_config(str(path)).get("finetune") or {}).get("data")
+    if begun is None:
+        raise UserError(
+            f"--resume: {path} doesn't say what it is trained on (finetune.data); go on with "
+            f"python tools/train.py {path} --work-dir {path.parents[1]} --resume"
+        )
+    if Path(begun).resolve() != data:
         raise UserError(f"--resume: the training in {path.parents[1]} is on {begun}, not {data}")
 
 

@@ -37,6 +37,10 @@ def write_finetune_report(
     """
     cfg = Config.fromfile(config)
     checkpoint = best or str(find_resume(where))
+    last = checkpoint
+    if cfg.model.backbone.type == "VanillaNet":  # first: it is what the training was for
+        last = where / _FUSED
+        save_fused(str(config), checkpoint, str(last))
     metrics, detections = _detect(cfg, config, checkpoint, where)
     names = [where.name, *(Path(other).resolve().name for other in compare)]
     if len(set(names)) < len(names):
@@ -51,10 +55,6 @@ def write_finetune_report(
         curves=curves,
         facts=[(key.capitalize(), str(value)) for key, value in _facts(cfg, checkpoint).items()],
     )
-    last = checkpoint
-    if cfg.model.backbone.type == "VanillaNet":
-        last = where / _FUSED
-        save_fused(str(config), checkpoint, str(last))
     figures = ", ".join(
         f"{kind} AP {metrics[f'coco/{kind}_mAP']:.3f}"
         for kind in ("bbox", "segm")

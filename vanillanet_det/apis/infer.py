@@ -18,10 +18,8 @@ from ..runtime import Detector as Exported
 from ..runtime.drawing import draw_detections
 from ..runtime.engines import ENDINGS
 from ..runtime.flow import BaseDetector
-from ..runtime.outputs import FILES, write_picture, write_results
-from ..runtime.sources import Pictures, Video, find_source, name_drawings
-
-_DRAWABLE = (".jpeg", ".jpg", ".png")
+from ..runtime.outputs import FILES, printable, write_picture, write_results
+from ..runtime.sources import Pictures, Video, find_work
 
 
 def infer(
@@ -62,12 +60,8 @@ def infer(
         if value is not None and value < 1:
             raise UserError(f"{name} {value}: expected a positive number")
     target = None if out is None else Path(out).expanduser()
-    found = find_source(source, target)
-    one_file = target is not None and target.suffix.lower() in _DRAWABLE and not target.is_dir()
-    if one_file and not (isinstance(found, Pictures) and len(found.names) == 1 and draw):
-        raise UserError(f"--out {out}: is one picture, which {source} is not; name a folder")
-    if target is not None and not one_file and target.exists() and not target.is_dir():
-        raise UserError(f"--out {out}: is a file; name a folder, or a .jpg or .png file")
+    found, drawings = find_work(source, target, draw)
+    one_file = target in drawings.values()
     rank, size = (int(os.environ.get(name, value)) for name, value in _ALONE.items())
     if isinstance(found, Video) and size > 1:
         raise UserError(f"{source}: can't be split over {size} processes; start one")
@@ -82,7 +76,7 @@ def infer(
             device = f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
         detector = load_detector(model, config, device, score)
     if isinstance(found, Video):
-        return _infer_video(detector, found, target, batch_size, draw)
+        return _infer_video(detector, found, target, batch_size, drawings.get(found.name))
     if target is None or one_file:
         return _infer_and_print(detector, found, found.names[rank::size], target, batch_size)
     settings = dict(
@@ -93,7 +87,7 @@ def infer(
         draw=draw,
     )
     parts = Parts(target, found.names, settings, rank, size)
-    return _infer_folder(detector, found, parts, batch_size, draw)
+    return _infer_folder(detector, found, parts, batch_size, drawings)
 
 
 def _fingerprint(model: Path) -> str:
@@ -127,9 +121,12 @@ def _infer_and_print(
 
 
 def _infer_folder(
-    detector: BaseDetector, pictures: Pictures, parts: Parts, batch_size: int, draw: bool
+    detector: BaseDetector,
+    pictures: Pictures,
+    parts: Parts,
+    batch_size: int,
+    drawings: dict[str, Path],
 ) -> int:
-    drawings = name_drawings(pictures.names)
     total = parts.num_finished + len(parts.remaining)
     bar = tqdm(
         total=total,
@@ -146,9 +143,8 @@ def _infer_folder(
                     _complain(f"{prepared.error}; skipped")
                     parts.add(name, error=prepared.error)
                 else:
-                    if draw:
-                        drawn = draw_detections(prepared.image, found)
-                        write_picture(parts.folder / "pictures" / drawings[name], drawn)
+                    if drawings:
+                        write_picture(drawings[name], draw_detections(prepared.image, found))
                     height, width = found.size
                     parts.add(name, width=width, height=height, detections=found.to_coco(0))
                 bar.update()
@@ -170,7 +166,11 @@ def _infer_folder(
 
 
 def _infer_video(
-    detector: BaseDetector, video: Video, folder: Optional[Path], batch_size: int, draw: bool
+    detector: BaseDetector,
+    video: Video,
+    folder: Optional[Path],
+    batch_size: int,
+    drawing: Optional[Path],
 ) -> int:
     records: list[dict] = []
     writer = None
@@ -181,9 +181,8 @@ def _infer_video(
         frames = -1 if video.is_camera else int(capture.get(7))  # cv2.CAP_PROP_FRAME_COUNT
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            if draw:
-                target = folder / f"{Path(video.name).stem}.mp4"
-                writer = VideoWriter(target, capture.get(5))  # cv2.CAP_PROP_FPS
+        if drawing is not None:
+            writer = VideoWriter(drawing, capture.get(5))  # cv2.CAP_PROP_FPS
         try:
             bar = tqdm(total=max(frames, 0) or None, unit="frame", disable=None)
             with bar, closing(detector.stream(read_frames(capture), size)) as stream:
@@ -224,9 +223,9 @@ def _status(failed: int) -> int:
 
 
 def _say(text: str) -> None:
-    tqdm.write(text)
+    tqdm.write(printable(text))
     sys.stdout.flush()
 
 
 def _complain(text: str) -> None:
-    tqdm.write(text, file=sys.stderr)
+    tqdm.write(printable(text), file=sys.stderr)

@@ -78,7 +78,8 @@ def _decode(path: str, turns: bool) -> tuple[tuple[int, int], tuple[int, int]]:
     Returns:
         Width and height as training loads it, and as it is if Exif isn't heeded.
     """
-    if not cv2.haveImageReader(path):
+    # As bytes: it crashes at a name that is no UTF-8.
+    if not cv2.haveImageReader(os.fsencode(path)):
         raise ValueError("no image format that OpenCV knows")
     with Image.open(path) as picture:
         sizes = loaded_size(picture, turns), loaded_size(picture, False)

@@ -34,16 +34,16 @@ def make_model(
         UserError: Weights, arch and template don't fit together.
     """
     own = start.model
-    model = copy.deepcopy(own or template.get("model"))
-    if not model or not model.get("backbone"):
+    model = copy.deepcopy(own or template_model(template))
+    if not model.get("backbone"):
         raise UserError(
-            f"--model {template.filename}: has no model with a backbone of its own; expected the "
-            "config of a detector"
+            f"--weights {start.path}: its model, a {model.get('type')}, has no backbone of its "
+            "own; take the weights of another detector"
         )
     backbone = model.backbone
     is_vanillanet = backbone.get("type") == "VanillaNet"
     if is_vanillanet and own is None:
-        _set_arch(model, arch or start.arch or backbone.get("arch"))
+        _set_arch(model, arch or start.arch, f"--model {template.filename}")
     elif arch is not None and backbone.get("arch") != arch:
         has = f"has the arch {backbone.get('arch')}" if is_vanillanet else "has another backbone"
         where = f"--weights {start.path}" if own else "--model"
@@ -61,6 +61,11 @@ def make_model(
             if key in backbone:
                 backbone[key] = value
     if freeze >= 0:
+        if start.kind == "nothing":
+            raise UserError(
+                f"--freeze {freeze}: needs --weights; what is random learns nothing when it is "
+                "kept. Give --weights, or leave --freeze out"
+            )
         backbone.frozen_stages = freeze
     if is_vanillanet:
         _set_form(backbone, start, merged)
@@ -81,6 +86,21 @@ def make_model(
     return model
 
 
+def template_model(template: Config) -> ConfigDict:
+    """Take the model of a detector's config.
+
+    Raises:
+        UserError: It has none with a backbone of its own.
+    """
+    model = template.get("model")
+    if not isinstance(model, dict) or not model.get("backbone"):
+        raise UserError(
+            f"--model {template.filename}: has no model with a backbone of its own; expected the "
+            "config of a detector"
+        )
+    return model
+
+
 def anchor_generator(model: dict) -> Optional[dict]:
     """Find the config of a model's anchors: RetinaNet's head's or the RPN's; None without."""
     for key in ("bbox_head", "rpn_head"):
@@ -96,18 +116,27 @@ def has_masks(model: dict) -> bool:
     return bool((model.get("roi_head") or {}).get("mask_head") or model.get("mask_head"))
 
 
-def _set_arch(model: ConfigDict, arch: Any) -> None:
+def _set_arch(model: ConfigDict, arch: Optional[str], whose: str) -> None:
     """Choose VanillaNet's arch, and give the neck the channels of its features."""
-    had = resolve_arch(model.backbone.get("arch", "11")).last_of_each_stride
+    before = model.backbone.get("arch", "11")
+    if arch is None or arch == before:
+        return
+    had, has = (resolve_arch(which).last_of_each_stride for which in (before, arch))
+    neck = model.get("neck")
+    neck = neck[0] if isinstance(neck, (list, tuple)) else neck
+    if not isinstance(neck, dict) or "in_channels" not in neck:
+        raise UserError(
+            f"{whose}: has the arch {before}, which can't become {arch}, since it has no neck "
+            f"with in_channels to follow; name the config of a detector with the arch {arch}"
+        )
     asked = model.backbone.get("out_indices") or had
-    skipped = len(had) - len(asked)  # RetinaNet begins at stride 8
+    features = has[len(had) - len(asked) :]  # RetinaNet begins at stride 8
     model.backbone.arch = arch
-    features = resolve_arch(arch).last_of_each_stride[skipped:]
-    if features == resolve_arch(arch).last_of_each_stride:
+    if features == has:
         model.backbone.pop("out_indices", None)
     else:
         model.backbone.out_indices = features
-    model.neck.in_channels = list(build_on_meta(model.backbone).out_channels)
+    neck["in_channels"] = list(build_on_meta(model.backbone).out_channels)
 
 
 def _set_form(backbone: ConfigDict, start: Start, merged: bool) -> None:

@@ -11,12 +11,14 @@ from typing import Optional, Union
 from mmengine.config import Config
 from mmengine.logging import print_log
 
+from ..checks.classes import plain_name
 from ..datasets.formats import Source, read_source, split
 from ..errors import UserError
 from ..fileio import atomic_write
+from ..runtime.outputs import printable
 from .anchors import anchor_sizes, box_sizes, fit_anchors, histogram, rate
 from .config import AUGMENTATIONS, Data, make_config
-from .model import anchor_generator, has_masks, make_model
+from .model import anchor_generator, has_masks, make_model, template_model
 from .schedule import image_size, learning_rate, num_epochs, schedule
 from .start import Start, read_start, transfer
 
@@ -54,6 +56,11 @@ class Wishes:
         for flag, value in (("epochs", self.epochs), ("batch-size", self.batch_size)):
             if value is not None and value < 1:
                 raise UserError(f"--{flag} {value}: expected a whole number from 1")
+        if self.freeze < -1:
+            raise UserError(
+                f"--freeze {self.freeze}: expected the last stage to keep, from 0 for the stem, or "
+                "-1 for none"
+            )
         if self.lr is not None and not 0 < self.lr < math.inf:
             raise UserError(f"--lr {self.lr:g}: expected a number above 0, such as 0.0005")
         if "none" in self.augment and len(self.augment) > 1:
@@ -81,11 +88,9 @@ def prepare(data: Union[str, Path], template: Config, wishes: Wishes, where: Pat
         say(f"No validation split: one is made, which {where}/annotations tells")
     say(f"To train on: {_count(train)}\nTo evaluate on: {_count(val)}")
     start = read_start(wishes.weights)
-    if wishes.model and start.model and start.model.type != template.model.type:
-        raise UserError(
-            f"--model {wishes.model}: --weights {start.path} are of a {start.model.type}, which "
-            "is what would be trained; leave --model out, or take other weights"
-        )
+    if wishes.model and start.model:
+        _check_model(wishes.model, template_model(template), start)
+        say(f"The network is that of {start.path}; --model gives how it is trained")
     model = make_model(
         template, start, len(source.classes), wishes.arch, wishes.freeze, wishes.merged
     )
@@ -123,14 +128,17 @@ def prepare(data: Union[str, Path], template: Config, wishes: Wishes, where: Pat
         ),
         load_from=start.path if start.kind == "detector" else None,
         record=dict(
-            data=str(data), form=source.form, weights=wishes.weights or "random", **derived
+            data=str(Path(data).expanduser().resolve()),
+            form=source.form,
+            weights=start.path or "random",
+            **derived,
         ),
     )
 
 
 def say(text: str) -> None:
     """Print to standard output, before there is a log."""
-    print_log(text)
+    print_log(printable(text))
 
 
 def _count(content: dict) -> str:
@@ -140,6 +148,21 @@ def _count(content: dict) -> str:
     others = ", ..." if len(counts) > 5 else ""
     boxes = f"{len(content['annotations'])} boxes"
     return f"{len(content['images'])} pictures with {boxes} ({most}{others})"
+
+
+def _check_model(given: str, asked: dict, start: Start) -> None:
+    """Refuse a model beside weights that bring another one, which is what would be trained."""
+    asked_kind, own_kind = (_kind(model) for model in (asked, start.model))
+    if asked_kind != own_kind:
+        raise UserError(
+            f"--model {given}: is a {asked_kind}, but --weights {start.path} are of a {own_kind}, "
+            "which is what would be trained; leave --model out, or take other weights"
+        )
+
+
+def _kind(model: dict) -> str:
+    kinds = (model.get("type"), (model.get("backbone") or {}).get("type"))
+    return " with a ".join(str(kind).rpartition(".")[2] for kind in kinds)
 
 
 def _check_classes(train: dict, val: dict) -> None:
@@ -163,7 +186,9 @@ def _check_classes(train: dict, val: dict) -> None:
 
 
 def _spelling(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
+    # At an end, or among digits alone, a dash isn't a space: "A-" is not "A", "-1" is not "1".
+    inside = name[:1].isalnum() and name[-1:].isalnum() and any(map(str.isalpha, name))
+    return plain_name(name) if inside else name.casefold()
 
 
 def _check_masks(model: dict, source: Source, train: dict, val: dict) -> None:
@@ -223,7 +248,9 @@ def _write(where: Path, source: Source, train: dict, val: dict) -> Data:
     folder = (where / "annotations").resolve()
     folder.mkdir(exist_ok=True)
     for name, content in (("train", train), ("val", val)):
-        _write_file(folder / f"{name}.json", json.dumps(content, ensure_ascii=False))
+        # In ASCII: pycocotools reads it in whatever encoding the system has, and names of files
+        # may hold bytes that are no UTF-8.
+        _write_file(folder / f"{name}.json", json.dumps(content))
     return Data(
         root=source.root.resolve(),
         train=folder / "train.json",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Optional
 
 from mmengine.config import ConfigDict
@@ -11,6 +12,7 @@ from torch import Tensor
 from ..analysis.meta import build_on_meta
 from ..backbones.published import Description, describe
 from ..checkpoints import Match, model_state_dict, read_checkpoint
+from ..checkpoints.download import is_url
 from ..checkpoints.matching import arch_in, backbone_state_dict
 from ..errors import UserError
 from ..inference.building import drop_initialization
@@ -25,7 +27,7 @@ class Start:
 
     Attributes:
         kind: `detector`, `backbone` (published ImageNet files), or `nothing`: random weights.
-        path: The file.
+        path: The file, absolute, or its URL.
         state: Its tensors by name.
         backbone: What VanillaNet is in it; None for another backbone.
         said_arch: Name of its arch, where the file tells.
@@ -88,7 +90,8 @@ def read_start(path: Optional[str]) -> Start:
         )
     return Start(
         kind="detector" if is_detector else "backbone",
-        path=path,
+        # What is trained with it goes on in any folder.
+        path=path if is_url(path) else str(Path(path).expanduser().resolve()),
         state=state,
         backbone=found,
         said_arch=arch_in(checkpoint),

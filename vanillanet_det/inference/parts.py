@@ -65,7 +65,7 @@ class Parts:
         path = self._parts / "settings.json"
         settings = json.loads(json.dumps(settings))
         if not path.exists():
-            write_bytes(path, json.dumps(settings, indent=1, ensure_ascii=False).encode())
+            write_bytes(path, json.dumps(settings, indent=1).encode())
             return
         try:
             before = json.loads(path.read_text(encoding="utf-8"))
@@ -97,7 +97,7 @@ class Parts:
         """
         if "error" in record:
             record["run"] = self._run
-        line = json.dumps({"file": name, **record}, ensure_ascii=False) + "\n"
+        line = json.dumps({"file": name, **record}) + "\n"
         try:
             self._file.write(line.encode())
             self._file.flush()

@@ -25,11 +25,12 @@ def open_video(video: Video) -> Iterator[cv2.VideoCapture]:
     Raises:
         UserError: It can't be opened.
     """
+    address = video.address if video.is_camera else _for_opencv(Path(video.address))
     # What FFmpeg and OpenCV would say themselves doesn't name the file.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    capture = cv2.VideoCapture(video.address)
+    capture = cv2.VideoCapture(address)
     try:
         if not capture.isOpened():
             raise UserError(
@@ -43,6 +44,17 @@ def open_video(video: Video) -> Iterator[cv2.VideoCapture]:
         with _READING:
             capture.release()
         cv2.utils.logging.setLogLevel(level)
+
+
+def _for_opencv(path: Path) -> str:
+    """Refuse a name whose bytes are no UTF-8, which OpenCV crashes at."""
+    try:
+        return str(path).encode().decode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"{path}: its name has bytes that are no UTF-8, with which OpenCV opens no video; "
+            "rename it"
+        ) from error
 
 
 def read_frames(capture: cv2.VideoCapture) -> Iterator[tuple[int, np.ndarray]]:
@@ -67,7 +79,7 @@ class VideoWriter:
 
     def __init__(self, path: Path, fps: float) -> None:
         self.path = path
-        self._partial = path.with_name(f".{path.name}.partial.mp4")
+        self._partial = path.with_name(f".{path.name[:40]}.partial.mp4")
         self._fps = fps if 0 < fps < 1000 else _DEFAULT_FPS
         self._writer: Optional[cv2.VideoWriter] = None
 
@@ -80,7 +92,7 @@ class VideoWriter:
         if self._writer is None:
             code = cv2.VideoWriter.fourcc(*"mp4v")
             self._writer = cv2.VideoWriter(
-                str(self._partial), code, self._fps, (frame.shape[1], frame.shape[0])
+                _for_opencv(self._partial), code, self._fps, (frame.shape[1], frame.shape[0])
             )
             if not self._writer.isOpened():
                 raise UserError(f"--out: {self.path} can't be written; leave it out with --no-draw")

@@ -147,7 +147,7 @@ def precision_recall_panel(
     """Make what draws precision against recall.
 
     Args:
-        curves: By class, precision at COCO's 101 recalls.
+        curves: By what the class is called, precision at COCO's 101 recalls.
         others: The mean of the classes that are not named, if there are any.
         count: How many these are.
     """
@@ -156,7 +156,7 @@ def precision_recall_panel(
         recall = np.linspace(0, 1, 101)
         styles = [(colour, line) for line in ("-", "--") for colour in COLOURS]
         for (name, precision), (colour, line) in zip(curves.items(), styles):
-            axes.plot(recall, precision, line, color=colour, label=name, linewidth=1.3)
+            axes.plot(recall, precision, line, color=colour, label=_plain(name), linewidth=1.3)
         if others is not None:
             label = f"mean of {count} others"
             axes.plot(recall, others, ":", color=_ink(), label=label, linewidth=2)
@@ -241,7 +241,12 @@ def _count_iterations(axes: Axes) -> None:
 
 
 def _label(run: str, curve: str) -> str:
-    return f"{run}: {curve}" if run else curve
+    return _plain(f"{run}: {curve}" if run else curve)
+
+
+def _plain(name: str) -> str:
+    """Keep matplotlib from reading a formula between dollars, or leaving out what begins with _."""
+    return " " * name.startswith("_") + name.replace("$", r"\$")
 
 
 def _cycle(colours: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ from .coco import prepare_detections, prepare_truth
 from .curves import Curves
 from .matches import confuse, match, rank
 from .metrics import ClassFigures, compute_figures
-from .pictures import draw_picture
+from .pictures import class_label, draw_picture
 
 _MOST_NAMED = 10  # classes with a curve of their own
 _MOST_IN_MATRIX = 20  # classes; of more, only the most confused pairs are listed
@@ -52,7 +52,8 @@ def write_report(
     text = _render(title, truth, detections, Path(root), curves, facts, score)
     try:
         with atomic_write(path) as file:
-            file.write(text.encode())
+            # Names of files may hold bytes that are no UTF-8.
+            file.write(text.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise UserError(f"{path}: can't be written ({error.strerror or error})") from error
 
@@ -125,7 +126,7 @@ def _precision_recall(classes: Sequence[ClassFigures]) -> Optional[str]:
         return None
     # Those with the most instances, in the order of the table.
     chosen = sorted(known, key=lambda c: -c.instances)[:_MOST_NAMED]
-    named = {c.name: c.curve for c in known if c in chosen}
+    named = {class_label(c.number, c.name): c.curve for c in known if c in chosen}
     others = [c.curve for c in known if c not in chosen]
     mean = np.mean(others, axis=0) if others else None
     return svg(precision_recall_panel(named, mean, len(others)))

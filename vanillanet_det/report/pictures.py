@@ -95,7 +95,7 @@ def _truth_marks(picture: Picture, names: Mapping[int, tuple[int, str]]) -> list
     missed = {t["id"] for t in picture.missed}
     marks = []
     for truth in picture.truth:
-        label = _label(*names[truth["category_id"]])
+        label = class_label(*names[truth["category_id"]])
         colour = _WRONG if truth["id"] in missed else _RIGHT
         if truth["iscrowd"]:
             label, colour = f"crowd of {label}", _CROWD
@@ -106,7 +106,7 @@ def _truth_marks(picture: Picture, names: Mapping[int, tuple[int, str]]) -> list
 def _found_marks(picture: Picture, names: Mapping[int, tuple[int, str]]) -> list[_Mark]:
     marks = []
     for detection in picture.detections[::-1]:  # the best lies above
-        label = f"{_label(*names[detection['category_id']])} {detection['score']:.2f}"
+        label = f"{class_label(*names[detection['category_id']])} {detection['score']:.2f}"
         colour = _RIGHT if detection["id"] in picture.pairs else _WRONG
         colour = _CROWD if detection["id"] in picture.on_crowd else colour
         marks.append(_Mark(detection["bbox"], label, colour, detection))
@@ -157,8 +157,8 @@ def _veil(image: Image.Image, original: tuple[int, int], mark: _Mark) -> None:
     image.paste(mark.colour, mask=inside)
 
 
-def _label(number: int, name: str) -> str:
-    """Take the number of a class where the font lacks letters of its name."""
+def class_label(number: int, name: str) -> str:
+    """Name a class in a picture: by its number where the font lacks letters of its name."""
     known = _charmap()
     return name if all(ord(letter) in known for letter in name) else f"#{number}"
 

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Optional
 
@@ -9,10 +10,8 @@ from ..errors import UserError
 from .detector import Detector
 from .drawing import draw_detections
 from .engines import ENGINES
-from .outputs import FILES, write_picture, write_results
-from .sources import Pictures, find_source, name_drawings
-
-_DRAWABLE = (".jpeg", ".jpg", ".png")
+from .outputs import FILES, printable, write_picture, write_results
+from .sources import Pictures, find_work
 
 
 def main() -> None:
@@ -48,7 +47,7 @@ def main() -> None:
     try:
         sys.exit(detect(**vars(parser.parse_args())))
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(printable(f"error: {error}"), file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -85,47 +84,42 @@ def detect(
         UserError: Anything the user can mend.
     """
     target = None if out is None else Path(out).expanduser()
-    pictures = find_source(source, target)
+    pictures, drawings = find_work(source, target)
     if not isinstance(pictures, Pictures):
         raise UserError(f"{source}: is a video; expected pictures. tools/infer.py takes videos")
-    drawings = _find_drawings(pictures, target)
     if batch_size < 1:
         raise UserError(f"--batch-size {batch_size}: expected a positive number")
     detector = Detector(model, score, engine, device, threads, streams)
-    records, failed = [], 0
+    folder = None if target in drawings.values() else target
+    records: list[dict] = []
+    failed, whole = 0, False
     paths = ((name, pictures.root / name) for name in pictures.names)
-    for prepared, found in detector.stream(paths, batch_size):
-        name = prepared.source[0]
-        if found is None:
-            failed += 1
-            print(f"{prepared.error}; skipped", file=sys.stderr)
-            continue
-        print(f"{name}: {found.summary()}", flush=True)
-        if drawings:
-            write_picture(drawings[name], draw_detections(prepared.image, found))
-            height, width = found.size
-            coco = found.to_coco(0)
-            records.append(dict(file=name, width=width, height=height, detections=coco))
-    if target is not None and target not in drawings.values():
-        count = write_results(target, records, detector.classes)
-        print(f"{len(records)} pictures, {count} objects: {', '.join(FILES)} in {target}")
+    try:
+        with closing(detector.stream(paths, batch_size)) as stream:
+            for prepared, found in stream:
+                name = prepared.source[0]
+                if found is None:
+                    failed += 1
+                    print(printable(f"{prepared.error}; skipped"), file=sys.stderr)
+                    continue
+                print(printable(f"{name}: {found.summary()}"), flush=True)
+                if folder is not None:
+                    height, width = found.size
+                    coco = found.to_coco(0)
+                    records.append(dict(file=name, width=width, height=height, detections=coco))
+                if drawings:
+                    write_picture(drawings[name], draw_detections(prepared.image, found))
+        whole = True
+    finally:
+        # What ends early has found something, too.
+        if folder is not None and (whole or records):
+            count = write_results(folder, records, detector.classes)
+            of = "" if whole else f" of {len(pictures.names)}"
+            written = f"{count} objects: {', '.join(FILES)} in {folder}"
+            print(printable(f"{len(records)}{of} pictures, {written}"))
     if failed:
         print(f"{failed} picture{'s' * (failed > 1)} can't be read and left out", file=sys.stderr)
     return int(failed > 0)
-
-
-def _find_drawings(pictures: Pictures, target: Optional[Path]) -> dict[str, Path]:
-    """Find the file of each picture's drawing; none where nothing is written."""
-    if target is None:
-        return {}
-    if target.is_dir() or target.suffix.lower() not in _DRAWABLE:
-        if target.exists() and not target.is_dir():
-            raise UserError(f"--out {target}: is a file; name a folder, or a .jpg or .png file")
-        names = name_drawings(pictures.names)
-        return {name: target / "pictures" / drawing for name, drawing in names.items()}
-    if len(pictures.names) > 1:
-        raise UserError(f"--out {target}: is one picture, which INPUT is not; name a folder")
-    return {pictures.names[0]: target}
 
 
 if __name__ == "__main__":

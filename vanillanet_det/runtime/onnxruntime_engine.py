@@ -1,7 +1,9 @@
 """ONNX Runtime."""
 
+import ctypes
 import os
 import platform
+import weakref
 from pathlib import Path
 from typing import Any, Optional
 
@@ -12,6 +14,19 @@ from .metadata import KEY
 from .packages import load
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+_sessions: weakref.WeakSet = weakref.WeakSet()
+
+
+def _keep_sessions() -> None:
+    """Let a forked process end no session, which waits for threads that it doesn't have."""
+    for session in _sessions:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_keep_sessions)
 
 
 class OnnxRuntimeEngine:
@@ -46,6 +61,7 @@ class OnnxRuntimeEngine:
             )
         except Exception as error:  # its exceptions have no base of their own
             refuse_file(path, self.name, error)
+        _sessions.add(self._session)
         # A GPU whose libraries can't be loaded is passed over in silence.
         if self._session.get_providers()[0] != provider:
             refuse_device(device, self.name, ["cpu"])

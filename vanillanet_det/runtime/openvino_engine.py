@@ -8,7 +8,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from .engines import read_metadata, refuse_device, refuse_file
+from .engines import read_metadata, refuse_device, refuse_file, refuse_images
 from .metadata import KEY, Metadata
 from .packages import load
 
@@ -97,6 +97,8 @@ class OpenVinoEngine:
         try:
             outputs = request.infer([images])
             return dict(zip(self._names, outputs.values()))
+        except Exception as error:  # RuntimeError, or one of its own
+            refuse_images(images, self.name, error)
         finally:
             self._requests.put(request)
 

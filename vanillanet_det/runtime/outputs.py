@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,14 +55,17 @@ def write_results(folder: Path, records: Iterable[dict[str, Any]], classes: Sequ
     header = ["file", *["frame"] * frames, "class", "score", "x1", "y1", "x2", "y2"]
     csv.writer(table).writerows([header, *rows])
     truth = dict(info={}, licenses=[], images=images, annotations=[], categories=categories)
-    contents = (_json(results), _json(truth), table.getvalue())
+    contents = (json.dumps(results), json.dumps(truth), table.getvalue())
     for name, content in zip(FILES, contents):
-        write_bytes(folder / name, content.encode("utf-8"))
+        # Names of files may hold bytes that are no UTF-8; JSON escapes them by itself.
+        write_bytes(folder / name, content.encode("utf-8", "backslashreplace"))
     return len(results)
 
 
-def _json(content: Any) -> str:
-    return json.dumps(content, ensure_ascii=False)
+def printable(text: str) -> str:
+    """Escape what a terminal can't show, such as the bytes of a name that are no UTF-8."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def write_picture(path: Path, image: np.ndarray) -> None:

@@ -62,7 +62,8 @@ def in_groups(
             by whoever takes the results.
 
     Yields:
-        Each item and its result, in the order of the items; None for one left out.
+        Each item and its result, in the order of the items; None for one left out. Before an
+        error is raised, those that are done.
     """
     groups: dict[Hashable, list[tuple[int, Item]]] = {}
     running: deque[tuple[list[tuple[int, Item]], Future]] = deque()
@@ -103,6 +104,10 @@ def in_groups(
             collect(limit=0)
             for index in sorted(finished):
                 yield finished[index]
+        except Exception:
+            for index in sorted(finished):
+                yield finished[index]
+            raise
         finally:
             for _, future in running:
                 future.cancel()

@@ -1,0 +1,133 @@
+"""What a command line looks at, and where it may draw."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from vanillanet_det import UserError
+from vanillanet_det.runtime.outputs import write_results
+from vanillanet_det.runtime.sources import Pictures, Video, find_work, name_drawings
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    """Function that makes files in the current folder; nothing here looks into them."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(*names):
+        for name in names:
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            Path(name).write_text(str(name))
+
+    return make
+
+
+def find(given, out, **options):
+    return find_work(given, Path(out), **options)
+
+
+def finish(out, *names, **more):
+    """Write what a run leaves that has looked at these."""
+    size = dict(width=9, height=9, detections=[])
+    write_results(Path(out), [dict(file=name, **size, **more) for name in names], ["cat"])
+
+
+OWN = "which is INPUT's own"
+FOREIGN = "has pictures that no earlier run has drawn, such as"
+
+
+@pytest.mark.parametrize(
+    ("files", "given", "out", "said"),
+    [
+        (["a.jpg"], "a.jpg", "a.jpg", f"the drawing would replace a.jpg, {OWN}; choose another"),
+        (["pictures/a.jpg"], "pictures/a.jpg", ".", f"into pictures, which {FOREIGN} a.jpg"),
+        (["a.jpg", "pictures/a.jpg"], ".", ".", f"into pictures, which {FOREIGN} a.jpg"),
+        (["a.jpg", "pictures/b/c.jpg"], "*.jpg", ".", f"into pictures, which {FOREIGN} c.jpg"),
+        (["pictures/a.jpg"], "pictures", ".", f"into pictures, which {FOREIGN} a.jpg"),
+        (["clips/clip.mp4"], "clips/clip.mp4", "clips", f"replace clips/clip.mp4, {OWN}"),
+        (["clip.mp4"], "clip.mp4", ".", f"the drawing would replace clip.mp4, {OWN}"),
+        (["clip.mov", "clip.mp4"], "clip.mov", ".", "clip.mp4, which no earlier run made of clip"),
+    ],
+)
+def test_what_is_no_drawing_is_not_replaced(make, files, given, out, said):
+    make(*files)
+    with pytest.raises(UserError) as error:
+        find(given, out)
+    assert str(error.value).startswith(f"--out {out}: ")
+    assert said in str(error.value)
+
+
+def test_another_name_of_the_same_file_is_no_other_place(make):
+    make("a.jpg", "clips/clip.mp4")
+    os.link("a.jpg", "b.jpg")
+    os.symlink("clips", "results")
+    for given, out in (("a.jpg", "b.jpg"), ("clips/clip.mp4", "results")):
+        with pytest.raises(UserError, match=OWN):
+            find(given, out)
+
+
+def test_drawings_of_an_earlier_run_are_passed_over_and_replaced(make):
+    make("a.jpg", "b.bmp")
+    for _ in range(2):
+        source, drawings = find(".", ".")
+        assert source.names == ("a.jpg", "b.bmp")
+        assert drawings == {
+            "a.jpg": Path("pictures/a.jpg"),
+            "b.bmp": Path("pictures/b.bmp.png"),
+        }
+        make(*drawings.values())
+        finish(".", *drawings)
+    with pytest.raises(UserError, match=r"pictures: has only drawings of an earlier run"):
+        find("pictures", ".")
+    with pytest.raises(UserError, match=OWN):
+        find("pictures/a.jpg", ".")
+
+
+def test_drawings_of_a_run_that_was_ended(make):
+    make("a.jpg", "pictures/a.jpg", "parts/settings.json")
+    for begun, may in ((dict(draw=True), True), (dict(draw=False), False), ([], False)):
+        Path("parts/settings.json").write_text(json.dumps(begun))
+        if may:
+            assert find(".", ".")[0].names == ("a.jpg",)
+        else:
+            with pytest.raises(UserError, match=FOREIGN):
+                find(".", ".")
+
+
+def test_without_drawings_all_pictures_are_looked_at(make):
+    make("a.jpg", "pictures/a.jpg")
+    source, drawings = find(".", ".", draw=False)
+    assert (source.names, drawings) == (("a.jpg", "pictures/a.jpg"), {})
+    assert find_work("pictures/a.jpg") == (Pictures(Path("pictures"), ("a.jpg",)), {})
+
+
+def test_a_video_is_drawn_again_over_its_own_drawing_alone(make):
+    make("clip.mov", "r/clip.mp4", "r/pictures/a.jpg", "a.jpg")
+    finish("r", "clip.mov", frame=1)
+    source, drawings = find("clip.mov", "r")
+    assert source == Video("clip.mov", "clip.mov")
+    assert drawings == {"clip.mov": Path("r/clip.mp4")}
+    with pytest.raises(UserError, match=FOREIGN):
+        find("a.jpg", "r")  # a video's results say nothing of pictures
+    finish("r", "other.mov", frame=1)
+    with pytest.raises(UserError, match=r"no earlier run made of clip\.mov"):
+        find("clip.mov", "r")
+    finish("r", "clip.mov", frame=1)
+    Path("r/results.csv").unlink()
+    with pytest.raises(UserError, match=r"no earlier run made of clip\.mov"):
+        find("clip.mov", "r")
+    finish("camera", "camera0", frame=1)
+    make("camera/camera0.mp4")
+    assert find("camera:0", "camera")[1] == {"camera0": Path("camera/camera0.mp4")}
+
+
+def test_names_of_drawings_are_unique_and_no_longer_than_a_name_may_be():
+    long = "é" * 125
+    names = ["a.bmp", "a.bmp.png", "b/a.bmp", f"{long}.bmp", f"{long}.tif", f"b/{long}x.png"]
+    drawn = name_drawings(names)
+    assert list(map(drawn.get, names[:3])) == ["a.bmp_.png", "a.bmp.png", "b/a.bmp.png"]
+    assert len(set(drawn.values())) == len(names)
+    assert max(len(os.fsencode(os.path.basename(name))) for name in drawn.values()) <= 255
+    assert all(name.endswith(".png") for name in drawn.values())
