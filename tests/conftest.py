@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 # Before torch is imported, here and in the processes that tests start: threads that wait for
 # each other cost more than these small tensors.
@@ -17,6 +18,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import pytest
 import torch
 from mmengine.config import config as mmengine_config
+from mmengine.dataset import base_dataset
 from mmengine.logging import MMLogger
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -35,17 +37,14 @@ def _seed():
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _remembered_formatting():
-    """A run formats its config three times, which takes longer than a small training."""
-    formatted, format_code = {}, mmengine_config.FormatCode
+def _without_housekeeping():
+    """MMEngine formats a run's config, and collects garbage for each data set.
 
-    def remembered(text, **style):
-        if text not in formatted:
-            formatted[text] = format_code(text, **style)
-        return formatted[text]
-
+    In small trainings that is more than half of the time.
+    """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mmengine_config, "FormatCode", remembered)
+        patch.setattr(mmengine_config, "FormatCode", lambda text, **style: (text, False))
+        patch.setattr(base_dataset, "gc", SimpleNamespace(collect=lambda: 0))
         yield
 
 
