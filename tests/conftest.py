@@ -43,7 +43,7 @@ def _without_housekeeping():
     In small trainings that is more than half of the time.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mmengine_config, "FormatCode", lambda text, **style: (text, False))
+        patch.setattr(mmengine_config, "FormatCode", lambda text, **style: (f"{text}\n", False))
         patch.setattr(base_dataset, "gc", SimpleNamespace(collect=lambda: 0))
         yield
 

@@ -46,7 +46,7 @@ def test_a_published_detector_is_evaluated_with_all_its_weights(
     if tta:
         cfg = runner.cfg
         cfg.model = dict(**cfg.tta_model, module=cfg.model)
-        cfg.experiment_name = "tta"
+        cfg.experiment_name += " tta"
         cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
         runner = type(runner).from_cfg(cfg)
     runner.test()
@@ -191,7 +191,7 @@ def test_a_deployed_network_is_not_trained(make_runner):
 def test_resuming_needs_training_state_and_every_tensor(make_runner, tmp_path, save):
     make_runner(**{"train_cfg.max_epochs": 1}).train()
     whole = read_checkpoint(tmp_path / "epoch_1.pth")
-    resume = dict(resume=True, experiment_name="resumed")
+    resume = dict(resume=True)
     weights = {"meta": whole["meta"], "state_dict": whole["state_dict"]}
     with pytest.raises(UserError, match=r"weights and no training state \(optimizer missing\)"):
         make_runner(load_from=save(weights), **resume).train()

@@ -78,7 +78,8 @@ def test_by_iteration_in_a_training_that_counts_them(make_runner, monkeypatch):
     runner = make_runner(**hooks(end=2, by_epoch=False))
     cfg = runner.cfg
     cfg.train_cfg = dict(type="IterBasedTrainLoop", max_iters=4, val_interval=9)
-    cfg.param_scheduler, cfg.experiment_name = None, "by_iteration"
+    cfg.param_scheduler = None
+    cfg.experiment_name += " by iteration"
     cfg.log_processor.by_epoch = False
     runner = Runner.from_cfg(cfg)
     noted = note_lambda(runner, monkeypatch)
@@ -96,7 +97,6 @@ def test_resumed_it_goes_on_where_it_was(make_runner, monkeypatch, tmp_path, by_
     resumed = make_runner(
         **{"train_cfg.max_epochs": 3, "load_from": str(tmp_path / "epoch_1.pth"), "resume": True},
         **kwargs,
-        experiment_name="resumed",
     )
     undisturbed.clear()  # still notes, the class is watched
     resumed.train()
@@ -108,7 +108,7 @@ def test_the_validation_that_was_left_out_is_at_the_lambda_of_its_weights(
 ):
     make_runner(**hooks(end=1)).train()
     (tmp_path / "validation_left").write_text("6")
-    resume = dict(load_from=str(tmp_path / "epoch_1.pth"), resume=True, experiment_name="resumed")
+    resume = dict(load_from=str(tmp_path / "epoch_1.pth"), resume=True)
     runner, validated = make_runner(**resume, **hooks(end=1)), []
     step = type(runner.model).val_step
 
@@ -175,7 +175,7 @@ def test_weights_at_a_higher_lambda_are_not_trained_at_a_lower_one(make_runner, 
 
 def test_a_resumed_schedule_does_not_fall_behind(make_runner, tmp_path):
     make_runner(**hooks(end=1)).train()
-    resume = dict(load_from=str(tmp_path / "epoch_2.pth"), resume=True, experiment_name="resumed")
+    resume = dict(load_from=str(tmp_path / "epoch_2.pth"), resume=True)
     longer = {"train_cfg.max_epochs": 9, **hooks(end=8)}
     with pytest.raises(UserError, match=r"at lambda 1, and lambda 0\.25 would .* resume with the"):
         make_runner(**resume, **longer).train()
@@ -193,7 +193,7 @@ def test_a_checkpoint_says_when_it_could_be_fused(make_runner, tmp_path):
     path = str(tmp_path / "epoch_1.pth")
     said = "lambda is 0, and DeepTrainingHook takes it to 1 at the start of epoch 2; .*--no-deploy"
     with pytest.raises(UserError, match=said):
-        make_runner(load_from=path, experiment_name="tested").test()
+        make_runner(load_from=path).test()
     with pytest.raises(UserError, match=said):
         convert_checkpoint(path, str(tmp_path / "fused.pth"), deploy=True)
 
@@ -202,7 +202,8 @@ def test_epochs_in_a_training_that_counts_iterations_are_refused(make_runner):
     runner = make_runner(**hooks(end=1))
     cfg = runner.cfg
     cfg.train_cfg = dict(type="IterBasedTrainLoop", max_iters=4)
-    cfg.param_scheduler, cfg.experiment_name = None, "by_iteration"
+    cfg.param_scheduler = None
+    cfg.experiment_name += " by iteration"
     with pytest.raises(UserError, match="counts iterations; set by_epoch=False"):
         Runner.from_cfg(cfg).train()
 

@@ -66,7 +66,6 @@ def test_resumed_it_goes_on_counting(make_runner, judged, tmp_path):
     resumed = make_runner(
         **{"train_cfg.max_epochs": 9, "load_from": str(tmp_path / "epoch_3.pth"), "resume": True},
         **stopping(patience=3),
-        experiment_name="resumed",
     )
     resumed.train()
     # The checkpoint was written before the third validation, so it holds one without a rise.
@@ -80,7 +79,6 @@ def test_the_validation_that_was_left_out_is_counted(make_runner, judged, tmp_pa
     resumed = make_runner(
         **{"train_cfg.max_epochs": 9, "load_from": str(tmp_path / "epoch_2.pth"), "resume": True},
         **stopping(patience=3),
-        experiment_name="resumed",
     )
     resumed.train()
     hook = next(hook for hook in resumed.hooks if hasattr(hook, "patience"))

@@ -145,7 +145,7 @@ def test_works_in_bfloat16_training_and_test_time_augmentation(make_runner, monk
     cfg = runner.cfg
     cfg.model = dict(**cfg.tta_model, module=cfg.model)
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
-    cfg.experiment_name = "tta"
+    cfg.experiment_name += " tta"
     tta = Runner.from_cfg(cfg)
     forms = watch(tta, monkeypatch)
     tta.test()
