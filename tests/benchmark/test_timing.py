@@ -6,6 +6,7 @@ import time
 import pytest
 import torch
 
+from vanillanet_det.benchmark.candidates import Candidate, Inputs
 from vanillanet_det.benchmark.machine import describe_machine, matrix_product, peak_bytes
 from vanillanet_det.benchmark.rows import Row
 from vanillanet_det.benchmark.timing import LEAST_ROUNDS, interleaved, seconds_of
@@ -81,6 +82,26 @@ def test_a_disturbed_round_is_not_in_the_ratio():
     # In one round of eight something else took the machine from one of both, in one from the other.
     slow, fast = _rows([2.0, 9.0, 2.1, 1.9, 2.0, 2.0, 2.0, 2.0], [1.0] * 7 + [5.0])
     assert fast.ratio(slow) == pytest.approx(2.0)
+
+
+class Found(Candidate):
+    """Finds as many boxes in each batch as its inputs say."""
+
+    def compute(self, index):
+        return self.inputs.batches[index]
+
+
+@pytest.mark.parametrize(("rounds", "boxes", "notes"), [(2, 1.5, 1), (3, 3.0, 0), (4, 3.0, 0)])
+def test_boxes_are_the_mean_of_the_batches_that_were_timed(rounds, boxes, notes):
+    row = Row("a", "detector", "deploy", "fp32", "contiguous", False, 2)
+    candidate = Found(row, Inputs([2, 4, 12], [(2, 3, 8, 8)] * 3))
+    candidate.warm_up()
+    (seconds,) = interleaved([candidate], nothing, budget=0.0, rounds=rounds)
+    candidate.note(seconds)
+    assert row.seconds == seconds
+    assert row.boxes == boxes
+    assert len(row.notes) == notes
+    assert all("2 of 3 batches of pictures were timed" in note for note in row.notes)
 
 
 def test_peak_memory_is_the_highest_and_not_what_is_left():
