@@ -50,6 +50,16 @@ def add_amp(parser: Any) -> None:
     )
 
 
+def add_renamed(parser: argparse.ArgumentParser, old: str, new: str) -> None:
+    """Answer a flag of an earlier version with the name that it has now."""
+
+    class Renamed(argparse.Action):
+        def __call__(self, *_: Any, **__: Any) -> None:
+            _stop(f"{old} is called {new} now; give {new} instead")
+
+    parser.add_argument(old, action=Renamed, nargs="*", help=argparse.SUPPRESS)
+
+
 def run(function: str, args: argparse.Namespace) -> Any:
     """Call a function of `vanillanet_det.apis` with the arguments of the same names.
 

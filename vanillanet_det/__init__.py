@@ -4,6 +4,7 @@ Without MMEngine or MMDetection it is `vanillanet_det.runtime` alone, which dete
 files.
 """
 
+import sys
 from importlib.util import find_spec
 from typing import Any
 
@@ -38,13 +39,15 @@ else:
     # Before anything of MMDetection is imported: its models import mmcv's compiled ops.
     supply_ext()
 
-    from . import atomic_backend, checkpoints, datasets, evaluation, optimizers  # noqa: F401
-    from .backbones import VanillaNet
-    from .hooks import DeepTrainingHook, SwitchToDeployHook
+    from . import checkpoints, datasets, evaluation  # noqa: F401
+    from .engine import atomic_backend, optimizers  # noqa: F401
+    from .engine.hooks import DeepTrainingHook, SwitchToDeployHook
     from .inference import load_detector
-    from .layers import (
-        add_vanilla_training,
-        set_act_lambda,
-        switch_to_deploy,
-        switch_to_merged,
-    )
+    from .models import mask_tta, raw_pixels
+    from .models.backbones import VanillaNet
+    from .models.deep_training import add_vanilla_training
+    from .models.deploy import switch_to_deploy, switch_to_merged
+    from .models.layers import set_act_lambda
+
+    # Configs and scripts from before these modules moved import them by their old names.
+    sys.modules.update({f"{__name__}.tta": mask_tta, f"{__name__}.data_preprocessors": raw_pixels})

@@ -1,5 +1,4 @@
-# MMDetection's models, which test-time augmentation is one of, are slow to import.
-custom_imports = dict(imports=["vanillanet_det", "vanillanet_det.tta"], allow_failed_imports=False)
+custom_imports = dict(imports=["vanillanet_det"], allow_failed_imports=False)
 default_scope = "mmdet"
 
 default_hooks = dict(

@@ -10,9 +10,9 @@ from mmengine.registry import DefaultScope
 from vanillanet_det import UserError
 from vanillanet_det.apis import benchmark
 from vanillanet_det.apis.benchmark import _names
-from vanillanet_det.apis.config import read_config
 from vanillanet_det.benchmark.networks import fuse, load_network
 from vanillanet_det.benchmark.run import Plan, run
+from vanillanet_det.engine.config import read_config
 
 QUICK = dict(input_size=["64x96"], rounds=2)
 
@@ -117,7 +117,11 @@ def test_batchnorms_of_other_networks_are_folded(root, tmp_path):
     )
     with DefaultScope.overwrite_default_scope("mmdet"):
         cfg = Config.fromfile(config)
-        from vanillanet_det.benchmark.images import evaluation_pipeline, find_pictures, make_batches
+        from vanillanet_det.datasets.sample_images import (
+            evaluation_pipeline,
+            find_pictures,
+            make_batches,
+        )
 
         batch = make_batches(find_pictures(), evaluation_pipeline(cfg, (64, 96)), 1)[0]
         network = load_network("resnet", cfg, None, batch)

@@ -12,10 +12,10 @@ from torch.testing import assert_close
 
 from vanillanet_det import UserError, VanillaNet, switch_to_deploy, switch_to_merged
 from vanillanet_det.apis import convert_checkpoint
-from vanillanet_det.backbones import ARCHS, VanillaNetClassifier
-from vanillanet_det.backbones.archs import Arch
 from vanillanet_det.checkpoints import arch_in, load_backbone, read_checkpoint
-from vanillanet_det.comparison import relative_error
+from vanillanet_det.models.backbones import ARCHS, VanillaNetClassifier
+from vanillanet_det.models.backbones.archs import Arch
+from vanillanet_det.models.deploy import relative_error
 
 IMAGE = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(1))
 

@@ -10,7 +10,7 @@ from vanillanet_det.analysis import Cost
 from vanillanet_det.analysis.forms import Form, Forms
 from vanillanet_det.analysis.published import CLASSIFIERS, DETECTORS
 from vanillanet_det.apis import get_flops
-from vanillanet_det.backbones import ARCHS
+from vanillanet_det.models.backbones import ARCHS
 
 # Counted on the fused form with fvcore: millions of parameters, milliards of FLOPs.
 COUNTED = {

@@ -13,8 +13,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from vanillanet_det import VanillaNet
 from vanillanet_det.apis.train import train
-from vanillanet_det.backbones import ARCHS
 from vanillanet_det.checkpoints import read_checkpoint
+from vanillanet_det.models.backbones import ARCHS
 
 # These change nothing of the network: test_training_options.py trains them.
 OPTIONS = ("_amp_bf16", "_amp_fp16", "_early_stopping", "_ema", "_tensorboard")

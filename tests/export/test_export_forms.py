@@ -8,9 +8,9 @@ import torch
 from mmdet.structures import DetDataSample
 from torch.testing import assert_close
 
-from vanillanet_det.data_preprocessors import fold_normalization
 from vanillanet_det.export.detectors import export_form, extract
 from vanillanet_det.export.pixels import Pixels
+from vanillanet_det.models.raw_pixels import fold_normalization
 from vanillanet_det.runtime.masks import paste_masks
 from vanillanet_det.runtime.nms import suppress
 

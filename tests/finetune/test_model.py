@@ -9,9 +9,9 @@ from mmengine.registry import DefaultScope
 
 from vanillanet_det import UserError, VanillaNet
 from vanillanet_det.analysis.meta import build_on_meta
-from vanillanet_det.backbones.published import describe
 from vanillanet_det.finetune.model import anchor_generator, has_masks, make_model
 from vanillanet_det.finetune.start import Start, read_start, transfer
+from vanillanet_det.models.backbones.state_dict import describe
 
 NARROW = dict(dims=[8, 16, 32, 64], strides=[2, 2, 2])
 

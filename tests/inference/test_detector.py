@@ -18,7 +18,8 @@ from torch.testing import assert_close
 from vanillanet_det import UserError, load_detector, switch_to_deploy
 from vanillanet_det.apis import convert_checkpoint
 from vanillanet_det.checkpoints import read_checkpoint
-from vanillanet_det.inference import model_config, save_fused
+from vanillanet_det.finetune.fused import save_fused
+from vanillanet_det.inference import model_config
 
 
 @pytest.fixture(scope="module")

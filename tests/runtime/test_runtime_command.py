@@ -138,7 +138,7 @@ def test_the_command_line_where_pytorch_is_not(bare, any_file, folder, tmp_path)
 def test_importing_brings_little(bare, any_file):
     code = (
         "import sys, vanillanet_det.runtime as runtime\n"
-        "late = {'cv2', 'onnxruntime', 'openvino', 'vanillanet_det.hooks'} & set(sys.modules)\n"
+        "late = {'cv2', 'onnxruntime', 'openvino', 'vanillanet_det.engine'} & set(sys.modules)\n"
         "assert not late, late\n"
         "import numpy\n"
         f"found = runtime.Detector({str(any_file)!r})(numpy.zeros((40, 40, 3), 'uint8'))\n"

@@ -88,7 +88,7 @@ def test_ctrl_c_says_how_to_go_on(tool, example, weights, root, tmp_path, monkey
     template = tmp_path / "template.py"
     template.write_text(
         f'_base_ = ["{root}/configs/retinanet_vanillanet5_digits.py"]\n'
-        'custom_imports = dict(imports=["vanillanet_det", "vanillanet_det.tta", "press_once"])\n'
+        'custom_imports = dict(imports=["vanillanet_det", "press_once"])\n'
         'custom_hooks = [dict(type="PressOnce")]\n'
     )
     where = tmp_path / "a work"
@@ -103,7 +103,7 @@ def test_ctrl_c_says_how_to_go_on(tool, example, weights, root, tmp_path, monkey
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vanillanet_det.apis.finetune_report.write_report", interrupt)
+    monkeypatch.setattr("vanillanet_det.finetune.outcome.write_report", interrupt)
     assert tool("finetune", example, "--work-dir", where, "--resume") == 130
     assert "The training is complete; what is left: python tools/finet" in capfd.readouterr().out
     assert (where / "epoch_2.pth").is_file()

@@ -7,7 +7,8 @@ from mmdet.registry import MODELS
 from torch import nn
 
 from ..errors import UserError
-from ..layers import SeriesActivation, switch_to_deploy
+from ..models.deploy import switch_to_deploy
+from ..models.layers import SeriesActivation
 from .complexity import Complexity, Cost, count_complexity
 from .meta import build_on_meta
 from .published import DETECTOR_SIZE

@@ -18,7 +18,7 @@ from mmdet.structures.bbox import bbox2roi
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from ..comparison import image_channels
+from ..models.deploy import image_channels
 
 NUM_PROPOSALS = 1000
 NUM_MASKS = 100

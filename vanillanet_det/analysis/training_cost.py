@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from ..backbones import VanillaNet
-from ..layers.max_pool import MaxPool
+from ..models.backbones import VanillaNet
+from ..models.layers.max_pool import MaxPool
 from .table import markdown
 
 PUBLISHED = "published training form"

@@ -23,10 +23,10 @@ from ..benchmark.report import (
 )
 from ..benchmark.rows import Result
 from ..benchmark.run import run
+from ..engine.config import read_config
+from ..engine.options import parse_device, parse_size
 from ..errors import UserError
 from ..fileio import atomic_write
-from .config import read_config
-from .options import parse_device, parse_size
 
 _FORMS = {"train": "training", "deploy": "deploy"}
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from ..checks import Inspection, errors_in, inspect_config, report, warnings_in
-from .config import config_errors, read_config
+from ..engine.config import config_errors, read_config
 
 
 def check_data(

@@ -1,5 +1,226 @@
-"""Conversion of checkpoints, as `tools/convert_checkpoint.py` runs it."""
+"""Conversion of checkpoints into one another."""
 
-from ..conversion import convert_checkpoint
+import copy
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, BinaryIO
 
-__all__ = ["convert_checkpoint"]
+import torch
+from tabulate import tabulate
+from torch import Tensor
+
+from ..checkpoints import Match, arch_in, model_state_dict, read_checkpoint
+from ..checkpoints.reading import load_safely
+from ..errors import UserError
+from ..fileio import atomic_write
+from ..models.backbones import ARCHS, VanillaNet, VanillaNetClassifier
+from ..models.backbones.state_dict import Description, describe
+from ..models.deploy import layer_errors, random_image, relative_error
+from ..models.layers.act_lambda import OUTLOOK
+
+_BACKBONE = "backbone."
+
+
+def convert_checkpoint(
+    source: str,
+    target: str,
+    deploy: bool = False,
+    merge: bool = False,
+    layout: str = "mmengine",
+    force: bool = False,
+    verbose: bool = False,
+    meta: Mapping[str, Any] = MappingProxyType({}),
+) -> str:
+    """Convert a checkpoint of a VanillaNet, a classifier or a detector with one.
+
+    What was written is read again and compared with the source on a random image before it
+    takes its name. Training state, such as the optimizer's, is left out.
+
+    Args:
+        source: A file or URL, in any layout that `model_state_dict` knows.
+        target: The file to write.
+        deploy: Fuse the network.
+        merge: Bring it into the merged form, to fine-tune it.
+        layout: `mmengine` for this project's own: tensors below `state_dict`, lambda among
+            them. `published` for that of the published files: a backbone or classifier below
+            `model`, a detector as MMDetection 2.x has it, and no lambda.
+        force: Replace the target if it exists.
+        verbose: Report the error of each layer.
+        meta: What the target's meta says beside, or instead of, what the source's does.
+
+    Returns:
+        A report of what was read and written, and of how far both are apart.
+
+    Raises:
+        UserError: The source isn't of a VanillaNet, is incomplete or takes pixels, the target
+            exists or can't be written, or the network can't be fused.
+    """
+    if merge and deploy:
+        raise UserError("--merge --deploy: expected one of both; a merged network is to be trained")
+    path = _check_target(source, target, force)
+    checkpoint = read_checkpoint(source)
+    state = model_state_dict(checkpoint)
+    prefix = _BACKBONE if any(key.startswith(_BACKBONE) for key in state) else ""
+    own = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+    network, report = _network_of(source, own, arch_in(checkpoint))
+    said = checkpoint.get("meta") if isinstance(checkpoint.get("meta"), dict) else {}
+    network.lambda_outlook = said.get(OUTLOOK, "")
+    converted = copy.deepcopy(network)
+    if deploy:
+        converted.switch_to_deploy()
+    if merge:
+        converted.switch_to_merged()
+    if layout == "published" and converted.form == "merged":
+        raise UserError(
+            f"{source}: --layout published has no merged form, which only this project knows; "
+            "leave --layout out, or fuse it with --deploy"
+        )
+
+    tensors = {f"{prefix}{key}": value for key, value in converted.state_dict().items()}
+    tensors.update((key, value) for key, value in state.items() if not key.startswith(prefix))
+    if layout == "published":
+        _drop_lambda(source, tensors, network)
+    meta = {**_meta_of(said, converted, arch_in(checkpoint), bool(prefix)), **meta}
+    as_model = layout == "published" and not prefix
+    wrapped = {"meta": meta, "model" if as_model else "state_dict": tensors}
+    try:
+        with atomic_write(path) as file:
+            torch.save(wrapped, file)
+            rows = _compare(network, _read_again(file, converted, prefix), path)
+    except OSError as error:
+        raise UserError(f"{target}: can't be written ({error.strerror or error})") from error
+    lines = [
+        f"{source}: {_form(network)} of {describe(own)}; {report}",
+        f"{target}: {_form(converted)}, {len(tensors)} tensors, {path.stat().st_size / 1e6:.1f} MB",
+        f"Both on one random image: equal to {max(row[2] for row in rows):.1e} of a feature's "
+        "largest value",
+    ]
+    if verbose:
+        headers = ("layer", "error of the layer", "error up to it")
+        lines.append(tabulate(rows, headers, floatfmt=".1e"))
+    return "\n".join(lines)
+
+
+def _meta_of(meta: dict, converted: VanillaNet, said_arch: str, is_detector: bool) -> dict:
+    """Keep what describes the weights, and drop what is of a training that could go on."""
+    kept = {key: value for key, value in meta.items() if key not in ("epoch", "iter")}
+    # Two archs have the same tensors; which of them a nameless file is of nobody knows.
+    if said_arch in ARCHS and said_arch == converted.arch.name:
+        kept["arch"] = said_arch
+    if is_detector and converted.form != "training" and isinstance(kept.get("cfg"), str):
+        # MMDetection's inferencer builds a model of this text, which is Python.
+        key = "deploy" if converted.deploy else "merged"
+        kept["cfg"] += f"\nmodel['backbone']['{key}'] = True\n"
+    return kept
+
+
+def _check_target(source: str, target: str, force: bool) -> Path:
+    path, read = Path(target).expanduser(), Path(source).expanduser()
+    if os.path.isdir(path) or not os.path.isdir(path.parent):
+        raise UserError(f"{target}: expected the name of a file, in a folder that exists")
+    if os.path.exists(path) and os.path.exists(read) and path.samefile(read):
+        raise UserError(f"{target}: is the source itself; name another file to write")
+    if os.path.exists(path) and not force:
+        raise UserError(f"{target}: exists already; --force replaces it")
+    return path
+
+
+def _network_of(source: str, state: dict[str, Tensor], said_arch: str) -> tuple[VanillaNet, Match]:
+    """Build the network that a state dict is of, around its very tensors."""
+    if "raw_pixels" in state:
+        raise UserError(
+            f"{source}: its first kernel takes pixels (raw_pixels), with the normalisation folded "
+            "into it, but expected weights for normalised images; convert the training checkpoint "
+            "that it was made of"
+        )
+    found = describe(state)
+    if found is None:
+        raise UserError(
+            f"{source}: holds no VanillaNet: there is neither stem1.0.weight, of the training "
+            "form, nor stem.0.0.weight or stem.0.weight, of the merged and the deployed one, "
+            "alone or below backbone."
+        )
+    kinds = {value.dtype for value in state.values() if value.ndim}
+    if not all(kind.is_floating_point for kind in kinds):
+        raise UserError(f"{source}: holds {', '.join(map(str, kinds))}; expected floating point")
+    kwargs: dict[str, Any] = dict(
+        arch=_arch_of(found, said_arch),
+        in_channels=found.in_channels,
+        act_num=found.act_num,
+        deploy=found.form == "deployed",
+        merged=found.form == "merged",
+    )
+    network: VanillaNet
+    if found.num_classes is None:
+        network = VanillaNet(**kwargs, out_indices=(len(found.dims) - 1,))
+    else:
+        network = VanillaNetClassifier(**kwargs, num_classes=found.num_classes)
+    match = Match.of(state, network.state_dict())
+    if not match.is_complete:
+        raise UserError(f"{source}: {match}; conversion needs every tensor of {found}")
+    # Assigned, so that each keeps the precision it has in the file.
+    network.load_state_dict({key: state[key] for key in match.matched}, strict=False, assign=True)
+    return network.eval(), match
+
+
+def _arch_of(found: Description, said_arch: str) -> Any:
+    if found.archs:
+        return said_arch if said_arch in found.archs else found.archs[0]
+    # Strides leave no trace in a file, and none in what is made of it.
+    return dict(dims=found.dims, strides=[1] * (len(found.dims) - 1))
+
+
+def _drop_lambda(source: str, tensors: dict[str, Tensor], network: VanillaNet) -> None:
+    act_lambda = network.read_lambda()
+    if act_lambda != 1:
+        raise UserError(
+            f"{source}: lambda is {act_lambda:g}, which the published layout can't hold: it means "
+            "lambda 1; convert it after the deep training has ended"
+        )
+    for key in [key for key in tensors if key.endswith("act_lambda")]:
+        del tensors[key]
+
+
+def _read_again(file: BinaryIO, like: VanillaNet, prefix: str) -> VanillaNet:
+    """Build a network of what was written."""
+    file.seek(0)
+    state = model_state_dict(load_safely(file))
+    network = copy.deepcopy(like)
+    names = [key for key in like.state_dict() if f"{prefix}{key}" in state]
+    network.load_state_dict({key: state[f"{prefix}{key}"] for key in names}, assign=True)
+    return network
+
+
+def _compare(
+    network: VanillaNet, written: VanillaNet, path: Path
+) -> list[tuple[str, float, float]]:
+    """Compare layer by layer, and the logits of a classifier."""
+    stem = next(network.parameters())
+    # In float64, too, the networks run in float32.
+    eps = max(torch.finfo(stem.dtype).eps, torch.finfo(torch.float32).eps)
+    tolerance = min(1e3 * eps, 0.1)
+    if any(parameter.dtype != torch.float32 for parameter in network.parameters()):
+        # In float32 only what the files hold is compared, and not the arithmetic of 16 bits.
+        network, written = (copy.deepcopy(form).float() for form in (network, written))
+    image = random_image(network, stem.shape[1])
+    rows = list(layer_errors(network, written, image))
+    if isinstance(network, VanillaNetClassifier):
+        with torch.no_grad():
+            logits, found = (form(image) for form in (network, written))
+        error = relative_error([found], [logits])
+        rows.append(("logits", error, error))
+    worst = max(rows, key=lambda row: row[2])
+    if not all(row[2] <= tolerance for row in rows):
+        raise UserError(
+            f"{path}: not written, since it differs from its source by {worst[2]:.1e} of the "
+            f"largest value of {worst[0]}, more than {tolerance:.1e}; in 16 bits convert a "
+            "float32 checkpoint instead"
+        )
+    return rows
+
+
+def _form(network: VanillaNet) -> str:
+    kind = "classifier" if isinstance(network, VanillaNetClassifier) else "backbone"
+    return f"{kind}, {network.form} form"

@@ -7,13 +7,13 @@ from typing import Optional
 
 from mmengine.registry import DefaultScope
 
+from ..engine.config import config_errors, read_config
+from ..engine.options import parse_size
 from ..errors import UserError
 from ..export.description import describe
 from ..export.pictures import calibration_pictures, pictures_to_compare
 from ..export.support import check_packages, check_support
 from ..inference.building import build_detector
-from .config import config_errors, read_config
-from .options import parse_size
 from .test import test
 
 _NEEDED = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("onnxscript", "openvino")}

@@ -10,14 +10,14 @@ from typing import Any, Optional, Union
 from mmengine.registry import DefaultScope
 
 from ..checks import check_config, report, stop_at_errors
+from ..engine.config import check_writable, read_config
+from ..engine.optional import set_amp
+from ..engine.options import parse_size, use_device
 from ..errors import UserError
 from ..fileio import atomic_write
+from ..finetune.outcome import write_finetune_report
 from ..finetune.prepare import Wishes, prepare, say
 from ..inference import config_text
-from .config import check_writable, read_config
-from .finetune_report import write_finetune_report
-from .optional import set_amp
-from .options import parse_size, use_device
 from .train import train
 
 _TEMPLATES = {

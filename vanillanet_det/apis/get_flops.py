@@ -11,8 +11,8 @@ from mmengine.registry import DefaultScope
 from ..analysis.forms import Form, Forms, count_forms
 from ..analysis.published import DETECTOR_SIZE
 from ..analysis.table import classifier_rows, detector_rows, markdown
+from ..engine.config import config_errors, read_config
 from ..errors import UserError
-from .config import config_errors, read_config
 
 _MEANING = (
     "FLOPs are multiply-accumulates of convolutions and matrix products, and activations the "

@@ -14,16 +14,16 @@ from mmengine.runner import Runner
 
 from ..checkpoints import read_checkpoint
 from ..checks import Finding, check_config, leaf_datasets, stop_at_errors
+from ..engine.config import check_writable, config_errors, load_config, type_name
+from ..engine.hooks import SwitchToDeployHook
+from ..engine.hooks.check_data_hook import take_findings
+from ..engine.launch import init_distributed
+from ..engine.optional import check_tensorboard
+from ..engine.ranks import is_first, is_first_of_node, lost_ranks, one_voice, together
 from ..errors import UserError
-from ..hooks import SwitchToDeployHook
-from ..hooks.check_data_hook import take_findings
 from ..inference.exported import ExportedModel
+from ..models.mask_tta import MaskTTAModel
 from ..runtime.engines import ENDINGS
-from ..tta import MaskTTAModel
-from .config import check_writable, config_errors, load_config, type_name
-from .launch import init_distributed
-from .optional import check_tensorboard
-from .ranks import is_first, is_first_of_node, lost_ranks, one_voice, together
 
 
 def test(

@@ -15,14 +15,14 @@ from mmengine.runner import Runner
 from ..checkpoints import find_resume, read_checkpoint
 from ..checkpoints.download import is_url
 from ..checks import Finding, check_config, stop_at_errors
+from ..engine.config import config_errors, load_config
+from ..engine.hooks import InterruptHook
+from ..engine.hooks.check_data_hook import take_findings
+from ..engine.launch import init_distributed
+from ..engine.optional import check_tensorboard, set_amp
+from ..engine.ranks import is_first, is_first_of_node, lost_ranks, one_voice, together, whereabouts
+from ..engine.workers import shield_workers
 from ..errors import UserError
-from ..hooks import InterruptHook
-from ..hooks.check_data_hook import take_findings
-from ..hooks.shielded_workers import shield_workers
-from .config import config_errors, load_config
-from .launch import init_distributed
-from .optional import check_tensorboard, set_amp
-from .ranks import is_first, is_first_of_node, lost_ranks, one_voice, together, whereabouts
 
 
 def train(

@@ -5,9 +5,9 @@ import re
 import torch
 
 from ..analysis.training_cost import table, training_costs
-from ..backbones import ARCHS
+from ..engine.options import parse_device
 from ..errors import UserError
-from .options import parse_device
+from ..models.backbones import ARCHS
 
 
 def training_cost(

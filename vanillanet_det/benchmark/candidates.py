@@ -10,8 +10,8 @@ from mmengine.config import Config
 
 from ..analysis.forms import count_form
 from ..analysis.meta import build_on_meta
-from ..layers import switch_to_deploy
-from .images import evaluation_pipeline, find_pictures, make_batches
+from ..datasets.sample_images import evaluation_pipeline, find_pictures, make_batches
+from ..models.deploy import switch_to_deploy
 from .networks import Network, fuse, load_network
 from .plan import Plan
 from .rows import Row

@@ -19,9 +19,8 @@ from torch import nn
 
 from ..checkpoints.matching import Match, model_state_dict
 from ..checkpoints.reading import read_checkpoint
-from ..comparison import detector_error
 from ..errors import UserError
-from ..layers import switch_to_deploy
+from ..models.deploy import detector_error, switch_to_deploy
 from .random_weights import prepare_random_weights
 
 TOLERANCE = 1e-3  # of fused features against the original ones, as in SwitchToDeployHook

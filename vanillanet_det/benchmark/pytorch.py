@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from ..data_preprocessors import fold_normalization
+from ..models.raw_pixels import fold_normalization
 from .candidates import Candidate, Inputs, Say, Subject
 from .machine import DTYPES, peak_bytes, synchronize
 from .networks import compile_parts, set_layout

@@ -7,7 +7,7 @@ from mmdet.models.dense_heads import AnchorHead
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from torch import Tensor, nn
 
-from ..data_preprocessors import fold_normalization
+from ..models.raw_pixels import fold_normalization
 from .pixels import Pixels
 from .postprocessing import best, decode, drop_invalid, gather, suppress
 from .support import stages

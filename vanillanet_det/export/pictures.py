@@ -10,8 +10,8 @@ import numpy as np
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 
-from ..benchmark.images import find_pictures, list_pictures
 from ..checks.datasets import Dataset, find_datasets
+from ..datasets.sample_images import find_pictures, list_pictures
 from ..datasets.scenes import draw_scene, load_sources
 from ..errors import UserError
 from ..inference.images import as_bgr

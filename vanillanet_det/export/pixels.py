@@ -5,8 +5,8 @@ from mmdet.models.data_preprocessors import DetDataPreprocessor
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..data_preprocessors import RawPixelPreprocessor
 from ..errors import UserError
+from ..models.raw_pixels import RawPixelPreprocessor
 
 
 class Pixels(nn.Module):

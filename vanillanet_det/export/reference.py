@@ -8,8 +8,8 @@ import torch
 from mmdet.structures import DetDataSample
 from torch import nn
 
-from ..comparison import relative_error
 from ..inference.instances import detections_of
+from ..models.deploy import relative_error
 from ..runtime import Detector
 from ..runtime.engines import open_engine
 from ..runtime.preprocessing import fit

@@ -7,8 +7,8 @@ from typing import Any, Optional
 from mmengine.config import Config, ConfigDict
 
 from ..analysis.meta import build_on_meta
-from ..backbones.archs import resolve_arch
 from ..errors import UserError
+from ..models.backbones.archs import resolve_arch
 from .start import Start
 
 

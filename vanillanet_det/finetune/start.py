@@ -10,13 +10,13 @@ from tabulate import tabulate
 from torch import Tensor
 
 from ..analysis.meta import build_on_meta
-from ..backbones.published import Description, describe
 from ..checkpoints import Match, model_state_dict, read_checkpoint
 from ..checkpoints.download import is_url
 from ..checkpoints.matching import arch_in, backbone_state_dict
 from ..errors import UserError
 from ..inference.building import drop_initialization
 from ..inference.model_config import check_types, model_config
+from ..models.backbones.state_dict import Description, describe
 
 _HEADS = ("bbox_head.", "rpn_head.", "roi_head.")
 

@@ -2,7 +2,6 @@
 
 from ..runtime.results import Detection, Detections
 from .detector import Detector, load_detector
-from .fused import save_fused
 from .model_config import config_text, model_config
 
 __all__ = [
@@ -12,5 +11,4 @@ __all__ = [
     "config_text",
     "load_detector",
     "model_config",
-    "save_fused",
 ]

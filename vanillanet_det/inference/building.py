@@ -11,12 +11,11 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from ..backbones.published import describe
 from ..checkpoints import Match, backbone_state_dict, model_state_dict, read_checkpoint
-from ..comparison import detector_error
 from ..errors import UserError
-from ..layers import switch_to_deploy
-from ..layers.act_lambda import OUTLOOK, HasLambda
+from ..models.backbones.state_dict import describe
+from ..models.deploy import detector_error, switch_to_deploy
+from ..models.layers.act_lambda import OUTLOOK, HasLambda
 from .model_config import check_types, model_config
 from .pipeline import find_test_dataset, inference_pipeline
 

@@ -12,8 +12,8 @@ from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from ..data_preprocessors import fold_normalization
 from ..errors import UserError
+from ..models.raw_pixels import fold_normalization
 from ..runtime.flow import BaseDetector, Prepared
 from ..runtime.results import Detections
 from .building import ConfigLike, build_detector

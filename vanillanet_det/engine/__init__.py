@@ -1,0 +1,1 @@
+"""What MMEngine runs: hooks, loops, optimizers, configs, and several processes."""

@@ -1,0 +1,50 @@
+"""The curves of a training, drawn while it runs."""
+
+from pathlib import Path
+from typing import Optional
+
+from mmdet.registry import HOOKS
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.runner import BaseLoop, Runner
+
+FILE_NAME = "curves.png"
+
+
+@HOOKS.register_module()
+class CurvesHook(Hook):
+    """Draw losses, AP, learning rate and lambda into `WORK_DIR/curves.png`.
+
+    After each epoch and each validation of a training, from what MMEngine's LocalVisBackend has
+    written in this run and those that it goes on from. What goes wrong with the picture is
+    logged once and never ends a training.
+    """
+
+    # After LoggerHook (BELOW_NORMAL), which writes what is read here.
+    priority = "LOW"
+
+    def __init__(self) -> None:
+        self._warned = False
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Draw the losses of the epoch."""
+        self._draw(runner)
+
+    def after_val_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
+        """Draw what the validation found, if it belongs to a training."""
+        if isinstance(runner._train_loop, BaseLoop):
+            self._draw(runner)
+
+    @master_only
+    def _draw(self, runner: Runner) -> None:
+        try:
+            # matplotlib is slow to import.
+            from ...report import draw_curves, read_curves
+
+            curves = read_curves(runner.work_dir)
+            if curves:
+                draw_curves(curves, Path(runner.work_dir) / FILE_NAME)
+        except Exception as error:  # no picture is worth a training
+            if not self._warned:
+                runner.logger.warning(f"CurvesHook: the curves can't be drawn: {error}")
+            self._warned = True

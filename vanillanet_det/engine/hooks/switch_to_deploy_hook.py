@@ -1,0 +1,135 @@
+"""Evaluation on the fused model."""
+
+import functools
+from typing import Any, Optional
+
+from mmdet.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop, Runner
+from torch import nn
+
+from ...errors import UserError
+from ...models.deploy import detector_error, switch_to_deploy
+from ...models.layers.act_lambda import HasLambda
+from ...models.raw_pixels import fold_normalization
+
+
+@HOOKS.register_module()
+class SwitchToDeployHook(Hook):
+    """Evaluate the model in its deployed form; training never sees it.
+
+    A fused copy stands in for `runner.model` while a validation or test epoch runs. The
+    original comes back after it, also when the epoch raises. The hook runs after EMAHook has
+    swapped the averaged weights in and before CheckpointHook saves. Validation in the middle of
+    the deep training, while lambda is below 1, is of the unfused model, which is said once; a
+    test is refused then. The copy has the image's normalisation folded into its stem.
+
+    Args:
+        tolerance: Pass one random image through both models first, and refuse to evaluate
+            if a feature differs by more than this, relative to its largest value. None skips
+            the check.
+    """
+
+    # After EMAHook (NORMAL, 50), before CheckpointHook (VERY_LOW, 90).
+    priority = "BELOW_NORMAL"
+
+    def __init__(self, tolerance: Optional[float] = 1e-3) -> None:
+        if tolerance is not None and not tolerance > 0:
+            raise UserError(
+                f"SwitchToDeployHook: tolerance {tolerance!r} but expected a number above 0, "
+                "or None for no check"
+            )
+        self.tolerance = tolerance
+        self._original: Optional[nn.Module] = None
+        self._said = False
+
+    def before_run(self, runner: Runner) -> None:
+        """Make the evaluation loops give the original back when they raise.
+
+        Raises:
+            UserError: There is a second one of these hooks, which would fuse what is fused and
+                give that back.
+        """
+        if sum(isinstance(hook, SwitchToDeployHook) for hook in runner.hooks) > 1:
+            raise UserError(
+                "SwitchToDeployHook: configured twice; leave one out, in custom_hooks or in "
+                "default_hooks, where the base configs of this project have it"
+            )
+        # The attributes and not the properties of these names, which would build a loop, with
+        # its data set, that this run doesn't need.
+        for loop in (runner._val_loop, runner._test_loop):
+            if isinstance(loop, BaseLoop) and not hasattr(loop.run, "restores_original"):
+                loop.run = self._restoring(runner, loop.run)
+
+    def _restoring(self, runner: Runner, run: Any) -> Any:
+        # No hook is called when an epoch raises.
+        @functools.wraps(run)
+        def restoring(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return run(*args, **kwargs)
+            finally:
+                self._restore(runner)
+
+        restoring.restores_original = True
+        return restoring
+
+    def _switch(self, runner: Runner, in_training: bool) -> None:
+        original = runner.model
+        # Evaluation needs no gradient synchronisation, so the copy needs no wrapper.
+        model = original.module if is_model_wrapper(original) else original
+        if not any(hasattr(module, "switch_to_deploy") for module in model.modules()):
+            runner.logger.info("Evaluating the model as it is: nothing in it can be fused")
+            return
+        if in_training and (reason := self._too_early(model)):
+            if not self._said:
+                runner.logger.info(f"Evaluating the unfused model until it can be fused: {reason}")
+            self._said = True
+            return
+        fused = switch_to_deploy(model)
+        if self.tolerance is not None:
+            error = detector_error(model, fused)
+            if not error <= self.tolerance:
+                raise RuntimeError(
+                    f"SwitchToDeployHook: fused and original features differ by {error:.1e} of "
+                    f"their largest value, more than the tolerance {self.tolerance:g}; this is "
+                    "an error of the fusion, or of a model in 16 bits, which needs a larger "
+                    "tolerance, or None for no check"
+                )
+            checked = f", features equal to {error:.1e}"
+        else:
+            checked = ""
+        fold_normalization(fused)  # which is never saved
+        before, after = (sum(p.numel() for p in m.parameters()) for m in (model, fused))
+        runner.logger.info(
+            f"Evaluating the fused model: {before:,} -> {after:,} parameters{checked}"
+        )
+        self._original, runner.model = original, fused
+
+    @staticmethod
+    def _too_early(model: nn.Module) -> str:
+        """Tell why a network in the middle of its deep training can't be fused yet."""
+        for module in model.modules():
+            if isinstance(module, HasLambda) and module.read_lambda() != 1:
+                return module.lambda_in_words()
+        return ""
+
+    def _restore(self, runner: Runner) -> None:
+        if self._original is not None:
+            runner.model, self._original = self._original, None
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Put the fused copy in."""
+        self._switch(runner, in_training=isinstance(runner._train_loop, BaseLoop))
+
+    def after_val_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
+        """Put the original back."""
+        self._restore(runner)
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Put the fused copy in."""
+        self._switch(runner, in_training=False)
+
+    def after_test_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
+        """Put the original back."""
+        self._restore(runner)

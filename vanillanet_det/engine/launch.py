@@ -1,0 +1,170 @@
+"""Runs of several processes: how they find each other, on machines without an accelerator too."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from datetime import timedelta
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.dist import init_dist
+from mmengine.logging import print_log
+from mmengine.registry import MODELS
+from mmengine.utils.dl_utils import set_multi_processing
+
+from ..errors import UserError
+from ..models.layers.sync_batch_norm import CPUSyncBatchNorm
+from .fresh_store import fresh_store
+
+# Of each launcher: its variables for RANK, WORLD_SIZE and LOCAL_RANK, and how it is called.
+_LAUNCHERS = {
+    "pytorch": (
+        ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
+        "torchrun, as in torchrun --nproc_per_node=2 tools/train.py CONFIG --launcher pytorch",
+    ),
+    "slurm": (
+        ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
+        "srun, as in srun --ntasks=2 python tools/train.py CONFIG --launcher slurm",
+    ),
+    "mpi": (
+        ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+        "Open MPI, as in mpirun -n 2 python tools/train.py CONFIG --launcher mpi",
+    ),
+}
+_FIRST_PORT = 29500
+# gloo's own; a rank may wait while another one reads annotations or downloads weights.
+_TIMEOUT_S = 1800
+_DIST_ERROR = getattr(torch.distributed, "DistError", RuntimeError)  # new in PyTorch 2.2
+
+
+def init_distributed(cfg: Config) -> None:
+    """Join the process group of a run with a launcher.
+
+    mmengine's own start needs an accelerator. Without one the ranks meet over gloo, and
+    SyncBN in the config becomes `CPUSyncBatchNorm`.
+
+    Args:
+        cfg: The config; on the CPU it gets a model wrapper that fits.
+
+    Raises:
+        UserError: The process was not started by the launcher, or by one that isn't named; it
+            has no GPU of its own; or the ranks can't meet.
+    """
+    if cfg.launcher == "none":
+        _check_alone()
+        return
+    if torch.distributed.is_initialized():
+        return
+    os.environ.update(rendezvous(cfg.launcher, os.environ))
+    on_cpu = get_device() == "cpu"
+    if not on_cpu:
+        _check_device()
+    env_cfg = cfg.get("env_cfg") or {}
+    dist_cfg = {"timeout": _TIMEOUT_S, **(env_cfg.get("dist_cfg") or {})}
+    timeout = timedelta(seconds=dist_cfg["timeout"])
+    try:
+        store, rank, size = fresh_store(timeout)
+        if on_cpu:
+            torch.distributed.init_process_group(
+                "gloo", store=store, rank=rank, world_size=size, timeout=timeout
+            )
+        else:
+            # In this order mmengine's Runner does the same, and now finds it done.
+            set_multi_processing(**(env_cfg.get("mp_cfg") or {}), distributed=True)
+            # torchrun's own store still holds the keys of an earlier attempt.
+            init_dist(cfg.launcher, **dist_cfg, store=store, rank=rank, world_size=size)
+    except _DIST_ERROR as error:
+        where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise UserError(
+            f"--launcher {cfg.launcher}: rank {os.environ['RANK']} of {os.environ['WORLD_SIZE']} "
+            f"can't meet the others at {where} ({error}); is MASTER_ADDR the host of rank 0, and "
+            "MASTER_PORT free there?"
+        ) from error
+    if not on_cpu:
+        return
+    print_log("No GPU is visible: the ranks meet over gloo and train on CPUs", "current")
+    if cfg.get("model_wrapper_cfg") is None:
+        cfg.model_wrapper_cfg = dict(
+            type="MMDistributedDataParallel",
+            device_ids=None,  # mmengine would name a GPU
+            broadcast_buffers=False,
+            find_unused_parameters=cfg.get("find_unused_parameters", False),
+        )
+    MODELS.register_module("SyncBN", module=CPUSyncBatchNorm, force=True)
+
+
+def _check_alone() -> None:
+    """Refuse several processes that would each train on their own, into the same files."""
+    size = os.environ.get("WORLD_SIZE", "1")
+    if "TORCHELASTIC_RUN_ID" in os.environ and size != "1":
+        raise UserError(
+            f"torchrun started {size} processes, but --launcher is none, so each would train on "
+            "its own and write the same files; add --launcher pytorch"
+        )
+
+
+def _check_device() -> None:
+    """Refuse a rank without a GPU of its own."""
+    local_rank, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    if get_device() == "cuda" and local_rank >= count:
+        raise UserError(
+            f"rank {os.environ['RANK']}: is process {local_rank} of its node, counted from 0, but "
+            f"sees {count} GPUs; expected one for each: start as many processes as a node has GPUs "
+            "(--nproc_per_node), and let each see all of them (Slurm: --gres=gpu:N)"
+        )
+    if get_device() == "mps":
+        raise UserError(
+            "--launcher: several processes can't share the GPU of a Mac; leave --launcher out"
+        )
+
+
+def rendezvous(launcher: str, env: Mapping[str, str]) -> dict[str, str]:
+    """Translate a launcher's variables into those of torchrun.
+
+    Args:
+        launcher: `pytorch`, `slurm` or `mpi`.
+        env: Environment of the process. MASTER_ADDR and MASTER_PORT win where they are set.
+
+    Returns:
+        RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT.
+
+    Raises:
+        UserError: The launcher did not start this process, or nobody knows the first host.
+    """
+    theirs, start = _LAUNCHERS[launcher]
+    missing = [name for name in theirs if name not in env]
+    if missing:
+        raise UserError(
+            f"--launcher {launcher}: {', '.join(missing)} not set; expected to be started by "
+            f"{start}"
+        )
+    rank, size, local_rank = (env[name] for name in theirs)
+    port = env.get("MASTER_PORT")
+    if port is None:
+        # Jobs of Slurm that share a node keep apart.
+        port = str(_FIRST_PORT + int(env.get("SLURM_JOB_ID", 0)) % 10000)
+    return {
+        "RANK": rank,
+        "WORLD_SIZE": size,
+        "LOCAL_RANK": local_rank,
+        "MASTER_ADDR": env.get("MASTER_ADDR") or _first_host(launcher, env),
+        "MASTER_PORT": port,
+    }
+
+
+def _first_host(launcher: str, env: Mapping[str, str]) -> str:
+    nodes = env.get("SLURM_STEP_NODELIST") or env.get("SLURM_NODELIST")
+    if launcher == "slurm" and nodes:
+        try:
+            command = ["scontrol", "show", "hostnames", nodes]
+            return subprocess.check_output(command, text=True).split()[0]  # noqa: S603
+        except (OSError, subprocess.CalledProcessError, IndexError) as error:
+            reason = f"scontrol show hostnames {nodes}: {error}"
+    elif launcher == "mpi" and env.get("OMPI_COMM_WORLD_LOCAL_SIZE") == env["OMPI_COMM_WORLD_SIZE"]:
+        return "127.0.0.1"
+    else:
+        reason = "the launcher doesn't tell it"
+    raise UserError(
+        f"--launcher {launcher}: the host of rank 0 is unknown ({reason}); set MASTER_ADDR to it"
+    )

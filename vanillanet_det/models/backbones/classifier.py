@@ -1,0 +1,96 @@
+"""VanillaNet with its classification head, the network of the ImageNet checkpoints."""
+
+from typing import Any, Callable, Union
+
+from mmdet.registry import MODELS
+from torch import Tensor, nn
+
+from ...errors import UserError
+from ..layers.act_lambda import deep_activation
+from ..layers.stage import conv_bn, merge_convs
+from .archs import resolve_arch, whole_number
+from .vanillanet import VanillaNet
+
+
+@MODELS.register_module()
+class VanillaNetClassifier(VanillaNet):
+    """VanillaNet (https://arxiv.org/abs/2305.12972) with its head, for image classification.
+
+    The head is pooling, dropout, 1x1 conv, BN, A', 1x1 conv; merged or deployed it is pooling
+    and one 1x1 conv. Parameter names are those of the published checkpoints.
+
+    Args:
+        arch: As for `VanillaNet`, like all further arguments but `out_indices`.
+        num_classes: Number of classes.
+        dropout: Share of pooled channels to drop in training.
+        **kwargs: See `VanillaNet`.
+
+    Raises:
+        UserError: An argument that makes no network; the message says what was expected.
+
+    Example:
+        >>> classifier = VanillaNetClassifier('5', num_classes=10).eval()
+        >>> tuple(classifier(torch.rand(2, 3, 64, 64)).shape)
+        (2, 10)
+    """
+
+    def __init__(
+        self,
+        arch: Union[str, dict] = "11",
+        num_classes: int = 1000,
+        dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        if not whole_number(num_classes, 1):
+            raise UserError(
+                f"VanillaNetClassifier: num_classes {num_classes!r} but expected a whole number "
+                "from 1"
+            )
+        numbers = {key: kwargs.get(key) for key in ("ada_pool", "stem_stride", "stem_padding")}
+        last = len(resolve_arch(arch, **numbers).strides)
+        super().__init__(arch, out_indices=(last,), **kwargs)
+        pool = [nn.AdaptiveAvgPool2d(1), nn.Dropout(dropout)]
+        conv = nn.Conv2d(self.out_channels[-1], num_classes, 1)
+        if self.form != "training":
+            self.cls = nn.Sequential(*pool, conv)
+        else:
+            self.cls1 = nn.Sequential(*pool, *conv_bn(conv, self.norm_cfg))
+            self.cls2 = nn.Sequential(nn.Conv2d(num_classes, num_classes, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images `(N, in_channels, H, W)` to logits `(N, num_classes)`."""
+        act_lambda = self.read_lambda()
+        (x,) = self._features(x, act_lambda)
+        if hasattr(self, "cls"):
+            return self.cls(x).flatten(1)
+        return self.cls2(deep_activation(self.cls1(x), act_lambda)).flatten(1)
+
+    def switch_to_deploy(self) -> None:
+        """Fuse network and head, in place; a second call does nothing.
+
+        Raises:
+            UserError: As `VanillaNet.switch_to_deploy`.
+        """
+        self._switch(super().switch_to_deploy)
+
+    def switch_to_merged(self) -> None:
+        """Merge the network, and fuse the head, whose last layer has no BN, in place.
+
+        Raises:
+            UserError: As `VanillaNet.switch_to_merged`.
+        """
+        self._switch(super().switch_to_merged)
+
+    def _switch(self, switch_network: Callable[[], None]) -> None:
+        if hasattr(self, "cls"):
+            switch_network()
+            return
+        pool, dropout, conv, bn = self.cls1
+        head = merge_convs(conv, bn, self.cls2[0], "cls")
+        switch_network()  # raises before anything has changed
+        self.cls = nn.Sequential(pool, dropout, head).train(self.training)
+        del self.cls1, self.cls2
+
+    def _training_form(self) -> "VanillaNetClassifier":
+        numbers = dict(in_channels=self.in_channels, act_num=self.act_num, norm_cfg=self.norm_cfg)
+        return VanillaNetClassifier(vars(self.arch), self.cls[2].out_channels, **numbers)

@@ -1,0 +1,190 @@
+"""What a state dict tells of the VanillaNet it is from, and whether it fits another."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Optional
+
+from torch import Tensor, nn
+
+from ...checkpoints.matching import LEAST_MATCH, Match
+from ...errors import UserError
+from .archs import ARCHS, Arch
+
+_DEPLOYED_FOUND = (
+    "the weights are of the deployed form, one convolution per layer and no BatchNorm, from "
+    "which no training form can be made; set deploy=True in the backbone to evaluate them "
+    "(--cfg-options model.backbone.deploy=True), and train from a training checkpoint"
+)
+_DEPLOYED_WANTED = (
+    "the weights are of the {} form, but deploy=True makes the network the deployed "
+    "form; leave deploy out, since evaluation fuses by itself, or fuse the file: "
+    "python tools/convert_checkpoint.py FILE FUSED_FILE --deploy"
+)
+# By the form that was found and the network's.
+_OTHER_FORM = {
+    ("deployed", "training"): _DEPLOYED_FOUND,
+    ("deployed", "merged"): _DEPLOYED_FOUND,
+    ("training", "deployed"): _DEPLOYED_WANTED.format("training"),
+    ("merged", "deployed"): _DEPLOYED_WANTED.format("merged"),
+    ("merged", "training"): "the weights are of the merged form, one convolution per layer and "
+    "its last BN, from which no training form can be made; set merged=True in the backbone "
+    "(--cfg-options model.backbone.merged=True)",
+    ("training", "merged"): "the weights are of the training form, but merged=True makes the "
+    "network the merged form; load them through the backbone's init_cfg, which merges them, or "
+    "merge the file: python tools/convert_checkpoint.py FILE MERGED_FILE --merge",
+}
+
+# Where each form keeps first and last convolution of the stem, its series activation, the last
+# convolution of a stage and that of the head.
+_NAMES = {
+    "deployed": ("stem.0", "stem.0", "stem.1", "conv", "cls.2"),
+    "merged": ("stem.0.0", "stem.0.0", "stem.1", "conv.0", "cls.2"),
+    "training": ("stem1.0", "stem2.0", "stem2.2", "conv2.0", "cls2.0"),
+}
+
+
+@dataclass(frozen=True)
+class Description:
+    """The network that a state dict is from.
+
+    Strides and pooling leave no trace in a state dict, and stages behind the last feature
+    asked for are not in it.
+
+    Attributes:
+        form: `training`, `merged` or `deployed`.
+        dims: Channels of the stem and of each stage that is there.
+        act_num: `n` of the series activation.
+        in_channels: Channels of the image.
+        num_classes: Number of classes, or None without a classification head.
+    """
+
+    form: str
+    dims: tuple[int, ...]
+    act_num: int
+    in_channels: int
+    num_classes: Optional[int]
+
+    @property
+    def archs(self) -> tuple[str, ...]:
+        """Names of the published archs with these channels."""
+        return tuple(name for name, arch in ARCHS.items() if arch.dims == self.dims)
+
+    def __str__(self) -> str:
+        """Name the arch the way errors do."""
+        return f"{_name(self.dims)}, act_num {self.act_num}"
+
+
+def _name(dims: tuple[int, ...]) -> str:
+    names = [repr(name) for name, arch in ARCHS.items() if arch.dims == dims]
+    return f"arch {' or '.join(names)}" if names else f"an arch with dims {list(dims)}"
+
+
+def describe(state: Mapping[str, Tensor]) -> Optional[Description]:
+    """Read off a state dict what network it is from.
+
+    Args:
+        state: Tensors by their names in the network.
+
+    Returns:
+        The description, or None if it has no stem of a VanillaNet.
+    """
+    form = next((form for form in _NAMES if _has_stem(state, form)), None)
+    if form is None:
+        return None
+    names = [f"{name}.weight" for name in _NAMES[form][:3]]
+    conv, head = _NAMES[form][3:]
+    dims = [len(state[names[1]])]
+    while (name := f"stages.{len(dims) - 1}.{conv}.weight") in state:
+        dims.append(len(state[name]))
+    logits = state.get(f"{head}.weight")
+    return Description(
+        form=form,
+        dims=tuple(dims),
+        act_num=state[names[2]].shape[-1] // 2,
+        in_channels=state[names[0]].shape[1],
+        num_classes=None if logits is None else len(logits),
+    )
+
+
+_PIXELS = {True: "pixels from 0 to 255", False: "normalised images"}
+
+
+def _has_stem(state: Mapping[str, Tensor], form: str) -> bool:
+    names = [f"{name}.weight" for name in _NAMES[form][:3]]
+    return all(name in state and state[name].ndim == 4 for name in names)
+
+
+def check_fit(network: nn.Module, state: Mapping[str, Tensor], said_arch: str = "") -> None:
+    """Refuse weights that are not of a network, before any of them is loaded.
+
+    Args:
+        network: A VanillaNet, which is left as it is.
+        state: Tensors by their names in the network.
+        said_arch: What the file says it is of. Two archs differ in nothing but strides and
+            pooling, which leave no trace in the tensors.
+
+    Raises:
+        UserError: The weights are of another form, of another arch or act_num, have other
+            shapes, or less than 90 % of the network's tensors are among them.
+    """
+    arch: Arch = network.arch
+    takes, given = ("raw_pixels" in tensors for tensors in (network.state_dict(), state))
+    if takes != given and state:
+        raise UserError(
+            f"the weights are for {_PIXELS[given]}, but the network takes {_PIXELS[takes]}; save "
+            "and load weights before the normalisation is folded into them"
+        )
+    found = describe(state)
+    if found is not None and found.form != network.form:
+        raise UserError(_OTHER_FORM[found.form, network.form])
+    if found is not None:
+        built = len(network.stages) + 1
+        same_dims = len(found.dims) >= built and found.dims == arch.dims[: len(found.dims)]
+        if not same_dims or found.act_num != network.act_num:
+            raise UserError(
+                f"the weights are of {found}, but the network is {_name(arch.dims)}, act_num "
+                f"{network.act_num}; set arch and act_num to those of the weights"
+            )
+    # Whoever changed the stem or the pooling of an arch has meant it.
+    if said_arch in ARCHS and said_arch != arch.name and arch == ARCHS.get(arch.name):
+        raise UserError(
+            f"the weights were trained as arch {said_arch!r}, but the network is arch "
+            f"{arch.name!r}, which pools differently; set arch={said_arch!r}"
+        )
+    expected = network.state_dict()
+    match = Match.of(state, expected)
+    for key in match.misshapen[:1]:
+        raise UserError(
+            f"{key} has the shape {tuple(state[key].shape)}, but the network expects "
+            f"{tuple(expected[key].shape)}"
+        )
+    if not match.is_enough:
+        raise UserError(
+            f"{match}, of a VanillaNet; expected at least {LEAST_MATCH:.0%}. Is this a checkpoint "
+            f"of the network, {_name(arch.dims)}? One of a backbone alone belongs into the "
+            "backbone's init_cfg=dict(type='Pretrained', checkpoint=FILE), one of a head alone is "
+            "for the head's own load_state_dict"
+        )
+
+
+def merged_state_dict(network: nn.Module, state: Mapping[str, Tensor], said_arch: str) -> dict:
+    """Merge weights of the training form.
+
+    Args:
+        network: A VanillaNet in its training form, which is used up.
+        state: Tensors by their names in it.
+        said_arch: What their file says it is of.
+
+    Returns:
+        Tensors by their names in the merged form.
+
+    Raises:
+        UserError: As `check_fit`; one is missing; or their lambda is below 1.
+    """
+    check_fit(network, state, said_arch)
+    match = Match.of(state, network.state_dict())
+    if not match.is_complete:
+        raise UserError(f"{match}; merging needs every tensor of {describe(state)}")
+    network.load_state_dict({key: state[key] for key in match.matched}, strict=False)
+    network.switch_to_merged()
+    return network.state_dict()

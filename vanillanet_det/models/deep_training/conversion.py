@@ -1,0 +1,162 @@
+"""The deep training and series activation of VanillaNet for any other network."""
+
+import copy
+from collections.abc import Iterator
+from typing import Any, Optional
+
+import torch
+from torch import fx, nn
+
+from ...errors import UserError
+from ..layers.series_activation import SeriesActivation
+from .deep_pair import DeepPair, is_pair
+from .graph import ModelGraph
+
+_DROPOUTS = (nn.Dropout, nn.Dropout2d)
+_Chain = tuple[list[fx.Node], DeepPair]
+
+
+def add_vanilla_training(
+    model: nn.Module,
+    example_input: Any,
+    act_num: int = 3,
+    deep: Optional[str] = "all",
+    series: bool = True,
+) -> nn.Module:
+    """Give any network the deep training and series activation of VanillaNet.
+
+    The result is a copy to be trained, whose deployed form `switch_to_deploy` makes, exactly.
+    `deep="all"` inserts a 1x1 convolution or linear layer behind every convolution and linear
+    layer that feeds a ReLU, as the paper does, and the deployed network has the layers and
+    ReLUs of the one given. `deep="pairs"` takes the pairs that are there already (map, ReLU,
+    1x1 convolution or linear layer), and the deployed network has a layer and a ReLU less for
+    each: it is not the default because it makes the network shallower. A network with no such
+    layers gets series activations alone; `set_act_lambda` tells how many pairs there are.
+
+    Parameters keep their values. An inserted map begins as the identity and its BatchNorm with
+    the statistics it will see, so that with `series=False` the network starts in evaluation as
+    the one given: at any lambda with `deep="all"`, at lambda 0 with `deep="pairs"`. A series
+    activation starts from random kernels and has to be trained.
+
+    Each call of a ReLU on a feature `(N, C, H, W)` gets a series activation of its own. Left as
+    they are: ReLUs on other shapes or behind a linear layer, which have no neighbourhood; other
+    activations; what torch.fx can't look into; and, in deep training, grouped convolutions and
+    layers that are called twice or have forward hooks. The result is a graph: methods of the
+    model, and modules that its forward never calls, are not in it.
+
+    Args:
+        model: A network that torch.fx can record, in training or evaluation mode.
+        example_input: What its forward takes, a tensor or a tuple of arguments; of any size the
+            network can compute, since only the numbers of channels and dimensions are read.
+        act_num: `n` of the series activation, whose kernel has the side `2 n + 1`.
+        deep: 'all', 'pairs', or None for no deep training.
+        series: Whether to put series activations in place of ReLUs.
+
+    Returns:
+        The network to be trained. Modules that were not replaced keep their names.
+
+    Raises:
+        UserError: An argument outside the above, a network that torch.fx can't record, an
+            example that doesn't fit it, or a network in which there is nothing to change.
+
+    Example:
+        >>> model = add_vanilla_training(torchvision.models.alexnet(), torch.rand(1, 3, 224, 224))
+        >>> set_act_lambda(model, 0)  # and up to 1 while it is trained
+        7
+    """
+    if deep not in ("all", "pairs", None):
+        raise UserError(
+            f"add_vanilla_training: deep {deep!r} but expected 'all' (deepen layers), 'pairs' "
+            "(join layers) or None"
+        )
+    graph = ModelGraph(copy.deepcopy(model), example_input, "add_vanilla_training")
+    relus = list(filter(graph.is_relu, graph.nodes))
+    if not relus:
+        raise UserError(
+            f"add_vanilla_training: no ReLU found in {type(model).__name__}; the series activation "
+            "takes the place of ReLUs (nn.ReLU, F.relu, torch.relu, Tensor.relu), and deep "
+            "training goes with them"
+        )
+    finders = {"all": _deepened_layers, "pairs": _existing_pairs, None: lambda graph: iter(())}
+    chains = list(finders[deep](graph))
+    in_chain = {node for chain, _ in chains for node in chain}
+    images = [node for node in relus if series and node not in in_chain and _is_image(graph, node)]
+    if not chains and not images:
+        raise UserError(
+            f"add_vanilla_training: nothing to change in {type(model).__name__} with "
+            f"series={series} and deep={deep!r}; a series activation takes the place of a ReLU on "
+            "a feature (N, C, H, W), 'all' needs a convolution or linear layer in front of a "
+            "ReLU, and 'pairs' another one behind it"
+        )
+    for node in images:
+        shape, kwargs = graph.result(node)
+        activation = SeriesActivation(shape[1], act_num, dict(type="BN", eps=1e-6))
+        graph.replace_relu(node, activation.to(**kwargs).train(model.training))
+    for chain, pair in chains:
+        graph.replace_chain(chain, pair)
+    return graph.finish()
+
+
+def _is_image(graph: ModelGraph, relu: fx.Node) -> bool:
+    behind_linear = graph.called(relu.all_input_nodes[0], nn.Linear)  # channels are last there
+    return len(graph.result(relu)[0]) == 4 and behind_linear is None
+
+
+def _existing_pairs(graph: ModelGraph) -> Iterator[_Chain]:
+    """Find map, BatchNorm, ReLU, dropout, map, BatchNorm; of overlapping ones the first."""
+    taken = set()
+    for node in graph.nodes:
+        first = [] if node in taken else graph.layer(node)
+        relu = graph.only_user(first[-1]) if first else None
+        if not graph.is_relu(relu):
+            continue
+        after = graph.only_user(relu)
+        dropout = graph.called(after, *_DROPOUTS)
+        second = graph.layer(graph.only_user(after) if dropout else after)
+        if second:
+            layers = graph.modules(first), graph.modules(second)
+            if is_pair(layers[0][0], layers[1][0]):
+                taken.update(second)
+                chain = [*first, relu, *([after] if dropout else []), *second]
+                yield chain, DeepPair(*layers, copy.deepcopy(dropout))
+
+
+def _deepened_layers(graph: ModelGraph) -> Iterator[_Chain]:
+    """Make a pair of every map that feeds a ReLU."""
+    for node in graph.nodes:
+        nodes = graph.layer(node)
+        if nodes and any(map(graph.is_relu, nodes[-1].users)):
+            first = graph.modules(nodes)
+            second = [_identity(first[0]), *map(_norm_behind, first[1:])]
+            if is_pair(first[0], second[0]):
+                yield nodes, DeepPair(first, second)
+
+
+def _identity(layer: nn.Module) -> nn.Module:
+    """Make the pointwise map that changes nothing, of a layer's kind and over its outputs."""
+    channels = layer.weight.shape[0]
+    kernel = (1,) if isinstance(layer, nn.Conv2d) else ()
+    weight = layer.weight
+    new = nn.utils.skip_init(
+        type(layer), channels, channels, *kernel, device=weight.device, dtype=weight.dtype
+    )
+    with torch.no_grad():
+        new.weight.copy_(torch.eye(channels).view_as(new.weight))
+        new.bias.zero_()
+    return new.train(layer.training)
+
+
+def _norm_behind(norm: nn.Module) -> nn.Module:
+    """Make a BatchNorm that gives back, at lambda 1, what another one puts out."""
+    new = copy.deepcopy(norm)
+    if norm.running_mean is None:
+        return new
+    with torch.no_grad():
+        if norm.weight is None:
+            new.running_mean.zero_()
+            new.running_var.fill_(1 - norm.eps)
+        else:  # what it puts out has the mean `bias` and the deviation `weight`
+            new.running_mean.copy_(norm.bias)
+            new.running_var.copy_(norm.weight.square())
+            new.weight.copy_((norm.weight.square() + norm.eps).sqrt())
+    return new

@@ -1,0 +1,161 @@
+"""Deployed forms: networks are fused, and compared with what they were."""
+
+import copy
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from .backbones.base import Backbone
+
+
+def relative_error(found: Iterable[Tensor], expected: Iterable[Tensor]) -> float:
+    """Compare features with those expected.
+
+    Args:
+        found: Tensors of any shape.
+        expected: As many, of the same shapes.
+
+    Returns:
+        The largest difference, relative to the largest value of the tensor it stands in; NaN
+        if there is any.
+    """
+    errors = [
+        float((a - b).abs().max() / b.abs().max().clamp(min=torch.finfo(b.dtype).tiny))
+        for a, b in zip(found, expected)
+    ]
+    # max() may overlook a NaN.
+    return max(errors) if all(error == error for error in errors) else float("nan")
+
+
+def image_channels(model: nn.Module) -> int:
+    """Tell how many channels the images of a model have.
+
+    Args:
+        model: A detector, a test-time-augmentation wrapper of one, or any network of images.
+    """
+    model = getattr(model, "module", model)
+    network = getattr(model, "backbone", model)
+    if isinstance(network, Backbone):
+        return network.in_channels
+    kernels = ((name, p) for name, p in network.named_parameters() if p.dim() == 4)
+    name, first = next(kernels, ("", None))
+    if first is None:
+        return 3
+    # mmdet's CSPDarknet stacks the four pixels of each square in front of its first convolution.
+    stem = type(network.get_submodule(name.partition(".")[0])).__name__
+    return first.shape[1] // 4 if stem == "Focus" else first.shape[1]
+
+
+def random_image(model: nn.Module, channels: int = 3) -> Tensor:
+    """Make a random image `(1, channels, 131, 157)` in a model's precision, on its device.
+
+    The sides divide by nothing, so that it reaches the borders of every pooling. The numbers
+    are always the same, and no one else's random numbers change.
+    """
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(1, channels, 131, 157, generator=generator)
+    return image.to(next(model.parameters()))
+
+
+@torch.no_grad()
+def detector_error(original: nn.Module, fused: nn.Module) -> float:
+    """Compare the features of a detector and of its fused copy on one random image.
+
+    Args:
+        original: A detector with `extract_feat`, or a test-time-augmentation wrapper of one.
+        fused: The same, fused.
+
+    Returns:
+        The `relative_error`.
+    """
+    image = random_image(original, image_channels(original))
+    modes = [(module, module.training) for module in original.modules()]
+    try:
+        # Without cuDNN, whose TF32 kernels on GPUs would hide behind rounding what is asked here.
+        with torch.backends.cudnn.flags(enabled=False, allow_tf32=False):
+            expected, found = (
+                (m.module if hasattr(m, "module") else m).eval().extract_feat(image)
+                for m in (original, fused)
+            )
+    finally:
+        for module, training in modes:
+            module.training = training
+    return relative_error(found, expected)
+
+
+@torch.no_grad()
+def layer_errors(
+    original: nn.Module, other: nn.Module, image: Tensor
+) -> Iterator[tuple[str, float, float]]:
+    """Compare two forms of a VanillaNet layer by layer.
+
+    Args:
+        original: The network, in evaluation mode.
+        other: The same in another form, with equally many layers.
+        image: Images of shape `(N, in_channels, H, W)`.
+
+    Yields:
+        For the stem and each stage its name, its `relative_error` on the same input, and that
+        of all layers up to it.
+    """
+    lambdas = [network.read_lambda() for network in (original, other)]
+    x = y = image
+    for index, (layer, same) in enumerate(zip(original.layers, other.layers)):
+        alone = same(x, lambdas[1])
+        x, y = layer(x, lambdas[0]), same(y, lambdas[1])
+        name = f"stages.{index - 1}" if index else "stem"
+        yield name, relative_error([alone], [x]), relative_error([y], [x])
+
+
+def switch_to_deploy(model: nn.Module, inplace: bool = False) -> nn.Module:
+    """Bring everything in a model that can be fused into its deployed form.
+
+    Calls `switch_to_deploy()` of the topmost modules that have it, so it serves a bare
+    backbone, a detector, and a test-time-augmentation wrapper alike. Where that returns a
+    module, as a pair of layers does that has become one, it takes the other's place. Modules
+    already fused stay as they are.
+
+    Args:
+        model: The model; DistributedDataParallel and the like must be unwrapped before.
+        inplace: Fuse `model` itself instead of a copy of it.
+
+    Returns:
+        The fused model.
+
+    Raises:
+        UserError: Something below refuses, as VanillaNet does while lambda < 1. The model
+            given is then unchanged unless another part was fused in place before.
+    """
+    return _switch(model if inplace else copy.deepcopy(model), "switch_to_deploy")
+
+
+def switch_to_merged(model: nn.Module, inplace: bool = False) -> nn.Module:
+    """Bring every VanillaNet in a model into its merged form, to fine-tune it.
+
+    At lambda 1 a layer's first convolution, its BN and its second convolution are one linear
+    map. The merged form trains that one convolution, with the layer's last BN: in evaluation
+    the same network, in training with half the parameters, less memory and less time. It fuses
+    as the training form does.
+
+    Args:
+        model: The model; DistributedDataParallel and the like must be unwrapped before.
+        inplace: Merge `model` itself instead of a copy of it.
+
+    Returns:
+        The merged model.
+
+    Raises:
+        UserError: A network below refuses: lambda is below 1, or it is deployed.
+    """
+    return _switch(model if inplace else copy.deepcopy(model), "switch_to_merged")
+
+
+def _switch(model: nn.Module, method: str) -> nn.Module:
+    if hasattr(model, method):
+        return getattr(model, method)() or model
+    for name, child in model.named_children():
+        switched = _switch(child, method)
+        if switched is not child:
+            setattr(model, name, switched)
+    return model

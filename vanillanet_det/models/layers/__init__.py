@@ -1,0 +1,6 @@
+"""Layers of VanillaNet and the algebra that fuses them; PyTorch alone."""
+
+from .act_lambda import set_act_lambda
+from .series_activation import SeriesActivation
+
+__all__ = ["SeriesActivation", "set_act_lambda"]

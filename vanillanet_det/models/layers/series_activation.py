@@ -1,0 +1,91 @@
+"""The series-informed activation of VanillaNet."""
+
+import torch
+from mmcv.cnn import build_norm_layer
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...errors import UserError
+from .fusion import fuse_conv_bn, round_fused
+
+
+class SeriesActivation(nn.Module):
+    """Activation that looks at its neighbourhood: ReLU, depthwise convolution, BN.
+
+    With `A` a ReLU and `b_c` the shift of the BN,
+    `A_s(x)[h, w, c] = sum over i, j in -n..n of a[i, j, c] A(x[h + i, w + j, c] + b_c)`
+    (https://arxiv.org/abs/2305.12972, section 3.2). Input and output have the shape
+    `(N, channels, H, W)`.
+
+    The deployed form has the BN folded into the kernel, which gains a bias.
+
+    Args:
+        channels: Number of channels.
+        act_num: `n`, so that the kernel has the side `2 n + 1`. 0 scales each channel.
+        norm_cfg: Config of the normalisation; must be a kind of BatchNorm.
+        deploy: Build the deployed form.
+
+    Raises:
+        UserError: `act_num` is no whole number from 0.
+    """
+
+    def __init__(self, channels: int, act_num: int, norm_cfg: dict, deploy: bool = False) -> None:
+        super().__init__()
+        if not isinstance(act_num, int) or isinstance(act_num, bool) or act_num < 0:
+            raise UserError(
+                f"SeriesActivation: act_num {act_num!r} but expected a whole number from 0; "
+                "the published networks have 3 (classification) and 4 (detection)"
+            )
+        self.channels = channels
+        self.act_num = act_num
+        side = 2 * act_num + 1
+        self.weight = nn.Parameter(torch.empty(channels, 1, side, side))
+        nn.init.trunc_normal_(self.weight, std=0.02)
+        if deploy:
+            self.bias = nn.Parameter(torch.zeros(channels))
+        else:
+            self.register_parameter("bias", None)
+            self.bn = build_norm_layer(norm_cfg, channels)[1]
+
+    @property
+    def deploy(self) -> bool:
+        """Whether this is the deployed form."""
+        return self.bias is not None
+
+    def forward(self, x: Tensor, inplace: bool = False) -> Tensor:
+        """Map `(N, channels, H, W)` to the same shape.
+
+        Args:
+            x: The feature.
+            inplace: Whether the ReLU may overwrite it.
+        """
+        x = F.relu(x, inplace)
+        x = F.conv2d(x, self.weight, self.bias, padding=self.act_num, groups=self.channels)
+        return x if self.deploy else self.bn(x)
+
+    def switch_to_deploy(self) -> None:
+        """Fold the BN into the kernel, in place; a second call does nothing."""
+        if self.deploy:
+            return
+        weight, bias = self.fused()
+        self.weight, self.bias = nn.Parameter(weight), nn.Parameter(bias)
+        del self.bn
+
+    def fused(self, name: str = "a series activation") -> tuple[Tensor, Tensor]:
+        """Compute kernel and bias of the deployed form; the module stays as it is.
+
+        Args:
+            name: What errors call the layer.
+
+        Returns:
+            Kernel `(channels, 1, 2 n + 1, 2 n + 1)` and bias `(channels,)`.
+
+        Raises:
+            UserError: They don't fit the module's precision, or the BN keeps no statistics.
+        """
+        weight, bias = fuse_conv_bn(self.weight, None, self.bn)
+        return tuple(round_fused(value, self.weight.dtype, name) for value in (weight, bias))
+
+    def extra_repr(self) -> str:
+        """Describe the module the way torch's own layers do."""
+        return f"{self.channels}, act_num={self.act_num}, deploy={self.deploy}"

@@ -1,5 +1,0 @@
-"""Test-time augmentation, registered with MMDetection's `MODELS`."""
-
-from .mask_tta import MaskTTAModel
-
-__all__ = ["MaskTTAModel"]
