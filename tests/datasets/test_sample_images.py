@@ -8,7 +8,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from vanillanet_det import UserError
-from vanillanet_det.benchmark import images
+from vanillanet_det.datasets import sample_images as images
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import torch
 from mmengine.config import Config
 
 from vanillanet_det import UserError
-from vanillanet_det.apis import launch
+from vanillanet_det.engine import launch
 from vanillanet_det.engine.launch import init_distributed, rendezvous
 
 SRUN = {"SLURM_PROCID": "3", "SLURM_STEP_NUM_TASKS": "4", "SLURM_LOCALID": "1"}

@@ -9,7 +9,7 @@ from mmengine.optim import AmpOptimWrapper, build_optim_wrapper
 from torch import nn
 
 from vanillanet_det import UserError
-from vanillanet_det.apis import optional
+from vanillanet_det.engine import optional
 from vanillanet_det.engine.optimizers import Bf16OptimWrapper
 from vanillanet_det.engine.optional import check_tensorboard, set_amp
 
