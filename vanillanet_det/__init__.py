@@ -39,12 +39,14 @@ else:
     # Before anything of MMDetection is imported: its models import mmcv's compiled ops.
     supply_ext()
 
-    from . import checkpoints, datasets, evaluation  # noqa: F401
+    from . import datasets, evaluation  # noqa: F401
+    from .checkpoints import loading  # noqa: F401
     from .engine import atomic_backend, optimizers  # noqa: F401
     from .engine.hooks import DeepTrainingHook, SwitchToDeployHook
     from .inference import load_detector
     from .models import mask_tta, raw_pixels
-    from .models.backbones import VanillaNet
+    from .models.backbones import timm_backbone  # noqa: F401
+    from .models.backbones.mmdet_vanillanet import VanillaNet
     from .models.deep_training import add_vanilla_training
     from .models.deploy import switch_to_deploy, switch_to_merged
     from .models.layers import set_act_lambda

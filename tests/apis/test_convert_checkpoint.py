@@ -12,9 +12,11 @@ from torch.testing import assert_close
 
 from vanillanet_det import UserError, VanillaNet, switch_to_deploy, switch_to_merged
 from vanillanet_det.apis import convert_checkpoint
-from vanillanet_det.checkpoints import arch_in, load_backbone, read_checkpoint
-from vanillanet_det.models.backbones import ARCHS, VanillaNetClassifier
+from vanillanet_det.checkpoints import Checkpoint, read_checkpoint
+from vanillanet_det.checkpoints.loading import load_backbone
+from vanillanet_det.models.backbones import ARCHS, VanillaNetwork
 from vanillanet_det.models.backbones.archs import Arch
+from vanillanet_det.models.backbones.mmdet_vanillanet import VanillaNetClassifier
 from vanillanet_det.models.deploy import relative_error
 
 IMAGE = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(1))
@@ -114,7 +116,7 @@ def test_merged_to_fine_tune_and_then_fused(convert, trained, tmp_path):
     exact = detector(switch_to_deploy(trained))
     assert fused["state_dict"].keys() == exact.keys()
     assert relative_error([fused["state_dict"][key] for key in exact], exact.values()) < 1e-5
-    with pytest.raises(UserError, match="--merge --deploy: expected one of both"):
+    with pytest.raises(UserError, match="--merge --deploy: expected one of them"):
         convert(content, merge=True, deploy=True, force=True)
     with pytest.raises(UserError, match="--layout published has no merged form"):
         convert(content, merge=True, layout="published", force=True)
@@ -176,12 +178,12 @@ def test_the_arch_of_equal_tensors_is_kept(convert, trained, monkeypatch, name):
     for arch in (plain, replace(plain, name="pooled", ada_pool=True)):
         monkeypatch.setitem(ARCHS, arch.name, arch)
     nameless, _ = convert({"model": published(trained)})
-    assert arch_in(nameless) == ""
+    assert Checkpoint("nameless", nameless).arch_name == ""
     args = argparse.Namespace(model=f"vanillanet_{name}")
     written, _ = convert({"model": published(trained), "args": args}, force=True)
-    assert arch_in(written) == name
+    assert Checkpoint("written", written).arch_name == name
     again, _ = convert(written, layout="published", force=True)
-    assert arch_in(again) == name
+    assert Checkpoint("again", again).arch_name == name
 
 
 def test_many_widenings_are_no_strides(convert, randomize_norms):
@@ -232,7 +234,7 @@ def test_a_wrong_result_is_not_written(trained, tmp_path, monkeypatch, existing)
     torch.save({"model": published(trained)}, source)
     if existing:
         target.write_text("precious")
-    monkeypatch.setattr(VanillaNet, "switch_to_deploy", other_kernel)
+    monkeypatch.setattr(VanillaNetwork, "switch_to_deploy", other_kernel)
     with pytest.raises(UserError, match="not written, since it differs from its source by"):
         convert_checkpoint(str(source), str(target), deploy=True, force=True)
     assert target.read_text() == "precious" if existing else not target.exists()

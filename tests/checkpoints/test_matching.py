@@ -8,7 +8,8 @@ from mmengine.runner import load_checkpoint
 from torch.testing import assert_close
 
 from vanillanet_det import UserError, VanillaNet
-from vanillanet_det.checkpoints import Match, backbone_state_dict, load_backbone, model_state_dict
+from vanillanet_det.checkpoints import Match, backbone_state_dict, model_state_dict
+from vanillanet_det.checkpoints.loading import load_backbone
 
 
 def tiny(**kwargs):

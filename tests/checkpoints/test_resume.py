@@ -50,7 +50,7 @@ def test_a_truncated_newest_is_named_and_the_one_before_resumed(work_dir, log):
     (record,) = log.records
     assert record.levelno == logging.WARNING
     assert f"checkpoint {newest}: 500 bytes" in record.message
-    assert f"going on from {work_dir / 'epoch_10.pth'}" in record.message
+    assert f"resuming from {work_dir / 'epoch_10.pth'}" in record.message
 
 
 def test_no_checkpoint_is_none_and_only_unreadable_ones_are_an_error(work_dir):

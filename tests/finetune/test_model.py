@@ -235,4 +235,4 @@ def test_archs_with_the_same_tensors_are_not_guessed():
     start = Start("backbone", "weights.pth", state, describe(state))
     with pytest.raises(UserError, match=r"13_x1_5 or 13_x1_5_ada_pool.*--arch"):
         start.arch  # noqa: B018
-    assert replace(start, said_arch="13_x1_5_ada_pool").arch == "13_x1_5_ada_pool"
+    assert replace(start, arch_name="13_x1_5_ada_pool").arch == "13_x1_5_ada_pool"

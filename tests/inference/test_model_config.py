@@ -6,6 +6,7 @@ import pytest
 from mmengine.config import Config
 
 from vanillanet_det import UserError
+from vanillanet_det.checkpoints import Checkpoint
 from vanillanet_det.inference import model_config
 from vanillanet_det.inference.building import find_config
 from vanillanet_det.inference.model_config import check_types
@@ -24,7 +25,7 @@ def test_every_config_of_the_project_comes_back(path):
     if path.stem != "retinanet_vanillanet5_digits":
         object.__setattr__(cfg, "_format_python_code", False)
     assert read(cfg.pretty_text).to_dict() == cfg.to_dict()
-    find_config("a.pth", {"meta": {"cfg": cfg.pretty_text}}, None)
+    find_config(Checkpoint("a.pth", {"meta": {"cfg": cfg.pretty_text}}), None)
 
 
 def test_values():

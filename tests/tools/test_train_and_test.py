@@ -118,7 +118,7 @@ def test_resume_passes_over_a_truncated_checkpoint(
     os.utime(truncated, (time.time() + 1, time.time() + 1))
     assert tool("train", lambda_config, "--work-dir", work_dir, "--resume") == 0
     output = "".join(capsys.readouterr())
-    assert re.search(r"epoch_2\.pth: .* truncated .*going on from .*epoch_1\.pth", output)
+    assert re.search(r"epoch_2\.pth: .* truncated .*resuming from .*epoch_1\.pth", output)
     assert read_checkpoint(truncated)["meta"]["epoch"] == 2, "it was not written anew"
 
 

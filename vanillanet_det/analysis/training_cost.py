@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from ..models.backbones import VanillaNet
+from ..models.backbones.mmdet_vanillanet import VanillaNet
 from ..models.layers.max_pool import MaxPool
 from .table import markdown
 

@@ -1,4 +1,4 @@
-"""Conversion of checkpoints into one another."""
+"""Conversion of checkpoints, as `tools/convert_checkpoint.py` runs it."""
 
 import copy
 import os
@@ -11,14 +11,14 @@ import torch
 from tabulate import tabulate
 from torch import Tensor
 
-from ..checkpoints import Match, arch_in, model_state_dict, read_checkpoint
+from ..checkpoints import Checkpoint, Match, model_state_dict
 from ..checkpoints.reading import load_safely
 from ..errors import UserError
 from ..fileio import atomic_write
-from ..models.backbones import ARCHS, VanillaNet, VanillaNetClassifier
+from ..models.backbones import ARCHS, ClassifierNetwork, VanillaNetwork
 from ..models.backbones.state_dict import Description, describe
 from ..models.deploy import layer_errors, random_image, relative_error
-from ..models.layers.act_lambda import OUTLOOK
+from ..models.layers.act_lambda import SCHEDULE_KEY
 
 _BACKBONE = "backbone."
 
@@ -33,40 +33,39 @@ def convert_checkpoint(
     verbose: bool = False,
     meta: Mapping[str, Any] = MappingProxyType({}),
 ) -> str:
-    """Convert a checkpoint of a VanillaNet, a classifier or a detector with one.
+    """Convert a checkpoint of a VanillaNet: a backbone, a classifier or a detector.
 
-    What was written is read again and compared with the source on a random image before it
-    takes its name. Training state, such as the optimizer's, is left out.
+    The written file is read again and compared with the source on a random image before it
+    takes its name. Training state, such as the optimizer's, is dropped.
 
     Args:
-        source: A file or URL, in any layout that `model_state_dict` knows.
+        source: A file or URL, in any layout that `model_state_dict` reads.
         target: The file to write.
         deploy: Fuse the network.
         merge: Bring it into the merged form, to fine-tune it.
-        layout: `mmengine` for this project's own: tensors below `state_dict`, lambda among
-            them. `published` for that of the published files: a backbone or classifier below
-            `model`, a detector as MMDetection 2.x has it, and no lambda.
+        layout: `mmengine`, this project's: tensors below `state_dict`, lambda included.
+            `published`, that of the published files: a backbone or classifier below `model`, a
+            detector as in MMDetection 2.x, and no lambda.
         force: Replace the target if it exists.
         verbose: Report the error of each layer.
-        meta: What the target's meta says beside, or instead of, what the source's does.
+        meta: Entries of the target's meta that replace or extend the source's.
 
     Returns:
-        A report of what was read and written, and of how far both are apart.
+        A report of what was read and written, and of the difference between both.
 
     Raises:
         UserError: The source isn't of a VanillaNet, is incomplete or takes pixels, the target
             exists or can't be written, or the network can't be fused.
     """
     if merge and deploy:
-        raise UserError("--merge --deploy: expected one of both; a merged network is to be trained")
+        raise UserError("--merge --deploy: expected one of them; a merged network is to be trained")
     path = _check_target(source, target, force)
-    checkpoint = read_checkpoint(source)
-    state = model_state_dict(checkpoint)
+    checkpoint = Checkpoint.read(source)
+    state = checkpoint.state
     prefix = _BACKBONE if any(key.startswith(_BACKBONE) for key in state) else ""
     own = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
-    network, report = _network_of(source, own, arch_in(checkpoint))
-    said = checkpoint.get("meta") if isinstance(checkpoint.get("meta"), dict) else {}
-    network.lambda_outlook = said.get(OUTLOOK, "")
+    network, report = _network_of(source, own, checkpoint.arch_name)
+    network.lambda_schedule = checkpoint.meta.get(SCHEDULE_KEY, "")
     converted = copy.deepcopy(network)
     if deploy:
         converted.switch_to_deploy()
@@ -82,7 +81,7 @@ def convert_checkpoint(
     tensors.update((key, value) for key, value in state.items() if not key.startswith(prefix))
     if layout == "published":
         _drop_lambda(source, tensors, network)
-    meta = {**_meta_of(said, converted, arch_in(checkpoint), bool(prefix)), **meta}
+    meta = {**_meta_of(checkpoint.meta, converted, checkpoint.arch_name, bool(prefix)), **meta}
     as_model = layout == "published" and not prefix
     wrapped = {"meta": meta, "model" if as_model else "state_dict": tensors}
     try:
@@ -103,12 +102,12 @@ def convert_checkpoint(
     return "\n".join(lines)
 
 
-def _meta_of(meta: dict, converted: VanillaNet, said_arch: str, is_detector: bool) -> dict:
-    """Keep what describes the weights, and drop what is of a training that could go on."""
+def _meta_of(meta: dict, converted: VanillaNetwork, arch_name: str, is_detector: bool) -> dict:
+    """Keep what describes the weights, and drop the state of a training."""
     kept = {key: value for key, value in meta.items() if key not in ("epoch", "iter")}
-    # Two archs have the same tensors; which of them a nameless file is of nobody knows.
-    if said_arch in ARCHS and said_arch == converted.arch.name:
-        kept["arch"] = said_arch
+    # Two archs have the same tensors, so that a file without a name fits both.
+    if arch_name in ARCHS and arch_name == converted.arch.name:
+        kept["arch"] = arch_name
     if is_detector and converted.form != "training" and isinstance(kept.get("cfg"), str):
         # MMDetection's inferencer builds a model of this text, which is Python.
         key = "deploy" if converted.deploy else "merged"
@@ -127,8 +126,10 @@ def _check_target(source: str, target: str, force: bool) -> Path:
     return path
 
 
-def _network_of(source: str, state: dict[str, Tensor], said_arch: str) -> tuple[VanillaNet, Match]:
-    """Build the network that a state dict is of, around its very tensors."""
+def _network_of(
+    source: str, state: dict[str, Tensor], arch_name: str
+) -> tuple[VanillaNetwork, Match]:
+    """Build the network of a state dict, around its very tensors."""
     if "raw_pixels" in state:
         raise UserError(
             f"{source}: its first kernel takes pixels (raw_pixels), with the normalisation folded "
@@ -146,17 +147,17 @@ def _network_of(source: str, state: dict[str, Tensor], said_arch: str) -> tuple[
     if not all(kind.is_floating_point for kind in kinds):
         raise UserError(f"{source}: holds {', '.join(map(str, kinds))}; expected floating point")
     kwargs: dict[str, Any] = dict(
-        arch=_arch_of(found, said_arch),
+        arch=_arch_of(found, arch_name),
         in_channels=found.in_channels,
         act_num=found.act_num,
         deploy=found.form == "deployed",
         merged=found.form == "merged",
     )
-    network: VanillaNet
+    network: VanillaNetwork
     if found.num_classes is None:
-        network = VanillaNet(**kwargs, out_indices=(len(found.dims) - 1,))
+        network = VanillaNetwork(**kwargs, out_indices=(len(found.dims) - 1,))
     else:
-        network = VanillaNetClassifier(**kwargs, num_classes=found.num_classes)
+        network = ClassifierNetwork(**kwargs, num_classes=found.num_classes)
     match = Match.of(state, network.state_dict())
     if not match.is_complete:
         raise UserError(f"{source}: {match}; conversion needs every tensor of {found}")
@@ -165,14 +166,14 @@ def _network_of(source: str, state: dict[str, Tensor], said_arch: str) -> tuple[
     return network.eval(), match
 
 
-def _arch_of(found: Description, said_arch: str) -> Any:
+def _arch_of(found: Description, arch_name: str) -> Any:
     if found.archs:
-        return said_arch if said_arch in found.archs else found.archs[0]
+        return arch_name if arch_name in found.archs else found.archs[0]
     # Strides leave no trace in a file, and none in what is made of it.
     return dict(dims=found.dims, strides=[1] * (len(found.dims) - 1))
 
 
-def _drop_lambda(source: str, tensors: dict[str, Tensor], network: VanillaNet) -> None:
+def _drop_lambda(source: str, tensors: dict[str, Tensor], network: VanillaNetwork) -> None:
     act_lambda = network.read_lambda()
     if act_lambda != 1:
         raise UserError(
@@ -183,7 +184,7 @@ def _drop_lambda(source: str, tensors: dict[str, Tensor], network: VanillaNet) -
         del tensors[key]
 
 
-def _read_again(file: BinaryIO, like: VanillaNet, prefix: str) -> VanillaNet:
+def _read_again(file: BinaryIO, like: VanillaNetwork, prefix: str) -> VanillaNetwork:
     """Build a network of what was written."""
     file.seek(0)
     state = model_state_dict(load_safely(file))
@@ -194,7 +195,7 @@ def _read_again(file: BinaryIO, like: VanillaNet, prefix: str) -> VanillaNet:
 
 
 def _compare(
-    network: VanillaNet, written: VanillaNet, path: Path
+    network: VanillaNetwork, written: VanillaNetwork, path: Path
 ) -> list[tuple[str, float, float]]:
     """Compare layer by layer, and the logits of a classifier."""
     stem = next(network.parameters())
@@ -206,7 +207,7 @@ def _compare(
         network, written = (copy.deepcopy(form).float() for form in (network, written))
     image = random_image(network, stem.shape[1])
     rows = list(layer_errors(network, written, image))
-    if isinstance(network, VanillaNetClassifier):
+    if isinstance(network, ClassifierNetwork):
         with torch.no_grad():
             logits, found = (form(image) for form in (network, written))
         error = relative_error([found], [logits])
@@ -221,6 +222,6 @@ def _compare(
     return rows
 
 
-def _form(network: VanillaNet) -> str:
-    kind = "classifier" if isinstance(network, VanillaNetClassifier) else "backbone"
+def _form(network: VanillaNetwork) -> str:
+    kind = "classifier" if isinstance(network, ClassifierNetwork) else "backbone"
     return f"{kind}, {network.form} form"

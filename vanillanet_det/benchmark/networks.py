@@ -17,13 +17,11 @@ from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
 from torch import nn
 
-from ..checkpoints.matching import Match, model_state_dict
-from ..checkpoints.reading import read_checkpoint
-from ..errors import UserError
-from ..models.deploy import detector_error, switch_to_deploy
+from ..checkpoints import Checkpoint, fit_model
+from ..errors import UserError, prefix_errors
+from ..models import deploy
 from .random_weights import prepare_random_weights
 
-TOLERANCE = 1e-3  # of fused features against the original ones, as in SwitchToDeployHook
 _LAYOUTS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
 
 
@@ -89,16 +87,8 @@ def load_network(name: str, cfg: Config, checkpoint: Optional[str], batch: dict)
         note = prepare_random_weights(model, batch)
         network.notes += [f"{name}: {note}"] if note else []
         return network
-    state = model_state_dict(read_checkpoint(checkpoint))
-    try:
-        match = Match.by_loading(model, state)
-    except UserError as error:
-        raise UserError(f"--checkpoint {checkpoint}: {error}") from error
-    if not match.matched:
-        raise UserError(
-            f"--checkpoint {checkpoint}: none of its {len(state)} tensors is of the detector of "
-            f"{cfg.filename}"
-        )
+    with prefix_errors(f"--weights {checkpoint}"):
+        match = fit_model(model, Checkpoint.read(checkpoint), "benchmark")
     network.missing = [*match.missing, *match.misshapen]
     return network
 
@@ -146,23 +136,19 @@ def fuse(network: Network) -> Network:
     """
     if network.form == "deploy":
         return network
-    try:
-        fused = switch_to_deploy(network.model)
-    except UserError as error:
-        raise UserError(f"{network.checkpoint or network.config}: {error}") from error
-    # Not the heads: some share a convolution between levels with a BatchNorm for each.
-    for part in (fused.backbone, getattr(fused, "neck", None)):
-        if part is not None:
-            fuse_conv_bn(part)
+    with prefix_errors(network.checkpoint or network.config):
+        fused, _ = deploy.fuse(network.model, network.config, fold=_fold_batch_norms)
     if sum(1 for _ in fused.parameters()) == sum(1 for _ in network.model.parameters()):
         return replace(network, form="only")
-    error = detector_error(network.model, fused)
-    if not error <= TOLERANCE:
-        raise RuntimeError(
-            f"{network.config}: fused and original features differ by {error:.1e} of their "
-            f"largest value, more than {TOLERANCE:g}; this is an error of the fusion"
-        )
     return replace(network, model=fused, form="deploy")
+
+
+def _fold_batch_norms(detector: nn.Module) -> None:
+    """Fold the BatchNorms of a detector's backbone and neck into their convolutions, in place."""
+    # Not the heads': some share a convolution between levels with a BatchNorm for each.
+    for part in (detector.backbone, getattr(detector, "neck", None)):
+        if part is not None:
+            fuse_conv_bn(part)
 
 
 def set_layout(model: nn.Module, layout: str) -> None:

@@ -1,17 +1,20 @@
-"""Checkpoints: read without running what a stranger put in, and refused if they don't fit."""
+"""Checkpoints: read safely, once, and judged in one place; `loading` is MMEngine's way in."""
 
-from .matching import Match, arch_in, backbone_state_dict, load_backbone, model_state_dict
+from .checkpoint import Checkpoint, backbone_state_dict, model_state_dict
+from .fit import fit_model, fit_part
+from .match import Match
 from .reading import read_checkpoint
 from .resume import INTERRUPTED, find_finite, find_resume
 
 __all__ = [
     "INTERRUPTED",
+    "Checkpoint",
     "Match",
-    "arch_in",
     "backbone_state_dict",
     "find_finite",
     "find_resume",
-    "load_backbone",
+    "fit_model",
+    "fit_part",
     "model_state_dict",
     "read_checkpoint",
 ]

@@ -1,4 +1,4 @@
-"""Checkpoints are read without running what a stranger put in."""
+"""Safe reading of checkpoints: nothing that a stranger put into a file is run."""
 
 import argparse
 import pickle
@@ -9,7 +9,6 @@ from typing import Any, BinaryIO, Union
 
 import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer
 
 from ..errors import UserError
 from .download import fetch, is_url
@@ -23,11 +22,20 @@ _REFUSED = re.compile(
 )
 
 
-def _history_buffer_attribute(owner: object, name: str) -> Any:
+def _history_buffer_attribute(owner: Any, name: str) -> Any:
     """Stand in for `builtins.getattr` in checkpoints, which need it for HistoryBuffer only."""
-    if owner is not HistoryBuffer or name.startswith("_"):
+    if owner not in _history_buffers() or name.startswith("_"):
         raise pickle.UnpicklingError(f"getattr of {owner!r}, {name!r} is refused")
-    return getattr(HistoryBuffer, name)
+    return getattr(owner, name)
+
+
+def _history_buffers() -> list[type]:
+    """Return MMEngine's class for logged values, where MMEngine is installed."""
+    try:
+        from mmengine.logging import HistoryBuffer
+    except ImportError:  # published weights need PyTorch alone
+        return []
+    return [HistoryBuffer]
 
 
 class _DType:
@@ -71,7 +79,7 @@ def _safe_globals() -> list:
     """List what mmengine and the published training scripts store beside tensors."""
     return [
         argparse.Namespace,
-        HistoryBuffer,
+        *_history_buffers(),
         (_Array, "numpy.ndarray"),
         (_DType, "numpy.dtype"),
         # numpy 1 and 2 keep these two in differently named modules; files name either.
@@ -83,6 +91,27 @@ def _safe_globals() -> list:
         (_history_buffer_attribute, "builtins.getattr"),
         (_no_bytes, "builtins.bytes"),
     ]
+
+
+# Files that were judged before MMEngine reads them, by path, size and time of change.
+_read_ahead: dict[tuple, Any] = {}
+
+
+def read_ahead(path: PathLike) -> Any:
+    """Read a checkpoint that is read again soon: `read_checkpoint` then returns the same content.
+
+    It is handed over once, so that nothing stays in memory. For the arguments, the result and
+    errors see `read_checkpoint`.
+    """
+    content = read_checkpoint(path)
+    if not is_url(path):
+        _read_ahead[_identify(Path(path).expanduser())] = content
+    return content
+
+
+def _identify(file: Path) -> tuple:
+    status = file.stat()
+    return str(file.resolve()), status.st_size, status.st_mtime_ns
 
 
 def read_checkpoint(path: PathLike, map_location: Any = "cpu") -> Any:
@@ -103,6 +132,9 @@ def read_checkpoint(path: PathLike, map_location: Any = "cpu") -> Any:
     file = fetch(str(path)) if is_url(path) else Path(path).expanduser()
     if not file.is_file():
         raise UserError(f"checkpoint {path}: there is no such file")
+    content = _read_ahead.pop(_identify(file), None)
+    if content is not None and str(map_location) == "cpu":
+        return content
     try:
         return load_safely(file, map_location)
     except (MemoryError, torch.cuda.OutOfMemoryError):

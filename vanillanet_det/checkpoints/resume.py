@@ -1,4 +1,4 @@
-"""The checkpoint to go on from."""
+"""Finds the checkpoint to resume from."""
 
 import re
 from collections.abc import Iterator
@@ -6,11 +6,10 @@ from math import inf
 from pathlib import Path
 from typing import Any, Optional
 
-from mmengine.logging import print_log
 from torch import Tensor
 
 from ..errors import UserError
-from .reading import PathLike, read_checkpoint
+from .reading import PathLike, read_ahead, read_checkpoint
 
 INTERRUPTED = "interrupted.pth"  # of a training that was told to stop
 LAST = "last_checkpoint"  # where MMEngine writes the path of the newest one
@@ -19,7 +18,7 @@ LAST = "last_checkpoint"  # where MMEngine writes the path of the newest one
 def find_resume(work_dir: PathLike) -> Optional[Path]:
     """Find the newest checkpoint in a folder that can be read.
 
-    Unreadable ones, such as a file truncated when a disk was full, are named in a warning.
+    Unreadable ones, such as a file that a full disk truncated, are named in a warning.
 
     Args:
         work_dir: Folder with `epoch_*.pth`, `iter_*.pth` or `interrupted.pth`, or with
@@ -35,20 +34,20 @@ def find_resume(work_dir: PathLike) -> Optional[Path]:
     problems = []
     for path in _newest_first(work_dir):
         try:
-            read_checkpoint(path)
+            read_ahead(path)
         except UserError as error:
             problems.append(str(error))
             continue
         for problem in problems:
-            print_log(f"{problem}; going on from {path} instead", "current", level=30)
+            _warn(f"{problem}; resuming from {path} instead")
         return path
     if problems:
         raise UserError("; ".join(problems) + "; there is none before to resume from")
     if (named := _named_last(work_dir)) is not None:
         raise UserError(
             f"{Path(work_dir, LAST)}: names {named}, which is not there, and there is no other "
-            "checkpoint in the folder; name the one to go on from (--resume FILE), or remove "
-            f"{LAST} to start anew"
+            "checkpoint in the folder; name the one to resume from (--resume FILE), or remove "
+            f"{LAST} to start from scratch"
         )
     return None
 
@@ -70,6 +69,12 @@ def find_finite(work_dir: PathLike) -> Optional[Path]:
         if all(tensor.isfinite().all() for tensor in _tensors(checkpoint)):
             return path
     return None
+
+
+def _warn(message: str) -> None:
+    from mmengine.logging import print_log  # whoever resumes a training has MMEngine
+
+    print_log(message, "current", level=30)
 
 
 def _newest_first(work_dir: PathLike) -> list[Path]:

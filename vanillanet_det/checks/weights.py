@@ -1,6 +1,5 @@
-"""Checkpoints that a model starts from: whether they are there, and whether they fit."""
+"""Checks of the checkpoints that a model starts from: do they exist, and do they fit?"""
 
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -9,19 +8,19 @@ from mmengine.config import Config
 from mmengine.model import BaseModule
 from torch import nn
 
-from ..checkpoints import Match, model_state_dict, read_checkpoint
-from ..checkpoints.matching import arch_in, backbone_state_dict, below, refuse_little
+from ..checkpoints import Checkpoint, fit_model, fit_part
+from ..checkpoints.reading import read_ahead
 from ..errors import UserError
 from .datasets import is_remote
 from .finding import ERROR, Finding
 
 
 def check_weights(cfg: Config, model: Optional[nn.Module]) -> list[Finding]:
-    """Check the files of weights which a model starts from.
+    """Check the weights that a model starts from.
 
     Args:
         cfg: The config.
-        model: Its model without data; None to look only whether the files are there.
+        model: Its model on the meta device; None checks only that the files exist.
     """
     findings = []
     for key, init_cfg in _pretrained(cfg.get("model"), "model"):
@@ -56,38 +55,24 @@ def _complaints(where: str, function: Callable[..., None], *args: Any) -> list[F
 
 
 def _fit_whole(model: nn.Module, path: str) -> None:
-    state = model_state_dict(read_checkpoint(path))
-    match = _match(model, state)
-    refuse_little(str(match), match)
+    fit_model(model, _read(path), "train")
 
 
 def _fit_part(model: nn.Module, key: str, init_cfg: dict) -> None:
     """Compare a checkpoint with the module that it is for, if that is known."""
     name = key.split(".init_cfg")[0].partition(".")[2]
-    path, prefix = str(init_cfg["checkpoint"]), init_cfg.get("prefix")
     try:
         module = model.get_submodule(name)
     except AttributeError:
         return
-    checkpoint = read_checkpoint(path)
-    if hasattr(module, "adapt_state_dict"):
-        state = backbone_state_dict(checkpoint, prefix or "backbone.")
-        match = Match.of(module.adapt_state_dict(state, arch_in(checkpoint)), module.state_dict())
-    elif type(module).init_weights is BaseModule.init_weights:
-        state = model_state_dict(checkpoint)
-        if prefix:
-            state = below(state, prefix)
-        match = _match(module, state)
-    else:
-        return  # it renames tensors in its own way
-    if not match.is_enough:
-        raise UserError(f"{match}; expected at least 90%. Is it of this network?")
+    # A module with an initialisation of its own renames tensors in its own way.
+    if hasattr(module, "adapt_state_dict") or type(module).init_weights is BaseModule.init_weights:
+        fit_part(module, _read(init_cfg["checkpoint"]), init_cfg.get("prefix"))
 
 
-def _match(module: nn.Module, state: dict) -> Match:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # nothing is copied into tensors without data
-        return Match.by_loading(module, state)
+def _read(path: str) -> Checkpoint:
+    # The run that is checked reads it next.
+    return Checkpoint(str(path), read_ahead(path))
 
 
 def _pretrained(node: Any, key: str) -> Iterator[tuple[str, dict]]:

@@ -4,21 +4,29 @@ import copy
 from pathlib import Path
 from typing import Union
 
+import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from torch import nn
 
-from ..apis.convert_checkpoint import convert_checkpoint
-from ..checkpoints import read_checkpoint
-from ..inference.building import ConfigLike, find_classes, find_config, find_meta
+from ..checkpoints import Checkpoint, model_state_dict
+from ..checkpoints.checkpoint import below
+from ..checkpoints.reading import load_safely
+from ..errors import UserError
+from ..fileio import atomic_write
+from ..inference.building import ConfigLike, build_detector, set_form
 from ..inference.model_config import config_text
 from ..inference.pipeline import find_test_dataset, is_loader
+
+_OF_THE_TRAINING = ("epoch", "iter")
 
 
 def save_fused(config: ConfigLike, checkpoint: Union[str, Path], target: Union[str, Path]) -> str:
     """Write a detector's fused checkpoint, which needs no other file.
 
     `load_detector(target)` takes it, MMDetection's `DetInferencer(weights=target)` after
-    `import vanillanet_det`, and `tools/test.py` with `model.backbone.deploy=True`. What was
-    written is compared with the source before it takes its name.
+    `import vanillanet_det`, and `tools/test.py` with `model.backbone.deploy=True`. The fused
+    features are compared with the source's, and the file is read again before it takes its name.
 
     Args:
         config: The detector's config, or its file.
@@ -26,30 +34,39 @@ def save_fused(config: ConfigLike, checkpoint: Union[str, Path], target: Union[s
         target: The file to write or replace.
 
     Returns:
-        A report of what was read and written, and of how far both are apart.
+        A report of what was written.
 
     Raises:
-        UserError: The checkpoint isn't of a VanillaNet, lambda is below 1, or the target can't be
-            written.
+        UserError: The checkpoint doesn't fit the config, the detector can't be fused, or the
+            target can't be written.
     """
-    cfg = find_config(checkpoint, None, config)
-    said = find_meta(read_checkpoint(checkpoint))
-    classes = find_classes(said, cfg)
-    meta = {
-        "dataset_meta": {"classes": classes, **(said.get("dataset_meta") or {})},
-        "cfg": config_text(deployable(cfg, classes)),
-    }
-    return convert_checkpoint(str(checkpoint), str(target), deploy=True, force=True, meta=meta)
+    fused, cfg, classes = build_detector(checkpoint, config)
+    state = fused.state_dict()
+    meta = {k: v for k, v in Checkpoint.read(checkpoint).meta.items() if k not in _OF_THE_TRAINING}
+    meta["dataset_meta"] = {"classes": classes, **(meta.get("dataset_meta") or {})}
+    meta["cfg"] = config_text(_deployable(cfg, fused, classes))
+    try:
+        with atomic_write(target) as file:
+            torch.save(dict(meta=meta, state_dict=state), file)
+            file.seek(0)
+            written = model_state_dict(load_safely(file))
+            if not all(torch.equal(written[name], tensor) for name, tensor in state.items()):
+                raise UserError(f"{target}: not written, since it reads back differently")
+    except OSError as error:
+        raise UserError(f"{target}: can't be written ({error.strerror or error})") from error
+    size = Path(target).stat().st_size / 1e6
+    return f"{target}: deployed form of {checkpoint}, {len(state)} tensors, {size:.1f} MB"
 
 
-def deployable(cfg: Config, classes: tuple[str, ...]) -> Config:
-    """Change a config into that of the fused detector, for MMDetection's inferencer, too."""
+def _deployable(cfg: Config, fused: nn.Module, classes: tuple[str, ...]) -> Config:
+    """Change a config into that of the fused detector, also for MMDetection's inferencer."""
     cfg = copy.deepcopy(cfg)
-    cfg.model.backbone.update(deploy=True, merged=False)
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        set_form(cfg.model.backbone, below(fused.state_dict(), "backbone"))
     dataset = find_test_dataset(cfg)
     for step in dataset.get("pipeline", []):
         if is_loader(step):
-            # The inferencer looks for this name, to put its own in the place.
+            # The inferencer looks for this name to replace the step.
             step.type = "LoadImageFromFile"
             step.pop("unreadable", None)
     if dataset:

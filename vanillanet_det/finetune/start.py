@@ -10,10 +10,9 @@ from tabulate import tabulate
 from torch import Tensor
 
 from ..analysis.meta import build_on_meta
-from ..checkpoints import Match, model_state_dict, read_checkpoint
+from ..checkpoints import Checkpoint, Match
 from ..checkpoints.download import is_url
-from ..checkpoints.matching import arch_in, backbone_state_dict
-from ..errors import UserError
+from ..errors import UserError, prefix_errors
 from ..inference.building import drop_initialization
 from ..inference.model_config import check_types, model_config
 from ..models.backbones.state_dict import Description, describe
@@ -30,7 +29,7 @@ class Start:
         path: The file, absolute, or its URL.
         state: Its tensors by name.
         backbone: What VanillaNet is in it; None for another backbone.
-        said_arch: Name of its arch, where the file tells.
+        arch_name: Name of its arch, where the file tells.
         model: The model's config, which this project's detectors bring along.
     """
 
@@ -38,7 +37,7 @@ class Start:
     path: str = ""
     state: dict[str, Tensor] = field(default_factory=dict)
     backbone: Optional[Description] = None
-    said_arch: str = ""
+    arch_name: str = ""
     model: Optional[ConfigDict] = None
 
     @property
@@ -50,8 +49,8 @@ class Start:
         """
         if self.backbone is None or not self.backbone.archs:
             return None
-        if self.said_arch in self.backbone.archs:
-            return self.said_arch
+        if self.arch_name in self.backbone.archs:
+            return self.arch_name
         if len(self.backbone.archs) > 1:
             names = " or ".join(self.backbone.archs)
             raise UserError(
@@ -72,11 +71,11 @@ def read_start(path: Optional[str]) -> Start:
     """
     if path is None:
         return Start("nothing")
-    checkpoint = read_checkpoint(path)
-    state = model_state_dict(checkpoint)
+    checkpoint = Checkpoint.read(path)
+    state = checkpoint.state
     if not state:
         raise UserError(f"--weights {path}: holds no tensors; expected a checkpoint of a model")
-    found = describe(backbone_state_dict(checkpoint))
+    found = describe(checkpoint.backbone())
     if found is not None and found.form == "deployed":
         raise UserError(
             f"--weights {path}: is fused, and what is fused can't be trained: it has no BatchNorm "
@@ -94,21 +93,19 @@ def read_start(path: Optional[str]) -> Start:
         path=path if is_url(path) else str(Path(path).expanduser().resolve()),
         state=state,
         backbone=found,
-        said_arch=arch_in(checkpoint),
-        model=_own_model(path, checkpoint) if is_detector else None,
+        arch_name=checkpoint.arch_name,
+        model=_own_model(checkpoint) if is_detector else None,
     )
 
 
-def _own_model(path: str, checkpoint: dict) -> Optional[ConfigDict]:
-    """Read the model's config in a file, of which nothing is run and nothing else is loaded."""
-    try:
-        cfg = model_config(checkpoint)
+def _own_model(checkpoint: Checkpoint) -> Optional[ConfigDict]:
+    """Read the model's config in a file; nothing of it is run."""
+    with prefix_errors(f"--weights {checkpoint.path}"):
+        cfg = model_config(checkpoint.content)
         if cfg is None or not isinstance(cfg.get("model"), dict):
             return None
         drop_initialization(cfg.model)
         check_types(cfg.model)
-    except UserError as error:
-        raise UserError(f"--weights {path}: {error}") from error
     return cfg.model
 
 

@@ -1,7 +1,7 @@
 """A detector in its deployed form, built from a checkpoint."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -9,45 +9,42 @@ from mmdet.registry import DATASETS, MODELS
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import DefaultScope
-from torch import nn
+from torch import Tensor, nn
 
-from ..checkpoints import Match, backbone_state_dict, model_state_dict, read_checkpoint
-from ..errors import UserError
-from ..models.backbones.state_dict import describe
-from ..models.deploy import detector_error, switch_to_deploy
-from ..models.layers.act_lambda import OUTLOOK, HasLambda
+from ..checkpoints import Checkpoint, fit_model
+from ..errors import UserError, prefix_errors
+from ..models.deploy import fuse
+from ..models.layers.act_lambda import SCHEDULE_KEY, set_lambda_schedule
+from ..models.protocols import KnowsForms
 from .model_config import check_types, model_config
 from .pipeline import find_test_dataset, inference_pipeline
 
 ConfigLike = Union[Config, str, Path]
 _NAME_IT = "name its config file (--config, config=)"
-TOLERANCE = 1e-3  # of fused features against the original ones, as in SwitchToDeployHook
 
 
-def find_config(path: Union[str, Path], checkpoint: Any, config: Optional[ConfigLike]) -> Config:
+def find_config(checkpoint: Checkpoint, config: Optional[ConfigLike]) -> Config:
     """Find the config of a checkpoint.
 
     Args:
-        path: What errors call the checkpoint.
-        checkpoint: What it holds.
-        config: A config or its file; None for the one that the checkpoint brings along, of
-            which nothing is run.
+        checkpoint: The checkpoint.
+        config: A config or its file; None for the one inside the checkpoint, of which nothing
+            is run.
 
     Returns:
-        A copy, which doesn't say how weights begin.
+        A copy, without initialisation of weights.
 
     Raises:
         UserError: There is none, or it can't be used.
     """
+    path = checkpoint.path
     if config is None:
-        try:
-            cfg = model_config(checkpoint)
+        with prefix_errors(path):
+            cfg = model_config(checkpoint.content)
             if cfg is not None and "model" in cfg:
                 drop_initialization(cfg.model)
                 dataset = dict(type=find_test_dataset(cfg).get("type"))
                 check_types([cfg.model, inference_pipeline(cfg), dataset])
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from error
         if cfg is None:
             raise UserError(f"{path}: brings no config; {_NAME_IT}")
     elif isinstance(config, Config):
@@ -68,7 +65,9 @@ def find_config(path: Union[str, Path], checkpoint: Any, config: Optional[Config
 
 
 def drop_initialization(node: Any) -> None:
-    """Take out of a model's config how weights begin, which a checkpoint overwrites, in place.
+    """Remove the initialisation of weights from a model's config, in place.
+
+    A checkpoint overwrites them.
 
     Args:
         node: The config, or a part of it.
@@ -98,11 +97,10 @@ def build_detector(
         UserError: The file or the config can't be used, they don't fit each other, or lambda is
             below 1.
     """
-    checkpoint = read_checkpoint(path)
-    cfg = find_config(path, checkpoint, config)
-    state = model_state_dict(checkpoint)
-    _set_form(cfg, state)
+    checkpoint = Checkpoint.read(path)
+    cfg = find_config(checkpoint, config)
     with DefaultScope.overwrite_default_scope("mmdet"):
+        set_form(cfg.model.get("backbone") or {}, checkpoint.backbone())
         try:
             model = revert_sync_batchnorm(MODELS.build(cfg.model)).float().eval()
         except UserError:
@@ -112,58 +110,29 @@ def build_detector(
             raise UserError(
                 f"{path}: the model of its config can't be built ({type(error).__name__}: {reason})"
             ) from error
-    _load(path, model, state)
-    meta = find_meta(checkpoint)
-    for module in model.modules():
-        if isinstance(module, HasLambda):
-            module.lambda_outlook = meta.get(OUTLOOK, "")
-    classes = find_classes(meta, cfg)
-    _check_classes(path, classes, model)
-    return _fuse(path, model), cfg, classes
+    with prefix_errors(path):
+        fit_model(model, checkpoint, "detect")
+        set_lambda_schedule(model, checkpoint.meta.get(SCHEDULE_KEY, ""))
+        classes = find_classes(checkpoint.meta, cfg)
+        _check_classes(classes, model)
+        fused, _ = fuse(model, str(path))
+    return fused.eval(), cfg, classes
 
 
-def _set_form(cfg: Config, state: dict) -> None:
-    """Ask of a VanillaNet for the form that the file is in."""
-    found = describe(backbone_state_dict(state))
-    backbone = cfg.model.get("backbone") or {}
-    if found is not None and str(backbone.get("type")).rpartition(".")[2] == "VanillaNet":
-        backbone.update(deploy=found.form == "deployed", merged=found.form == "merged")
+def set_form(backbone: dict, state: Mapping[str, Tensor]) -> None:
+    """Make a backbone's config build the form of some weights, in place.
 
-
-def _load(path: Union[str, Path], model: nn.Module, state: dict) -> None:
-    try:
-        match = Match.by_loading(model, state)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    if not match.is_complete or match.left_over:
-        raise UserError(
-            f"{path}: {match}; expected every tensor of the model and no other. Is the checkpoint "
-            "of this config?"
-        )
-
-
-def _fuse(path: Union[str, Path], model: nn.Module) -> nn.Module:
-    try:
-        fused = switch_to_deploy(model)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    error = detector_error(model, fused)
-    if not error <= TOLERANCE:
-        raise RuntimeError(
-            f"{path}: fused and original features differ by {error:.1e} of their largest value, "
-            f"more than {TOLERANCE:g}; this is an error of the fusion, or weights are not finite"
-        )
-    return fused.eval()
-
-
-def find_meta(checkpoint: Any) -> dict:
-    """Take what a checkpoint says of itself; {} if nothing."""
-    meta = checkpoint.get("meta") if isinstance(checkpoint, dict) else None
-    return meta if isinstance(meta, dict) else {}
+    Args:
+        backbone: The config; its class is asked if it implements `KnowsForms`.
+        state: The weights, by their names in the backbone.
+    """
+    kind = MODELS.get(backbone["type"]) if "type" in backbone else None
+    if isinstance(kind, KnowsForms):
+        backbone.update(kind.form_arguments(state))
 
 
 def find_classes(meta: dict, cfg: Config) -> tuple[str, ...]:
-    """Find the names of the classes: in a file's meta, of MMDetection 3 or 2, or in the config."""
+    """Find the class names: in a file's meta, of MMDetection 3 or 2, or in the config."""
     dataset = find_test_dataset(cfg)
     sources = [meta.get("dataset_meta"), meta, dataset.get("metainfo")]
     if dataset.get("type"):
@@ -175,13 +144,13 @@ def find_classes(meta: dict, cfg: Config) -> tuple[str, ...]:
     return ()
 
 
-def _check_classes(path: Union[str, Path], classes: tuple[str, ...], model: nn.Module) -> None:
+def _check_classes(classes: tuple[str, ...], model: nn.Module) -> None:
     head = getattr(getattr(model, "roi_head", model), "bbox_head", None)
     head = head[0] if isinstance(head, nn.ModuleList) else head
     expected = getattr(head, "num_classes", len(classes))
     if len(classes) != expected:
         raise UserError(
-            f"{path}: the detector has {expected} classes, but the file or its config names "
+            f"the detector has {expected} classes, but the file or its config names "
             f"{len(classes)}{': ' * bool(classes)}{', '.join(classes[:20])}; set "
             f"test_dataloader.dataset.metainfo.classes in the config and {_NAME_IT}"
         )

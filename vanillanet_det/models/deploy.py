@@ -1,12 +1,121 @@
-"""Deployed forms: networks are fused, and compared with what they were."""
+"""From the training form to the deployed form: fuse a whole model, compare, refuse.
+
+The algebra is in `layers/fusion.py`; what a network offers to take part is in `protocols.py`.
+"""
 
 import copy
 from collections.abc import Iterable, Iterator
+from typing import Callable, Optional
 
 import torch
 from torch import Tensor, nn
 
 from .backbones.base import Backbone
+from .protocols import Deployable, Refusing
+
+TOLERANCE = 1e-3
+"""Largest difference between fused and original features, relative to the largest value."""
+
+
+def switch_to_deploy(model: nn.Module, inplace: bool = False) -> nn.Module:
+    """Bring everything in a model that can be fused into its deployed form.
+
+    Calls `switch_to_deploy()` of the topmost modules that have it (protocol `Deployable`), so it
+    serves a bare backbone, a detector, and a test-time-augmentation wrapper alike. A module that
+    it returns, such as the one layer that a pair has become, takes the place of the called one.
+    Fused modules stay as they are.
+
+    Args:
+        model: The model; DistributedDataParallel and the like must be unwrapped before.
+        inplace: Fuse `model` itself instead of a copy of it.
+
+    Returns:
+        The fused model.
+
+    Raises:
+        UserError: Something below refuses, as VanillaNet does while lambda < 1. The model
+            given is then unchanged unless another part was fused in place before.
+    """
+    return _switch(model if inplace else copy.deepcopy(model), "switch_to_deploy")
+
+
+def switch_to_merged(model: nn.Module, inplace: bool = False) -> nn.Module:
+    """Bring every VanillaNet in a model into its merged form, to fine-tune it.
+
+    At lambda 1 a layer's first convolution, its BN and its second convolution are one linear
+    map. The merged form trains that one convolution, with the layer's last BN: in evaluation
+    the same network, in training with half the parameters, less memory and less time. It fuses
+    as the training form does.
+
+    Args:
+        model: The model; DistributedDataParallel and the like must be unwrapped before.
+        inplace: Merge `model` itself instead of a copy of it.
+
+    Returns:
+        The merged model.
+
+    Raises:
+        UserError: A network below refuses: lambda is below 1, or it is deployed.
+    """
+    return _switch(model if inplace else copy.deepcopy(model), "switch_to_merged")
+
+
+def _switch(model: nn.Module, method: str) -> nn.Module:
+    if hasattr(model, method):
+        return getattr(model, method)() or model
+    for name, child in model.named_children():
+        switched = _switch(child, method)
+        if switched is not child:
+            setattr(model, name, switched)
+    return model
+
+
+def is_deployable(model: nn.Module) -> bool:
+    """Tell whether anything in a model has a deployed form."""
+    return any(isinstance(module, Deployable) for module in model.modules())
+
+
+def deploy_refusal(model: nn.Module) -> str:
+    """Say why a model can't be fused at this point of its training; '' if it can."""
+    modules = (module for module in model.modules() if isinstance(module, Refusing))
+    return next(filter(None, (module.deploy_refusal() for module in modules)), "")
+
+
+def fuse(
+    detector: nn.Module,
+    name: str,
+    tolerance: Optional[float] = TOLERANCE,
+    fold: Optional[Callable[[nn.Module], object]] = None,
+) -> tuple[nn.Module, Optional[float]]:
+    """Fuse a copy of a detector, and compare its features with the original's.
+
+    Args:
+        detector: A detector with `extract_feat`, or a test-time-augmentation wrapper of one.
+        name: What errors call it.
+        tolerance: Largest `relative_error` on one random image; None skips the comparison.
+        fold: Called on the copy to fold further layers before the comparison.
+
+    Returns:
+        The fused copy, and the error of its features; None without a comparison.
+
+    Raises:
+        UserError: A network refuses to be fused.
+        RuntimeError: The features differ by more than the tolerance.
+    """
+    fused = switch_to_deploy(detector)
+    if fold is not None:
+        fold(fused)
+    if tolerance is None:
+        return fused, None
+    error = detector_error(detector, fused)
+    if not error <= tolerance:
+        raise RuntimeError(
+            f"{name}: fused and original features differ by {error:.1e} of their largest value, "
+            f"more than the tolerance {tolerance:g}; this is an error of the fusion, of weights "
+            "that are not finite, or of a model in 16 bits, which needs a larger tolerance, or "
+            "None for no check"
+        )
+    return fused, error
 
 
 def relative_error(found: Iterable[Tensor], expected: Iterable[Tensor]) -> float:
@@ -36,7 +145,7 @@ def image_channels(model: nn.Module) -> int:
     """
     model = getattr(model, "module", model)
     network = getattr(model, "backbone", model)
-    if isinstance(network, Backbone):
+    if isinstance(network, (Backbone, Deployable)) and hasattr(network, "in_channels"):
         return network.in_channels
     kernels = ((name, p) for name, p in network.named_parameters() if p.dim() == 4)
     name, first = next(kernels, ("", None))
@@ -106,56 +215,3 @@ def layer_errors(
         x, y = layer(x, lambdas[0]), same(y, lambdas[1])
         name = f"stages.{index - 1}" if index else "stem"
         yield name, relative_error([alone], [x]), relative_error([y], [x])
-
-
-def switch_to_deploy(model: nn.Module, inplace: bool = False) -> nn.Module:
-    """Bring everything in a model that can be fused into its deployed form.
-
-    Calls `switch_to_deploy()` of the topmost modules that have it, so it serves a bare
-    backbone, a detector, and a test-time-augmentation wrapper alike. Where that returns a
-    module, as a pair of layers does that has become one, it takes the other's place. Modules
-    already fused stay as they are.
-
-    Args:
-        model: The model; DistributedDataParallel and the like must be unwrapped before.
-        inplace: Fuse `model` itself instead of a copy of it.
-
-    Returns:
-        The fused model.
-
-    Raises:
-        UserError: Something below refuses, as VanillaNet does while lambda < 1. The model
-            given is then unchanged unless another part was fused in place before.
-    """
-    return _switch(model if inplace else copy.deepcopy(model), "switch_to_deploy")
-
-
-def switch_to_merged(model: nn.Module, inplace: bool = False) -> nn.Module:
-    """Bring every VanillaNet in a model into its merged form, to fine-tune it.
-
-    At lambda 1 a layer's first convolution, its BN and its second convolution are one linear
-    map. The merged form trains that one convolution, with the layer's last BN: in evaluation
-    the same network, in training with half the parameters, less memory and less time. It fuses
-    as the training form does.
-
-    Args:
-        model: The model; DistributedDataParallel and the like must be unwrapped before.
-        inplace: Merge `model` itself instead of a copy of it.
-
-    Returns:
-        The merged model.
-
-    Raises:
-        UserError: A network below refuses: lambda is below 1, or it is deployed.
-    """
-    return _switch(model if inplace else copy.deepcopy(model), "switch_to_merged")
-
-
-def _switch(model: nn.Module, method: str) -> nn.Module:
-    if hasattr(model, method):
-        return getattr(model, method)() or model
-    for name, child in model.named_children():
-        switched = _switch(child, method)
-        if switched is not child:
-            setattr(model, name, switched)
-    return model

@@ -3,15 +3,17 @@
 from mmdet.models.data_preprocessors import DetDataPreprocessor
 from torch import nn
 
+from .protocols import FoldsNormalization
+
 
 class RawPixelPreprocessor(DetDataPreprocessor):
-    """What is left of a preprocessor once its normalisation is in the first convolution.
+    """The rest of a preprocessor whose normalisation is in the first convolution.
 
-    Pixels stay as they are, in the pictures' order of channels; padding is what would have become
-    the padding of the normalised image.
+    Pixels and their order of channels stay as they are. They are padded with the values that
+    normalisation would map to the padding of the normalised image.
 
     Args:
-        like: The preprocessor to take the place of.
+        like: The preprocessor to replace.
     """
 
     def __init__(self, like: DetDataPreprocessor) -> None:
@@ -48,15 +50,16 @@ def fold_normalization(detector: nn.Module) -> bool:
         detector: A detector in its deployed form, or a test-time-augmentation wrapper of one.
 
     Returns:
-        Whether it could be done: the backbone is a deployed VanillaNet without padding in its
-        stem, and the images are normalised as MMDetection does.
+        Whether it was possible: the backbone implements `FoldsNormalization` and accepts, as a
+        deployed VanillaNet without padding in its stem does, and MMDetection's preprocessor
+        normalises the images.
     """
     detector = getattr(detector, "module", detector)
     before = getattr(detector, "data_preprocessor", None)
     backbone = getattr(detector, "backbone", None)
     if type(before) is not DetDataPreprocessor or not before._enable_normalize:
         return False
-    if not hasattr(backbone, "fold_normalization"):
+    if not isinstance(backbone, FoldsNormalization):
         return False
     mean, std = (value.flatten().double() for value in (before.mean, before.std))
     if not backbone.fold_normalization(mean, std, before._channel_conversion):

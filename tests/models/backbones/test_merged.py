@@ -14,7 +14,7 @@ from vanillanet_det import (
     switch_to_deploy,
     switch_to_merged,
 )
-from vanillanet_det.models.backbones import VanillaNetClassifier
+from vanillanet_det.models.backbones.mmdet_vanillanet import VanillaNetClassifier
 from vanillanet_det.models.deploy import relative_error
 
 IMAGE = torch.randn(2, 3, 61, 83, generator=torch.Generator().manual_seed(1))

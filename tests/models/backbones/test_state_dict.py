@@ -7,7 +7,8 @@ import torch
 from torch.testing import assert_close
 
 from vanillanet_det import UserError, VanillaNet, switch_to_deploy
-from vanillanet_det.models.backbones import ARCHS, VanillaNetClassifier
+from vanillanet_det.models.backbones import ARCHS
+from vanillanet_det.models.backbones.mmdet_vanillanet import VanillaNetClassifier
 from vanillanet_det.models.backbones.state_dict import describe
 from vanillanet_det.models.deploy import relative_error
 

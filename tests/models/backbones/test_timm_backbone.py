@@ -10,7 +10,7 @@ from mmdet.registry import MODELS
 from torch.testing import assert_close
 
 from vanillanet_det import UserError
-from vanillanet_det.models.backbones import TIMMBackbone
+from vanillanet_det.models.backbones.timm_backbone import TIMMBackbone
 
 NAME = "convnextv2_atto"
 

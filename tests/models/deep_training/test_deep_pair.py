@@ -93,7 +93,7 @@ def test_fusion_is_refused_below_lambda_1(deep):
     model = add_vanilla_training(small_alexnet(), torch.zeros(1, 3, 64, 64), deep=deep).eval()
     pair = next(module for module in model.modules() if isinstance(module, DeepPair))
     set_act_lambda(model, 0.5)
-    pair.lambda_outlook = "soon 1"
+    pair.lambda_schedule = "soon 1"
     before = copy.deepcopy(pair.state_dict())
     with pytest.raises(UserError, match=r"DeepPair: lambda is 0\.5, and soon 1; two layers are"):
         pair.switch_to_deploy()

@@ -249,6 +249,6 @@ def test_mistakes_get_one_sentence(model, kwargs, message, capfd):
 
 
 def test_a_part_that_can_be_fused_already_stays():
-    model = nn.Sequential(SeriesActivation(3, 1, dict(type="BN")), nn.ReLU())
+    model = nn.Sequential(SeriesActivation(3, 1), nn.ReLU())
     result = add_vanilla_training(model, IMAGE, act_num=2)
     assert [module.act_num for module in result.children()] == [1, 2]

@@ -9,7 +9,12 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 
 from ...errors import UserError
-from ...models.layers.act_lambda import OUTLOOK, HasLambda, set_act_lambda
+from ...models.layers.act_lambda import (
+    SCHEDULE_KEY,
+    lambda_modules,
+    set_act_lambda,
+    set_lambda_schedule,
+)
 
 _SCHEDULES = {
     "linear": lambda share: share,
@@ -90,7 +95,7 @@ class DeepTrainingHook(Hook):
                 f"from 0), but the training has {length}, and the network fuses only at lambda "
                 f"1; expected an end of at most {length - 1}"
             )
-        modules = [m for m in runner.model.modules() if isinstance(m, HasLambda) and m.has_lambda]
+        modules = [m for m in lambda_modules(runner.model) if m.has_lambda]
         if not modules:
             raise UserError(
                 "DeepTrainingHook: the model has no lambda; it needs a VanillaNet, or what "
@@ -105,18 +110,18 @@ class DeepTrainingHook(Hook):
                     "network of them; leave the hook out to fine-tune them, resume with the "
                     "schedule they were trained with, or train from random weights"
                 )
-            module.lambda_outlook = (
-                f"DeepTrainingHook takes it to 1 at the start of {unit} {self.end + 1}"
-            )
+        set_lambda_schedule(
+            runner.model, f"DeepTrainingHook takes it to 1 at the start of {unit} {self.end + 1}"
+        )
         # Of a resumed training the validation that was left out comes next, and that is of the
         # weights as they were trained.
         if not runner._resume:
             self._set(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Keep with the weights when lambda will be 1."""
-        outlooks = [m.lambda_outlook for m in runner.model.modules() if isinstance(m, HasLambda)]
-        checkpoint["meta"][OUTLOOK] = next(filter(None, outlooks), "")
+        """Save with the weights when lambda reaches 1."""
+        schedules = [module.lambda_schedule for module in lambda_modules(runner.model)]
+        checkpoint["meta"][SCHEDULE_KEY] = next(filter(None, schedules), "")
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Set lambda, if epochs are counted."""

@@ -7,7 +7,7 @@ from mmengine.hooks import EarlyStoppingHook
 from mmengine.runner import BaseLoop, Runner
 
 from ...errors import UserError
-from ...models.layers.act_lambda import HasLambda
+from ...models.deploy import deploy_refusal
 
 _STATE = "early_stopping"
 
@@ -59,7 +59,6 @@ class DeployableEarlyStoppingHook(EarlyStoppingHook):
                 f"{type(self).__name__}: monitor {self.monitor!r} but the validation found "
                 f"{', '.join(metrics or ()) or 'nothing'}"
             )
-        modules = runner.model.modules()
-        if all(m.read_lambda() == 1 for m in modules if isinstance(m, HasLambda)):
+        if not deploy_refusal(runner.model):
             super().after_val_epoch(runner, metrics)
             runner.message_hub.update_info(_STATE, [self.best_score, self.wait_count])

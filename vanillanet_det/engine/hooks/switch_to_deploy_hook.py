@@ -10,8 +10,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from ...errors import UserError
-from ...models.deploy import detector_error, switch_to_deploy
-from ...models.layers.act_lambda import HasLambda
+from ...models.deploy import TOLERANCE, deploy_refusal, fuse, is_deployable
 from ...models.raw_pixels import fold_normalization
 
 
@@ -21,9 +20,10 @@ class SwitchToDeployHook(Hook):
 
     A fused copy stands in for `runner.model` while a validation or test epoch runs. The
     original comes back after it, also when the epoch raises. The hook runs after EMAHook has
-    swapped the averaged weights in and before CheckpointHook saves. Validation in the middle of
-    the deep training, while lambda is below 1, is of the unfused model, which is said once; a
-    test is refused then. The copy has the image's normalisation folded into its stem.
+    swapped the averaged weights in and before CheckpointHook saves. While the model can't be
+    fused, as in the middle of the deep training, validation is of the unfused model, which is
+    logged once, and a test is refused. The copy has the image's normalisation folded into its
+    stem where it takes it.
 
     Args:
         tolerance: Pass one random image through both models first, and refuse to evaluate
@@ -34,7 +34,7 @@ class SwitchToDeployHook(Hook):
     # After EMAHook (NORMAL, 50), before CheckpointHook (VERY_LOW, 90).
     priority = "BELOW_NORMAL"
 
-    def __init__(self, tolerance: Optional[float] = 1e-3) -> None:
+    def __init__(self, tolerance: Optional[float] = TOLERANCE) -> None:
         if tolerance is not None and not tolerance > 0:
             raise UserError(
                 f"SwitchToDeployHook: tolerance {tolerance!r} but expected a number above 0, "
@@ -42,7 +42,7 @@ class SwitchToDeployHook(Hook):
             )
         self.tolerance = tolerance
         self._original: Optional[nn.Module] = None
-        self._said = False
+        self._reported = False
 
     def before_run(self, runner: Runner) -> None:
         """Make the evaluation loops give the original back when they raise.
@@ -53,11 +53,11 @@ class SwitchToDeployHook(Hook):
         """
         if sum(isinstance(hook, SwitchToDeployHook) for hook in runner.hooks) > 1:
             raise UserError(
-                "SwitchToDeployHook: configured twice; leave one out, in custom_hooks or in "
+                "SwitchToDeployHook: configured twice; remove one, from custom_hooks or from "
                 "default_hooks, where the base configs of this project have it"
             )
-        # The attributes and not the properties of these names, which would build a loop, with
-        # its data set, that this run doesn't need.
+        # The attributes, since the properties of these names would build a loop, with its
+        # dataset, that this run doesn't need.
         for loop in (runner._val_loop, runner._test_loop):
             if isinstance(loop, BaseLoop) and not hasattr(loop.run, "restores_original"):
                 loop.run = self._restoring(runner, loop.run)
@@ -78,41 +78,22 @@ class SwitchToDeployHook(Hook):
         original = runner.model
         # Evaluation needs no gradient synchronisation, so the copy needs no wrapper.
         model = original.module if is_model_wrapper(original) else original
-        if not any(hasattr(module, "switch_to_deploy") for module in model.modules()):
+        if not is_deployable(model):
             runner.logger.info("Evaluating the model as it is: nothing in it can be fused")
             return
-        if in_training and (reason := self._too_early(model)):
-            if not self._said:
+        if in_training and (reason := deploy_refusal(model)):
+            if not self._reported:
                 runner.logger.info(f"Evaluating the unfused model until it can be fused: {reason}")
-            self._said = True
+            self._reported = True
             return
-        fused = switch_to_deploy(model)
-        if self.tolerance is not None:
-            error = detector_error(model, fused)
-            if not error <= self.tolerance:
-                raise RuntimeError(
-                    f"SwitchToDeployHook: fused and original features differ by {error:.1e} of "
-                    f"their largest value, more than the tolerance {self.tolerance:g}; this is "
-                    "an error of the fusion, or of a model in 16 bits, which needs a larger "
-                    "tolerance, or None for no check"
-                )
-            checked = f", features equal to {error:.1e}"
-        else:
-            checked = ""
+        fused, error = fuse(model, type(self).__name__, self.tolerance)
+        checked = "" if error is None else f", features equal to {error:.1e}"
         fold_normalization(fused)  # which is never saved
         before, after = (sum(p.numel() for p in m.parameters()) for m in (model, fused))
         runner.logger.info(
             f"Evaluating the fused model: {before:,} -> {after:,} parameters{checked}"
         )
         self._original, runner.model = original, fused
-
-    @staticmethod
-    def _too_early(model: nn.Module) -> str:
-        """Tell why a network in the middle of its deep training can't be fused yet."""
-        for module in model.modules():
-            if isinstance(module, HasLambda) and module.read_lambda() != 1:
-                return module.lambda_in_words()
-        return ""
 
     def _restore(self, runner: Runner) -> None:
         if self._original is not None:

@@ -11,8 +11,8 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 from torch import nn
 
 from ...errors import UserError
-from ...models.backbones import VanillaNet
 from ...models.backbones.archs import whole_number
+from ...models.protocols import HasLayerIds
 
 _NEVER = r"(?!)"
 # No factors of a product, though they have more than one dimension.
@@ -53,25 +53,21 @@ def layer_ids(backbone: nn.Module, num_layers: int) -> dict[str, int]:
     """Give the layer id of each parameter of a backbone.
 
     Args:
-        backbone: A VanillaNet, an MMDetection ResNet or SwinTransformer, or a TIMMBackbone.
+        backbone: A network with `layer_ids` (protocol `HasLayerIds`), such as VanillaNet; an
+            MMDetection ResNet or SwinTransformer; or a TIMMBackbone.
         num_layers: Layers that the backbone is divided into.
 
     Returns:
-        Ids by name. VanillaNet has the published ones: 0 for the stem,
-        `s // 2 + 1` for stage `s` from 0, at most `num_layers`. Of the others the blocks are
-        spread evenly over 1 to `num_layers`. The stem has 0, a downsampling layer the id of
-        the block it leads to, and the normalisation of returned features `num_layers + 1`.
+        Ids by name. Where the network doesn't tell them, the blocks are spread evenly over 1 to
+        `num_layers`; the stem has 0, a downsampling layer the id of the block it leads to, and
+        the normalisation of returned features `num_layers + 1`.
 
     Raises:
-        UserError: It is another backbone, or of timm's one whose blocks have other names.
+        UserError: Another backbone, or one of timm's whose blocks have other names.
     """
     names = [name for name, _ in backbone.named_parameters()]
-    if isinstance(backbone, VanillaNet):
-        stages = {name: re.match(r"stages\.(\d+)\.", name) for name in names}
-        return {
-            name: min(int(stage.group(1)) // 2 + 1, num_layers) if stage else 0
-            for name, stage in stages.items()
-        }
+    if isinstance(backbone, HasLayerIds):
+        return backbone.layer_ids(num_layers)
     known = (n for kind, n in _BACKBONES.items() if isinstance(backbone, MODELS.get(kind)))
     patterns = next(known, None)
     blocks = {name: patterns and re.match(patterns.block, name) for name in names}

@@ -1,8 +1,7 @@
-"""Backbones, registered with MMDetection's `MODELS`."""
+"""Backbones. Those of MMDetection's `MODELS` are in `mmdet_vanillanet` and `timm_backbone`."""
 
 from .archs import ARCHS
-from .classifier import VanillaNetClassifier
-from .timm_backbone import TIMMBackbone
-from .vanillanet import VanillaNet
+from .classifier import ClassifierNetwork
+from .vanillanet import VanillaNetwork
 
-__all__ = ["ARCHS", "TIMMBackbone", "VanillaNet", "VanillaNetClassifier"]
+__all__ = ["ARCHS", "ClassifierNetwork", "VanillaNetwork"]

@@ -1,57 +1,29 @@
-"""What the backbones share: weights from a file, and parts that are not trained."""
+"""What the backbones share: frozen parts, and BatchNorms that stay in evaluation mode."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from mmengine.model import BaseModule
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ...checkpoints import load_backbone
 
-
-class Backbone(BaseModule):
-    """A backbone with `init_cfg`, `frozen_stages` and `norm_eval` as MMDetection has them.
+class Backbone(nn.Module):
+    """A network of images with `frozen_stages` and `norm_eval` as MMDetection's have them.
 
     Attributes:
         in_channels: Channels of the image.
+        out_channels: Channels of each returned feature.
+        out_strides: Stride of each returned feature against the image.
         norm_eval: Keep BatchNorms in evaluation mode while training.
     """
 
     in_channels: int
+    out_channels: tuple[int, ...]
+    out_strides: tuple[int, ...]
     norm_eval = False
 
     def frozen_modules(self) -> Iterable[nn.Module]:
-        """List what `frozen_stages` freezes."""
+        """List the modules that `frozen_stages` freezes."""
         return ()
-
-    def adapt_state_dict(self, state: Mapping[str, Tensor], said_arch: str = "") -> dict:
-        """Make of the weights in a file those of this network, or refuse them.
-
-        Args:
-            state: Tensors by their names in the file.
-            said_arch: What the file says it is of.
-
-        Returns:
-            Tensors by their names in this network.
-
-        Raises:
-            UserError: They are not of this network.
-        """
-        raise NotImplementedError
-
-    def init_weights(self) -> None:
-        """Initialise as `init_cfg` says; a published checkpoint loads whatever its wrapper.
-
-        Raises:
-            UserError: The checkpoint can't be read or isn't of this network.
-        """
-        cfg = self.init_cfg
-        if isinstance(cfg, dict) and cfg.get("type") == "Pretrained":
-            # Not mmengine's: that ignores wrappers it does not know, and loads nothing.
-            load_backbone(self, cfg["checkpoint"], cfg.get("prefix") or "backbone.")
-            self._is_init = True
-        else:
-            super().init_weights()
 
     def train(self, mode: bool = True) -> "Backbone":
         """Set the mode; frozen stages and, with `norm_eval`, BatchNorms stay in evaluation."""

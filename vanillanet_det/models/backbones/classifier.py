@@ -2,36 +2,29 @@
 
 from typing import Any, Callable, Union
 
-from mmdet.registry import MODELS
 from torch import Tensor, nn
 
 from ...errors import UserError
 from ..layers.act_lambda import deep_activation
 from ..layers.stage import conv_bn, merge_convs
 from .archs import resolve_arch, whole_number
-from .vanillanet import VanillaNet
+from .vanillanet import VanillaNetwork
 
 
-@MODELS.register_module()
-class VanillaNetClassifier(VanillaNet):
-    """VanillaNet (https://arxiv.org/abs/2305.12972) with its head, for image classification.
+class ClassifierNetwork(VanillaNetwork):
+    """VanillaNet with its head, for image classification.
 
     The head is pooling, dropout, 1x1 conv, BN, A', 1x1 conv; merged or deployed it is pooling
     and one 1x1 conv. Parameter names are those of the published checkpoints.
 
     Args:
-        arch: As for `VanillaNet`, like all further arguments but `out_indices`.
+        arch: As for `VanillaNetwork`, like all further arguments but `out_indices`.
         num_classes: Number of classes.
         dropout: Share of pooled channels to drop in training.
-        **kwargs: See `VanillaNet`.
+        **kwargs: See `VanillaNetwork`.
 
     Raises:
         UserError: An argument that makes no network; the message says what was expected.
-
-    Example:
-        >>> classifier = VanillaNetClassifier('5', num_classes=10).eval()
-        >>> tuple(classifier(torch.rand(2, 3, 64, 64)).shape)
-        (2, 10)
     """
 
     def __init__(
@@ -54,7 +47,7 @@ class VanillaNetClassifier(VanillaNet):
         if self.form != "training":
             self.cls = nn.Sequential(*pool, conv)
         else:
-            self.cls1 = nn.Sequential(*pool, *conv_bn(conv, self.norm_cfg))
+            self.cls1 = nn.Sequential(*pool, *conv_bn(conv, self.norm))
             self.cls2 = nn.Sequential(nn.Conv2d(num_classes, num_classes, 1))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -69,7 +62,7 @@ class VanillaNetClassifier(VanillaNet):
         """Fuse network and head, in place; a second call does nothing.
 
         Raises:
-            UserError: As `VanillaNet.switch_to_deploy`.
+            UserError: As `VanillaNetwork.switch_to_deploy`.
         """
         self._switch(super().switch_to_deploy)
 
@@ -77,7 +70,7 @@ class VanillaNetClassifier(VanillaNet):
         """Merge the network, and fuse the head, whose last layer has no BN, in place.
 
         Raises:
-            UserError: As `VanillaNet.switch_to_merged`.
+            UserError: As `VanillaNetwork.switch_to_merged`.
         """
         self._switch(super().switch_to_merged)
 
@@ -91,6 +84,6 @@ class VanillaNetClassifier(VanillaNet):
         self.cls = nn.Sequential(pool, dropout, head).train(self.training)
         del self.cls1, self.cls2
 
-    def _training_form(self) -> "VanillaNetClassifier":
-        numbers = dict(in_channels=self.in_channels, act_num=self.act_num, norm_cfg=self.norm_cfg)
-        return VanillaNetClassifier(vars(self.arch), self.cls[2].out_channels, **numbers)
+    def _training_form(self) -> "ClassifierNetwork":
+        numbers = dict(in_channels=self.in_channels, act_num=self.act_num, norm=self.norm)
+        return ClassifierNetwork(vars(self.arch), self.cls[2].out_channels, **numbers)

@@ -1,12 +1,13 @@
-"""What a state dict tells of the VanillaNet it is from, and whether it fits another."""
+"""VanillaNet's published state dicts: the network that one is of, and whether it fits another."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Optional
 
+import torch
 from torch import Tensor, nn
 
-from ...checkpoints.matching import LEAST_MATCH, Match
+from ...checkpoints.match import LEAST_MATCH, Match
 from ...errors import UserError
 from .archs import ARCHS, Arch
 
@@ -114,13 +115,13 @@ def _has_stem(state: Mapping[str, Tensor], form: str) -> bool:
     return all(name in state and state[name].ndim == 4 for name in names)
 
 
-def check_fit(network: nn.Module, state: Mapping[str, Tensor], said_arch: str = "") -> None:
+def check_fit(network: nn.Module, state: Mapping[str, Tensor], arch_name: str = "") -> None:
     """Refuse weights that are not of a network, before any of them is loaded.
 
     Args:
         network: A VanillaNet, which is left as it is.
         state: Tensors by their names in the network.
-        said_arch: What the file says it is of. Two archs differ in nothing but strides and
+        arch_name: What the file says it is of. Two archs differ in nothing but strides and
             pooling, which leave no trace in the tensors.
 
     Raises:
@@ -146,10 +147,10 @@ def check_fit(network: nn.Module, state: Mapping[str, Tensor], said_arch: str = 
                 f"{network.act_num}; set arch and act_num to those of the weights"
             )
     # Whoever changed the stem or the pooling of an arch has meant it.
-    if said_arch in ARCHS and said_arch != arch.name and arch == ARCHS.get(arch.name):
+    if arch_name in ARCHS and arch_name != arch.name and arch == ARCHS.get(arch.name):
         raise UserError(
-            f"the weights were trained as arch {said_arch!r}, but the network is arch "
-            f"{arch.name!r}, which pools differently; set arch={said_arch!r}"
+            f"the weights were trained as arch {arch_name!r}, but the network is arch "
+            f"{arch.name!r}, which pools differently; set arch={arch_name!r}"
         )
     expected = network.state_dict()
     match = Match.of(state, expected)
@@ -167,13 +168,13 @@ def check_fit(network: nn.Module, state: Mapping[str, Tensor], said_arch: str = 
         )
 
 
-def merged_state_dict(network: nn.Module, state: Mapping[str, Tensor], said_arch: str) -> dict:
+def merged_state_dict(network: nn.Module, state: Mapping[str, Tensor], arch_name: str) -> dict:
     """Merge weights of the training form.
 
     Args:
         network: A VanillaNet in its training form, which is used up.
         state: Tensors by their names in it.
-        said_arch: What their file says it is of.
+        arch_name: What their file says it is of.
 
     Returns:
         Tensors by their names in the merged form.
@@ -181,10 +182,57 @@ def merged_state_dict(network: nn.Module, state: Mapping[str, Tensor], said_arch
     Raises:
         UserError: As `check_fit`; one is missing; or their lambda is below 1.
     """
-    check_fit(network, state, said_arch)
+    check_fit(network, state, arch_name)
     match = Match.of(state, network.state_dict())
     if not match.is_complete:
         raise UserError(f"{match}; merging needs every tensor of {describe(state)}")
     network.load_state_dict({key: state[key] for key in match.matched}, strict=False)
     network.switch_to_merged()
     return network.state_dict()
+
+
+class PublishedWeights:
+    """Loading of weights for a VanillaNetwork (protocols `ChecksWeights` and `KnowsForms`)."""
+
+    @classmethod
+    def form_arguments(cls, state: Mapping[str, Tensor]) -> dict:
+        """Return `deploy` and `merged` as the form of these weights needs them."""
+        found = describe(state)
+        if found is None:
+            return {}
+        return dict(deploy=found.form == "deployed", merged=found.form == "merged")
+
+    def adapt_state_dict(self, state: Mapping[str, Tensor], arch_name: str = "") -> dict:
+        """Check a backbone's weights; the merged form merges those of the training form.
+
+        Args:
+            state: Tensors by their names.
+            arch_name: The arch that their file names; '' if it names none.
+
+        Returns:
+            Tensors of this network's form.
+
+        Raises:
+            UserError: As `check_state_dict`, or their lambda is below 1.
+        """
+        found = describe(state)
+        if self.form == "merged" and found is not None and found.form == "training":
+            return merged_state_dict(self._training_form(), state, arch_name)
+        self.check_state_dict(state, arch_name)
+        return dict(state)
+
+    def check_state_dict(self, state: Mapping[str, Tensor], arch_name: str = "") -> None:
+        """Refuse weights that are not of this network, as `check_fit` does."""
+        check_fit(self, state, arch_name)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        # Every way of loading passes here, including MMEngine's lenient one, which would leave
+        # at random what doesn't fit.
+        own = {k[len(prefix) :]: v for k, v in state_dict.items() if k.startswith(prefix)}
+        self.check_state_dict({k: v for k, v in own.items() if isinstance(v, Tensor)})
+        # Published checkpoints have no lambda: theirs ended at 1.
+        if self.has_lambda:
+            state_dict.setdefault(f"{prefix}act_lambda", torch.ones_like(self.act_lambda))
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -8,14 +8,14 @@ from typing import Union
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
-from ...checkpoints import Match
-from ...checkpoints.matching import LEAST_MATCH
+from ...checkpoints.match import LEAST_MATCH, Match
 from ...errors import UserError
 from .base import Backbone
+from .mmdet_vanillanet import PretrainedBackbone
 
 
 @MODELS.register_module()
-class TIMMBackbone(Backbone):
+class TIMMBackbone(Backbone, PretrainedBackbone):
     """A convolutional network of timm, by its features (`features_only`).
 
     Nothing is downloaded. Files as timm publishes them (`pytorch_model.bin` on Hugging Face) load
@@ -60,7 +60,8 @@ class TIMMBackbone(Backbone):
         with_cp: bool = False,
         init_cfg: Union[dict, list[dict], None] = None,
     ) -> None:
-        super().__init__(init_cfg)
+        super().__init__()
+        self.init_cfg = init_cfg
         self.in_channels = in_channels
         self.model_name = model_name
         self.norm_eval = norm_eval
@@ -92,13 +93,13 @@ class TIMMBackbone(Backbone):
         """
         return tuple(self.model(x))
 
-    def adapt_state_dict(self, state: Mapping[str, Tensor], said_arch: str = "") -> dict:
-        """Make of a file's weights those of this network.
+    def adapt_state_dict(self, state: Mapping[str, Tensor], arch_name: str = "") -> dict:
+        """Rename a file's weights to this network's names, and check them.
 
         Args:
             state: Tensors by timm's names or by this network's, where `stages.0` has become
                 `model.stages_0`.
-            said_arch: What their file says it is of.
+            arch_name: Ignored; the tensors tell.
 
         Returns:
             The tensors, checked, by this network's names.
@@ -112,15 +113,15 @@ class TIMMBackbone(Backbone):
             name = key.removeprefix("model.")
             part = next((part for part in parts if name.startswith(f"{part}.")), "")
             own[f"model.{parts.get(part, '')}{name[len(part) :]}"] = tensor
-        self.check_state_dict(own, said_arch)
+        self.check_state_dict(own, arch_name)
         return own
 
-    def check_state_dict(self, state: Mapping[str, Tensor], said_arch: str = "") -> None:
+    def check_state_dict(self, state: Mapping[str, Tensor], arch_name: str = "") -> None:
         """Refuse weights that are not of this network.
 
         Args:
             state: Tensors by their names in this network.
-            said_arch: What the file says it is of; the tensors tell it here.
+            arch_name: Ignored; the tensors tell.
 
         Raises:
             UserError: One has another shape, or less than 90 % of the network's are there.

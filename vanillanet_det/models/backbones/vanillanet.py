@@ -1,29 +1,43 @@
-"""VanillaNet, a network with no shortcut and no attention, with multi-scale features."""
+"""VanillaNet, a network without shortcuts and attention. It needs PyTorch alone.
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Callable, Optional, Union
+Where to read what the paper (https://arxiv.org/abs/2305.12972) describes:
+
+- dims, strides and pooling of VanillaNet-5 to -13: `archs.py`
+- stem and stages (figure 2): this file, and `Stage` in `../layers/stage.py`
+- series-informed activation (section 3.2): `../layers/series_activation.py`
+- deep training, A' and lambda (section 3.1): `../layers/act_lambda.py`; its schedule is
+  `DeepTrainingHook`; for other networks: `../deep_training/`
+- merging of convolutions and BatchNorms (section 3.1): `../layers/fusion.py`; for a whole model
+  `switch_to_deploy` in `../deploy.py`
+- classification head: `classifier.py`
+- names and forms of the published checkpoints: `state_dict.py`
+
+`mmdet_vanillanet.py` makes it MMDetection's `VanillaNet`, with `init_cfg` and `norm_cfg`.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Callable, Optional, Union
 
 import torch
-from mmdet.registry import MODELS
 from torch import Tensor, nn
 
 from ...errors import UserError
-from ..layers.act_lambda import HasLambda, deep_activation
+from ..layers.act_lambda import LambdaMixin, deep_activation
 from ..layers.checkpointing import checkpoint_once
 from ..layers.fusion import fused_conv
+from ..layers.norm import NormFactory, batch_norm
 from ..layers.series_activation import SeriesActivation
 from ..layers.stage import Stage, conv_bn, fuse_layer, merge_convs
 from .archs import resolve_arch, whole_number
 from .base import Backbone
-from .state_dict import check_fit, describe, merged_state_dict
+from .state_dict import PublishedWeights
 
 
-@MODELS.register_module()
-class VanillaNet(HasLambda, Backbone):
-    """VanillaNet (https://arxiv.org/abs/2305.12972) as a detection backbone.
+class VanillaNetwork(PublishedWeights, LambdaMixin, Backbone):
+    """VanillaNet by its features: 0 is the stem's, i is that of stage i.
 
-    Feature 0 is the stem's, feature i that of stage i. Parameter names are those of the
-    published checkpoints, which load through `init_cfg=dict(type='Pretrained', ...)`.
+    Parameter names are those of the published checkpoints.
 
     Args:
         arch: A published arch: '5' to '13', '13_x1_5' or '13_x1_5_ada_pool'; or a dict with
@@ -31,20 +45,18 @@ class VanillaNet(HasLambda, Backbone):
         in_channels: Channels of the image.
         act_num: `n` of the series activation, whose kernel has the side `2 n + 1`.
         out_indices: Features to return; the default is the last of each stride. Stages
-            behind the last one asked for are not built.
+            behind the last one are not built.
         frozen_stages: Freeze the stem (0) and the stages up to this one; -1 for none.
-        norm_cfg: Config of the BatchNorms, BN or SyncBN; eps is 1e-6 unless given.
+        norm: Makes the BatchNorms, over a number of channels.
         norm_eval: Keep BatchNorms in evaluation mode while training.
-        with_cp: Compute features again in the backward pass instead of keeping them.
+        with_cp: Recompute features in the backward pass instead of keeping them.
         deploy: Build the deployed form: one convolution per layer, no BatchNorm.
         merged: Build the merged form, unless `deploy` is set: one convolution per layer and
-            its last BN, to fine-tune weights whose lambda is 1. `init_cfg` takes weights of
-            the training form, too, and merges them.
+            its last BN, to fine-tune weights whose lambda is 1.
         ada_pool: Pool adaptively: True for `ceil(input / stride)` at any image size, or fixed
             output sizes, one per stage (0 for max pooling). The default is the arch's own.
         stem_stride: Stride of the stem; the default is the arch's own.
         stem_padding: Zero padding of the stem; the default is the arch's own.
-        init_cfg: How to initialise; the default is a truncated normal of std 0.02.
 
     Attributes:
         out_channels: Channels of each returned feature.
@@ -52,15 +64,6 @@ class VanillaNet(HasLambda, Backbone):
 
     Raises:
         UserError: An argument that makes no network; the message says what was expected.
-
-    Example:
-        >>> backbone = VanillaNet('5').eval()
-        >>> for feature in backbone(torch.rand(1, 3, 64, 96)):
-        ...     print(tuple(feature.shape))
-        (1, 512, 16, 24)
-        (1, 1024, 8, 12)
-        (1, 2048, 4, 6)
-        (1, 4096, 2, 3)
     """
 
     def __init__(
@@ -70,7 +73,7 @@ class VanillaNet(HasLambda, Backbone):
         act_num: int = 3,
         out_indices: Optional[Sequence[int]] = None,
         frozen_stages: int = -1,
-        norm_cfg: Optional[dict] = None,
+        norm: NormFactory = batch_norm,
         norm_eval: bool = False,
         with_cp: bool = False,
         deploy: bool = False,
@@ -78,9 +81,12 @@ class VanillaNet(HasLambda, Backbone):
         ada_pool: Union[bool, Sequence[int], None] = None,
         stem_stride: Optional[int] = None,
         stem_padding: Optional[int] = None,
-        init_cfg: Union[dict, list[dict], None] = None,
     ) -> None:
-        super().__init__(init_cfg or dict(type="TruncNormal", layer="Conv2d", std=0.02))
+        super().__init__()
+        if not whole_number(in_channels, 1):
+            raise UserError(
+                f"VanillaNet: in_channels {in_channels!r} but expected a whole number from 1"
+            )
         self.in_channels = in_channels
         self.arch = arch = resolve_arch(arch, ada_pool, stem_stride, stem_padding)
         self.act_num = act_num
@@ -94,33 +100,12 @@ class VanillaNet(HasLambda, Backbone):
                 f"stem) or a stage up to {num_stages}, the last that out_indices asks for"
             )
         self.frozen_stages = frozen_stages
+        self.norm = norm
         self.norm_eval = norm_eval
         self.with_cp = with_cp
-        self.norm_cfg = norm_cfg = {"type": "BN", "eps": 1e-6, **(norm_cfg or {})}
-        if "BN" not in str(norm_cfg["type"]):
-            raise UserError(
-                f"VanillaNet: norm_cfg {norm_cfg} but expected a BatchNorm, dict(type='BN') or "
-                "dict(type='SyncBN'): no other normalisation can be fused"
-            )
-        if not whole_number(in_channels, 1):
-            raise UserError(
-                f"VanillaNet: in_channels {in_channels!r} but expected a whole number from 1"
-            )
 
         form = "deployed" if deploy else "merged" if merged else "training"
-        stem_conv = nn.Conv2d(
-            in_channels, arch.dims[0], 4, stride=arch.stem_stride, padding=arch.stem_padding
-        )
-        stem_act = SeriesActivation(arch.dims[0], act_num, norm_cfg, deploy)
-        if form == "deployed":
-            self.stem = nn.Sequential(stem_conv, stem_act)
-        elif form == "merged":
-            self.stem = nn.Sequential(conv_bn(stem_conv, norm_cfg), stem_act)
-        else:
-            self.stem1 = conv_bn(stem_conv, norm_cfg)
-            self.stem2 = conv_bn(nn.Conv2d(arch.dims[0], arch.dims[0], 1), norm_cfg)
-            self.stem2.append(stem_act)
-            self._add_lambda()
+        self._build_stem(form)
         self.stages = nn.ModuleList(
             Stage(
                 arch.dims[i],
@@ -128,12 +113,28 @@ class VanillaNet(HasLambda, Backbone):
                 arch.strides[i],
                 act_num,
                 arch.ada_pool if isinstance(arch.ada_pool, bool) else arch.ada_pool[i],
-                norm_cfg,
+                norm,
                 form,
             )
             for i in range(num_stages)
         )
         self._freeze()  # before an optimizer collects the parameters
+
+    def _build_stem(self, form: str) -> None:
+        arch, width = self.arch, self.arch.dims[0]
+        conv = nn.Conv2d(
+            self.in_channels, width, 4, stride=arch.stem_stride, padding=arch.stem_padding
+        )
+        act = SeriesActivation(width, self.act_num, self.norm, form == "deployed")
+        if form == "deployed":
+            self.stem = nn.Sequential(conv, act)
+        elif form == "merged":
+            self.stem = nn.Sequential(conv_bn(conv, self.norm), act)
+        else:
+            self.stem1 = conv_bn(conv, self.norm)
+            self.stem2 = conv_bn(nn.Conv2d(width, width, 1), self.norm)
+            self.stem2.append(act)
+            self._add_lambda()
 
     @property
     def form(self) -> str:
@@ -193,9 +194,9 @@ class VanillaNet(HasLambda, Backbone):
         """Fuse every layer into one convolution, in place; a second call does nothing.
 
         Raises:
-            UserError: lambda is below 1, so that the two convolutions of a layer are no
-                linear map, a BatchNorm keeps no running statistics, or fused values don't fit
-                the network's precision. The network is then unchanged.
+            UserError: lambda is below 1, so that a layer's two convolutions are no linear map;
+                a BatchNorm keeps no running statistics; or fused values exceed the network's
+                precision. The network is then unchanged.
         """
         if self.deploy:
             return
@@ -232,7 +233,7 @@ class VanillaNet(HasLambda, Backbone):
         )
 
     def _convs(self) -> list[tuple[str, Sequence[nn.Module]]]:
-        """List what is in front of the pooling of stem and stages: convolutions with their BN."""
+        """List the convolutions and BNs in front of the pooling, of the stem and each stage."""
         stem = [self.stem[0]] if hasattr(self, "stem") else [self.stem1, self.stem2[:2]]
         return [("stem", stem), *((f"stages.{i}", s.convs) for i, s in enumerate(self.stages))]
 
@@ -241,7 +242,7 @@ class VanillaNet(HasLambda, Backbone):
         return self.stem[1] if hasattr(self, "stem") else self.stem2[2]
 
     def _put_convs(self, convs: Sequence[nn.Module]) -> None:
-        """Put one layer in place of those of `_convs`, and what only the training form has away."""
+        """Replace the layers of `_convs`, and drop what only the training form has."""
         stem = nn.Sequential(convs[0], self._stem_act)
         if self.form == "training":
             del self.stem1, self.stem2, self.act_lambda
@@ -255,13 +256,13 @@ class VanillaNet(HasLambda, Backbone):
         """Let the deployed form take pixels instead of normalised images, in place.
 
         Args:
-            mean: Of each channel, in the order of the normalised image, float64.
-            std: Deviation of each channel, likewise.
+            mean: Mean of each channel, in the order of the normalised image, float64.
+            std: Standard deviation of each channel, likewise.
             flip: Whether pixels come with their channels in the opposite order.
 
         Returns:
-            Whether it was done. It can't where zeros stand around the normalised image, in
-            another form, twice, in 16 bits, or with other channels.
+            Whether it was done. It can't be where the normalised image is padded with zeros,
+            in another form, twice, in 16 bits, or with other channels.
 
         Raises:
             UserError: The folded kernel doesn't fit the network's precision.
@@ -280,41 +281,17 @@ class VanillaNet(HasLambda, Backbone):
         self.register_buffer("raw_pixels", torch.tensor(True))
         return True
 
-    def adapt_state_dict(self, state: Mapping[str, Tensor], said_arch: str = "") -> dict:
-        """Make of a backbone's weights those of this network.
+    def layer_ids(self, num_layers: int) -> dict[str, int]:
+        """Return the published layer id of each parameter, for layer-wise learning rate decay.
 
-        Args:
-            state: Tensors by their names. The merged form takes those of the training form, too.
-            said_arch: What their file says it is of.
-
-        Returns:
-            The tensors, checked and, if they had to be, merged.
-
-        Raises:
-            UserError: As `check_state_dict`, or their lambda is below 1.
+        The stem has 0, stage `s` from 0 has `s // 2 + 1`, at most `num_layers`.
         """
-        found = describe(state)
-        if self.form == "merged" and found is not None and found.form == "training":
-            return merged_state_dict(self._training_form(), state, said_arch)
-        self.check_state_dict(state, said_arch)
-        return dict(state)
+        stages = {name: re.match(r"stages\.(\d+)\.", name) for name, _ in self.named_parameters()}
+        return {
+            name: min(int(stage[1]) // 2 + 1, num_layers) if stage else 0
+            for name, stage in stages.items()
+        }
 
-    def _training_form(self) -> "VanillaNet":
-        numbers = dict(in_channels=self.in_channels, act_num=self.act_num, norm_cfg=self.norm_cfg)
-        return VanillaNet(vars(self.arch), out_indices=self.out_indices, **numbers)
-
-    def check_state_dict(self, state: Mapping[str, Tensor], said_arch: str = "") -> None:
-        """Refuse weights that are not of this network; `check_fit` says which."""
-        check_fit(self, state, said_arch)
-
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
-    ) -> None:
-        # Here every way of loading comes by, MMEngine's lenient one too, which would leave
-        # random what doesn't fit.
-        own = {k[len(prefix) :]: v for k, v in state_dict.items() if k.startswith(prefix)}
-        self.check_state_dict({k: v for k, v in own.items() if isinstance(v, Tensor)})
-        # Published checkpoints know no lambda: theirs ended at 1.
-        if self.has_lambda:
-            state_dict.setdefault(f"{prefix}act_lambda", torch.ones_like(self.act_lambda))
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+    def _training_form(self) -> "VanillaNetwork":
+        numbers = dict(in_channels=self.in_channels, act_num=self.act_num, norm=self.norm)
+        return VanillaNetwork(vars(self.arch), out_indices=self.out_indices, **numbers)

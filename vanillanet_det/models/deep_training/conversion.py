@@ -90,7 +90,7 @@ def add_vanilla_training(
         )
     for node in images:
         shape, kwargs = graph.result(node)
-        activation = SeriesActivation(shape[1], act_num, dict(type="BN", eps=1e-6))
+        activation = SeriesActivation(shape[1], act_num)
         graph.replace_relu(node, activation.to(**kwargs).train(model.training))
     for chain, pair in chains:
         graph.replace_chain(chain, pair)

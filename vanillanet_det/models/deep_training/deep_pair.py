@@ -7,7 +7,7 @@ from typing import Optional
 from torch import Tensor, nn
 
 from ...errors import UserError
-from ..layers.act_lambda import HasLambda, deep_activation
+from ..layers.act_lambda import LambdaMixin, deep_activation
 from ..layers.fusion import WeightBias, fuse_conv_bn, fuse_pointwise, round_fused
 
 
@@ -53,7 +53,7 @@ def _kernel(layer: Sequence[nn.Module]) -> WeightBias:
     return weight, bias.detach().double()
 
 
-class DeepPair(HasLambda, nn.Module):
+class DeepPair(LambdaMixin, nn.Module):
     """Two maps with A'(x) = (1 - lambda) ReLU(x) + lambda x between them.
 
     lambda begins at 1, where the two are one linear map, as in VanillaNet; training that

@@ -1,4 +1,4 @@
-"""Lambda, which turns the deep training's activation from a ReLU into nothing.
+"""Lambda of the deep training, which turns a ReLU into the identity.
 
 A'(x) = (1 - lambda) ReLU(x) + lambda x, from https://arxiv.org/abs/2305.12972, section 3.1.
 """
@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...errors import UserError
+from ..protocols import HasLambda
 
-OUTLOOK = "lambda_outlook"
-"""Where a checkpoint's meta keeps the words."""
+SCHEDULE_KEY = "lambda_outlook"
+"""Where a checkpoint's meta keeps `lambda_schedule`."""
 
 
 def deep_activation(x: Tensor, act_lambda: float) -> Tensor:
@@ -20,18 +21,18 @@ def deep_activation(x: Tensor, act_lambda: float) -> Tensor:
     return x if act_lambda == 1 else F.leaky_relu(x, act_lambda)
 
 
-class HasLambda:
-    """What modules with a deep training share, beside `nn.Module`.
+class LambdaMixin:
+    """Lambda of the deep training, for an `nn.Module` (protocols `HasLambda` and `Refusing`).
 
-    Lambda is a buffer, `act_lambda`, so that it is saved, resumed and broadcast with the rest.
-    It begins at 1; forms in which a layer's two convolutions have become one have none.
+    Lambda is a buffer, `act_lambda`, so that it is saved, resumed and broadcast with the weights.
+    It starts at 1. Forms in which a layer's two convolutions have become one have none.
 
     Attributes:
-        lambda_outlook: When it will be 1, in words, if somebody knows.
-        has_loaded: Weights were loaded, from whatever file, so that lambda is that of theirs.
+        lambda_schedule: When lambda reaches 1, as text for messages; '' if unknown.
+        has_loaded: Whether weights were loaded; lambda is then theirs.
     """
 
-    lambda_outlook = ""
+    lambda_schedule = ""
     has_loaded = False
 
     def _add_lambda(self) -> None:
@@ -40,7 +41,7 @@ class HasLambda:
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        # Here every way of loading comes by, that of a whole detector, too.
+        # Every way of loading passes here, that of a whole detector included.
         self.has_loaded |= any(key.startswith(prefix) for key in state_dict)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
@@ -50,7 +51,7 @@ class HasLambda:
         return "act_lambda" in self._buffers
 
     def read_lambda(self) -> float:
-        """Read lambda; once in a forward pass, since on a GPU each reading waits for it."""
+        """Return lambda; read it once per forward pass, since on a GPU each read synchronises."""
         return float(self.act_lambda) if self.has_lambda else 1.0
 
     def set_act_lambda(self, value: float) -> None:
@@ -72,39 +73,52 @@ class HasLambda:
             raise UserError(f"{name}: lambda {value!r} but expected a number from 0 to 1")
         self.act_lambda.fill_(value)
 
+    def deploy_refusal(self) -> str:
+        """Say why the module can't be fused now: below lambda 1 its pairs are no linear maps."""
+        if self.read_lambda() == 1:
+            return ""
+        schedule = f", and {self.lambda_schedule}" if self.lambda_schedule else ""
+        return f"lambda is {self.read_lambda():g}{schedule}"
+
     def check_lambda(self) -> None:
-        """Refuse to fuse two layers with something non-linear between them.
+        """Refuse to fuse two layers with a non-linearity between them.
 
         Raises:
             UserError: Lambda is not 1.
         """
-        if self.read_lambda() != 1:
+        if reason := self.deploy_refusal():
             raise UserError(
-                f"{type(self).__name__}: {self.lambda_in_words()}; two layers are one only at "
-                "lambda 1, so fuse after the deep training has ended, and evaluate unfused until "
-                "then (tools/test.py --no-deploy)"
+                f"{type(self).__name__}: {reason}; two layers are one only at lambda 1, so fuse "
+                "after the deep training has ended, and evaluate unfused until then "
+                "(tools/test.py --no-deploy)"
             )
-
-    def lambda_in_words(self) -> str:
-        """Say what lambda is and, if that is known, when it will be 1."""
-        outlook = f", and {self.lambda_outlook}" if self.lambda_outlook else ""
-        return f"lambda is {self.read_lambda():g}{outlook}"
 
 
 def set_act_lambda(model: nn.Module, value: float) -> int:
-    """Set lambda of the deep training in everything in a model that has one.
+    """Set lambda in every module of a model that has one.
 
     Args:
         model: The model, or a part of it.
         value: From 0 to 1.
 
     Returns:
-        How many modules have one; merged and deployed ones have none.
+        The number of modules that have one; merged and deployed ones have none.
 
     Raises:
         UserError: A value outside.
     """
-    modules = [m for m in model.modules() if isinstance(m, HasLambda) and m.has_lambda]
+    modules = [m for m in lambda_modules(model) if m.has_lambda]
     for module in modules:
         module.set_act_lambda(value)
     return len(modules)
+
+
+def lambda_modules(model: nn.Module) -> list[HasLambda]:
+    """List the modules of a model that implement `HasLambda`, in whatever form."""
+    return [module for module in model.modules() if isinstance(module, HasLambda)]
+
+
+def set_lambda_schedule(model: nn.Module, schedule: str) -> None:
+    """Tell all modules with a lambda when it reaches 1, as text for their messages."""
+    for module in lambda_modules(model):
+        module.lambda_schedule = schedule

@@ -1,12 +1,12 @@
 """The series-informed activation of VanillaNet."""
 
 import torch
-from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...errors import UserError
 from .fusion import fuse_conv_bn, round_fused
+from .norm import NormFactory, batch_norm
 
 
 class SeriesActivation(nn.Module):
@@ -22,14 +22,20 @@ class SeriesActivation(nn.Module):
     Args:
         channels: Number of channels.
         act_num: `n`, so that the kernel has the side `2 n + 1`. 0 scales each channel.
-        norm_cfg: Config of the normalisation; must be a kind of BatchNorm.
+        norm: Makes the normalisation, some kind of BatchNorm.
         deploy: Build the deployed form.
 
     Raises:
         UserError: `act_num` is no whole number from 0.
     """
 
-    def __init__(self, channels: int, act_num: int, norm_cfg: dict, deploy: bool = False) -> None:
+    def __init__(
+        self,
+        channels: int,
+        act_num: int,
+        norm: NormFactory = batch_norm,
+        deploy: bool = False,
+    ) -> None:
         super().__init__()
         if not isinstance(act_num, int) or isinstance(act_num, bool) or act_num < 0:
             raise UserError(
@@ -45,7 +51,7 @@ class SeriesActivation(nn.Module):
             self.bias = nn.Parameter(torch.zeros(channels))
         else:
             self.register_parameter("bias", None)
-            self.bn = build_norm_layer(norm_cfg, channels)[1]
+            self.bn = norm(channels)
 
     @property
     def deploy(self) -> bool:

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 from functools import reduce
 from typing import Union
 
-from mmcv.cnn import build_norm_layer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .act_lambda import deep_activation
 from .fusion import WeightBias, fuse_conv_bn, fuse_pointwise, fused_conv
 from .max_pool import MaxPool
+from .norm import NormFactory
 from .pointwise import (
     PointwiseConv2d,
     computes_on_cpu,
@@ -49,9 +49,9 @@ def _build_pool(stride: int, ada_pool: Union[bool, int]) -> nn.Module:
     return nn.AdaptiveMaxPool2d(ada_pool) if ada_pool else MaxPool(stride)
 
 
-def conv_bn(conv: nn.Conv2d, norm_cfg: dict) -> nn.Sequential:
+def conv_bn(conv: nn.Conv2d, norm: NormFactory) -> nn.Sequential:
     """Put a normalisation behind a convolution."""
-    return nn.Sequential(conv, build_norm_layer(norm_cfg, conv.out_channels)[1])
+    return nn.Sequential(conv, norm(conv.out_channels))
 
 
 def fuse_layer(pairs: Iterable[Iterable[nn.Module]], name: str) -> nn.Conv2d:
@@ -112,7 +112,7 @@ class Stage(nn.Module):
         stride: Stride of the pooling; 1 for none.
         act_num: `n` of the series activation.
         ada_pool: True for `AdaptivePool`, a size for fixed adaptive pooling, or False.
-        norm_cfg: Config of the BatchNorms.
+        norm: Makes the BatchNorms.
         form: `training`, `merged` or `deployed`.
     """
 
@@ -123,19 +123,19 @@ class Stage(nn.Module):
         stride: int,
         act_num: int,
         ada_pool: Union[bool, int],
-        norm_cfg: dict,
+        norm: NormFactory,
         form: str,
     ) -> None:
         super().__init__()
         if form == "deployed":
             self.conv = PointwiseConv2d(in_channels, out_channels)
         elif form == "merged":
-            self.conv = conv_bn(PointwiseConv2d(in_channels, out_channels), norm_cfg)
+            self.conv = conv_bn(PointwiseConv2d(in_channels, out_channels), norm)
         else:
-            self.conv1 = conv_bn(nn.Conv2d(in_channels, in_channels, 1), norm_cfg)
-            self.conv2 = conv_bn(nn.Conv2d(in_channels, out_channels, 1), norm_cfg)
+            self.conv1 = conv_bn(nn.Conv2d(in_channels, in_channels, 1), norm)
+            self.conv2 = conv_bn(nn.Conv2d(in_channels, out_channels, 1), norm)
         self.pool = _build_pool(stride, ada_pool)
-        self.act = SeriesActivation(out_channels, act_num, norm_cfg, form == "deployed")
+        self.act = SeriesActivation(out_channels, act_num, norm, form == "deployed")
 
     def forward(self, x: Tensor, act_lambda: float) -> Tensor:
         """Map `(N, in_channels, H, W)` to `(N, out_channels, H / stride, W / stride)`.
