@@ -1,4 +1,4 @@
-"""Checkpoints from the network, kept so that each is fetched once."""
+"""Downloads of checkpoints, each of which is fetched once."""
 
 import hashlib
 import re
@@ -18,20 +18,20 @@ def is_url(path: object) -> bool:
 
 
 def fetch(url: str) -> Path:
-    """Download a file, unless it was before.
+    """Download a file, unless it is in the cache.
 
-    A name such as `retinanet-5c106cde.pth` gives the start of the file's SHA-256, as those of
-    PyTorch and MMDetection do; it is checked.
+    A name such as `retinanet-5c106cde.pth` holds the start of the file's SHA-256, as names of
+    PyTorch and MMDetection do; it is verified.
 
     Args:
         url: An http or https URL.
 
     Returns:
-        The file, in PyTorch's folder for downloads (`$TORCH_HOME/hub/checkpoints`). Unlike
-        PyTorch's own, equal names from different addresses stay apart.
+        The file, in PyTorch's folder for downloads (`$TORCH_HOME/hub/checkpoints`). Equal names
+        from different addresses stay apart, unlike in PyTorch's own cache.
 
     Raises:
-        UserError: It can't be downloaded, or its hash is another.
+        UserError: It can't be downloaded, or its hash differs.
     """
     address = hashlib.sha256(url.encode()).hexdigest()[:12]
     name = re.sub(r"[?#].*", "", url).rstrip("/").rpartition("/")[2]
@@ -39,14 +39,14 @@ def fetch(url: str) -> Path:
     file = folder / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Of several ranks one downloads and the others wait.
+        # One of several ranks downloads while the others wait.
         with FileLock(folder / ".lock"):
             if not file.is_file():
                 torch.hub.download_url_to_file(url, str(file), _hash_in(name))
     except (urllib.error.URLError, OSError, RuntimeError, ValueError) as error:
         raise UserError(
             f"checkpoint {url}: can't be downloaded ({error}); check the address, or download it "
-            "another way and name the file"
+            "by other means and name the file"
         ) from error
     return file
 

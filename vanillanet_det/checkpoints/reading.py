@@ -14,8 +14,8 @@ from ..errors import UserError
 from .download import fetch, is_url
 
 PathLike = Union[str, Path]
-# What PyTorch and the stand-ins below say of an object that isn't allowed; the rest of what
-# PyTorch says is about bytes that are no pickle at all.
+# How PyTorch and the stand-ins below report an object that isn't allowed; PyTorch's other errors
+# are about bytes that are no pickle at all.
 _REFUSED = re.compile(
     r"(?:GLOBAL|nsupported class) (\w[\w.]*)|((?:getattr|numpy dtype) .+) is refused"
     r"|unrecognized function (.+)|Can only (?:build|create) .+ but got (.+)"
@@ -52,7 +52,7 @@ class _DType:
 
 
 class _Array(np.ndarray):
-    """Stand in for `np.ndarray` that takes numbers only; saved again it is a plain one."""
+    """Stand in for `np.ndarray` that takes numbers only, and is saved as a plain one."""
 
     def __new__(cls, *_: Any) -> "_Array":
         return super().__new__(cls, 0)
@@ -76,13 +76,13 @@ def _no_bytes() -> bytes:
 
 
 def _safe_globals() -> list:
-    """List what mmengine and the published training scripts store beside tensors."""
+    """List what MMEngine and the published training scripts store beside tensors."""
     return [
         argparse.Namespace,
         *_history_buffers(),
         (_Array, "numpy.ndarray"),
         (_DType, "numpy.dtype"),
-        # numpy 1 and 2 keep these two in differently named modules; files name either.
+        # numpy 1 and 2 have these two in modules of different names; files use either.
         *(
             (stand_in, f"numpy.{core}.multiarray.{name}")
             for stand_in, name in ((_Array, "_reconstruct"), (_scalar, "scalar"))
@@ -123,11 +123,11 @@ def read_checkpoint(path: PathLike, map_location: Any = "cpu") -> Any:
         map_location: Where to put the tensors, as for `torch.load`.
 
     Returns:
-        What the file holds.
+        The content of the file.
 
     Raises:
-        UserError: There is no such file, it can't be downloaded, it is truncated or none of
-            PyTorch's, or it holds objects that could run code.
+        UserError: The file is missing, can't be downloaded, is truncated or no PyTorch file,
+            or holds objects that could run code.
     """
     file = fetch(str(path)) if is_url(path) else Path(path).expanduser()
     if not file.is_file():
@@ -160,7 +160,7 @@ def read_checkpoint(path: PathLike, map_location: Any = "cpu") -> Any:
 
 
 def load_safely(file: Union[Path, BinaryIO], map_location: Any = "cpu") -> Any:
-    """Call `torch.load` so that it takes tensors and training state and nothing else.
+    """Call `torch.load` so that it accepts only tensors and training state.
 
     Args:
         file: A path or an open file.
@@ -172,12 +172,12 @@ def load_safely(file: Union[Path, BinaryIO], map_location: Any = "cpu") -> Any:
 
 
 def _can_allow() -> bool:
-    """Say whether this torch can allow stand-ins: from 2.6, with names other than their own."""
+    """Tell whether this PyTorch accepts stand-ins under other names than their own: from 2.6."""
     return tuple(map(int, re.findall(r"\d+", torch.__version__)[:2])) >= (2, 6)
 
 
 def _unreadable(path: PathLike, file: Path, error: Exception) -> str:
-    # What PyTorch says before this advises unsafe loading.
+    # The text before this advises unsafe loading.
     lines = str(error).rpartition("WeightsUnpickler error:")[2].split("\n")
     reason = next(filter(None, map(str.strip, lines)), type(error).__name__)
     return (

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..errors import UserError
 from .reading import PathLike, read_ahead, read_checkpoint
 
-INTERRUPTED = "interrupted.pth"  # of a training that was told to stop
+INTERRUPTED = "interrupted.pth"  # of a training that a signal stopped
 LAST = "last_checkpoint"  # where MMEngine writes the path of the newest one
 
 
@@ -25,7 +25,7 @@ def find_resume(work_dir: PathLike) -> Optional[Path]:
             `last_checkpoint`, which names one of any name in any folder.
 
     Returns:
-        The checkpoint to resume from, or None if there is none at all.
+        The checkpoint to resume from; None if there is none at all.
 
     Raises:
         UserError: There are checkpoints, and none can be read; or there is none, and
@@ -86,7 +86,7 @@ def _newest_first(work_dir: PathLike) -> list[Path]:
     if (interrupted := Path(work_dir, INTERRUPTED)).is_file():
         named[interrupted] = inf  # the next checkpoint removes it
     last = _named_last(work_dir)
-    # In a folder that was copied it names the original's; the copy is beside it.
+    # In a copied folder it names the original's; the copy is beside it.
     if last is not None and last.is_file() and not Path(work_dir, last.name).is_file():
         named[last] = -1
     # By time first: a folder may hold checkpoints by epoch and by iteration.

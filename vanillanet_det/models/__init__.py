@@ -1,1 +1,1 @@
-"""The networks, and what makes one convolution of each layer."""
+"""The networks, and their fusion into one convolution per layer."""

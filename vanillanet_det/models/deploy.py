@@ -119,15 +119,15 @@ def fuse(
 
 
 def relative_error(found: Iterable[Tensor], expected: Iterable[Tensor]) -> float:
-    """Compare features with those expected.
+    """Compare features with the expected ones.
 
     Args:
         found: Tensors of any shape.
         expected: As many, of the same shapes.
 
     Returns:
-        The largest difference, relative to the largest value of the tensor it stands in; NaN
-        if there is any.
+        The largest difference, relative to the largest value of its tensor; NaN if there is
+        any.
     """
     errors = [
         float((a - b).abs().max() / b.abs().max().clamp(min=torch.finfo(b.dtype).tiny))
@@ -138,10 +138,10 @@ def relative_error(found: Iterable[Tensor], expected: Iterable[Tensor]) -> float
 
 
 def image_channels(model: nn.Module) -> int:
-    """Tell how many channels the images of a model have.
+    """Return the number of channels of a model's images.
 
     Args:
-        model: A detector, a test-time-augmentation wrapper of one, or any network of images.
+        model: A detector, a test-time-augmentation wrapper of one, or any image network.
     """
     model = getattr(model, "module", model)
     network = getattr(model, "backbone", model)
@@ -151,7 +151,7 @@ def image_channels(model: nn.Module) -> int:
     name, first = next(kernels, ("", None))
     if first is None:
         return 3
-    # mmdet's CSPDarknet stacks the four pixels of each square in front of its first convolution.
+    # mmdet's CSPDarknet stacks the four pixels of each square before its first convolution.
     stem = type(network.get_submodule(name.partition(".")[0])).__name__
     return first.shape[1] // 4 if stem == "Focus" else first.shape[1]
 
@@ -159,8 +159,8 @@ def image_channels(model: nn.Module) -> int:
 def random_image(model: nn.Module, channels: int = 3) -> Tensor:
     """Make a random image `(1, channels, 131, 157)` in a model's precision, on its device.
 
-    The sides divide by nothing, so that it reaches the borders of every pooling. The numbers
-    are always the same, and no one else's random numbers change.
+    Both sides are prime, so that every pooling meets a border. The numbers are always the same,
+    and PyTorch's global random state stays untouched.
     """
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(1, channels, 131, 157, generator=generator)
@@ -181,7 +181,7 @@ def detector_error(original: nn.Module, fused: nn.Module) -> float:
     image = random_image(original, image_channels(original))
     modes = [(module, module.training) for module in original.modules()]
     try:
-        # Without cuDNN, whose TF32 kernels on GPUs would hide behind rounding what is asked here.
+        # Without cuDNN, whose TF32 kernels on GPUs would hide an error behind their rounding.
         with torch.backends.cudnn.flags(enabled=False, allow_tf32=False):
             expected, found = (
                 (m.module if hasattr(m, "module") else m).eval().extract_feat(image)

@@ -18,7 +18,7 @@ _FLIPPED_AXES = {"horizontal": (-1,), "vertical": (-2,), "diagonal": (-2, -1)}
 
 @MODELS.register_module()
 class MaskTTAModel(DetTTAModel):
-    """MMDetection's DetTTAModel, for two-stage detectors with masks too.
+    """MMDetection's DetTTAModel, for two-stage detectors with masks.
 
     The boxes of all views are merged by NMS. Then each view predicts masks for the merged
     boxes, on the features it has already, and their probabilities are averaged, as in
@@ -78,7 +78,7 @@ class MaskTTAModel(DetTTAModel):
         features: Sequence[Sequence[Tensor]],
         metas: Sequence[Sequence[dict]],
     ) -> None:
-        """Add to the merged boxes their masks, the mean of all views."""
+        """Add masks to the merged boxes, averaged over all views."""
         head = self.module.roi_head
         results = [sample.pred_instances for sample in samples]
         counts = [len(result) for result in results]
@@ -93,7 +93,7 @@ class MaskTTAModel(DetTTAModel):
         mask_head.predict_by_feat(
             mask_preds=means,
             results_list=results,
-            # The boxes are at the original size already.
+            # The boxes are already at the original size.
             batch_img_metas=[dict(m, scale_factor=(1.0, 1.0)) for m in metas[0]],
             rcnn_test_cfg=head.test_cfg,
             rescale=True,
@@ -119,7 +119,7 @@ class MaskTTAModel(DetTTAModel):
 
 
 def _mask_passes(head: Any) -> list[tuple[Callable, nn.Module]]:
-    """Give the passes whose mean are a head's masks, each a forward method and its mask head."""
+    """Return the passes whose mean is a head's mask: forward methods with their mask heads."""
     predict = getattr(type(head), "predict_mask", None)
     if predict is StandardRoIHead.predict_mask:
         return [(head._mask_forward, head.mask_head)]

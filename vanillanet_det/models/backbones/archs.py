@@ -1,4 +1,4 @@
-"""The published VanillaNet architectures, and free ones, as plain numbers."""
+"""The published VanillaNet architectures, and custom ones, as plain numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Arch:
     """Numbers that define a VanillaNet.
 
     Attributes:
-        name: What errors call it.
+        name: Its name in errors.
         dims: Channels of the stem and of each stage.
         strides: Stride of each stage, one entry less than `dims`.
         ada_pool: False for max pooling; True for adaptive max pooling to
@@ -31,7 +31,7 @@ class Arch:
     stem_padding: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse numbers that make no network."""
+        """Refuse invalid numbers."""
         for key in ("dims", "strides"):
             self._expect(
                 len(getattr(self, key)) > 0 and all(whole_number(v, 1) for v in getattr(self, key)),
@@ -80,7 +80,7 @@ class Arch:
         )
 
     def check_out_indices(self, out_indices: Optional[Sequence[int]]) -> tuple[int, ...]:
-        """Check which features are asked for; None means `last_of_each_stride`.
+        """Check the indices of the features to return; None means `last_of_each_stride`.
 
         Raises:
             UserError: There is no such feature, or they are not in rising order.
@@ -103,7 +103,7 @@ class Arch:
 
 
 def whole_number(value: object, least: int) -> bool:
-    """Tell whether a value is an int, and no bool, from `least`."""
+    """Tell whether a value is an int, not a bool, of at least `least`."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
@@ -146,12 +146,12 @@ def resolve_arch(
     stem_stride: Optional[int] = None,
     stem_padding: Optional[int] = None,
 ) -> Arch:
-    """Look up or check an architecture, with single numbers replaced where given.
+    """Look up or check an architecture, and override single numbers.
 
     Args:
-        arch: A name of `ARCHS`, or a dict with `dims` and `strides` and, if wanted,
-            `ada_pool`, `stem_stride` and `stem_padding`.
-        ada_pool: Replaces the arch's own, unless None; likewise the next two.
+        arch: A name in `ARCHS`, or a dict with `dims`, `strides` and, optionally, `ada_pool`,
+            `stem_stride` and `stem_padding`.
+        ada_pool: Overrides the arch's own unless None, like the next two.
         stem_stride: Stride of the stem.
         stem_padding: Zero padding of the stem.
 
@@ -174,7 +174,7 @@ def resolve_arch(
         if not {"dims", "strides"} <= set(numbers) <= {"dims", "strides"} | optional:
             raise UserError(
                 f"VanillaNet: arch with the keys {', '.join(map(str, arch))} but expected dims "
-                "and strides and, if wanted, ada_pool, stem_stride, stem_padding"
+                "and strides and, optionally, ada_pool, stem_stride, stem_padding"
             )
     else:
         raise UserError(

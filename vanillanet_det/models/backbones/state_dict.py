@@ -18,10 +18,10 @@ _DEPLOYED_FOUND = (
 )
 _DEPLOYED_WANTED = (
     "the weights are of the {} form, but deploy=True makes the network the deployed "
-    "form; leave deploy out, since evaluation fuses by itself, or fuse the file: "
+    "form; remove deploy, since evaluation fuses by itself, or fuse the file: "
     "python tools/convert_checkpoint.py FILE FUSED_FILE --deploy"
 )
-# By the form that was found and the network's.
+# By the form of the weights and the form of the network.
 _OTHER_FORM = {
     ("deployed", "training"): _DEPLOYED_FOUND,
     ("deployed", "merged"): _DEPLOYED_FOUND,
@@ -35,8 +35,8 @@ _OTHER_FORM = {
     "merge the file: python tools/convert_checkpoint.py FILE MERGED_FILE --merge",
 }
 
-# Where each form keeps first and last convolution of the stem, its series activation, the last
-# convolution of a stage and that of the head.
+# The names that each form gives to the first and last convolution of the stem, its series
+# activation, the last convolution of a stage, and the last one of the head.
 _NAMES = {
     "deployed": ("stem.0", "stem.0", "stem.1", "conv", "cls.2"),
     "merged": ("stem.0.0", "stem.0.0", "stem.1", "conv.0", "cls.2"),
@@ -46,14 +46,14 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Description:
-    """The network that a state dict is from.
+    """The network that a state dict belongs to.
 
-    Strides and pooling leave no trace in a state dict, and stages behind the last feature
-    asked for are not in it.
+    A state dict doesn't show strides and pooling, and has no stages after the last returned
+    feature.
 
     Attributes:
         form: `training`, `merged` or `deployed`.
-        dims: Channels of the stem and of each stage that is there.
+        dims: Channels of the stem and of each stage in it.
         act_num: `n` of the series activation.
         in_channels: Channels of the image.
         num_classes: Number of classes, or None without a classification head.
@@ -71,7 +71,7 @@ class Description:
         return tuple(name for name, arch in ARCHS.items() if arch.dims == self.dims)
 
     def __str__(self) -> str:
-        """Name the arch the way errors do."""
+        """Name the arch as errors do."""
         return f"{_name(self.dims)}, act_num {self.act_num}"
 
 
@@ -81,13 +81,13 @@ def _name(dims: tuple[int, ...]) -> str:
 
 
 def describe(state: Mapping[str, Tensor]) -> Optional[Description]:
-    """Read off a state dict what network it is from.
+    """Recognise the network of a state dict.
 
     Args:
         state: Tensors by their names in the network.
 
     Returns:
-        The description, or None if it has no stem of a VanillaNet.
+        The description; None if it has no stem of a VanillaNet.
     """
     form = next((form for form in _NAMES if _has_stem(state, form)), None)
     if form is None:
@@ -116,17 +116,17 @@ def _has_stem(state: Mapping[str, Tensor], form: str) -> bool:
 
 
 def check_fit(network: nn.Module, state: Mapping[str, Tensor], arch_name: str = "") -> None:
-    """Refuse weights that are not of a network, before any of them is loaded.
+    """Refuse weights that don't belong to a network, before any of them is loaded.
 
     Args:
-        network: A VanillaNet, which is left as it is.
+        network: A VanillaNet, which stays unchanged.
         state: Tensors by their names in the network.
-        arch_name: What the file says it is of. Two archs differ in nothing but strides and
-            pooling, which leave no trace in the tensors.
+        arch_name: What the file says it is of. Two archs differ only in strides and pooling,
+            which the tensors don't show.
 
     Raises:
-        UserError: The weights are of another form, of another arch or act_num, have other
-            shapes, or less than 90 % of the network's tensors are among them.
+        UserError: The weights have another form, arch, act_num or shape, or less than 90 % of
+            the network's tensors are among them.
     """
     arch: Arch = network.arch
     takes, given = ("raw_pixels" in tensors for tensors in (network.state_dict(), state))
@@ -146,7 +146,7 @@ def check_fit(network: nn.Module, state: Mapping[str, Tensor], arch_name: str = 
                 f"the weights are of {found}, but the network is {_name(arch.dims)}, act_num "
                 f"{network.act_num}; set arch and act_num to those of the weights"
             )
-    # Whoever changed the stem or the pooling of an arch has meant it.
+    # A changed stem or pooling of an arch is intended.
     if arch_name in ARCHS and arch_name != arch.name and arch == ARCHS.get(arch.name):
         raise UserError(
             f"the weights were trained as arch {arch_name!r}, but the network is arch "
@@ -172,7 +172,7 @@ def merged_state_dict(network: nn.Module, state: Mapping[str, Tensor], arch_name
     """Merge weights of the training form.
 
     Args:
-        network: A VanillaNet in its training form, which is used up.
+        network: A VanillaNet in its training form, which is merged in the process.
         state: Tensors by their names in it.
         arch_name: What their file says it is of.
 

@@ -1,4 +1,4 @@
-"""Networks of timm as backbones, such as the peers that VanillaNet is compared with."""
+"""Networks of timm as backbones, such as the peers in VanillaNet's benchmarks."""
 
 import difflib
 import re
@@ -16,20 +16,20 @@ from .mmdet_vanillanet import PretrainedBackbone
 
 @MODELS.register_module()
 class TIMMBackbone(Backbone, PretrainedBackbone):
-    """A convolutional network of timm, by its features (`features_only`).
+    """A convolutional network of timm as a feature extractor (`features_only`).
 
     Nothing is downloaded. Files as timm publishes them (`pytorch_model.bin` on Hugging Face) load
     through `init_cfg=dict(type='Pretrained', checkpoint=FILE)`.
 
     Args:
-        model_name: What timm calls it, such as 'convnextv2_nano'.
+        model_name: Its name in timm, such as 'convnextv2_nano'.
         out_indices: Features to return, counted as timm does.
         in_channels: Channels of the image.
         drop_path_rate: Stochastic depth of the last block; it rises linearly from 0.
         frozen_stages: Freeze everything up to this feature, counted as in `out_indices`; -1 for
             none.
         norm_eval: Keep BatchNorms in evaluation mode while training.
-        with_cp: Compute features again in the backward pass instead of keeping them.
+        with_cp: Recompute features in the backward pass instead of keeping them.
         init_cfg: How to initialise; the default is timm's own.
 
     Attributes:
@@ -37,7 +37,7 @@ class TIMMBackbone(Backbone, PretrainedBackbone):
         out_strides: Stride of each returned feature against the image.
 
     Raises:
-        UserError: timm is missing, has no such model, or can't give these features of it.
+        UserError: timm is missing, has no such model, or can't return these features.
 
     Example:
         >>> backbone = TIMMBackbone('convnextv2_nano').eval()
@@ -134,7 +134,7 @@ class TIMMBackbone(Backbone, PretrainedBackbone):
             )
 
     def frozen_modules(self) -> Iterator[nn.Module]:
-        """List what is in front of the features that stay trainable."""
+        """List the modules before the first trainable feature."""
         if self.frozen_stages < 0:
             return
         last = self.model.feature_info.info[self.frozen_stages]["module"].replace(".", "_")
@@ -145,9 +145,9 @@ class TIMMBackbone(Backbone, PretrainedBackbone):
 
 
 def _create(model_name: str, arguments: dict) -> nn.Module:
-    """Let timm make a network by its features."""
+    """Make timm build a feature extractor."""
     try:
-        import timm  # here, since it takes seconds and hardly any config needs it
+        import timm  # here, since it takes seconds and few configs need it
         from timm.models import FeatureListNet
     except ImportError as error:
         raise UserError("TIMMBackbone: timm is missing; pip install 'timm>=1.0'") from error

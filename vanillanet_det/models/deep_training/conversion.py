@@ -23,41 +23,41 @@ def add_vanilla_training(
     deep: Optional[str] = "all",
     series: bool = True,
 ) -> nn.Module:
-    """Give any network the deep training and series activation of VanillaNet.
+    """Apply the deep training and series activation of VanillaNet to any network.
 
-    The result is a copy to be trained, whose deployed form `switch_to_deploy` makes, exactly.
-    `deep="all"` inserts a 1x1 convolution or linear layer behind every convolution and linear
-    layer that feeds a ReLU, as the paper does, and the deployed network has the layers and
-    ReLUs of the one given. `deep="pairs"` takes the pairs that are there already (map, ReLU,
-    1x1 convolution or linear layer), and the deployed network has a layer and a ReLU less for
-    each: it is not the default because it makes the network shallower. A network with no such
-    layers gets series activations alone; `set_act_lambda` tells how many pairs there are.
+    The result is a copy to be trained; `switch_to_deploy` brings it into its deployed form,
+    exactly. `deep="all"` inserts a 1x1 convolution or linear layer after every convolution and
+    linear layer that feeds a ReLU, as the paper does, and the deployed network has the layers
+    and ReLUs of the original. `deep="pairs"` uses existing pairs (map, ReLU, 1x1 convolution or
+    linear layer), and the deployed network loses a layer and a ReLU for each: it is not the
+    default because it makes the network shallower. A network without such layers only gets
+    series activations; `set_act_lambda` returns the number of pairs.
 
-    Parameters keep their values. An inserted map begins as the identity and its BatchNorm with
-    the statistics it will see, so that with `series=False` the network starts in evaluation as
-    the one given: at any lambda with `deep="all"`, at lambda 0 with `deep="pairs"`. A series
-    activation starts from random kernels and has to be trained.
+    Parameters keep their values. An inserted map starts as the identity and its BatchNorm with
+    the statistics it will see, so that with `series=False` the network initially computes in
+    evaluation what the original does: at any lambda with `deep="all"`, at lambda 0 with
+    `deep="pairs"`. A series activation starts from random kernels and has to be trained.
 
-    Each call of a ReLU on a feature `(N, C, H, W)` gets a series activation of its own. Left as
-    they are: ReLUs on other shapes or behind a linear layer, which have no neighbourhood; other
-    activations; what torch.fx can't look into; and, in deep training, grouped convolutions and
-    layers that are called twice or have forward hooks. The result is a graph: methods of the
-    model, and modules that its forward never calls, are not in it.
+    Each call of a ReLU on a feature `(N, C, H, W)` gets its own series activation. Unchanged
+    remain: ReLUs on other shapes or after a linear layer, which have no neighbourhood; other
+    activations; modules that torch.fx can't trace; and, in deep training, grouped convolutions
+    and layers that are called twice or have forward hooks. The result is a graph without the
+    model's methods and without modules that its forward never calls.
 
     Args:
         model: A network that torch.fx can record, in training or evaluation mode.
-        example_input: What its forward takes, a tensor or a tuple of arguments; of any size the
-            network can compute, since only the numbers of channels and dimensions are read.
+        example_input: The input of its forward, a tensor or a tuple of arguments, of any valid
+            size: only the numbers of channels and dimensions are read.
         act_num: `n` of the series activation, whose kernel has the side `2 n + 1`.
         deep: 'all', 'pairs', or None for no deep training.
-        series: Whether to put series activations in place of ReLUs.
+        series: Whether to replace ReLUs with series activations.
 
     Returns:
         The network to be trained. Modules that were not replaced keep their names.
 
     Raises:
-        UserError: An argument outside the above, a network that torch.fx can't record, an
-            example that doesn't fit it, or a network in which there is nothing to change.
+        UserError: An invalid argument, a network that torch.fx can't trace, an example that
+            doesn't fit it, or a network with nothing to change.
 
     Example:
         >>> model = add_vanilla_training(torchvision.models.alexnet(), torch.rand(1, 3, 224, 224))
@@ -103,7 +103,7 @@ def _is_image(graph: ModelGraph, relu: fx.Node) -> bool:
 
 
 def _existing_pairs(graph: ModelGraph) -> Iterator[_Chain]:
-    """Find map, BatchNorm, ReLU, dropout, map, BatchNorm; of overlapping ones the first."""
+    """Find map, BatchNorm, ReLU, dropout, map, BatchNorm; the first of overlapping ones."""
     taken = set()
     for node in graph.nodes:
         first = [] if node in taken else graph.layer(node)
@@ -122,7 +122,7 @@ def _existing_pairs(graph: ModelGraph) -> Iterator[_Chain]:
 
 
 def _deepened_layers(graph: ModelGraph) -> Iterator[_Chain]:
-    """Make a pair of every map that feeds a ReLU."""
+    """Turn every map that feeds a ReLU into a pair."""
     for node in graph.nodes:
         nodes = graph.layer(node)
         if nodes and any(map(graph.is_relu, nodes[-1].users)):
@@ -133,7 +133,7 @@ def _deepened_layers(graph: ModelGraph) -> Iterator[_Chain]:
 
 
 def _identity(layer: nn.Module) -> nn.Module:
-    """Make the pointwise map that changes nothing, of a layer's kind and over its outputs."""
+    """Make the identity over a layer's outputs, as a pointwise map of the same type."""
     channels = layer.weight.shape[0]
     kernel = (1,) if isinstance(layer, nn.Conv2d) else ()
     weight = layer.weight
@@ -147,7 +147,7 @@ def _identity(layer: nn.Module) -> nn.Module:
 
 
 def _norm_behind(norm: nn.Module) -> nn.Module:
-    """Make a BatchNorm that gives back, at lambda 1, what another one puts out."""
+    """Make a BatchNorm that leaves the outputs of another one unchanged at lambda 1."""
     new = copy.deepcopy(norm)
     if norm.running_mean is None:
         return new
@@ -155,7 +155,7 @@ def _norm_behind(norm: nn.Module) -> nn.Module:
         if norm.weight is None:
             new.running_mean.zero_()
             new.running_var.fill_(1 - norm.eps)
-        else:  # what it puts out has the mean `bias` and the deviation `weight`
+        else:  # its outputs have the mean `bias` and the standard deviation `weight`
             new.running_mean.copy_(norm.bias)
             new.running_var.copy_(norm.weight.square())
             new.weight.copy_((norm.weight.square() + norm.eps).sqrt())

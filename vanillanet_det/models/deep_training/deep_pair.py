@@ -1,4 +1,4 @@
-"""Two maps with a vanishing non-linearity between them: the deep training of a layer."""
+"""Two linear maps with a vanishing non-linearity between them: deep training of one layer."""
 
 import copy
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ def _is_pointwise(layer: nn.Module) -> bool:
 
 
 def is_pair(first: nn.Module, second: nn.Module) -> bool:
-    """Say whether two maps, at lambda 1, are one.
+    """Tell whether two maps are one linear map at lambda 1.
 
     Args:
         first: Any module.
-        second: What comes behind it.
+        second: The module after it.
 
     Returns:
         Whether they are a convolution and a 1x1 convolution of stride 1, or two linear layers.
@@ -33,7 +33,7 @@ def is_pair(first: nn.Module, second: nn.Module) -> bool:
         return False
     if isinstance(first, nn.Linear):
         return True
-    # Dense again, a grouped convolution would cost more than both maps together.
+    # Fused into a dense kernel, a grouped convolution would cost more than both maps.
     return (
         first.groups == 1
         and second.stride == (1, 1)
@@ -42,7 +42,7 @@ def is_pair(first: nn.Module, second: nn.Module) -> bool:
 
 
 def _kernel(layer: Sequence[nn.Module]) -> WeightBias:
-    """Write a map and the BatchNorm behind it, if there is one, as one convolution."""
+    """Write a map and its BatchNorm, if it has one, as one convolution."""
     (conv, *norms), bias = layer, layer[0].bias
     weight = conv.weight.detach().double()
     weight = weight if weight.dim() == 4 else weight[:, :, None, None]
@@ -56,14 +56,14 @@ def _kernel(layer: Sequence[nn.Module]) -> WeightBias:
 class DeepPair(LambdaMixin, nn.Module):
     """Two maps with A'(x) = (1 - lambda) ReLU(x) + lambda x between them.
 
-    lambda begins at 1, where the two are one linear map, as in VanillaNet; training that
-    starts from nothing sets it to 0 and lets it rise. The deployed form is that one map, with
-    the stride, padding and dilation of the first.
+    As in VanillaNet, lambda starts at 1, where the two are one linear map; training from
+    scratch sets it to 0 and raises it. The deployed form is that one map, with the stride,
+    padding and dilation of the first.
 
     Args:
         first: A convolution of any kernel, or a linear layer; then its BatchNorm, if any.
         second: A 1x1 convolution of stride 1, or a linear layer; then its BatchNorm, if any.
-        dropout: What to drop between the two in training.
+        dropout: The dropout between the two in training.
 
     Attributes:
         act_lambda: The slope of A' below zero, a buffer.
@@ -107,11 +107,11 @@ class DeepPair(LambdaMixin, nn.Module):
         """Fuse the two maps into one, in place; a second call does nothing.
 
         Returns:
-            The one map, which can take the place of this module.
+            The one map, which replaces this module.
 
         Raises:
-            UserError: lambda is below 1, so that the two are no linear map, a BatchNorm keeps
-                no running statistics, or fused values don't fit the precision. The module is
+            UserError: lambda is below 1, so that the two are no linear map; a BatchNorm keeps
+                no running statistics; or fused values exceed the precision. The module is
                 then unchanged.
         """
         if self.deploy:
@@ -122,7 +122,7 @@ class DeepPair(LambdaMixin, nn.Module):
             round_fused(value, like.weight.dtype, f"DeepPair of {like}")
             for value in fuse_pointwise(_kernel(self.first), _kernel(self.second))
         )
-        # A copy and not a new layer: it keeps dilation and padding mode as well.
+        # A copy instead of a new layer, to keep dilation and padding mode.
         fused = copy.deepcopy(like)
         fused.weight = nn.Parameter(weight.view(-1, *like.weight.shape[1:]))
         fused.bias = nn.Parameter(bias)

@@ -1,4 +1,4 @@
-"""A model's graph as torch.fx records it, and what its rewriting asks of it."""
+"""A model's torch.fx graph, with the queries and edits that its conversion needs."""
 
 import inspect
 import itertools
@@ -42,26 +42,26 @@ class _Tracer(fx.Tracer):
 
 
 def _trace(model: nn.Module, opaque: frozenset[nn.Module] = frozenset()) -> Optional[fx.Graph]:
-    """Record a model's forward, or None where it differs between training and evaluation."""
+    """Trace a model's forward; None where training and evaluation differ."""
     attributes = set(vars(model))
     with _mode(list(model.modules()), True):
         train = _Tracer(opaque).trace(model)
     for name in set(vars(model)) - attributes:
-        delattr(model, name)  # constants, which the second time would get other names
+        delattr(model, name)  # constants, which a second trace would name differently
     with _mode(list(model.modules()), False):
         evaluation = _Tracer(opaque).trace(model)
     return evaluation if str(evaluation) == str(train) else None
 
 
 def _is_opaque(module: nn.Module) -> bool:
-    """Say whether a module stays one call, because a record would change what it does."""
+    """Tell whether a module has to stay one call, because tracing would change it."""
     if hasattr(module, "switch_to_deploy") or isinstance(module, _BatchNorm):
         return True
     if type(module).__module__.startswith("torch.nn") or list(module.children()):
-        return False  # one call anyway, or looked at part by part
+        return False  # one call anyway, or traced part by part
     try:  # stochastic depth and the like: different in training, or no graph at all
         return _trace(module) is None
-    except Exception:  # its forward runs on stand-ins, which raises nearly anything
+    except Exception:  # its forward runs on proxies, which raises nearly anything
         return True
 
 
@@ -107,7 +107,7 @@ class ModelGraph:
         opaque = frozenset(filter(_is_opaque, model.modules()))
         try:
             graph = _trace(model, opaque)
-        except Exception as error:  # it runs the model on stand-ins, which raises nearly anything
+        except Exception as error:  # it runs the model on proxies, which raises nearly anything
             raise UserError(
                 f"{caller}: torch.fx can't record {kind} ({_first_line(error)}); write its forward "
                 "without Python that depends on a tensor's values or shape, or give a part of the "
@@ -155,7 +155,7 @@ class ModelGraph:
         return list(self.module.graph.nodes)
 
     def called(self, node: Optional[fx.Node], *types: type) -> Optional[nn.Module]:
-        """The module that a node calls, if it is of one of these types, not a subclass."""
+        """The module that a node calls, if its type is one of these, not a subclass."""
         if node is None or node.op != "call_module":
             return None
         module = self.module.get_submodule(node.target)
@@ -166,7 +166,7 @@ class ModelGraph:
         return [self.module.get_submodule(node.target) for node in nodes]
 
     def layer(self, node: Optional[fx.Node]) -> list[fx.Node]:
-        """The nodes of a map and of the BatchNorm behind it; none if the node is no map.
+        """The nodes of a map and of the BatchNorm after it; none if the node is no map.
 
         Only for modules that are called once, without hooks, and whose tensors nothing else reads.
         """
@@ -174,7 +174,7 @@ class ModelGraph:
         if conv is None:
             return []
         norm = self.only_user(node)
-        # On more dimensions, a BatchNorm behind a linear layer is not one over its channels.
+        # With more dimensions, a BatchNorm after a linear layer doesn't normalise its channels.
         rank = 4 if isinstance(conv, nn.Conv2d) else 2
         has_norm = self._called_once(norm, *_NORMS) and len(self.result(node)[0]) == rank
         return [node, norm] if has_norm else [node]
@@ -190,7 +190,7 @@ class ModelGraph:
         return self._results.get(node, (torch.Size(), {}))
 
     def is_relu(self, node: Optional[fx.Node]) -> bool:
-        """Say whether a node is a ReLU, however it is written."""
+        """Tell whether a node is a ReLU, in any notation."""
         if node is None:
             return False
         if node.op == "call_method":
@@ -200,11 +200,11 @@ class ModelGraph:
         return self.called(node, nn.ReLU) is not None
 
     def only_user(self, node: fx.Node) -> Optional[fx.Node]:
-        """The node that takes another's result, if there is exactly one."""
+        """The node that uses another's result, if there is exactly one."""
         return next(iter(node.users)) if len(node.users) == 1 else None
 
     def replace_relu(self, relu: fx.Node, module: nn.Module) -> None:
-        """Put a module of its own in the place of one call of a ReLU."""
+        """Replace one call of a ReLU with a module."""
         graph, source = self.module.graph, relu.all_input_nodes[0]
         name = self._own_name(relu)
         order = {node: index for index, node in enumerate(graph.nodes)}
@@ -213,13 +213,13 @@ class ModelGraph:
         with graph.inserting_before(relu):
             new = graph.call_module(name, (source,))
         relu.replace_all_uses_with(new)
-        if in_place:  # who reads the input later reads the ReLU's output
+        if in_place:  # later readers of the input read the ReLU's output
             later = {node for node in source.users if order.get(node, 0) > order[relu]}
             source.replace_all_uses_with(new, delete_user_cb=later.__contains__)
         graph.erase_node(relu)
 
     def replace_chain(self, chain: list[fx.Node], module: nn.Module) -> None:
-        """Put a module in the place of nodes of which each but the last feeds only the next."""
+        """Replace nodes, of which each but the last feeds only the next, with a module."""
         self.module.add_submodule(chain[0].target, module)
         if len(chain) > 1:
             chain[-1].replace_all_uses_with(chain[0])
@@ -230,7 +230,7 @@ class ModelGraph:
                 self.module.delete_submodule(node.target)
 
     def finish(self) -> fx.GraphModule:
-        """Drop the modules that nothing calls any more and generate the code."""
+        """Drop the modules that are no longer called, and generate the code."""
         self.module.delete_all_unused_submodules()
         self.module.recompile()
         return self.module

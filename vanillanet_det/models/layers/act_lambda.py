@@ -47,7 +47,7 @@ class LambdaMixin:
 
     @property
     def has_lambda(self) -> bool:
-        """Whether there is an A' in this form."""
+        """Whether this form has an A'."""
         return "act_lambda" in self._buffers
 
     def read_lambda(self) -> float:
@@ -58,10 +58,10 @@ class LambdaMixin:
         """Set lambda of the deep training, the slope of A' below zero.
 
         Args:
-            value: From 0 (ReLU) to 1 (nothing between the two layers of a pair).
+            value: From 0 (ReLU) to 1 (identity).
 
         Raises:
-            UserError: A value outside, or a form that has no lambda.
+            UserError: A value outside this range, or a form that has no lambda.
         """
         name = type(self).__name__
         if not self.has_lambda:
@@ -105,7 +105,7 @@ def set_act_lambda(model: nn.Module, value: float) -> int:
         The number of modules that have one; merged and deployed ones have none.
 
     Raises:
-        UserError: A value outside.
+        UserError: A value outside this range.
     """
     modules = [m for m in lambda_modules(model) if m.has_lambda]
     for module in modules:

@@ -1,4 +1,4 @@
-"""Activation checkpointing that leaves BatchNorm statistics as they would be without it."""
+"""Activation checkpointing that doesn't change BatchNorm statistics."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 @contextmanager
 def _statistics_kept(module: nn.Module) -> Iterator[None]:
-    """Keep running statistics as they are; a batch was counted when it went forward."""
+    """Freeze running statistics; the forward pass has counted the batch already."""
     norms = [
         norm
         for norm in module.modules()
@@ -19,7 +19,7 @@ def _statistics_kept(module: nn.Module) -> Iterator[None]:
     ]
     before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
     for norm in norms:
-        # Not track_running_stats=False: autograd keeps other tensors then, and checkpointing
+        # Not track_running_stats=False: autograd then saves other tensors, and checkpointing
         # refuses a second pass that differs from the first.
         norm.momentum = 0.0
     try:
@@ -31,7 +31,7 @@ def _statistics_kept(module: nn.Module) -> Iterator[None]:
 
 
 def checkpoint_once(function: Callable[..., Tensor], *args: object, norms: nn.Module) -> Tensor:
-    """Call a function without keeping its intermediate results for the backward pass.
+    """Call a function without saving its intermediate results for the backward pass.
 
     The backward pass calls it again. PyTorch's own checkpointing then counts each batch
     twice in the running statistics of BatchNorms; this one counts it once.
@@ -39,7 +39,7 @@ def checkpoint_once(function: Callable[..., Tensor], *args: object, norms: nn.Mo
     Args:
         function: What to compute.
         *args: Its arguments.
-        norms: The module whose BatchNorms `function` goes through.
+        norms: The module whose BatchNorms `function` uses.
 
     Returns:
         What the function returns.

@@ -19,7 +19,7 @@ WeightBias = tuple[Tensor, Tensor]
 def bn_scale_shift(bn: nn.Module) -> WeightBias:
     """Write a BatchNorm in evaluation mode as `y = scale * x + shift`.
 
-    Any kind of BatchNorm will do (BatchNorm1d to 3d, SyncBatchNorm, mmcv's own), with or
+    Any kind of BatchNorm works (BatchNorm1d to 3d, SyncBatchNorm, mmcv's own), with or
     without affine parameters.
 
     Args:
@@ -79,14 +79,14 @@ def fuse_pointwise(first: WeightBias, second: WeightBias) -> WeightBias:
     """
     (weight1, bias1), (weight2, bias2) = first, second
     matrix = weight2.flatten(1)
-    # Not einsum: it may hand back a transposed view, and a kernel's strides decide the
-    # memory layout of every later layer.
+    # Not einsum: it may return a transposed view, and a kernel's strides decide the memory
+    # layout of every later layer.
     weight = (matrix @ weight1.flatten(1)).view(-1, *weight1.shape[1:])
     return weight, matrix @ bias1 + bias2
 
 
 def round_fused(value: Tensor, dtype: torch.dtype, name: str) -> Tensor:
-    """Round a fused kernel or bias once, to the precision of the network.
+    """Round a fused kernel or bias to the precision of the network, once.
 
     Args:
         value: Kernel or bias of any shape, float64.
@@ -97,8 +97,8 @@ def round_fused(value: Tensor, dtype: torch.dtype, name: str) -> Tensor:
         The rounded tensor.
 
     Raises:
-        UserError: Values are beyond the range of `dtype`, as a small running variance makes
-            them in float16, or not finite to begin with.
+        UserError: Values exceed the range of `dtype`, as those of a small running variance do
+            in float16, or are not finite.
     """
     rounded = value.to(dtype)
     if not (value.is_meta or rounded.isfinite().all()):
@@ -115,10 +115,10 @@ def round_fused(value: Tensor, dtype: torch.dtype, name: str) -> Tensor:
 def fused_conv(
     like: nn.Conv2d, weight: Tensor, bias: Tensor, name: str = "a convolution"
 ) -> nn.Conv2d:
-    """Make a fresh, contiguous convolution of a fused kernel.
+    """Make a fresh, contiguous convolution from a fused kernel.
 
     Args:
-        like: The convolution whose stride, padding, dtype, device and mode are taken.
+        like: The convolution whose stride, padding, dtype, device and mode it gets.
         weight: Kernel of shape `(out, in, k_h, k_w)`, float64.
         bias: Bias of shape `(out,)`, float64.
         name: What errors call the layer.
@@ -135,7 +135,7 @@ def fused_conv(
         kind, geometry = PointwiseConv2d, {}
     else:
         kind, geometry = nn.Conv2d, dict(geometry, kernel_size=weight.shape[2:])
-    # Without initialisation, which would draw random numbers in the middle of a training.
+    # Not initialised, since that would draw random numbers in the middle of a training.
     conv = nn.utils.skip_init(
         kind,
         weight.shape[1],

@@ -10,11 +10,11 @@ from torch.nn import functional as F
 
 
 class _MaxPool(torch.autograd.Function):
-    """PyTorch's max pooling without overlap, around what it keeps."""
+    """PyTorch's max pooling without overlap, with smaller saved tensors."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, stride: int) -> Tensor:
-        """Pool, and keep where each maximum stood."""
+        """Pool, and save the position of each maximum."""
         y, indices = F.max_pool2d(x, stride, return_indices=True)
         ctx.save_for_backward(indices.int())
         ctx.shape, ctx.stride = x.shape, stride
@@ -24,9 +24,9 @@ class _MaxPool(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        """Hand each gradient to where its maximum stood."""
+        """Route each gradient to the position of its maximum."""
         (indices,) = ctx.saved_tensors
-        # PyTorch asks for the input, of which it reads size and memory layout.
+        # PyTorch takes the input, of which it reads only size and memory layout.
         layout = torch.channels_last if ctx.last else torch.contiguous_format
         like = torch.empty(
             ctx.shape, dtype=gradient.dtype, device=gradient.device, memory_format=layout
@@ -45,10 +45,10 @@ def _max_pool(x: Tensor, stride: int) -> Tensor:
 
 
 class MaxPool(nn.Module):
-    """Max pooling without overlap, `nn.MaxPool2d(stride)` with less to keep.
+    """Max pooling without overlap: `nn.MaxPool2d(stride)`, saving less for the backward pass.
 
-    PyTorch's keeps its input and an 8-byte index for each output, 24 bytes per output at stride
-    2 in float32; this one keeps four.
+    PyTorch's saves its input and an 8-byte index for each output, 24 bytes per output at stride
+    2 in float32; this one saves four.
 
     Args:
         stride: Side of the windows and distance between them.
@@ -60,7 +60,7 @@ class MaxPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(N, C, H, W)` to `(N, C, H // stride, W // stride)`."""
-        # In evaluation it is PyTorch's own, which traces and exports.
+        # In evaluation PyTorch's own, which can be traced and exported.
         return _max_pool(x, self.stride) if self.training else F.max_pool2d(x, self.stride)
 
     def extra_repr(self) -> str:

@@ -1,4 +1,4 @@
-"""1x1 convolutions and max pooling as the CPU computes them fastest, without gradients."""
+"""1x1 convolutions and max pooling in the form that CPUs compute fastest, without gradients."""
 
 from typing import Any
 
@@ -6,37 +6,36 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-STRIP_BYTES = 16 * 2**20  # less than what C libraries ask the system for anew each time
+STRIP_BYTES = 16 * 2**20  # below the size that C libraries request from the system each time
 
 
 def in_eager_inference() -> bool:
-    """Say whether operators run one by one, and nobody will ask for gradients.
+    """Tell whether operators run one by one, without gradients.
 
-    Compilers, tracers and exporters know the ordinary operators by name, and do better with
-    those.
+    Compilers, tracers and exporters recognise the ordinary operators, and do better with those.
     """
     return not (torch.is_grad_enabled() or torch.jit.is_tracing() or torch.compiler.is_compiling())
 
 
 def computes_on_cpu(x: Any) -> bool:
-    """Say whether this is a tensor that the CPU computes on, in eager inference."""
-    # torch.fx's stand-ins are no tensors.
+    """Tell whether this is a tensor on the CPU, in eager inference."""
+    # torch.fx's proxies are no tensors.
     return isinstance(x, Tensor) and x.device.type == "cpu" and in_eager_inference()
 
 
 class PointwiseConv2d(nn.Conv2d):
     """1x1 convolution that is a matrix product on CPUs.
 
-    It is `nn.Conv2d(in_channels, out_channels, 1)` in all else. PyTorch's convolutions reorder
-    their kernel at every call, for VanillaNet's deep layers longer than they compute, and their
-    kernels for 1x1 take up to three times as long as the matrix product where there are many
-    channels and few pixels.
+    Otherwise it is `nn.Conv2d(in_channels, out_channels, 1)`. PyTorch's convolutions reorder
+    their kernel at every call, which for VanillaNet's deep layers takes longer than computing,
+    and their 1x1 kernels take up to three times as long as the matrix product where channels
+    are many and pixels are few.
 
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output.
-        device: Where the parameters are.
-        dtype: Their type.
+        device: Device of the parameters.
+        dtype: Their data type.
     """
 
     def __init__(
@@ -64,8 +63,8 @@ class PointwiseConv2d(nn.Conv2d):
 def convolve_and_pool(conv: PointwiseConv2d, x: Tensor, stride: int) -> Tensor:
     """1x1 convolution and max pooling without overlap, in strips of rows.
 
-    What the convolution gives is `stride ** 2` times as much as what remains of it. A strip of
-    it stays in the cache and takes memory that the process has already.
+    The convolution's output is `stride ** 2` times as large as what remains of it. A strip of
+    it stays in the cache and reuses memory that the process already has.
 
     Args:
         conv: The convolution.
@@ -100,8 +99,8 @@ def convolve_and_pool(conv: PointwiseConv2d, x: Tensor, stride: int) -> Tensor:
 def _max_pool(x: Tensor, stride: int) -> Tensor:
     """Max pooling by comparing whole rows and then columns.
 
-    PyTorch's own takes up to ten times as long on contiguous tensors, since it looks for each
-    maximum's place, too.
+    PyTorch's own takes up to ten times as long on contiguous tensors, since it also finds the
+    position of each maximum.
     """
     height, width = (side // stride * stride for side in x.shape[2:])
     x = x[:, :, :height, :width]

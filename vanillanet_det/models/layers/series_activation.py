@@ -10,14 +10,14 @@ from .norm import NormFactory, batch_norm
 
 
 class SeriesActivation(nn.Module):
-    """Activation that looks at its neighbourhood: ReLU, depthwise convolution, BN.
+    """Activation over a neighbourhood: ReLU, depthwise convolution, BN.
 
     With `A` a ReLU and `b_c` the shift of the BN,
     `A_s(x)[h, w, c] = sum over i, j in -n..n of a[i, j, c] A(x[h + i, w + j, c] + b_c)`
     (https://arxiv.org/abs/2305.12972, section 3.2). Input and output have the shape
     `(N, channels, H, W)`.
 
-    The deployed form has the BN folded into the kernel, which gains a bias.
+    In the deployed form the BN is folded into the kernel, which gains a bias.
 
     Args:
         channels: Number of channels.

@@ -1,4 +1,4 @@
-"""One layer of VanillaNet, and what it shares with the stem."""
+"""One stage of VanillaNet, and the building blocks that it shares with the stem."""
 
 from collections.abc import Iterable, Sequence
 from functools import reduce
@@ -55,10 +55,10 @@ def conv_bn(conv: nn.Conv2d, norm: NormFactory) -> nn.Sequential:
 
 
 def fuse_layer(pairs: Iterable[Iterable[nn.Module]], name: str) -> nn.Conv2d:
-    """Fuse a convolution with its BN, and 1x1 ones with theirs behind it, into one.
+    """Fuse a convolution and its BN, and the 1x1 convolutions and BNs after them, into one.
 
     Args:
-        pairs: Convolution and BN, one pair or more, with nothing in between.
+        pairs: Convolution and BN, one pair or more, with no activation between the pairs.
         name: What errors call the layer.
 
     Returns:
@@ -73,7 +73,7 @@ def fuse_layer(pairs: Iterable[Iterable[nn.Module]], name: str) -> nn.Conv2d:
 
 
 def merge_convs(conv1: nn.Conv2d, bn: nn.Module, conv2: nn.Conv2d, name: str) -> nn.Conv2d:
-    """Merge conv, BN and 1x1 conv, with nothing in between, into one.
+    """Merge conv, BN and 1x1 conv, with no activation between them, into one.
 
     Args:
         conv1: The convolution.
@@ -93,7 +93,7 @@ def merge_convs(conv1: nn.Conv2d, bn: nn.Module, conv2: nn.Conv2d, name: str) ->
 
 
 def _stride_of_max(pool: nn.Module, x: Tensor) -> int:
-    """Stride of a pooling whose windows lie side by side on this feature, else 0."""
+    """Return the stride of a pooling without overlap on this feature, else 0."""
     if not isinstance(pool, (MaxPool, AdaptivePool)) or min(x.shape[2:]) < pool.stride:
         return 0
     even = not any(side % pool.stride for side in x.shape[2:])
@@ -153,9 +153,9 @@ class Stage(nn.Module):
         return self.act(self.pool(x))
 
     def _forward_deployed(self, x: Tensor) -> Tensor:
-        # Whoever watches a module sees what it gave, and gives.
-        watched = self.conv._forward_hooks or self.pool._forward_hooks
-        plain = isinstance(self.conv, PointwiseConv2d) and not watched
+        # Forward hooks see, and may replace, the output of each module.
+        hooked = self.conv._forward_hooks or self.pool._forward_hooks
+        plain = isinstance(self.conv, PointwiseConv2d) and not hooked
         if plain and computes_on_cpu(x) and (stride := _stride_of_max(self.pool, x)):
             x = convolve_and_pool(self.conv, x, stride)
         else:
@@ -164,11 +164,11 @@ class Stage(nn.Module):
 
     @property
     def convs(self) -> Sequence[nn.Module]:
-        """What is in front of the pooling: two pairs of convolution and BN, or what they became."""
+        """The layers before the pooling: two pairs of convolution and BN, or what they became."""
         return [self.conv] if hasattr(self, "conv") else [self.conv1, self.conv2]
 
     def put_conv(self, conv: nn.Module) -> None:
-        """Put one layer in the place of `convs`."""
+        """Replace `convs` with one layer."""
         if not hasattr(self, "conv"):
             del self.conv1, self.conv2
         self.conv = conv
