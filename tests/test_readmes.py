@@ -206,7 +206,8 @@ def build_config(text, folder):
 
 @pytest.mark.parametrize("readme", MAX_LINES)
 def test_links_lead_somewhere(readme):
-    for link in re.findall(r"\]\(([^)]+)\)", read(readme)):
+    text = read(readme)
+    for link in re.findall(r"\]\(([^)]+)\)", text) + re.findall(r'src="([^"]+)"', text):
         if link.startswith("http"):
             continue
         name, _, heading = link.partition("#")
@@ -214,7 +215,7 @@ def test_links_lead_somewhere(readme):
         assert target.exists(), link
         if heading:
             headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
-            slugs = [re.sub(r"[^\w\- ]", "", text).lower().replace(" ", "-") for text in headings]
+            slugs = [re.sub(r"[^\w\- ]", "", line).lower().replace(" ", "-") for line in headings]
             assert heading in slugs, link
 
 
