@@ -85,7 +85,11 @@ def commands(readme):
 
 ALL_COMMANDS = [(readme, *command) for readme in MAX_LINES for command in commands(readme)]
 ALL_SNIPPETS = [
-    pytest.param(block.text, id=f"{readme}-{number}")
+    pytest.param(
+        block.text,
+        id=f"{readme}-{number}",
+        marks=[pytest.mark.slow] if ".onnx" in block.text else [],  # a file is exported first
+    )
     for readme in MAX_LINES
     for number, block in enumerate(blocks(readme), 1)
     if block.language == "python" and not NOT_RUN.fullmatch(block.before)
