@@ -1,4 +1,4 @@
-# Mask R-CNN with Swin-T on COCO 2017: VanillaNet's data and schedule.
+# Mask R-CNN with Swin-T on COCO 2017, with VanillaNet's data and schedule.
 _base_ = [
     "_base_/default_runtime.py",
     "_base_/models/mask_rcnn.py",

@@ -1,10 +1,9 @@
-# Mask R-CNN with the adaptively pooling VanillaNet-13, from the published ImageNet weights. Its
+# Mask R-CNN with the VanillaNet-13 that pools adaptively, from the published ImageNet weights. Its
 # strides are 3, 6, 12, 24.
 _base_ = "mask_rcnn_vanillanet13_x1_5_coco.py"
 
 model = dict(
-    # Multiples of 24 are halved by each pooling without a remainder, so that features lie where
-    # the strides say.
+    # Each pooling halves a multiple of 24 exactly, so features align with the strides.
     data_preprocessor=dict(pad_size_divisor=24),
     backbone=dict(
         arch="13_x1_5_ada_pool",

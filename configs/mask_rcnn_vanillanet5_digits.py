@@ -1,5 +1,5 @@
-# Mask R-CNN with a narrow VanillaNet-5 on the embedded digits, from random weights: a real
-# training of minutes on two CPU cores.
+# Mask R-CNN with a narrow VanillaNet-5 on the embedded digits, from random weights.
+# Trains in minutes on two CPU cores.
 _base_ = [
     "_base_/default_runtime.py",
     "_base_/models/mask_rcnn_vanillanet.py",
@@ -32,7 +32,7 @@ model = dict(
     test_cfg=dict(rpn=dict(nms_pre=200, max_per_img=100)),
 )
 
-# Two stages need fewer epochs than one, which take longer.
+# Two-stage detectors need fewer epochs, and each takes longer.
 max_epochs = 5
 param_scheduler = [
     _base_.param_scheduler[0],

@@ -1,4 +1,4 @@
-# RetinaNet with Swin-T on COCO 2017: VanillaNet's data and schedule.
+# RetinaNet with Swin-T on COCO 2017, with VanillaNet's data and schedule.
 _base_ = [
     "_base_/default_runtime.py",
     "_base_/models/retinanet.py",

@@ -1,4 +1,4 @@
-# Ends when the box AP hasn't risen by 0.001 in three epochs.
+# Stops when box AP hasn't risen by 0.001 in three epochs.
 _base_ = "retinanet_vanillanet11_coco.py"
 
 default_hooks = dict(

@@ -1,4 +1,4 @@
-# Fine-tunes one convolution per layer, with its last BN: less memory and time, the same network.
+# Fine-tunes one convolution and BN per layer: the same network in less memory and time.
 _base_ = "retinanet_vanillanet11_coco.py"
 
 model = dict(backbone=dict(merged=True))

@@ -1,5 +1,5 @@
-# RetinaNet with a narrow VanillaNet-5 on the embedded digits, from random weights: a real
-# training of minutes on two CPU cores.
+# RetinaNet with a narrow VanillaNet-5 on the embedded digits, from random weights.
+# Trains in minutes on two CPU cores.
 _base_ = [
     "_base_/default_runtime.py",
     "_base_/models/retinanet_vanillanet.py",
@@ -19,7 +19,7 @@ model = dict(
         in_channels=64,
         feat_channels=64,
         stacked_convs=2,
-        # Digits are 10 to 70 pixels, mostly higher than wide, and best told apart at stride 8.
+        # Digits span 10 to 70 pixels, are mostly taller than wide, and need the detail of stride 8.
         anchor_generator=dict(
             octave_base_scale=None,
             scales_per_octave=None,

@@ -18,9 +18,9 @@ default_hooks = dict(
     check_loss=dict(type="StopAtNonFiniteLossHook"),
     interrupt=dict(type="InterruptHook"),
     progress=dict(type="ProgressHook"),
-    # With plain BN each rank has statistics of its own; after an epoch all have their mean.
+    # Plain BN keeps statistics per rank; they are averaged after each epoch.
     sync_buffers=dict(type="SyncBuffersHook"),
-    # Here and not in custom_hooks, a list, which a config replaces as a whole.
+    # Not in custom_hooks, since a config can only replace that list as a whole.
     deploy=dict(type="SwitchToDeployHook"),
     sampler_seed=dict(type="DistSamplerSeedHook"),
     visualization=dict(type="DetVisualizationHook"),

@@ -1,6 +1,6 @@
 # MMDetection has no ConvNeXtV2; this is timm's. The weights, trained on ImageNet-1k alone, are
 # pytorch_model.bin of https://huggingface.co/timm/convnextv2_nano.fcmae_ft_in1k, renamed. The
-# drop rate is that of its authors' ImageNet recipe.
+# drop rate is from the authors' ImageNet recipe.
 backbone = dict(
     type="TIMMBackbone",
     model_name="convnextv2_nano",

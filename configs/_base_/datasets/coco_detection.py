@@ -1,4 +1,4 @@
-# COCO 2017, training pictures at many sizes, evaluation at 1333x800.
+# COCO 2017: multi-scale training, evaluation at 1333x800.
 _base_ = "detection.py"
 
 data_root = "data/coco/"

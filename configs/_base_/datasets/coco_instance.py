@@ -1,4 +1,4 @@
-# COCO 2017 with masks; pictures as in coco_detection.py.
+# COCO 2017 with masks; images as in coco_detection.py.
 _base_ = "coco_detection.py"
 
 train_pipeline = [

@@ -1,4 +1,4 @@
-# What the data sets share: the shape of their dataloaders, and COCO's evaluation of boxes.
+# Shared by all datasets: dataloader settings and COCO's box metrics.
 train_dataloader = dict(
     batch_size=4,
     num_workers=4,

@@ -1,4 +1,4 @@
-# The embedded data set, made the first time it is needed: 160x160, no augmentation.
+# The embedded dataset, written on first use: 160x160, no augmentation.
 _base_ = "detection.py"
 
 data_root = "data/digits/"
@@ -19,7 +19,7 @@ tta_pipeline = [
     dict(
         type="TestTimeAug",
         transforms=[
-            # A mirrored digit is none, so only the size varies.
+            # A mirrored digit is not a digit, so only the scale varies.
             [dict(type="Resize", scale=(side, side), keep_ratio=True) for side in (128, 160, 192)],
             [dict(type="RandomFlip", prob=0.0)],
             [dict(type="LoadAnnotations", with_bbox=True)],

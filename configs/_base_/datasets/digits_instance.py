@@ -1,4 +1,4 @@
-# The embedded data set with outlines; pictures as in digits.py.
+# The embedded dataset with masks; images as in digits.py.
 _base_ = "digits.py"
 
 train_pipeline = [

@@ -1,4 +1,4 @@
-# Three stages, each trained on boxes that fit better and regressing more finely than the last.
+# Three stages, each with a higher IoU threshold and a finer box regression than the last.
 _base_ = "faster_rcnn.py"
 
 model = dict(

@@ -7,7 +7,7 @@ model = dict(
         bgr_to_rgb=True,
         pad_size_divisor=32,
     ),
-    # The backbone is the config's, and so are the channels of its features, in_channels.
+    # Each config sets the backbone, and in_channels to its features' channels.
     neck=dict(type="FPN", out_channels=256, num_outs=5),
     rpn_head=dict(
         type="RPNHead",

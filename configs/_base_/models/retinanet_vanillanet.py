@@ -1,7 +1,7 @@
 _base_ = ["retinanet.py", "../backbones/vanillanet.py"]
 
 model = dict(
-    # The last of strides 8, 16, 32 in VanillaNet-11.
+    # The last feature of strides 8, 16, 32 in VanillaNet-11.
     backbone=dict(_base_.pop("backbone"), out_indices=(2, 7, 9)),
     neck=dict(in_channels=_base_.pop("channels")[1:]),
 )

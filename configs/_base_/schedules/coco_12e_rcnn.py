@@ -1,4 +1,4 @@
-# The published recipe of Mask R-CNN: another lr, and a second step at the very end.
+# The published recipe of Mask R-CNN: a different lr, and the second decay at the very end.
 _base_ = "coco_12e.py"
 
 param_scheduler = [

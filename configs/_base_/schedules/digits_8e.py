@@ -1,4 +1,4 @@
-# From random weights in minutes, 8 images at a time.
+# Trains from random weights in minutes, 8 images at a time.
 max_epochs = 8
 train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=1)
 optim_wrapper = dict(
