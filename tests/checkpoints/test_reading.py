@@ -14,6 +14,7 @@ from torch.testing import assert_close
 
 from vanillanet_det import UserError
 from vanillanet_det.checkpoints import read_checkpoint
+from vanillanet_det.checkpoints.reading import read_ahead
 
 
 def training_state():
@@ -183,3 +184,23 @@ def test_damaged_bytes_raise_nothing_else(path):
 def test_a_folder_and_a_missing_file_are_named(tmp_path, name):
     with pytest.raises(UserError, match=f"checkpoint {tmp_path / name}: there is no such file"):
         read_checkpoint(tmp_path / name)
+
+
+def test_a_file_that_was_read_ahead_is_not_read_again_and_not_kept(path, monkeypatch):
+    torch.save({"a": torch.ones(1)}, path)
+    content = read_ahead(path)
+    assert read_checkpoint(path) is content  # as MMEngine does after the checks
+    assert read_checkpoint(path) is not content
+
+    monkeypatch.chdir(path.parent)
+    content = read_ahead(path)
+    assert read_checkpoint(path.name, map_location="meta")["a"].is_meta
+    content = read_ahead(path)
+    assert read_checkpoint(path.name) is content
+
+
+def test_a_file_that_was_replaced_is_read_again(path):
+    torch.save({"a": torch.ones(1)}, path)
+    read_ahead(path)
+    torch.save({"b": torch.ones(2)}, path)
+    assert list(read_checkpoint(path)) == ["b"]

@@ -218,7 +218,7 @@ def test_a_fused_checkpoint_detects_the_same(trained, tool, small_config, tmp_pa
     work_dir = ["--work-dir", tmp_path]
     for name, args, said in [
         ("test", [fused, *work_dir], "set deploy=True in the backbone"),
-        ("test", [trained, *work_dir, *deployed], "leave deploy out"),
+        ("test", [trained, *work_dir, *deployed], "remove deploy"),
         ("test", [fused, *work_dir, "--no-deploy", *deployed], "has no training form"),
         ("train", [*work_dir, "--resume", fused], "train from a training checkpoint"),
         ("train", [*work_dir, "--resume", fused, *deployed], "no training state"),

@@ -152,7 +152,7 @@ def test_an_evaluation_with_random_weights_is_refused(make_runner, published, sa
 
 def test_training_weights_in_a_deployed_model_are_refused(make_runner, published, save):
     path = save({"state_dict": published})
-    with pytest.raises(UserError, match=rf"^{path}: .* of the training form.*leave deploy out"):
+    with pytest.raises(UserError, match=rf"^{path}: .* of the training form.*remove deploy"):
         make_runner(load_from=path, **{"model.backbone.deploy": True}).test()
 
 
