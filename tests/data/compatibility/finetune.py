@@ -181,10 +181,7 @@ test_dataloader = dict(
         ann_file='work/annotations/val.json',
         data_prefix=dict(img='photos/images'),
         data_root='',
-        metainfo=dict(classes=(
-            'even',
-            'odd',
-        )),
+        metainfo=dict(classes=('even', 'odd')),
         pipeline=[
             dict(type='LoadReadableImage'),
             dict(keep_ratio=True, scale=(
@@ -215,10 +212,7 @@ train_dataloader = dict(
         data_prefix=dict(img='photos/images'),
         data_root='',
         filter_cfg=dict(filter_empty_gt=False, min_size=1),
-        metainfo=dict(classes=(
-            'even',
-            'odd',
-        )),
+        metainfo=dict(classes=('even', 'odd')),
         pipeline=[
             dict(type='LoadReadableImage'),
             dict(type='LoadAnnotations', with_bbox=True, with_mask=False),
@@ -272,10 +266,7 @@ val_dataloader = dict(
         ann_file='work/annotations/val.json',
         data_prefix=dict(img='photos/images'),
         data_root='',
-        metainfo=dict(classes=(
-            'even',
-            'odd',
-        )),
+        metainfo=dict(classes=('even', 'odd')),
         pipeline=[
             dict(type='LoadReadableImage'),
             dict(keep_ratio=True, scale=(
