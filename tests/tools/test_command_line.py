@@ -36,6 +36,7 @@ def test_help_does_not_wait_for_torch(name, command):
     assert "mmengine" not in result.stderr
 
 
+@pytest.mark.slow
 def test_without_coco_one_message_and_status_2(run_tool, root, tmp_path):
     result = run_tool("train", root / "configs/retinanet_vanillanet11_coco.py", cwd=tmp_path)
     assert result.returncode == 2
