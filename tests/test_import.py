@@ -65,6 +65,28 @@ def test_without_mmdetection_the_package_imports_and_its_names_raise(root):
     assert "ImportError: vanillanet_det needs mmdet, mmcv: pip install" in process.stderr
 
 
+# With fresh statistics a BatchNorm is the identity, and any fused network equal to its original.
+NETWORK = """
+import sys
+sys.modules.update(mmdet=None, mmengine=None, mmcv=None)
+import torch
+from vanillanet_det.models.backbones import VanillaNetwork
+from vanillanet_det.models.deploy import switch_to_deploy
+
+network = VanillaNetwork(dict(dims=[8, 16, 16, 16], strides=[2, 2, 2]))
+images = torch.rand(2, 3, 64, 64)
+network.train()(images)
+features, fused = network.eval()(images), switch_to_deploy(network)
+assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in fused.modules())
+torch.testing.assert_close(fused(images), features, rtol=1e-4, atol=1e-5)
+"""
+
+
+def test_the_network_runs_and_fuses_with_pytorch_alone(root):
+    process = subprocess.run([sys.executable, "-c", NETWORK], cwd=root, capture_output=True)
+    assert process.returncode == 0, process.stderr.decode()
+
+
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
