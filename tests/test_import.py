@@ -82,6 +82,7 @@ torch.testing.assert_close(fused(images), features, rtol=1e-4, atol=1e-5)
 """
 
 
+@pytest.mark.slow
 def test_the_network_runs_and_fuses_with_pytorch_alone(root):
     process = subprocess.run([sys.executable, "-c", NETWORK], cwd=root, capture_output=True)
     assert process.returncode == 0, process.stderr.decode()
