@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures of all tests."""
 
 import ctypes
 import os
@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
-# Before torch is imported, here and in the processes that tests start: threads that wait for
-# each other cost more than these small tensors.
+# Set before torch is imported, here and in the processes that tests start: synchronising threads
+# takes longer than computing these small tensors.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
@@ -27,7 +27,7 @@ import vanillanet_det  # noqa: F401  supplies mmcv's ops before any test imports
 
 ROOT = Path(__file__).parents[1]
 
-# What a shell starts in the background ignores Ctrl-C, and so would the tools under test.
+# A shell makes background jobs ignore Ctrl-C, and the tools under test would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -38,9 +38,9 @@ def _seed():
 
 @pytest.fixture(autouse=True, scope="session")
 def _without_housekeeping():
-    """MMEngine formats a run's config, and collects garbage for each data set.
+    """Skip what takes more than half the time of small trainings.
 
-    In small trainings that is more than half of the time.
+    MMEngine formats the config of a run, and collects garbage for each dataset.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mmengine_config, "FormatCode", lambda text, **style: (f"{text}\n", False))
@@ -56,11 +56,11 @@ def root():
 
 @pytest.fixture(scope="session")
 def randomize_norms():
-    """Function that gives a model's BatchNorms weights and statistics of their own.
+    """Function that randomises the weights and statistics of a model's BatchNorms.
 
-    Fresh ones are the identity, and every comparison of a fused model with them passes. With
-    inputs of the model, statistics begin as those of its features: in a deep network with any
-    others hardly more than the last bias is left of the image, and of an error in a kernel.
+    Fresh ones are the identity, and every comparison with a fused model would pass. If inputs of
+    the model are passed, the statistics start from those of its features: with any others, a deep
+    network's output is hardly more than its last bias, which hides an error in a kernel.
     """
 
     def randomize(model: nn.Module, *inputs: torch.Tensor) -> nn.Module:
@@ -97,7 +97,7 @@ def log(caplog):
 
 @pytest.fixture
 def all_threads():
-    """For a test whose tensors are large enough to be worth it."""
+    """Use all cores, for tests with large tensors."""
     torch.set_num_threads(os.cpu_count() or 1)
     yield
     torch.set_num_threads(1)
@@ -105,7 +105,10 @@ def all_threads():
 
 @pytest.fixture
 def reused_memory():
-    """For a test of gigabytes: what it frees it takes again, not the system page by page."""
+    """Keep freed memory in the process, for tests that allocate gigabytes.
+
+    Otherwise the system would map it again, page by page.
+    """
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "mallopt"):  # glibc's
         yield
@@ -121,7 +124,7 @@ def reused_memory():
 
 @pytest.fixture
 def mmdet_scope():
-    """MMDetection's registries as the default, as its Runner sets them."""
+    """Make MMDetection's registries the default, as its Runner does."""
     from mmengine.registry import init_default_scope
 
     init_default_scope("mmdet")
@@ -129,7 +132,7 @@ def mmdet_scope():
 
 @pytest.fixture
 def one_process_group(tmp_path):
-    """A process group of this process alone, which model wrappers need."""
+    """A process group of this process only, which model wrappers need."""
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1
     )
@@ -139,7 +142,7 @@ def one_process_group(tmp_path):
 
 @pytest.fixture(scope="session")
 def small_digits(tmp_path_factory):
-    """A few scenes of the embedded data set."""
+    """A few scenes of the embedded dataset."""
     from vanillanet_det.datasets import ensure_digits
 
     root = tmp_path_factory.mktemp("data") / "digits"
@@ -230,7 +233,7 @@ def save_detector(small_config, small_digits):
 
 @pytest.fixture(scope="session")
 def detector_file(save_detector, tmp_path_factory):
-    """Training checkpoint of a small RetinaNet that finds 20 boxes in a picture."""
+    """Training checkpoint of a small RetinaNet that finds 20 boxes in an image."""
     return save_detector(tmp_path_factory.mktemp("detector") / "epoch_3.pth")
 
 
@@ -247,7 +250,7 @@ SMALL_MASK_RCNN = {
 
 
 def make_cascade(model):
-    """Give a Mask R-CNN two more stages; boxes are the classes' own in the second alone."""
+    """Give a Mask R-CNN two more stages; only the second one's boxes depend on the class."""
     model.type, model.train_cfg, head = "CascadeRCNN", None, model.roi_head
     boxes = [
         dict(
@@ -267,7 +270,7 @@ def make_cascade(model):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """Folder on a file system of its own, with room for 64 KiB."""
+    """Folder on a separate file system of 64 KiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount, umount = shutil.which("mount"), shutil.which("umount")
@@ -280,7 +283,7 @@ def small_disk(tmp_path):
 
 @pytest.fixture
 def file_size_limit():
-    """Context in which the kernel lets no file grow above a number of bytes."""
+    """Context in which no file may grow beyond a number of bytes."""
 
     @contextmanager
     def limit(size: int) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all."""
+"""Files are written completely or not at all."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ ATOMIC = dict(backend="atomic")
 
 @pytest.fixture
 def old(tmp_path):
-    """A file that is there already."""
+    """An existing file."""
     path = tmp_path / "file"
     path.write_bytes(b"old")
     return path
@@ -41,12 +41,12 @@ def test_it_replaces_a_file(old, as_path):
 
 
 @pytest.mark.parametrize("name", ["x" * 255, "é" * 127, os.fsdecode(b"\xe9" * 255)])
-def test_a_name_may_be_as_long_as_the_system_lets_it(tmp_path, name):
+def test_a_name_may_have_the_maximum_length(tmp_path, name):
     write(tmp_path / name)
     assert os.listdir(tmp_path) == [name]
 
 
-def test_the_old_file_stands_until_the_new_one_is_whole(old):
+def test_the_old_file_stays_until_the_new_one_is_complete(old):
     with atomic_write(old) as file:
         file.write(b"new")
         file.flush()
@@ -93,12 +93,12 @@ def test_a_file_above_the_limit_changes_nothing(old, file_size_limit):
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
-def test_permissions_are_those_that_open_gives(tmp_path, umask):
+def test_permissions_are_those_of_open(tmp_path, umask):
     before = os.umask(umask)
     try:
         write(tmp_path / "atomic")
         (tmp_path / "open").touch()
-        assert os.umask(umask) == umask  # and it is as before
+        assert os.umask(umask) == umask  # unchanged
     finally:
         os.umask(before)
     modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("atomic", "open")]
@@ -119,11 +119,11 @@ def test_mmengine_writes_bytes_and_text_through_it(tmp_path):
     assert (tmp_path / "text").read_bytes() == b"\xc3\xa9"
 
 
-def test_a_checkpoint_that_finds_no_room_is_one_sentence(small_disk):
+def test_a_checkpoint_without_room_is_one_sentence(small_disk):
     path = small_disk / "epoch_1.pth"
     path.write_bytes(b"old")
-    said = rf"{path}: [\d,]+ bytes can't be written \(No space left on device\).*Make room"
-    with pytest.raises(UserError, match=said):
+    message = rf"{path}: [\d,]+ bytes can't be written \(No space left on device\).*Make room"
+    with pytest.raises(UserError, match=message):
         save_checkpoint({"a": torch.ones(50_000)}, str(path), backend_args=ATOMIC)
     assert only_old(path)
 
@@ -134,12 +134,12 @@ def test_a_checkpoint_above_the_limit_is_one_sentence(old, file_size_limit):
     assert only_old(old)
 
 
-def test_a_folder_that_can_not_be_made_is_named(old):
+def test_a_folder_that_cannot_be_made_is_named(old):
     with pytest.raises(UserError, match=rf"{old}/x/y: .* can't be written"):
         mmengine.fileio.put(b"", f"{old}/x/y", backend_args=ATOMIC)
 
 
-def test_threads_that_write_one_file_leave_one_whole(tmp_path):
+def test_threads_that_write_one_file_leave_one_complete_file(tmp_path):
     path, contents = tmp_path / "file", [bytes([i]) * 100_000 for i in range(4)]
     threads = [threading.Thread(target=write, args=(path, content)) for content in contents]
     for thread in threads:

@@ -1,4 +1,4 @@
-"""Importing the package checks what it needs and registers what it brings."""
+"""Importing the package checks its requirements and registers its modules."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ NEEDED = ("mmdet", "mmengine", "mmcv")
 
 @pytest.fixture
 def without(monkeypatch):
-    """Function that makes packages impossible to find, as Python documents it."""
+    """Function that makes packages impossible to import."""
 
     def hide(*names):
         for name in names:
@@ -23,12 +23,12 @@ def without(monkeypatch):
     return hide
 
 
-def test_nothing_is_said_where_all_is_there():
+def test_complete_requirements_pass():
     check_requirements()
 
 
 @pytest.mark.parametrize(
-    ("missing", "said"),
+    ("missing", "message"),
     [
         (("mmcv",), r"needs mmcv: pip install 'mmcv-lite>=2\.1,<2\.2'.*or install a compiled"),
         (("mmdet",), r"needs mmdet: pip install -e '\.\[lite\]'"),
@@ -38,14 +38,14 @@ def test_nothing_is_said_where_all_is_there():
         (("torch", *NEEDED), r"needs torch, mmdet, mmengine, mmcv: pip install -e '\.\[lite\]'"),
     ],
 )
-def test_what_is_missing_is_said_with_the_command_that_brings_it(without, missing, said):
+def test_the_message_names_what_is_missing_and_how_to_install_it(without, missing, message):
     without(*missing)
-    with pytest.raises(ImportError, match=said):
+    with pytest.raises(ImportError, match=message):
         check_requirements()
 
 
 @pytest.mark.parametrize("missing", [("mmcv",), ("torch",), ("timm",)])
-def test_the_import_fails_with_that_message_before_anything_else_does(missing, root):
+def test_the_import_fails_with_that_message_first(missing, root):
     hide = "".join(f"sys.modules[{name!r}] = None; " for name in missing)
     code = f"import sys; {hide}import vanillanet_det"
     process = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
@@ -53,7 +53,7 @@ def test_the_import_fails_with_that_message_before_anything_else_does(missing, r
     assert f"ImportError: vanillanet_det needs {', '.join(missing)}: pip install" in process.stderr
 
 
-def test_without_mmdetection_only_what_is_asked_for_fails(root):
+def test_without_mmdetection_the_package_imports_and_its_names_raise(root):
     code = (
         "import sys; sys.modules.update(mmdet=None, mmcv=None)\n"
         "import vanillanet_det.runtime\n"
@@ -63,6 +63,29 @@ def test_without_mmdetection_only_what_is_asked_for_fails(root):
     process = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert (process.returncode, process.stdout) == (1, "imported\n")
     assert "ImportError: vanillanet_det needs mmdet, mmcv: pip install" in process.stderr
+
+
+# With fresh statistics a BatchNorm is the identity, and any fused network equal to its original.
+NETWORK = """
+import sys
+sys.modules.update(mmdet=None, mmengine=None, mmcv=None)
+import torch
+from vanillanet_det.models.backbones import VanillaNetwork
+from vanillanet_det.models.deploy import switch_to_deploy
+
+network = VanillaNetwork(dict(dims=[8, 16, 16, 16], strides=[2, 2, 2]))
+images = torch.rand(2, 3, 64, 64)
+network.train()(images)
+features, fused = network.eval()(images), switch_to_deploy(network)
+assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in fused.modules())
+torch.testing.assert_close(fused(images), features, rtol=1e-4, atol=1e-5)
+"""
+
+
+@pytest.mark.slow
+def test_the_network_runs_and_fuses_with_pytorch_alone(root):
+    process = subprocess.run([sys.executable, "-c", NETWORK], cwd=root, capture_output=True)
+    assert process.returncode == 0, process.stderr.decode()
 
 
 @pytest.mark.parametrize(
@@ -76,11 +99,11 @@ def test_without_mmdetection_only_what_is_asked_for_fails(root):
         ("OPTIM_WRAPPER_CONSTRUCTORS", "LayerDecay"),
     ],
 )
-def test_mmdet_knows_what_the_package_brings(kind, name):
+def test_mmdet_knows_the_registered_modules(kind, name):
     found = getattr(registry, kind).get(name)
     assert found.__module__.startswith("vanillanet_det.")
 
 
-def test_what_the_package_promises_is_there():
+def test_all_public_names_exist():
     for name in vanillanet_det.__all__:
         assert hasattr(vanillanet_det, name)

@@ -1,4 +1,4 @@
-"""What the tools share: common arguments, and one sentence for a user's mistake.
+"""Arguments that tools share, and one-sentence messages for a user's mistakes.
 
 Nothing here imports torch, so that `--help` answers at once.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def make_parser(description: str) -> argparse.ArgumentParser:
-    """Make a parser with the arguments of tools that run a config: train and test."""
+    """Make a parser with the arguments of train and test, which run a config."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("config", help="config file")
     parser.add_argument("--work-dir", help="folder for logs and checkpoints")
@@ -29,29 +29,29 @@ def make_parser(description: str) -> argparse.ArgumentParser:
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
-    """Add the argument that overrides a config."""
+    """Add `--cfg-options`, which overrides values of the config."""
     parser.add_argument(
         "--cfg-options",
         nargs="+",
         default=[],
         metavar="KEY=VALUE",
-        help='override the config: a.b=1, a.c="[1,2]"; data_root=FOLDER moves the data set',
+        help='override the config: a.b=1, a.c="[1,2]"; data_root=FOLDER moves the dataset',
     )
 
 
 def add_amp(parser: Any) -> None:
-    """Add the argument for mixed precision."""
+    """Add `--amp`, mixed precision."""
     parser.add_argument(
         "--amp",
         nargs="?",
         const="auto",
         choices=["auto", "float16", "bfloat16"],
-        help="mixed precision: float16 on a GPU and bfloat16 on the CPU, unless given",
+        help="mixed precision (default type: float16 on a GPU, bfloat16 on the CPU)",
     )
 
 
 def add_renamed(parser: argparse.ArgumentParser, old: str, new: str) -> None:
-    """Answer a flag of an earlier version with the name that it has now."""
+    """Reject a flag of an earlier version, with a message that gives its new name."""
 
     class Renamed(argparse.Action):
         def __call__(self, *_: Any, **__: Any) -> None:
@@ -61,10 +61,10 @@ def add_renamed(parser: argparse.ArgumentParser, old: str, new: str) -> None:
 
 
 def run(function: str, args: argparse.Namespace) -> Any:
-    """Call a function of `vanillanet_det.apis` with the arguments of the same names.
+    """Call a function of `vanillanet_det.apis` with the parsed arguments as keyword arguments.
 
-    Returns what the function returns. Exits with status 2, and one message, when the user can
-    mend what went wrong.
+    Returns the function's result. Exits with status 2 and one message if the user made a
+    mistake, and with status 130 on Ctrl-C.
     """
     arguments = vars(args)
     local_rank = arguments.pop("local_rank", None)
@@ -91,7 +91,7 @@ def _call(function: str, arguments: dict[str, Any]) -> Any:
 
 
 def _stop(message: str) -> None:
-    # A data loader's worker hands over its whole traceback as the message.
+    # An error in a data loader's worker arrives with its whole traceback as the message.
     if message.startswith("Caught "):
         message = re.split(r"^\S*UserError: ", message, flags=re.MULTILINE)[-1].strip()
     print(f"error: {message}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Files that are written completely or not at all."""
 
 import os
 import tempfile
@@ -10,26 +10,26 @@ from typing import BinaryIO, Union
 
 @contextmanager
 def atomic_write(path: Union[str, Path]) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes its name only once it is whole.
+    """Open a file for writing that replaces `path` only once it is complete.
 
-    The bytes go to a temporary file beside it, reach the disk, and are renamed. Killed or
-    out of space in between, what stood at `path` before stands there still.
+    The bytes go to a temporary file in the same folder, which is synchronised to disk and then
+    renamed. If the process is killed or the disk is full, the previous file stays.
 
     Args:
         path: The file to write or replace; its folder must exist.
 
     Yields:
-        A binary file, which can be read, too.
+        A binary file, readable and writable.
     """
     path = Path(path)
-    # A part of its name, since a name that is as long as it may be has no room for more.
+    # Only part of the name, because a name of the maximum length leaves no room for a suffix.
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes files private; give this one what open() would have given it.
+        # mkstemp makes files private; set the permissions that open() would have set.
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:

@@ -1,4 +1,4 @@
-"""What pip can't be told: MMDetection, MMEngine and mmcv, in whichever form a user has them."""
+"""Requirements that pip can't express: any of several builds of MMDetection, MMEngine and mmcv."""
 
 from importlib.util import find_spec
 
@@ -7,10 +7,10 @@ _OPENMMLAB = ("mmdet", "mmengine", "mmcv")
 
 
 def check_requirements() -> None:
-    """Check that PyTorch, MMDetection and what else training needs are there.
+    """Check that PyTorch, MMDetection and the other packages for training are installed.
 
     Raises:
-        ImportError: Something is missing; the message has the command that installs it.
+        ImportError: Packages are missing; the message gives the command that installs them.
     """
     missing = [name for name in (*_TORCH, *_OPENMMLAB) if find_spec(name) is None]
     if not missing:

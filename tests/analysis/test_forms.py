@@ -108,6 +108,7 @@ def test_an_extractor_with_layers_of_its_own_runs_them():
     assert extra > 4 * 1000 * 7 * 7 * 256 * 256 * 25
 
 
+@pytest.mark.slow
 def test_sparse_proposals_are_those_of_the_config():
     model = mmdet_config("sparse_rcnn/sparse-rcnn_r50_fpn_1x_coco").model
     model.backbone.update(depth=18, init_cfg=None)

@@ -32,6 +32,7 @@ def rows(small_config, tmp_path_factory):
     return text, json.loads(out.read_text())
 
 
+@pytest.mark.slow
 def test_every_combination_is_a_row(rows):
     _, content = rows
     keys = ("part", "form", "precision", "layout", "batch_size")
@@ -81,6 +82,7 @@ def test_the_text_says_how_much_faster(rows):
     assert f"{ratio:.2f}x" in text
 
 
+@pytest.mark.slow
 def test_a_checkpoint_and_what_it_lacks(small_config, tmp_path):
     with DefaultScope.overwrite_default_scope("mmdet"):
         cfg = read_config(str(small_config))
@@ -101,6 +103,7 @@ def test_a_checkpoint_and_what_it_lacks(small_config, tmp_path):
     assert "random weights" not in text
 
 
+@pytest.mark.slow
 def test_random_weights_find_boxes(small_config):
     with DefaultScope.overwrite_default_scope("mmdet"):
         cfg = read_config(str(small_config))

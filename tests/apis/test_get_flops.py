@@ -26,6 +26,7 @@ def table(root):
     return json.loads(get_flops(table=True, as_json=True, configs=root / "configs"))
 
 
+@pytest.mark.slow
 def test_classifiers_equal_the_published_ones(table):
     assert [row["arch"] for row in table["classifiers"]] == list(CLASSIFIERS) == list(ARCHS)
     for row in table["classifiers"]:

@@ -16,7 +16,7 @@ from vanillanet_det.benchmark.plan import Plan
 from vanillanet_det.benchmark.run import run
 from vanillanet_det.runtime import Detector
 
-pytestmark = pytest.mark.usefixtures("mmdet_scope")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("mmdet_scope")]
 PLAN = Plan(forms=("deploy",), layouts=("contiguous",), sizes=((160, 160),), rounds=2)
 
 

@@ -15,7 +15,7 @@ from vanillanet_det.benchmark.exporting import check_exports
 from vanillanet_det.benchmark.plan import Plan
 from vanillanet_det.benchmark.run import run
 
-pytestmark = pytest.mark.usefixtures("mmdet_scope")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("mmdet_scope")]
 QUICK = Plan(
     forms=("deploy",), layouts=("contiguous",), sizes=((64, 96),), parts=("backbone",), rounds=1
 )
@@ -26,7 +26,6 @@ def cfg(small_config):
     return Config.fromfile(small_config)
 
 
-@pytest.mark.slow
 def test_every_precision_size_and_engine_is_a_row(cfg, detector_file, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     plan = replace(
@@ -46,7 +45,6 @@ def test_every_precision_size_and_engine_is_a_row(cfg, detector_file, tmp_path, 
         assert {row.checkpoint for row in found} == {str(detector_file)}
 
 
-@pytest.mark.slow
 def test_random_weights_find_the_same_boxes(cfg):
     plan = replace(QUICK, engines=("pytorch", "onnxruntime"), parts=("detector",))
     pytorch, onnx = run([("small", cfg, None)], plan).rows
@@ -54,7 +52,6 @@ def test_random_weights_find_the_same_boxes(cfg):
     assert onnx.checkpoint is None
 
 
-@pytest.mark.slow
 def test_one_graph_in_fp32_serves_both_engines(cfg, monkeypatch):
     from vanillanet_det.export import exporting as export
 

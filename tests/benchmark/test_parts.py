@@ -113,6 +113,7 @@ def test_the_clock_is_read_after_the_device_is_done(make):
     assert max(found.values()) < SLOW
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "path", "part"),
     [
@@ -162,6 +163,7 @@ def test_what_is_no_module_is_decoding(make):
     assert max(found.values()) < SLOW
 
 
+@pytest.mark.slow
 def test_a_compiled_backbone_is_one_part(make):
     detector = make("retinanet_vanillanet5_coco")
     detector.backbone = torch.compile(detector.backbone, backend="eager")

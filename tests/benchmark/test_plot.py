@@ -14,6 +14,8 @@ from vanillanet_det.benchmark.plot import draw, plot
 from vanillanet_det.benchmark.rows import Result
 from vanillanet_det.benchmark.words import labels
 
+pytestmark = pytest.mark.slow
+
 LONG = "mask_rcnn_vanillanet13_x1_5_ada_pool_with_deformable_convolutions_and_more_coco"
 
 

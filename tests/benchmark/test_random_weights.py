@@ -20,6 +20,7 @@ def found(detector, corners=OTHERS):
     return [sample.pred_instances for sample in detector.test_step(crops(corners))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [

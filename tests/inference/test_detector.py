@@ -59,6 +59,7 @@ def assert_same(found, expected):
         assert different.float().mean() < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("masks", [False, True])
 def test_it_finds_what_mmdetection_finds(masks, detector_file, masks_file, paths, mmdet_scope):
     file = masks_file if masks else detector_file

@@ -130,6 +130,7 @@ assert mmcv._ext.nms() == "compiled"
 """
 
 
+@pytest.mark.slow
 def test_a_compiled_ext_is_left_alone(tmp_path):
     (tmp_path / "mmcv").mkdir()
     (tmp_path / "mmcv" / "__init__.py").touch()
@@ -155,6 +156,7 @@ assert "mmcv._ext" not in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_imports_without_mmcv_and_supplying_says_so():
     run(MISSING)
 

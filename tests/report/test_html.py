@@ -139,6 +139,7 @@ def test_worst_and_best_pictures_are_shown_in_order(write, truth, detections, fo
     assert sum(alt.startswith("Detections in ") for alt in alts(path)) == 12
 
 
+@pytest.mark.slow
 def test_curves_are_drawn_and_compared(write, truth, detections):
     curves = Curves(
         losses={"loss": Series((1, 2), (2.0, 1.0))},
@@ -204,6 +205,7 @@ def test_a_score_may_be_given(write, truth, detections):
     assert "least <b>0.77</b>" in write(truth, detections, score=0.77).read_text()
 
 
+@pytest.mark.slow
 def test_a_report_with_large_pictures_stays_small(write, truth, detections, folder):
     random = np.random.default_rng(0)
     noise = Image.fromarray(random.integers(0, 256, (1500, 2000, 3), np.uint8))

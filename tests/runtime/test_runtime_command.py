@@ -123,6 +123,7 @@ def test_mistakes_are_one_sentence(args, said, command, onnx_file, folder, monke
     assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_command_line_where_pytorch_is_not(bare, any_file, folder, tmp_path):
     done = bare("-m", "vanillanet_det.runtime", any_file, folder, "--out", tmp_path / "r")
     assert (done.returncode, done.stderr) == (0, "")
@@ -165,6 +166,7 @@ def test_other_names_say_what_they_need(bare):
     assert "ImportError: vanillanet_det needs torch" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("there", ["mmengine", "timm"])
 def test_detecting_needs_no_mmdetection_where_other_parts_are(bare, any_file, folder, there):
     absent = [name for name in ABSENT if name != there]

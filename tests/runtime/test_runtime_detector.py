@@ -81,6 +81,7 @@ def test_neighbours_in_a_batch_change_nothing(any_file, pictures, shapes_seen):
         assert_equal(found, expected)
 
 
+@pytest.mark.slow
 def test_eight_callers_get_what_one_gets(any_file, pictures):
     detector = Detector(any_file, threads=1)
     expected = [detector(picture) for picture in pictures]
@@ -162,6 +163,7 @@ def test_a_fixed_size_is_filled_up_and_what_is_found_there_is_cut_off(
     np.testing.assert_allclose(found.boxes, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_suppression_outside_of_the_graph(make_file, tmp_path, pictures):
     outside = dict(nms_inside=False, iou_threshold=0.05, max_detections=7, score_threshold=0.4)
     for name in ("a.onnx", "a.xml"):

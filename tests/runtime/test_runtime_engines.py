@@ -219,6 +219,7 @@ def run_python(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_signals_are_handled_after_detectors_are_gone(xml_file):
     done = run_python(
         "import gc, os, signal\n"
@@ -232,6 +233,7 @@ def test_signals_are_handled_after_detectors_are_gone(xml_file):
     assert (done.returncode, done.stdout) == (0, b"handled\n")
 
 
+@pytest.mark.slow
 def test_a_forked_process_does_not_wait_for_threads_that_it_lacks(xml_file, onnx_file):
     done = run_python(
         "import os, numpy\n"

@@ -1,4 +1,4 @@
-"""The tools, called in this process or as a user calls them."""
+"""The tools, called in this process or as a user would."""
 
 import importlib
 import subprocess
@@ -27,7 +27,7 @@ def tool(root):
             except SystemExit as exit:
                 return exit.code
             finally:
-                sys.modules.pop(name, None)  # `test` is a module of Python's own, too
+                sys.modules.pop(name, None)  # the standard library also has a module `test`
                 # Loggers would keep writing to the standard output of this test.
                 for logger in MMLogger._instance_dict.values():
                     logger.handlers.clear()
@@ -39,7 +39,7 @@ def tool(root):
 
 @pytest.fixture(scope="session")
 def command(root):
-    """Command line of a tool, for a process of its own."""
+    """Function that makes the command line of a tool."""
 
     def make(name, *args):
         return [sys.executable, str(root / "tools" / f"{name}.py"), *map(str, args)]
@@ -49,7 +49,7 @@ def command(root):
 
 @pytest.fixture(scope="session")
 def run_tool(command):
-    """Run a tool to its end in a process of its own."""
+    """Function that runs a tool in a new process until it ends."""
 
     def run(name, *args, **kwargs):
         return subprocess.run(

@@ -32,6 +32,7 @@ def test_a_plain_table_and_csv(small_config, tool, tmp_path, capsys):
     assert (row["config"], row["form"]) == ("small", "deploy")
 
 
+@pytest.mark.slow
 def test_the_published_table(root, small_config, tool, monkeypatch, tmp_path, capsys):
     # The real one takes minutes; its configs are replaced by small ones of the same names.
     from vanillanet_det.analysis.published import COCO_TABLE

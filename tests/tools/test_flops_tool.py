@@ -3,6 +3,8 @@
 import importlib
 import json
 
+import pytest
+
 from vanillanet_det.apis import get_flops
 
 
@@ -31,6 +33,7 @@ def test_a_size_too_small_is_one_sentence(small_config, tool, capsys):
     assert "Traceback" not in printed.err
 
 
+@pytest.mark.slow
 def test_the_table_finds_its_configs_from_anywhere(tool, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module("vanillanet_det.apis.get_flops")

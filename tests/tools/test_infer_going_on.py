@@ -82,6 +82,7 @@ def test_processes_of_torchrun_share_a_folder(detector_file, many, command, tool
     assert_equal(read(out), read(alone))
 
 
+@pytest.mark.slow
 def test_ranks_take_turns_and_the_last_one_writes(detector_file, many, tool, tmp_path, monkeypatch):
     out = tmp_path / "r"
     monkeypatch.setenv("WORLD_SIZE", "2")

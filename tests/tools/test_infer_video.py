@@ -73,6 +73,7 @@ class Interrupted:
         return found, frame
 
 
+@pytest.mark.slow
 def test_a_camera_until_somebody_ends_it(detector_file, clip, tool, tmp_path, monkeypatch):
     monkeypatch.setattr(Interrupted, "clip", str(clip), raising=False)
     monkeypatch.setattr(video.cv2, "VideoCapture", Interrupted)

@@ -21,15 +21,15 @@ def carafe_naive_forward(
     group_size: int,
     scale_factor: int,
 ) -> None:
-    """Fill in the upsampled features.
+    """Compute the upsampled features.
 
     Args:
         features: Shape `(n, channels, h, w)`.
         masks: Shape `(n, group_size * kernel_size^2, h * scale, w * scale)`.
         output: Filled, shape `(n, channels, h * scale, w * scale)`.
         kernel_size: Odd size of the neighbourhood.
-        group_size: Number of channel groups with masks of their own.
-        scale_factor: Factor of upsampling.
+        group_size: Number of channel groups, each with its own masks.
+        scale_factor: Upsampling factor.
     """
     window, weights, blocks = _views(features, masks, output, kernel_size, group_size, scale_factor)
     total = widen(blocks).new_zeros(blocks.shape)
@@ -49,7 +49,7 @@ def carafe_naive_backward(
     group_size: int,
     scale_factor: int,
 ) -> None:
-    """Give the derivatives of `carafe_naive_forward`.
+    """Compute the derivatives of `carafe_naive_forward`.
 
     Args:
         top_grad: Shape `(n, channels, h * scale, w * scale)`.
@@ -58,8 +58,8 @@ def carafe_naive_backward(
         bottom_grad: Added to, shape of `features`.
         mask_grad: Added to, shape of `masks`.
         kernel_size: Odd size of the neighbourhood.
-        group_size: Number of channel groups with masks of their own.
-        scale_factor: Factor of upsampling.
+        group_size: Number of channel groups, each with its own masks.
+        scale_factor: Upsampling factor.
     """
     window, weights, blocks = _views(
         features, masks, top_grad, kernel_size, group_size, scale_factor
@@ -89,9 +89,9 @@ def carafe_forward(
     group_size: int,
     scale_factor: int,
 ) -> None:
-    """Fill in the upsampled features, as `carafe_naive_forward` does.
+    """Compute the upsampled features, as `carafe_naive_forward` does.
 
-    mmcv's kernel is the faster of two for the same sum, and keeps transposed copies.
+    mmcv has a second, faster kernel for the same sum, which keeps transposed copies.
 
     Args:
         features: Shape `(n, channels, h, w)`.
@@ -101,8 +101,8 @@ def carafe_forward(
         rmasks: Unused.
         output: Filled, shape `(n, channels, h * scale, w * scale)`.
         kernel_size: Odd size of the neighbourhood.
-        group_size: Number of channel groups with masks of their own.
-        scale_factor: Factor of upsampling.
+        group_size: Number of channel groups, each with its own masks.
+        scale_factor: Upsampling factor.
     """
     rfeatures.copy_(features)
     carafe_naive_forward(features, masks, output, kernel_size, group_size, scale_factor)
@@ -123,7 +123,7 @@ def carafe_backward(
     group_size: int,
     scale_factor: int,
 ) -> None:
-    """Give the derivatives of `carafe_forward`.
+    """Compute the derivatives of `carafe_forward`.
 
     Args:
         top_grad: Shape `(n, channels, h * scale, w * scale)`.
@@ -136,8 +136,8 @@ def carafe_backward(
         bottom_grad: Added to, shape of the features.
         mask_grad: Added to, shape of `masks`.
         kernel_size: Odd size of the neighbourhood.
-        group_size: Number of channel groups with masks of their own.
-        scale_factor: Factor of upsampling.
+        group_size: Number of channel groups, each with its own masks.
+        scale_factor: Upsampling factor.
     """
     buffers = (bottom_grad, mask_grad)
     carafe_naive_backward(
@@ -167,7 +167,7 @@ def _views(
 
 
 def _taps(window: Tensor, kernel_size: int) -> Iterator[tuple[int, Tensor]]:
-    """Number and view `(n, groups, channels / groups, h, w)` of each shift of the window."""
+    """Yield index and view `(n, groups, channels / groups, h, w)` of each shift of the window."""
     height, width = (size - kernel_size + 1 for size in window.shape[-2:])
     for tap in range(kernel_size**2):
         y, x = divmod(tap, kernel_size)

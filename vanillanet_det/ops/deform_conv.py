@@ -38,7 +38,7 @@ def deform_conv_forward(
     ones: Tensor,
     **conv: Any,
 ) -> None:
-    """Fill in a deformable convolution without bias.
+    """Compute a deformable convolution without bias.
 
     Args:
         input: Shape `(n, in, h, w)`.
@@ -64,7 +64,7 @@ def deform_conv_backward_input(
     columns: Tensor,
     **conv: Any,
 ) -> None:
-    """Give the derivatives of `deform_conv_forward` by input and offset.
+    """Compute the derivatives of `deform_conv_forward` with respect to input and offset.
 
     Args:
         input: Shape `(n, in, h, w)`.
@@ -92,7 +92,7 @@ def deform_conv_backward_parameters(
     scale: float,
     **conv: Any,
 ) -> None:
-    """Give the derivative of `deform_conv_forward` by the weight.
+    """Compute the derivative of `deform_conv_forward` with respect to the weight.
 
     Args:
         input: Shape `(n, in, h, w)`.
@@ -101,10 +101,10 @@ def deform_conv_backward_parameters(
         grad_weight: Added to, shape `(out, in / groups, k_h, k_w)`.
         columns: Unused.
         ones: Unused.
-        scale: Factor of what is added.
+        scale: Factor of the addend.
         **conv: Geometry as in `deform_conv_forward`.
     """
-    # The derivative doesn't depend on the weight, only its shape is needed.
+    # The derivative depends on the weight's shape only.
     weight = torch.zeros_like(grad_weight)
     grads = _backward(_geometry(conv, _V1), grad_output, input, weight, offset)
     grad_weight.add_(grads[1], alpha=scale)
@@ -123,7 +123,7 @@ def modulated_deform_conv_forward(
     with_bias: bool,
     **conv: Any,
 ) -> None:
-    """Fill in a modulated deformable convolution.
+    """Compute a modulated deformable convolution.
 
     Args:
         input: Shape `(n, in, h, w)`.
@@ -162,7 +162,7 @@ def modulated_deform_conv_backward(
     with_bias: bool,
     **conv: Any,
 ) -> None:
-    """Give all derivatives of `modulated_deform_conv_forward`.
+    """Compute all derivatives of `modulated_deform_conv_forward`.
 
     Args:
         input: Shape `(n, in, h, w)`.
@@ -199,11 +199,11 @@ def _geometry(conv: dict[str, int], names: tuple[str, ...]) -> list[int]:
 
 
 def _as_read(tensor: Tensor, output: Tensor) -> Tensor:
-    """Give offsets or a mask as mmcv's kernel reads them.
+    """Reshape offsets or a mask the way mmcv's kernel reads them.
 
-    It doesn't check their height and width, but takes the memory of each image for maps as
-    large as the output. MMDetection's DyHead passes the offsets of one level of a pyramid
-    for the next, smaller one, and its weights are trained to what is then read.
+    The kernel doesn't check height and width; it reads the memory of each image as maps of the
+    output's size. MMDetection's DyHead passes the offsets of one pyramid level to the next,
+    smaller one, and its weights are trained with the values that are read this way.
 
     Args:
         tensor: Shape `(n, maps, h, w)`.
@@ -215,7 +215,7 @@ def _as_read(tensor: Tensor, output: Tensor) -> Tensor:
     n, maps = tensor.shape[:2]
     size = output.shape[2:]
     if tensor.shape[2:].numel() < size.numel():
-        return tensor  # torchvision refuses it; mmcv reads past its end
+        return tensor  # torchvision raises; mmcv reads past the end
     return tensor.flatten(1)[:, : maps * size.numel()].reshape(n, maps, *size)
 
 
@@ -241,7 +241,7 @@ def _backward(
 ) -> tuple[Tensor, ...]:
     """Gradients by input, weight, offset, mask and bias.
 
-    By torchvision's own backward op: going through autograd would run the forward again.
+    Calls torchvision's backward op, because autograd would run the forward again.
     """
     tensors = _complete(input, weight, offset, mask, None)
     return torch.ops.torchvision._deform_conv2d_backward(
@@ -252,7 +252,7 @@ def _backward(
 def _complete(
     input: Tensor, weight: Tensor, offset: Tensor, mask: Optional[Tensor], bias: Optional[Tensor]
 ) -> list[Tensor]:
-    """Put zeros for what is missing, as torchvision.ops.deform_conv2d does."""
+    """Replace missing tensors by zeros, as torchvision.ops.deform_conv2d does."""
     mask = input.new_zeros(len(input), 1) if mask is None else mask
     bias = input.new_zeros(len(weight)) if bias is None else bias
     return [widen(tensor) for tensor in (input, weight, offset, mask, bias)]

@@ -1,6 +1,6 @@
 """Deformable RoI pooling, https://arxiv.org/abs/1703.06211, section 2.2.
 
-An aligned RoI mean whose bins move; without offsets it is `roi_align`'s.
+RoIAlign's mean with bins that move; without offsets both are equal.
 """
 
 import torch
@@ -22,7 +22,7 @@ def deform_roi_pool_forward(
     sampling_ratio: int,
     gamma: float,
 ) -> None:
-    """Fill in the mean of interpolated samples in each moved bin of each RoI.
+    """Compute the mean of interpolated samples in each moved bin of each RoI.
 
     Args:
         input: Shape `(n, c, h, w)`.
@@ -33,7 +33,7 @@ def deform_roi_pool_forward(
         pooled_height: Vertical number of bins.
         pooled_width: Horizontal number of bins.
         spatial_scale: Factor from corners to pixels of the feature map.
-        sampling_ratio: Samples along each side of a bin; 0: about one a pixel.
+        sampling_ratio: Samples along each side of a bin; 0 for about one per pixel.
         gamma: Factor of the offsets.
     """
     if output.numel() == 0:
@@ -66,7 +66,7 @@ def deform_roi_pool_backward(
     sampling_ratio: int,
     gamma: float,
 ) -> None:
-    """Give the derivatives of `deform_roi_pool_forward`.
+    """Compute the derivatives of `deform_roi_pool_forward`.
 
     Args:
         grad_output: Shape `(k, c, pooled_height, pooled_width)`.
@@ -78,7 +78,7 @@ def deform_roi_pool_backward(
         pooled_height: Vertical number of bins.
         pooled_width: Horizontal number of bins.
         spatial_scale: Factor from corners to pixels of the feature map.
-        sampling_ratio: Samples along each side of a bin; 0: about one a pixel.
+        sampling_ratio: Samples along each side of a bin; 0 for about one per pixel.
         gamma: Factor of the offsets.
     """
     if grad_output.numel() == 0:
@@ -128,8 +128,8 @@ def _by_position(
 ) -> tuple[Tensor, Tensor]:
     """Derivative of the sampled values by x and by y, each of shape `(chosen, *bins)`.
 
-    As in mmcv, samples beyond the border count with their true position here, not with the
-    one drawn to the border, so that bins outside are still pulled in or out.
+    As in mmcv, samples beyond the border count with their true position here, not the clamped
+    one, so that bins outside still get a gradient.
     """
     top_left, top_right, bottom_left, bottom_right = ((grad * p).sum(-1) for p in pixels)
     below, above = y - corners.y_low, corners.y_high - y

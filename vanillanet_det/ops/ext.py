@@ -39,7 +39,7 @@ class SuppliedExt(ModuleType):
 
 
 class _Loader(Loader):
-    """Gives the module a spec, by which import and its tools find it."""
+    """Gives the module a spec, so that the import system finds it."""
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return SuppliedExt(spec.name, "mmcv's ops on torchvision and PyTorch.")
@@ -53,7 +53,7 @@ class _Loader(Loader):
 
 
 def get_compiler_version() -> str:
-    """Say, where mmcv names its compiler, that nothing was compiled.
+    """Return what mmcv reports as its compiler: none, nothing is compiled.
 
     Returns:
         The text that `mmcv.utils.collect_env` shows.
@@ -62,7 +62,7 @@ def get_compiler_version() -> str:
 
 
 def get_compiling_cuda_version() -> str:
-    """Say, where mmcv names its CUDA version, whose kernels run.
+    """Return what mmcv reports as its CUDA version: that of torchvision's kernels.
 
     Returns:
         The text that `mmcv.utils.collect_env` shows.
@@ -73,11 +73,11 @@ def get_compiling_cuda_version() -> str:
 def supply_ext() -> bool:
     """Give mmcv-lite the module `mmcv._ext`, so that `mmcv.ops` imports and works.
 
-    To be called before anything imports `mmcv.ops`. A compiled `mmcv._ext` is found without
+    Call it before anything imports `mmcv.ops`. A compiled `mmcv._ext` is found without
     importing mmcv, and left alone. Calling again changes nothing.
 
     Returns:
-        True if ops come from here, False if mmcv brings its own.
+        True if this package supplies the ops, False if mmcv has its own.
 
     Raises:
         ModuleNotFoundError: There is no mmcv at all.

@@ -1,6 +1,6 @@
 """Focal losses, https://arxiv.org/abs/1708.02002, with mmcv's analytic gradients.
 
-mmcv's kernels read past the class weights where a target is no class; here such a row has
+Where a target is not a class, mmcv's kernels read past the class weights; here such a row has
 weight 1.
 """
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .registry import op, widen
 
-# Smallest normal float32: mmcv takes no logarithm of less, in any type.
+# Smallest normal float32: mmcv clamps to it before any logarithm, in every type.
 _FLT_MIN = torch.finfo(torch.float32).tiny
 
 
@@ -17,7 +17,7 @@ _FLT_MIN = torch.finfo(torch.float32).tiny
 def sigmoid_focal_loss_forward(
     input: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
 ) -> None:
-    """Fill in the focal loss of independent classes.
+    """Compute the focal loss of independent classes.
 
     `-alpha (1 - p)^gamma log p` where the column is the target, and
     `-(1 - alpha) p^gamma log(1 - p)` elsewhere, with `p = sigmoid(input)`.
@@ -47,7 +47,7 @@ def sigmoid_focal_loss_forward(
 def sigmoid_focal_loss_backward(
     input: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, gamma: float, alpha: float
 ) -> None:
-    """Fill in the derivative of `sigmoid_focal_loss_forward` by its input.
+    """Compute the derivative of `sigmoid_focal_loss_forward` with respect to its input.
 
     Args:
         input: Logits, shape `(n, classes)`.
@@ -69,7 +69,7 @@ def sigmoid_focal_loss_backward(
 def softmax_focal_loss_forward(
     input: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
 ) -> None:
-    """Fill in the focal loss of exclusive classes, `-alpha (1 - p)^gamma log p`.
+    """Compute the focal loss of exclusive classes, `-alpha (1 - p)^gamma log p`.
 
     Args:
         input: Probabilities, not logits, shape `(n, classes)`.
@@ -102,13 +102,13 @@ def softmax_focal_loss_backward(
     gamma: float,
     alpha: float,
 ) -> None:
-    """Fill in the derivative of `softmax_focal_loss_forward` by the logits.
+    """Compute the derivative of `softmax_focal_loss_forward` with respect to the logits.
 
     Args:
         input: Probabilities, not logits, shape `(n, classes)`.
         target: Class of each row, int64 of shape `(n,)`.
         weight: Weight of each target class, shape `(classes,)`, or empty for none.
-        buff: Filled with the derivative by `log p` of the target, shape `(n,)`.
+        buff: Filled with the derivative with respect to the target's `log p`, shape `(n,)`.
         grad_input: Filled, shape `(n, classes)`.
         gamma: Exponent of the focusing factor.
         alpha: Weight of the loss.

@@ -1,6 +1,6 @@
-"""The two halves of a convolution evaluated at chosen positions only.
+"""The two halves of a convolution that is evaluated at chosen positions only.
 
-`mmcv.ops.MaskedConv2d` multiplies by its kernel in between. It has no gradient in mmcv.
+`mmcv.ops.MaskedConv2d` multiplies by its kernel in between; mmcv has no gradient for it.
 """
 
 import torch
@@ -50,7 +50,7 @@ def masked_col2im_forward(
     width: int,
     channels: int,
 ) -> None:
-    """Write each column to its position, and leave the others as they are.
+    """Write each column to its position; other positions keep their values.
 
     Args:
         col: Shape `(channels, positions)`.

@@ -48,7 +48,7 @@ def ms_deform_attn_backward(
     grad_attn_weight: Tensor,
     im2col_step: int,
 ) -> None:
-    """Give the derivatives of `ms_deform_attn_forward`.
+    """Compute the derivatives of `ms_deform_attn_forward`.
 
     Args:
         value: Shape `(n, keys, heads, channels)`.
@@ -83,7 +83,7 @@ def _attend(
 ) -> Tensor:
     """The grid_sample formulation of mmcv, level by level.
 
-    Summing as it goes, it needs the memory of one level's samples at a time.
+    The running sum needs the memory of one level's samples at a time.
     """
     n, _, heads, channels = value.shape
     queries = locations.shape[1]

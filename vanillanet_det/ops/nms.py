@@ -1,6 +1,6 @@
 """Greedy, soft and matching non-maximum suppression.
 
-mmcv defines all of them in float32, and so do these, whatever type the boxes have.
+As in mmcv, all of them compute in float32, whatever the type of the boxes.
 """
 
 import operator
@@ -22,12 +22,12 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
 
     Args:
         boxes: Corners x1, y1, x2, y2, shape `(n, 4)`.
-        scores: Shape `(n,)`; of equal scores the first comes first.
+        scores: Shape `(n,)`; equal scores keep their order.
         iou_threshold: Boxes with an IoU above it are suppressed.
         offset: Added to widths and heights, 0 or 1.
 
     Returns:
-        Indices of the boxes kept, by falling score, int64 of shape `(kept,)`.
+        Indices of the boxes kept, by descending score, int64 of shape `(kept,)`.
     """
     boxes, scores = boxes.float(), scores.float()
     if offset == 0:
@@ -40,14 +40,14 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
 
 @op
 def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
-    """Group the boxes by the one that suppresses them.
+    """Group boxes by the box that suppresses them.
 
     Args:
         dets: Corners and score, shape `(n, 5)`.
         iou_threshold: Boxes with at least this IoU are suppressed.
 
     Returns:
-        For each box kept, by falling score, its index and those of the boxes it suppresses.
+        For each box kept, by descending score, its index and those of the boxes it suppresses.
     """
     dets = dets.float()
     return _greedy(dets[:, :4], dets[:, 4], operator.ge, iou_threshold, offset=0)
@@ -71,7 +71,7 @@ def softnms(
     Args:
         boxes: Corners x1, y1, x2, y2, shape `(n, 4)`.
         scores: Shape `(n,)`.
-        dets: Filled with corners and new score of the boxes kept, by falling score; shape
+        dets: Filled with corners and new score of the boxes kept, by descending score; shape
             `(n, 5)`, of which the first `kept` rows are written.
         iou_threshold: IoU from which the naive and the linear method act.
         sigma: Width of the gaussian method.
@@ -114,9 +114,9 @@ def _decay(iou: np.ndarray, method: int, threshold: np.float32, sigma: np.float3
 
 
 def _close_gaps(kept: np.ndarray) -> np.ndarray:
-    """Order in which mmcv leaves the kept boxes, which decides between equal scores.
+    """Return the order in which mmcv leaves the kept boxes; it decides between equal scores.
 
-    It fills each gap, from the front, with the last box that is still there.
+    mmcv fills each gap, from the front, with the last remaining box.
     """
     count = int(kept.sum())
     places = np.arange(count)

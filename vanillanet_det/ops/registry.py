@@ -1,4 +1,4 @@
-"""The one table of supplied ops, and what all of them have in common."""
+"""The table of supplied ops and the wrapper they share."""
 
 import functools
 from typing import Any, Callable, TypeVar
@@ -9,7 +9,7 @@ from torch import Tensor
 Op = TypeVar("Op", bound=Callable[..., Any])
 
 OPS: dict[str, Callable[..., Any]] = {}
-"""Every supplied op by the name that `mmcv.ops` asks `mmcv._ext` for."""
+"""Supplied ops by the name under which `mmcv.ops` looks them up in `mmcv._ext`."""
 
 
 def op(function: Op) -> Op:
@@ -17,7 +17,7 @@ def op(function: Op) -> Op:
 
     A compiled op is opaque to autograd and to autocast. Here the function is made of
     PyTorch calls, so both are switched off around it: the autograd functions of
-    `mmcv.ops` say what a gradient is, and an op computes in the precision it chooses.
+    `mmcv.ops` define the gradient, and an op chooses its own precision.
 
     Args:
         function: Takes a tensor as its first argument.
@@ -37,7 +37,7 @@ def op(function: Op) -> Op:
 
 
 def widen(tensor: Tensor) -> Tensor:
-    """Give the tensor in the precision an op computes in.
+    """Cast a tensor to the precision that an op computes in.
 
     float16 and bfloat16 become float32, because torchvision and the CPU lack kernels for
     them; results are rounded once, when they are copied into the caller's buffer.

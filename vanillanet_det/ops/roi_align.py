@@ -1,6 +1,6 @@
-"""RoI align, https://arxiv.org/abs/1703.06870, section 3: the mean on torchvision's kernel.
+"""RoIAlign, https://arxiv.org/abs/1703.06870, section 3.
 
-torchvision has no maximum; that one is computed here.
+The mean uses torchvision's kernel; torchvision has no maximum, which is computed here.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,7 @@ from .registry import op, widen
 from .roi_grid import Corners, RoIGrid, flat_index, pixel_rows
 
 MAX, AVG = range(2)
-LEAST_ROIS = 8  # for each thread
+LEAST_ROIS = 8  # per thread
 
 
 @op
@@ -30,7 +30,7 @@ def roi_align_forward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """Fill in the mean or the maximum of interpolated samples in each bin of each RoI.
+    """Compute the mean or the maximum of interpolated samples in each bin of each RoI.
 
     Args:
         input: Shape `(n, c, h, w)`.
@@ -38,13 +38,13 @@ def roi_align_forward(
         output: Filled, shape `(k, c, aligned_height, aligned_width)`.
         argmax_y: Filled, for a maximum, with its position in the feature map, -1 if there
             is none; shape of `output`.
-        argmax_x: Likewise.
+        argmax_x: Likewise, for x.
         aligned_height: Vertical number of bins.
         aligned_width: Horizontal number of bins.
         spatial_scale: Factor from corners to pixels of the feature map.
-        sampling_ratio: Samples along each side of a bin; 0: about one a pixel.
+        sampling_ratio: Samples along each side of a bin; 0 for about one per pixel.
         pool_mode: 0 maximum, 1 mean.
-        aligned: Whether to shift by half a pixel, as is right.
+        aligned: Whether to shift by half a pixel.
 
     Raises:
         RuntimeError: An aligned RoI has a negative size. As in mmcv only on the CPU, where
@@ -66,9 +66,9 @@ def roi_align_forward(
 
 
 def _mean(features: Tensor, rois: Tensor, how: tuple) -> Tensor:
-    features = features.contiguous()  # torchvision asks for that, in each call
+    features = features.contiguous()  # torchvision would copy it in each call
 
-    @torch.no_grad()  # which each thread has to be told
+    @torch.no_grad()  # the mode is set per thread
     def pool(rois: Tensor) -> Tensor:
         return torch.ops.torchvision.roi_align(features, rois, *how)
 
@@ -78,7 +78,7 @@ def _mean(features: Tensor, rois: Tensor, how: tuple) -> Tensor:
     if threads < 2:
         return pool(rois)
     with ThreadPoolExecutor(threads) as executor:
-        # More parts than threads: large RoIs take longer.
+        # More chunks than threads, because large RoIs take longer.
         return torch.cat(list(executor.map(pool, rois.chunk(4 * threads))))
 
 
@@ -96,18 +96,18 @@ def roi_align_backward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """Give the derivative of `roi_align_forward` by its input.
+    """Compute the derivative of `roi_align_forward` with respect to its input.
 
     Args:
         grad_output: Shape `(k, c, aligned_height, aligned_width)`.
         rois: Image index and corners x1, y1, x2, y2, shape `(k, 5)`.
         argmax_y: As `roi_align_forward` left it.
-        argmax_x: Likewise.
+        argmax_x: Likewise, for x.
         grad_input: Added to, shape `(n, c, h, w)`.
         aligned_height: Vertical number of bins.
         aligned_width: Horizontal number of bins.
         spatial_scale: Factor from corners to pixels of the feature map.
-        sampling_ratio: Samples along each side of a bin; 0: about one a pixel.
+        sampling_ratio: Samples along each side of a bin; 0 for about one per pixel.
         pool_mode: 0 maximum, 1 mean.
         aligned: Whether to shift by half a pixel.
     """
@@ -143,7 +143,7 @@ def _maximum(features: Tensor, grid: RoIGrid) -> tuple[Tensor, Tensor, Tensor]:
     height, width = features.shape[2:]
     rows = pixel_rows(features)
     shape = (len(grid.image), *grid.bins, features.shape[1])
-    # Shows only where a bin has no larger sample; mmcv's two kernels differ in it.
+    # Visible only where no sample of a bin is larger; mmcv's CPU and CUDA kernels differ in it.
     lowest = torch.finfo(torch.float32).min if features.is_cuda else -10000.0
     best = features.new_full(shape, lowest)
     best_y, best_x = features.new_full(shape, -1), features.new_full(shape, -1)
@@ -154,7 +154,7 @@ def _maximum(features: Tensor, grid: RoIGrid) -> tuple[Tensor, Tensor, Tensor]:
             weight[..., None] * rows[image + index]
             for weight, index in zip(corners.weights, corners.indices(width))
         )
-        better = value > best[chosen]  # strictly: of equal samples the first counts
+        better = value > best[chosen]  # strictly: the first of equal samples wins
         for kept, new in ((best, value), (best_y, y[..., None]), (best_x, x[..., None])):
             kept[chosen] = torch.where(better, new, kept[chosen])
     return best, best_y, best_x

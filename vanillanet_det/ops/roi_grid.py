@@ -1,8 +1,8 @@
-"""Where RoI ops sample a feature map, and how a sample is interpolated.
+"""Sampling positions of RoI ops, and bilinear interpolation.
 
-Positions are those of mmcv's kernels, in the same order of float operations: a max pooling
-must find the same sample. Vectors run over RoIs and bins; a Python loop runs over the few
-samples of a bin, so that memory doesn't grow with their number.
+Positions follow mmcv's kernels in the order of float operations, because max pooling must find
+the same sample. Tensors span RoIs and bins; a Python loop runs over the few samples of a bin, so
+that memory doesn't grow with their number.
 """
 
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ class RoIGrid:
         rois: Image index and corners x1, y1, x2, y2, shape `(k, 5)`, float32 or float64.
         bins: Number of bins, vertical and horizontal.
         spatial_scale: Factor from corners to pixels of the feature map.
-        sampling_ratio: Samples along each side of a bin; 0 or less: about one a pixel.
-        aligned: Shift by half a pixel; if not, a RoI has at least one pixel.
+        sampling_ratio: Samples along each side of a bin; 0 or less for about one per pixel.
+        aligned: Shift by half a pixel; otherwise a RoI has at least one pixel.
 
     Attributes:
         image: Image index, int64 of shape `(k,)`.
@@ -54,11 +54,11 @@ class RoIGrid:
         self.count = (self._rows * self._columns).clamp(min=1)
 
     def samples(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Go through the samples that a bin can have, row by row.
+        """Iterate over the samples that a bin can have, row by row.
 
         Yields:
-            Which RoIs have the sample, int64 of shape `(chosen,)`, and its y and x in each
-            of their bins, shape `(chosen, *bins)`.
+            Indices of the RoIs that have the sample, int64 of shape `(chosen,)`, and its y and x
+            in each of their bins, shape `(chosen, *bins)`.
         """
         ph, pw = (torch.arange(bins, device=self.image.device) for bins in self.bins)
         for row in range(int(self._rows.max())):
@@ -77,7 +77,7 @@ class Corners(NamedTuple):
     """The four pixels around positions in a map, for bilinear interpolation.
 
     The tensors have the shape of the positions. Positions more than a pixel `outside` the
-    map have weights 0, others beyond it are drawn to its border.
+    map have weights 0; others beyond it are clamped to its border.
     """
 
     y_low: Tensor

@@ -20,7 +20,7 @@ def roi_pool_forward(
     pooled_width: int,
     spatial_scale: float,
 ) -> None:
-    """Fill in the largest pixel of each bin of each RoI.
+    """Find the largest pixel of each bin of each RoI.
 
     Args:
         input: Shape `(n, c, h, w)`.
@@ -64,7 +64,7 @@ def roi_pool_backward(
     pooled_width: int,
     spatial_scale: float,
 ) -> None:
-    """Give the derivative of `roi_pool_forward` by its input.
+    """Compute the derivative of `roi_pool_forward` with respect to its input.
 
     Args:
         grad_output: Shape `(k, c, pooled_height, pooled_width)`.
@@ -105,7 +105,7 @@ def _largest(
     shape = (*empty.shape[:3], features.shape[1])
     best = features.new_full(shape, torch.finfo(torch.float32).min).masked_fill(empty, 0)
     number = torch.full(shape, -1, device=features.device)
-    # Row by row, and only a strictly larger pixel counts: the first of equals is kept.
+    # Row by row, replaced by strictly larger pixels only: the first of equals is kept.
     for dy in range(int((bottom - top).max())):
         for dx in range(int((right - left).max())):
             y, x = top + dy, left + dx

@@ -221,6 +221,7 @@ def test_which_file_must_be_clear(tmp_path):
         read_source(tmp_path)
 
 
+@pytest.mark.slow
 def test_twenty_thousand_annotations_take_no_time(tmp_path, clock):
     picture(tmp_path / "0.jpg")
     written = content(*(f"{i}.jpg" for i in range(2_000)))

@@ -152,6 +152,7 @@ def test_missing_images_and_double_files_are_named(tmp_path):
         read_source(tmp_path)
 
 
+@pytest.mark.slow
 def test_twenty_thousand_objects_take_no_time(tmp_path, clock):
     for i in range(400):
         (tmp_path / f"{i}.jpg").touch()

@@ -188,6 +188,7 @@ def test_a_deployed_network_is_not_trained(make_runner):
         make_runner(**{"model.backbone.deploy": True}).train()
 
 
+@pytest.mark.slow
 def test_resuming_needs_training_state_and_every_tensor(make_runner, tmp_path, save):
     make_runner(**{"train_cfg.max_epochs": 1}).train()
     whole = read_checkpoint(tmp_path / "epoch_1.pth")

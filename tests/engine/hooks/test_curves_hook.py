@@ -7,6 +7,8 @@ import vanillanet_det.report
 from vanillanet_det.engine.hooks.curves_hook import CurvesHook
 from vanillanet_det.report import read_curves
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def drawn(monkeypatch):

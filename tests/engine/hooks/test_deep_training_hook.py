@@ -52,6 +52,7 @@ def test_schedules(kwargs, expected):
         assert DeepTrainingHook(end=7, schedule=schedule).value(7) == 1, "fusion asks for 1"
 
 
+@pytest.mark.slow
 def test_by_epoch_it_is_set_logged_and_fusable_at_the_end(make_runner, monkeypatch, tmp_path):
     runner = make_runner(**{"train_cfg.max_epochs": 3}, **hooks(end=2))
     noted = note_lambda(runner, monkeypatch)
@@ -87,6 +88,7 @@ def test_by_iteration_in_a_training_that_counts_them(make_runner, monkeypatch):
     assert noted == [0, 0.5, 1, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_epoch", [True, False])
 def test_resumed_it_goes_on_where_it_was(make_runner, monkeypatch, tmp_path, by_epoch):
     kwargs = hooks(end=2 if by_epoch else 12, by_epoch=by_epoch)
@@ -103,6 +105,7 @@ def test_resumed_it_goes_on_where_it_was(make_runner, monkeypatch, tmp_path, by_
     assert undisturbed == noted_before[len(noted_before) // 3 :]
 
 
+@pytest.mark.slow
 def test_the_validation_that_was_left_out_is_at_the_lambda_of_its_weights(
     make_runner, monkeypatch, tmp_path
 ):

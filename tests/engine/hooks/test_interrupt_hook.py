@@ -12,6 +12,8 @@ from torch.testing import assert_close
 from vanillanet_det.checkpoints import find_resume, read_checkpoint
 from vanillanet_det.engine.hooks import interrupt_hook
 
+pytestmark = pytest.mark.slow
+
 ITERATIONS = 6  # of an epoch
 SMALL = {
     "train_dataloader.batch_size": 2,

@@ -139,6 +139,7 @@ def test_grey_pictures(make_runner, logged):
     assert "parameters, features equal" in logged()
 
 
+@pytest.mark.slow
 def test_works_in_bfloat16_training_and_test_time_augmentation(make_runner, monkeypatch):
     runner = make_runner(optim_wrapper=dict(type="Bf16OptimWrapper"))
     runner.train()
@@ -195,6 +196,7 @@ def test_fusion_refused_during_evaluation_leaves_the_original(make_runner, loop)
     assert runner.model is original
 
 
+@pytest.mark.slow
 def test_validation_below_lambda_1_is_unfused_and_says_so_once(make_runner, monkeypatch, logged):
     hooks = [dict(type="DeepTrainingHook", end=2)]
     runner = make_runner(**{"train_cfg.max_epochs": 4}, custom_hooks=hooks)

@@ -38,6 +38,7 @@ def load(path, name=NAME, **kwargs):
     return backbone
 
 
+@pytest.mark.slow
 def test_importing_the_package_leaves_timm_alone(root):
     code = "import sys, vanillanet_det; sys.exit('timm' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0

@@ -70,6 +70,7 @@ def ranks(tmp_path_factory):
     return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recomputed", [False, True], ids=["kept", "recomputed"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_batch_norm_of_the_whole_batch(ranks, kind, recomputed):

@@ -1,0 +1,1 @@
+"""Times detectors and backbones in every form, precision and engine."""
