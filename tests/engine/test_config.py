@@ -1,12 +1,14 @@
 """Configs are read, or refused in one sentence."""
 
+import sys
+
 import pytest
 from mmdet.registry import MODELS
 from mmengine.config import Config
 
 from vanillanet_det import UserError
 from vanillanet_det.checks import leaf_datasets
-from vanillanet_det.engine.config import config_errors, load_config
+from vanillanet_det.engine.config import check_tensorboard, config_errors, load_config
 
 CONFIG = """
 data_root = "data/coco"
@@ -157,3 +159,29 @@ def test_other_errors_pass_through(error):
     with pytest.raises(type(error)) as caught, config_errors(Config()):
         raise error
     assert caught.value is error
+
+
+def drawing(backends):
+    visualizer = dict(vis_backends=backends)
+    return Config(dict(visualizer=visualizer), cfg_text="# mine", filename="mine.py")
+
+
+@pytest.mark.parametrize(
+    "backend",
+    ["TensorboardVisBackend", "mmengine.TensorboardVisBackend", "LocalVisBackend", None],
+)
+def test_tensorboard_is_asked_for_where_it_is_drawn_in(backend, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    backends = [dict(type=backend)] if backend else None
+    cfg = drawing(backends)
+    if backend in ("LocalVisBackend", None):
+        check_tensorboard(cfg)
+        return
+    with pytest.raises(UserError, match=r"^mine\.py: .* needs TensorBoard .*pip install tensorbo"):
+        check_tensorboard(cfg)
+
+
+def test_an_installed_tensorboard_is_welcome():
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    check_tensorboard(drawing([dict(type="TensorboardVisBackend")]))

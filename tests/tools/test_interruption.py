@@ -94,7 +94,7 @@ def config(small_config, tmp_path_factory):
 
 def test_ctrl_c_in_an_epoch_and_in_a_validation(config, command, environment, tmp_path):
     args = (config, "--work-dir", tmp_path, "--cfg-options", "randomness.seed=0")
-    go_on = f"Go on: python tools/train.py {' '.join(map(str, args))} --resume"
+    resume = f"Resume: python tools/train.py {' '.join(map(str, args))} --resume"
 
     terminal = Terminal(command("train", *args), environment)
     terminal.read(r"Epoch\(train\) +\[1\]\[2/6\]")
@@ -104,7 +104,7 @@ def test_ctrl_c_in_an_epoch_and_in_a_validation(config, command, environment, tm
         r"Interrupted \(SIGINT\) after iteration (\d) of 12, saved as (\S+)\. (.*?)\r?\n",
         terminal.text,
     )
-    assert done[1:] == (str(tmp_path / "interrupted.pth"), go_on)
+    assert done[1:] == (str(tmp_path / "interrupted.pth"), resume)
     assert 2 <= int(done[0]) <= 5
     assert "Traceback" not in terminal.text
     meta = read_checkpoint(tmp_path / "interrupted.pth")["meta"]
@@ -114,7 +114,7 @@ def test_ctrl_c_in_an_epoch_and_in_a_validation(config, command, environment, tm
     terminal.read(r"epoch 1/2 validating 1/2")
     terminal.press(CTRL_C)
     assert terminal.end() == 130, terminal.text
-    left = f"saved as {tmp_path}/epoch_1.pth; its validation is left. {go_on}"
+    left = f"saved as {tmp_path}/epoch_1.pth; its validation is pending. {resume}"
     assert f"after iteration 6 of 12, {left}" in terminal.text
     assert "Traceback" not in terminal.text
     batches = re.findall(r"Epoch\(train\) +\[(\d)\]\[(\d)/6\]", terminal.text)

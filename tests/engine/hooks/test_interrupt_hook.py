@@ -1,4 +1,4 @@
-"""A training that is interrupted goes on as if nothing had been."""
+"""An interrupted training resumes as if it had never stopped."""
 
 import os
 import signal
@@ -90,7 +90,7 @@ def test_an_epoch_goes_on_as_if_undisturbed(train, tmp_path, logged):
     first, status = train(Send("before_train_iter", 2, signal.SIGINT), **SEED)
     assert status == 130
     path = tmp_path / "w" / "interrupted.pth"
-    assert f"Interrupted (SIGINT) after iteration 3 of 12, saved as {path}. Go on: " in logged()
+    assert f"Interrupted (SIGINT) after iteration 3 of 12, saved as {path}. Resume: " in logged()
     meta = read_checkpoint(path)["meta"]
     assert (meta["epoch"], meta["iter"]) == (0, 3)
 
@@ -120,7 +120,7 @@ def test_in_a_validation_the_epoch_is_saved_already(train, tmp_path, logged):
     record, status = train(Send("before_val_iter", ITERATIONS))
     assert (status, record.validations) == (143, 0)
     path = tmp_path / "w" / "epoch_1.pth"
-    assert f"after iteration 6 of 12, saved as {path}; its validation is left. " in logged()
+    assert f"after iteration 6 of 12, saved as {path}; its validation is pending. " in logged()
     assert not path.with_name("interrupted.pth").exists()
     assert find_resume(path.parent) == path
     record, status = train(resume=path)
@@ -147,7 +147,7 @@ def test_where_the_epoch_was_not_saved_it_is_now(moment, train, tmp_path):
 def test_the_last_validation_is_done_when_resumed(train, tmp_path, logged):
     assert train(Send("before_val_iter", 2 * ITERATIONS))[1] == 143
     path = tmp_path / "w" / "epoch_2.pth"
-    assert f"saved as {path}; its validation is left. " in logged()
+    assert f"saved as {path}; its validation is pending. " in logged()
     record, status = train(resume=path)
     assert (status, record.validations, record.iterations) == (0, 1, [])
 
@@ -192,11 +192,12 @@ def test_an_epoch_of_other_batches_begins_anew(train, tmp_path, logged):
     options = {"train_dataloader.batch_size": 3, "train_cfg.max_epochs": 1}
     record, _ = train(resume=tmp_path / "w" / "interrupted.pth", **options)
     assert len(record.iterations) == 4
-    assert "The interrupted epoch had 6 batches and now has 4, so it begins anew" in logged()
+    assert "The interrupted epoch had 6 batches and now has 4, so it starts again" in logged()
 
 
 def by_iterations(val_interval, interval=10, **train_cfg):
-    loop = dict(type="IterBasedTrainLoop", max_iters=5, val_interval=val_interval, **train_cfg)
+    loop = dict(max_iters=5, val_interval=val_interval, **train_cfg)
+    loop["type"] = "ResumableIterBasedTrainLoop"
     return {
         "train_cfg": ConfigDict(loop),
         "log_processor.by_epoch": False,
