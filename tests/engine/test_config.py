@@ -1,4 +1,4 @@
-"""Configs are read, or refused in one sentence."""
+"""Configs are read for a run, or refused in one sentence."""
 
 import sys
 
@@ -58,6 +58,27 @@ def test_a_work_dir_that_can_not_be_written_is_named(folder):
 
 
 @pytest.mark.parametrize(
+    ("loop", "expected"),
+    [
+        (dict(type="EpochBasedTrainLoop"), "ResumableEpochBasedTrainLoop"),
+        (dict(type="mmengine.IterBasedTrainLoop"), "ResumableIterBasedTrainLoop"),
+        (dict(by_epoch=True), "ResumableEpochBasedTrainLoop"),
+        (dict(by_epoch=False), "ResumableIterBasedTrainLoop"),
+        (dict(type="OwnLoop"), "OwnLoop"),
+    ],
+)
+def test_the_loops_of_mmengine_are_replaced(tmp_path, loop, expected):
+    (tmp_path / "mine.py").write_text(f"{CONFIG}\ntrain_cfg = {loop}\nval_cfg = {{}}\n")
+    cfg = load("train_cfg.val_interval=2")
+    assert cfg.train_cfg == dict(type=expected, val_interval=2)
+    assert cfg.val_cfg == dict(type="GuardedValLoop")
+    # Loops of this project shield the workers of their dataloaders, and others can't.
+    shielded = "worker_init_fn" in cfg.train_dataloader
+    assert shielded == (expected == "OwnLoop")
+    assert "worker_init_fn" not in cfg.val_dataloader
+
+
+@pytest.mark.parametrize(
     ("content", "said"),
     [
         (None, "there is no such file"),
@@ -94,7 +115,7 @@ def test_an_option_that_does_not_fit_is_named(option):
 
 
 @pytest.mark.parametrize("folder", ["/my data", "0070", "a,b", "x/"])
-def test_data_root_moves_data_sets_and_evaluators_together(folder):
+def test_data_root_moves_datasets_and_evaluators(folder):
     cfg = load(f"data_root={folder}", "loader.batch_size=3")
     below = folder.rstrip("/")
     train = list(leaf_datasets(cfg.train_dataloader))
@@ -124,7 +145,7 @@ def test_data_root_needs_a_config_that_has_one_and_a_folder():
         load_config("none.py", cfg_options=["data_root=x"])
 
 
-def test_data_sets_are_found_below_wrappers():
+def test_datasets_are_found_below_wrappers():
     cfg = load()
     assert [d.ann_file for d in leaf_datasets(cfg.train_dataloader)] == [
         "a.json",
@@ -170,7 +191,7 @@ def drawing(backends):
     "backend",
     ["TensorboardVisBackend", "mmengine.TensorboardVisBackend", "LocalVisBackend", None],
 )
-def test_tensorboard_is_asked_for_where_it_is_drawn_in(backend, monkeypatch):
+def test_tensorboard_is_required_where_it_is_logged_to(backend, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     backends = [dict(type=backend)] if backend else None
@@ -182,6 +203,6 @@ def test_tensorboard_is_asked_for_where_it_is_drawn_in(backend, monkeypatch):
         check_tensorboard(cfg)
 
 
-def test_an_installed_tensorboard_is_welcome():
+def test_an_installed_tensorboard_is_accepted():
     pytest.importorskip("tensorboard", reason="tensorboard is not installed")
     check_tensorboard(drawing([dict(type="TensorboardVisBackend")]))

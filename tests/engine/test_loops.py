@@ -1,14 +1,22 @@
-"""The batches of a resumed epoch, with any batch sampler and any workers."""
+"""Resumed epochs with any batch sampler and any workers; hooks after a loop that raises."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import Dataset
 
 from vanillanet_det.engine.loops import ResumableEpochBasedTrainLoop
 
+FEW = {
+    "train_cfg.max_epochs": 1,
+    "train_dataloader.dataset.indices": 4,
+    "val_dataloader.dataset.indices": 2,
+    "test_dataloader.dataset.indices": 2,
+}
 pytestmark = pytest.mark.usefixtures("mmdet_scope")
 
 
@@ -86,3 +94,29 @@ def test_all_batches_done_leave_none():
     loop.load_position(position_after(loop, batches=6))
     assert loop.run_epoch(0) == []
     assert len(loop.run_epoch(1)) == 6
+
+
+@pytest.mark.parametrize("mode", ["train", "val", "test"])
+@pytest.mark.parametrize("raises", [True, False])
+def test_hooks_are_called_however_a_loop_ends(mode, raises, make_runner, monkeypatch):
+    runner, ends = make_runner(**FEW), []
+
+    class Note(Hook):
+        def end_train(self, runner):
+            ends.append("train")
+
+        def end_val(self, runner):
+            ends.append("val")
+
+        def end_test(self, runner):
+            ends.append("test")
+
+    def fail(self, *args, **kwargs):
+        raise RuntimeError("broken")
+
+    runner.register_hook(Note())
+    if raises:
+        monkeypatch.setattr(type(runner.model), f"{mode}_step", fail)
+    with pytest.raises(RuntimeError, match="broken") if raises else nullcontext():
+        getattr(runner, mode)()
+    assert ends == (["val", "train"] if mode == "train" and not raises else [mode])

@@ -195,6 +195,16 @@ def test_an_epoch_of_other_batches_begins_anew(train, tmp_path, logged):
     assert "The interrupted epoch had 6 batches and now has 4, so it starts again" in logged()
 
 
+def test_a_loop_of_the_user_stops_without_loss(train, tmp_path, logged):
+    own = {"train_cfg": ConfigDict(type="EpochBasedTrainLoop", max_epochs=1)}
+    assert train(Send("before_train_iter", 2, signal.SIGINT), **own)[1] == 130
+    path = tmp_path / "w" / "interrupted.pth"
+    assert read_checkpoint(path)["meta"]["iter"] == 3
+    assert "EpochBasedTrainLoop restarts an interrupted epoch or validation" in logged()
+    record, _ = train(resume=path, **own)
+    assert [iteration[:2] for iteration in record.iterations] == [(3 + i, i) for i in range(6)]
+
+
 def by_iterations(val_interval, interval=10, **train_cfg):
     loop = dict(max_iters=5, val_interval=val_interval, **train_cfg)
     loop["type"] = "ResumableIterBasedTrainLoop"

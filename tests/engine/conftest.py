@@ -1,4 +1,4 @@
-"""Real runners for the hooks."""
+"""Real runners for hooks and loops."""
 
 import itertools
 
