@@ -75,8 +75,7 @@ def test(
         flags = {"--tta": tta, "--no-deploy": not deploy, "--launcher": launcher != "none"}
         for flag in (flag for flag, is_set in flags.items() if is_set):
             raise UserError(
-                f"{flag}: {checkpoint} is exported: it has one form and runs in one process; leave "
-                f"{flag} out"
+                f"{flag}: {checkpoint} is exported: one form, in one process; leave {flag} out"
             )
     with first_rank_reports():
         cfg = load_config(config, work_dir, cfg_options, launcher)

@@ -1,7 +1,7 @@
-"""MMEngine's loops, able to resume inside an epoch and to clean up after an error.
+"""MMEngine's loops, extended to resume inside an epoch and to clean up after an error.
 
-A loop of this file ends with a call of the hooks' `end_train(runner)`, `end_val(runner)` or
-`end_test(runner)`, also when an epoch raises; MMEngine calls no hook then.
+However a loop of this file ends, it calls the hooks' `end_train(runner)`, `end_val(runner)` or
+`end_test(runner)`. MMEngine calls no hook when an epoch raises.
 """
 
 from bisect import bisect
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 from mmdet.registry import DATA_SAMPLERS, LOOPS
+from mmengine.dataset import InfiniteSampler
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, TestLoop, ValLoop
@@ -34,7 +35,7 @@ class _Loop:
         super().__init__(runner, shield_workers(dataloader, runner.seed), *args, **kwargs)
 
     def run(self) -> Any:
-        """Run the loop; the hooks' `end_train`, `end_val` or `end_test` follows in any case."""
+        """Run the loop, then call `end_train`, `end_val` or `end_test` of the hooks in any case."""
         try:
             return self._run()
         finally:
@@ -46,26 +47,37 @@ class _Loop:
 
 @LOOPS.register_module()
 class GuardedValLoop(_Loop, ValLoop):
-    """MMEngine's ValLoop; `end_val` of the hooks follows it, also when it raises."""
+    """MMEngine's ValLoop, which calls `end_val` of the hooks even when it raises."""
 
     _mode = "val"
 
 
 @LOOPS.register_module()
 class GuardedTestLoop(_Loop, TestLoop):
-    """MMEngine's TestLoop; `end_test` of the hooks follows it, also when it raises."""
+    """MMEngine's TestLoop, which calls `end_test` of the hooks even when it raises."""
 
     _mode = "test"
 
 
 class ResumableLoop(_Loop):
-    """What both training loops share: the validation that an interruption left out.
+    """What both training loops share: where a resumed training continues.
 
-    A resumed training begins with it. If the training is complete, its last validation is
-    repeated in any case.
+    A validation that an interruption left out comes first. If the training is complete, its last
+    validation is repeated in any case. Finished batches are skipped before they are loaded, and
+    the sampler gets back the seed that decides the order of the images.
     """
 
     _mode = "train"
+
+    def __init__(
+        self, runner: Runner, dataloader: Union[DataLoader, dict], *args: Any, **kwargs: Any
+    ) -> None:
+        if runner._resume:
+            dataloader = _make_skippable(dataloader)
+        super().__init__(runner, dataloader, *args, **kwargs)
+        self._batches = 0  # of the running epoch, with the running one
+        if isinstance(self.dataloader.batch_sampler, SkippingBatchSampler):
+            self.dataloader.batch_sampler.skip = 0
 
     def _run(self) -> Any:
         self.runner.call_hook("before_train")
@@ -75,6 +87,11 @@ class ResumableLoop(_Loop):
         self.runner.call_hook("after_train")
         return self.runner.model
 
+    def _validate(self, step: int) -> None:
+        self._decide_current_val_interval()
+        if self.is_validated(step):
+            self.runner.val_loop.run()
+
     def is_validated(self, step: int) -> bool:
         """Tell whether a validation follows an epoch or iteration, counted from 1."""
         if self.runner.val_loop is None:
@@ -82,11 +99,6 @@ class ResumableLoop(_Loop):
         last = self.max_epochs if isinstance(self, EpochBasedTrainLoop) else self.max_iters
         interval = self.dynamic_intervals[bisect(self.dynamic_milestones, step + 1) - 1]
         return step >= self.val_begin and (step % interval == 0 or step == last)
-
-    def _validate(self, step: int) -> None:
-        self._decide_current_val_interval()
-        if self.is_validated(step):
-            self.runner.val_loop.run()
 
     def leave_validation(self, iteration: int) -> None:
         """Record that the checkpoint after an iteration was not validated."""
@@ -109,9 +121,20 @@ class ResumableLoop(_Loop):
 
     def save_position(self, meta: dict) -> None:
         """Add the position inside the epoch to the meta of a checkpoint."""
+        if self._batches:
+            meta[_UNFINISHED] = dict(
+                batches=self._batches,
+                length=len(self.dataloader),
+                sampler_seed=getattr(self.dataloader.batch_sampler.sampler, "seed", None),
+            )
 
     def load_position(self, meta: dict) -> None:
-        """Resume from the position in the meta of a checkpoint."""
+        """Resume from the position in the meta of a checkpoint, if it has one."""
+        epoch, batches = meta.get(_UNFINISHED), self.dataloader.batch_sampler
+        if epoch is not None and isinstance(batches, SkippingBatchSampler):
+            if epoch["sampler_seed"] is not None:
+                batches.sampler.seed = epoch["sampler_seed"]
+            self._skip(batches, epoch)
 
 
 @LOOPS.register_module()
@@ -119,25 +142,27 @@ class ResumableEpochBasedTrainLoop(ResumableLoop, EpochBasedTrainLoop):
     """MMEngine's EpochBasedTrainLoop, which resumes inside an epoch.
 
     MMEngine restarts an unfinished epoch with its first batch, whatever the checkpoint says.
-    Here it continues with the next one: finished batches are skipped before they are loaded, the
-    others keep their numbers, and the sampler gets back the seed that decides their images.
     """
-
-    def __init__(
-        self, runner: Runner, dataloader: Union[DataLoader, dict], *args: Any, **kwargs: Any
-    ) -> None:
-        if runner._resume:
-            dataloader = _make_skippable(dataloader)
-        super().__init__(runner, dataloader, *args, **kwargs)
-        self._batches = 0  # of the running epoch, with the running one
 
     def _train(self) -> None:
         while self._epoch < self._max_epochs and not self.stop_training:
             self.run_epoch()
             self._validate(self._epoch)
 
+    def _skip(self, batches: "SkippingBatchSampler", epoch: dict) -> None:
+        if len(batches) != epoch["length"]:
+            print_log(
+                f"The interrupted epoch had {epoch['length']} batches and now has {len(batches)}, "
+                "so it starts again; keep data, batch size and number of processes to resume "
+                "inside it",
+                "current",
+                level=30,
+            )
+        else:
+            batches.skip = epoch["batches"]
+
     def run_epoch(self) -> None:
-        """Run an epoch, or the rest of it."""
+        """Run an epoch, or the rest of it; batches keep their numbers."""
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
         batches = self.dataloader.batch_sampler
@@ -151,54 +176,45 @@ class ResumableEpochBasedTrainLoop(ResumableLoop, EpochBasedTrainLoop):
         self.runner.call_hook("after_train_epoch")
         self._epoch += 1
 
-    def save_position(self, meta: dict) -> None:
-        """Describe the epoch in the meta of a checkpoint, if it is unfinished."""
-        if self._batches:
-            meta[_UNFINISHED] = dict(
-                batches=self._batches,
-                length=len(self.dataloader),
-                sampler_seed=getattr(self.dataloader.batch_sampler.sampler, "seed", None),
-            )
-
-    def load_position(self, meta: dict) -> None:
-        """Resume with the batch after the last one of a checkpoint."""
-        epoch, batches = meta.get(_UNFINISHED), self.dataloader.batch_sampler
-        if epoch is None or not isinstance(batches, SkippingBatchSampler):
-            return
-        if len(self.dataloader) != epoch["length"]:
-            print_log(
-                f"The interrupted epoch had {epoch['length']} batches and now has "
-                f"{len(self.dataloader)}, so it starts again; keep data, batch size and number of "
-                "processes to resume inside it",
-                "current",
-                level=30,
-            )
-            return
-        if epoch["sampler_seed"] is not None:
-            batches.sampler.seed = epoch["sampler_seed"]
-        batches.skip = epoch["batches"]
-
 
 @LOOPS.register_module()
 class ResumableIterBasedTrainLoop(ResumableLoop, IterBasedTrainLoop):
-    """MMEngine's IterBasedTrainLoop, which makes up a validation that was left out."""
+    """MMEngine's IterBasedTrainLoop, which resumes with the next batch of an InfiniteSampler.
+
+    MMEngine loads all finished batches again, in another order if the config has no seed.
+    """
 
     def _train(self) -> None:
         self.runner.call_hook("before_train_epoch")
-        if self._iter:
-            print_log(f"Skipping the first {self._iter} batches, already trained on", "current")
-        for _ in range(self._iter):
-            next(self.dataloader_iterator)
+        self._advance()
         while self._iter < self._max_iters and not self.stop_training:
             self.runner.model.train()
-            self.run_iter(next(self.dataloader_iterator))
+            data_batch = next(self.dataloader_iterator)
+            self._batches = self._iter + 1
+            self.run_iter(data_batch)
             self._validate(self._iter)
         self.runner.call_hook("after_train_epoch")
+
+    def _skip(self, batches: "SkippingBatchSampler", epoch: dict) -> None:
+        if isinstance(batches.sampler, InfiniteSampler):
+            batches.skip = epoch["batches"]
+
+    def _advance(self) -> None:
+        """Continue with the batch after the last one of the checkpoint."""
+        batches, skipped = self.dataloader.batch_sampler, 0
+        if isinstance(batches, SkippingBatchSampler):
+            skipped = batches.skip
+            # The first one, made before the checkpoint was read, has no batches.
+            self.dataloader_iterator = type(self.dataloader_iterator)(self.dataloader)
+        if self._iter > skipped:
+            print_log(f"Loading the first {self._iter} batches to skip them", "current")
+        for _ in range(self._iter - skipped):
+            next(self.dataloader_iterator)
 
 
 @DATA_SAMPLERS.register_module()
 class SkippingBatchSampler(BatchSampler):
-    """Another batch sampler, without its first batches.
+    """Another batch sampler, without its first batches; without any until `skip` is set.
 
     Args:
         sampler: Sampler of the images.
@@ -207,7 +223,8 @@ class SkippingBatchSampler(BatchSampler):
         batch_sampler: Config of the other batch sampler; None for PyTorch's.
 
     Attributes:
-        skip: Number of batches that the next pass leaves out; the length still counts them.
+        skip: Number of batches that the next pass leaves out, or None for all of them; the length
+            counts them anyway.
     """
 
     def __init__(
@@ -218,14 +235,15 @@ class SkippingBatchSampler(BatchSampler):
         batch_sampler: Optional[dict] = None,
     ) -> None:
         super().__init__(sampler, batch_size, drop_last)
-        self.skip = 0
+        self.skip: Optional[int] = None
         self._whole = BatchSampler(sampler, batch_size, drop_last)
         if batch_sampler is not None:
             default = dict(sampler=sampler, batch_size=batch_size)
             self._whole = DATA_SAMPLERS.build(batch_sampler, default_args=default)
 
     def __iter__(self) -> Iterator[list]:
-        yield from islice(self._whole, self.skip, None)
+        if self.skip is not None:
+            yield from islice(self._whole, self.skip, None)
 
     def __len__(self) -> int:
         return len(self._whole)

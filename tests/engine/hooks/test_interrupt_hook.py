@@ -224,6 +224,19 @@ def test_a_training_by_iterations(train, tmp_path):
     assert [iteration[0] for iteration in record.iterations] == [2, 3, 4]
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_iterations_continue_with_the_next_images(train, tmp_path, workers):
+    changes = by_iterations(val_interval=10)
+    undisturbed, _ = train(work_dir=str(tmp_path / "undisturbed"), **changes, **SEED)
+    train(Send("before_train_iter", 1), **changes, **SEED)
+    # No seed: the order of the images is in the checkpoint.
+    loading = {"train_dataloader.num_workers": workers}
+    record, _ = train(resume=tmp_path / "w" / "interrupted.pth", **changes, **loading)
+    for found, expected in zip(record.iterations, undisturbed.iterations[2:]):
+        assert found[:3] == expected[:3]
+    assert len(record.iterations) == 3
+
+
 def test_in_a_validation_between_checkpoints_no_iteration_is_lost(train, tmp_path):
     changes = by_iterations(val_interval=3)
     train(Send("before_train_iter", 1), **changes)
