@@ -75,9 +75,9 @@ def test_without_the_flag_the_config_stays(device):
 def test_float16_on_the_cpu_is_refused(on_cpu):
     with pytest.raises(UserError, match=r"--amp float16: needs a GPU.*--amp bfloat16"):
         set_amp(make_cfg(), "float16")
-    said = r"mine\.py: optim_wrapper is an AmpOptimWrapper.*bfloat16"
+    message = r"mine\.py: optim_wrapper is an AmpOptimWrapper.*bfloat16"
     for kind in ("AmpOptimWrapper", "mmengine.AmpOptimWrapper"):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             set_amp(make_cfg(type=kind), None)
 
 

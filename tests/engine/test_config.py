@@ -79,7 +79,7 @@ def test_the_loops_of_mmengine_are_replaced(tmp_path, loop, expected):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (None, "there is no such file"),
         ("a = (", "SyntaxError"),
@@ -87,10 +87,10 @@ def test_the_loops_of_mmengine_are_replaced(tmp_path, loop, expected):
         ("a = 1 / 0", "ZeroDivisionError"),
     ],
 )
-def test_a_file_that_is_no_config_is_named(tmp_path, content, said):
+def test_a_file_that_is_not_a_config_is_named(tmp_path, content, message):
     if content is not None:
         (tmp_path / "bad.py").write_text(content)
-    with pytest.raises(UserError, match=rf"^config bad\.py: .*{said}"):
+    with pytest.raises(UserError, match=rf"^config bad\.py: .*{message}"):
         load_config("bad.py")
 
 
@@ -156,16 +156,16 @@ def test_datasets_are_found_below_wrappers():
 
 
 @pytest.mark.parametrize(
-    ("model", "said"),
+    ("model", "message"),
     [
         (dict(type="VanilaNet"), "VanilaNet is not in the mmdet::model registry"),
         (dict(type="VanillaNet", frozen=1), "unexpected keyword argument 'frozen'"),
     ],
 )
-def test_a_misspelt_config_becomes_one_sentence(model, said):
+def test_a_misspelt_config_becomes_one_sentence(model, message):
     cfg = load()
     with (
-        pytest.raises(UserError, match=rf"^config .*mine\.py: .*{said}") as caught,
+        pytest.raises(UserError, match=rf"^config .*mine\.py: .*{message}") as caught,
         config_errors(cfg),
     ):
         MODELS.build(model)

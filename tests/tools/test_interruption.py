@@ -1,4 +1,4 @@
-"""Ctrl-C on a real terminal, and what goes on after it."""
+"""Ctrl-C on a real terminal, and resuming after it."""
 
 import fcntl
 import os
@@ -17,11 +17,16 @@ from vanillanet_det.checkpoints import read_checkpoint
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("interruption")]
 CTRL_C = b"\x03"
-# A step takes long enough to be met, and workers are there at the end of an epoch, too.
+# A step takes long enough to be met, and workers still exist at the end of an epoch.
 SLOW = """
 import time
-from mmdet.registry import HOOKS
+from mmdet.registry import HOOKS, LOOPS
 from mmengine.hooks import Hook
+from mmengine.runner import EpochBasedTrainLoop
+
+@LOOPS.register_module()
+class OwnLoop(EpochBasedTrainLoop):
+    pass
 
 @HOOKS.register_module()
 class Slow(Hook):
@@ -45,10 +50,13 @@ log_processor = dict(by_epoch=False)
 default_hooks = dict(checkpoint=dict(by_epoch=False, interval=200))
 param_scheduler = []
 """
+BY_OWN_LOOP = """
+train_cfg["type"] = "OwnLoop"
+"""
 
 
 class Terminal:
-    """A process that has a terminal of its own."""
+    """A process with its own terminal."""
 
     def __init__(self, command, env):
         pid, self.master = pty.fork()
@@ -144,7 +152,9 @@ def check_bar(text):
     assert re.search(rf"12/12 \[.*AP {ap:.3f}, best {ap:.3f}", lines[-2] + lines[-1])
 
 
-@pytest.mark.parametrize("more", ["", BY_ITERATIONS], ids=["epochs", "iterations"])
+@pytest.mark.parametrize(
+    "more", ["", BY_ITERATIONS, BY_OWN_LOOP], ids=["epochs", "iterations", "own loop"]
+)
 def test_sigterm_to_all_processes(config, more, command, environment, tmp_path):
     """As a batch system sends it: a worker that dies of it would take the training with it."""
     own = tmp_path / "own.py"
@@ -166,5 +176,6 @@ def test_sigterm_to_all_processes(config, more, command, environment, tmp_path):
     assert process.returncode == 143, error
     assert "Interrupted (SIGTERM) after iteration" in out
     assert "Traceback" not in error
+    assert ("OwnLoop restarts an interrupted epoch" in out) == (more == BY_OWN_LOOP)
     assert time.monotonic() - start < 30, "workers were waited for"
     assert (tmp_path / "interrupted.pth").is_file()

@@ -28,9 +28,9 @@ class AtomicBackend(LocalBackend):
                 file.write(obj)
         except OSError as error:
             raise UserError(
-                f"{filepath}: can't write {len(obj):,} bytes ({error.strerror or error}); no "
-                "partial file was kept, and no older file was changed. Free some disk space, or "
-                "choose another folder with --work-dir FOLDER"
+                f"{filepath}: {len(obj):,} bytes can't be written ({error.strerror or error}); no "
+                "partial file was kept, and no older file was changed. Make room, or choose "
+                "another folder with --work-dir FOLDER"
             ) from error
 
     def put_text(self, obj: str, filepath: Union[str, Path], encoding: str = "utf-8") -> None:

@@ -141,7 +141,7 @@ class ResumableLoop(_Loop):
 class ResumableEpochBasedTrainLoop(ResumableLoop, EpochBasedTrainLoop):
     """MMEngine's EpochBasedTrainLoop, which resumes inside an epoch.
 
-    MMEngine restarts an unfinished epoch with its first batch, whatever the checkpoint says.
+    MMEngine restarts an unfinished epoch with its first batch, whatever the checkpoint contains.
     """
 
     def _train(self) -> None:

@@ -85,7 +85,7 @@ def train(make_runner, tmp_path):
     return run
 
 
-def test_an_epoch_goes_on_as_if_undisturbed(train, tmp_path, logged):
+def test_an_epoch_resumes_as_if_undisturbed(train, tmp_path, logged):
     undisturbed, _ = train(work_dir=str(tmp_path / "undisturbed"), **SEED)
     first, status = train(Send("before_train_iter", 2, signal.SIGINT), **SEED)
     assert status == 130
@@ -177,7 +177,7 @@ def test_a_checkpoint_that_is_being_written_is_finished(train, tmp_path, monkeyp
     assert read_checkpoint(tmp_path / "w" / "interrupted.pth")["meta"]["iter"] == 3
 
 
-def test_any_checkpoint_within_an_epoch_goes_on_in_it(train, tmp_path):
+def test_any_checkpoint_within_an_epoch_resumes_in_it(train, tmp_path):
     changes = {
         "default_hooks.checkpoint": dict(by_epoch=False, interval=4),
         "train_cfg.max_epochs": 1,
@@ -187,7 +187,7 @@ def test_any_checkpoint_within_an_epoch_goes_on_in_it(train, tmp_path):
     assert [iteration[:2] for iteration in record.iterations] == [(4, 4), (5, 5)]
 
 
-def test_an_epoch_of_other_batches_begins_anew(train, tmp_path, logged):
+def test_an_epoch_of_other_batches_starts_again(train, tmp_path, logged):
     train(Send("before_train_iter", 2))
     options = {"train_dataloader.batch_size": 3, "train_cfg.max_epochs": 1}
     record, _ = train(resume=tmp_path / "w" / "interrupted.pth", **options)

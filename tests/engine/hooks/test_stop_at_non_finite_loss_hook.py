@@ -1,4 +1,4 @@
-"""A training whose loss is no number any more stops, and says how to go on."""
+"""A training stops when its loss is infinite or NaN, and tells how to resume."""
 
 import json
 import re

@@ -99,7 +99,7 @@ def _remedy(runner: Runner) -> str:
             "and their boxes, then start again with a lower learning rate "
             "(optim_wrapper.optimizer.lr) or clipped gradients (optim_wrapper.clip_grad)."
         )
-    # Resuming takes the learning rate from the checkpoint, whatever the config says.
+    # Resuming takes the learning rate from the checkpoint, whatever the config sets.
     return (
         f"Last good checkpoint: {path}. Inspect these images and their boxes; then resume with "
         f"clipped gradients (--resume {path} --cfg-options optim_wrapper.clip_grad.max_norm=1), "
