@@ -167,7 +167,9 @@ def test_sigterm_to_all_processes(config, more, command, environment, tmp_path):
         text=True,
         start_new_session=True,
     )
+    before = ""
     for line in process.stdout:
+        before += line
         if re.search(r"(Epoch\(train\)\s+\[1\]|Iter\(train\)\s+)\[ *2/", line):
             os.killpg(process.pid, signal.SIGTERM)
             break
@@ -176,6 +178,6 @@ def test_sigterm_to_all_processes(config, more, command, environment, tmp_path):
     assert process.returncode == 143, error
     assert "Interrupted (SIGTERM) after iteration" in out
     assert "Traceback" not in error
-    assert ("OwnLoop restarts an interrupted epoch" in out) == (more == BY_OWN_LOOP)
+    assert ("OwnLoop restarts an interrupted epoch" in before) == (more == BY_OWN_LOOP)
     assert time.monotonic() - start < 30, "workers were waited for"
     assert (tmp_path / "interrupted.pth").is_file()
