@@ -39,8 +39,8 @@ log_level = "INFO"
 load_from = None
 resume = False
 
-val_cfg = dict(type="ValLoop")
-test_cfg = dict(type="TestLoop")
+val_cfg = dict(type="GuardedValLoop")
+test_cfg = dict(type="GuardedTestLoop")
 
 tta_model = dict(
     type="MaskTTAModel", tta_cfg=dict(nms=dict(type="nms", iou_threshold=0.5), max_per_img=100)

@@ -241,7 +241,7 @@ def test_a_model_that_is_no_detector(small_config, tmp_path):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_without_a_gpu_cuda_is_refused(small_config):
-    with pytest.raises(UserError, match=r"--device cuda: can't be used here \(.*\); take cpu"):
+    with pytest.raises(UserError, match=r"--device cuda: can't be used here \(.*\); use cpu"):
         benchmark([str(small_config)], device="cuda", **QUICK)
 
 

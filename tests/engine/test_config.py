@@ -1,4 +1,6 @@
-"""Configs are read, or refused in one sentence."""
+"""Configs are read for a run, or refused in one sentence."""
+
+import sys
 
 import pytest
 from mmdet.registry import MODELS
@@ -6,7 +8,7 @@ from mmengine.config import Config
 
 from vanillanet_det import UserError
 from vanillanet_det.checks import leaf_datasets
-from vanillanet_det.engine.config import config_errors, load_config
+from vanillanet_det.engine.config import check_tensorboard, config_errors, load_config
 
 CONFIG = """
 data_root = "data/coco"
@@ -56,7 +58,28 @@ def test_a_work_dir_that_can_not_be_written_is_named(folder):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("loop", "expected"),
+    [
+        (dict(type="EpochBasedTrainLoop"), "ResumableEpochBasedTrainLoop"),
+        (dict(type="mmengine.IterBasedTrainLoop"), "ResumableIterBasedTrainLoop"),
+        (dict(by_epoch=True), "ResumableEpochBasedTrainLoop"),
+        (dict(by_epoch=False), "ResumableIterBasedTrainLoop"),
+        (dict(type="OwnLoop"), "OwnLoop"),
+    ],
+)
+def test_the_loops_of_mmengine_are_replaced(tmp_path, loop, expected):
+    (tmp_path / "mine.py").write_text(f"{CONFIG}\ntrain_cfg = {loop}\nval_cfg = {{}}\n")
+    cfg = load("train_cfg.val_interval=2")
+    assert cfg.train_cfg == dict(type=expected, val_interval=2)
+    assert cfg.val_cfg == dict(type="GuardedValLoop")
+    # Loops of this project shield the workers of their dataloaders, and others can't.
+    shielded = "worker_init_fn" in cfg.train_dataloader
+    assert shielded == (expected == "OwnLoop")
+    assert "worker_init_fn" not in cfg.val_dataloader
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
     [
         (None, "there is no such file"),
         ("a = (", "SyntaxError"),
@@ -64,10 +87,10 @@ def test_a_work_dir_that_can_not_be_written_is_named(folder):
         ("a = 1 / 0", "ZeroDivisionError"),
     ],
 )
-def test_a_file_that_is_no_config_is_named(tmp_path, content, said):
+def test_a_file_that_is_not_a_config_is_named(tmp_path, content, message):
     if content is not None:
         (tmp_path / "bad.py").write_text(content)
-    with pytest.raises(UserError, match=rf"^config bad\.py: .*{said}"):
+    with pytest.raises(UserError, match=rf"^config bad\.py: .*{message}"):
         load_config("bad.py")
 
 
@@ -92,7 +115,7 @@ def test_an_option_that_does_not_fit_is_named(option):
 
 
 @pytest.mark.parametrize("folder", ["/my data", "0070", "a,b", "x/"])
-def test_data_root_moves_data_sets_and_evaluators_together(folder):
+def test_data_root_moves_datasets_and_evaluators(folder):
     cfg = load(f"data_root={folder}", "loader.batch_size=3")
     below = folder.rstrip("/")
     train = list(leaf_datasets(cfg.train_dataloader))
@@ -122,7 +145,7 @@ def test_data_root_needs_a_config_that_has_one_and_a_folder():
         load_config("none.py", cfg_options=["data_root=x"])
 
 
-def test_data_sets_are_found_below_wrappers():
+def test_datasets_are_found_below_wrappers():
     cfg = load()
     assert [d.ann_file for d in leaf_datasets(cfg.train_dataloader)] == [
         "a.json",
@@ -133,16 +156,16 @@ def test_data_sets_are_found_below_wrappers():
 
 
 @pytest.mark.parametrize(
-    ("model", "said"),
+    ("model", "message"),
     [
         (dict(type="VanilaNet"), "VanilaNet is not in the mmdet::model registry"),
         (dict(type="VanillaNet", frozen=1), "unexpected keyword argument 'frozen'"),
     ],
 )
-def test_a_misspelt_config_becomes_one_sentence(model, said):
+def test_a_misspelt_config_becomes_one_sentence(model, message):
     cfg = load()
     with (
-        pytest.raises(UserError, match=rf"^config .*mine\.py: .*{said}") as caught,
+        pytest.raises(UserError, match=rf"^config .*mine\.py: .*{message}") as caught,
         config_errors(cfg),
     ):
         MODELS.build(model)
@@ -157,3 +180,29 @@ def test_other_errors_pass_through(error):
     with pytest.raises(type(error)) as caught, config_errors(Config()):
         raise error
     assert caught.value is error
+
+
+def drawing(backends):
+    visualizer = dict(vis_backends=backends)
+    return Config(dict(visualizer=visualizer), cfg_text="# mine", filename="mine.py")
+
+
+@pytest.mark.parametrize(
+    "backend",
+    ["TensorboardVisBackend", "mmengine.TensorboardVisBackend", "LocalVisBackend", None],
+)
+def test_tensorboard_is_required_where_it_is_logged_to(backend, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    backends = [dict(type=backend)] if backend else None
+    cfg = drawing(backends)
+    if backend in ("LocalVisBackend", None):
+        check_tensorboard(cfg)
+        return
+    with pytest.raises(UserError, match=r"^mine\.py: .* needs TensorBoard .*pip install tensorbo"):
+        check_tensorboard(cfg)
+
+
+def test_an_installed_tensorboard_is_accepted():
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    check_tensorboard(drawing([dict(type="TensorboardVisBackend")]))

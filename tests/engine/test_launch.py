@@ -37,10 +37,10 @@ def test_mpi_on_one_node_needs_no_address():
 
 
 @pytest.mark.parametrize(
-    ("launcher", "env", "said"),
+    ("launcher", "env", "message"),
     [
         ("pytorch", {}, r"RANK, WORLD_SIZE, LOCAL_RANK not set; .* started by torchrun"),
-        # What the script of sbatch sees: it is one process, whatever SLURM_NTASKS says.
+        # What the script of sbatch sees: it is one process, whatever SLURM_NTASKS is.
         (
             "slurm",
             {"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NTASKS": "2"},
@@ -51,9 +51,9 @@ def test_mpi_on_one_node_needs_no_address():
         ("mpi", {**MPIRUN, "OMPI_COMM_WORLD_LOCAL_SIZE": "1"}, r"rank 0 is unknown.*MASTER_ADDR"),
     ],
 )
-def test_a_process_that_the_launcher_did_not_start_is_told_how(launcher, env, said, monkeypatch):
+def test_a_process_that_the_launcher_did_not_start_is_told_how(launcher, env, message, monkeypatch):
     monkeypatch.setenv("PATH", "")  # no scontrol
-    with pytest.raises(UserError, match=rf"--launcher {launcher}: .*{said}"):
+    with pytest.raises(UserError, match=rf"--launcher {launcher}: .*{message}"):
         rendezvous(launcher, env)
 
 

@@ -1,4 +1,4 @@
-"""What `tools/test.py` is asked for is looked at before it evaluates, whoever's config it is."""
+"""Options of `tools/test.py` are checked before it evaluates, with anybody's config."""
 
 import pickle
 
@@ -21,7 +21,7 @@ def derive(small_config, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         (
             ["--out", "/sys/kernel/x/r.pkl"],
@@ -36,17 +36,17 @@ def derive(small_config, tmp_path):
     ],
 )
 def test_places_that_can_not_be_written(
-    tool, small_config, detector_file, args, said, tmp_path, capsys
+    tool, small_config, detector_file, args, message, tmp_path, capsys
 ):
     names = {"FILE": str(tmp_path / "file.txt"), "FOLDER.pkl": str(tmp_path / "folder.pkl")}
     (tmp_path / "file.txt").touch()
     (tmp_path / "folder.pkl").mkdir()
     for word, path in names.items():
-        args, said = [arg.replace(word, path) for arg in args], said.replace(word, path)
+        args, message = [arg.replace(word, path) for arg in args], message.replace(word, path)
     work_dir = tmp_path / "w"
     assert tool("test", small_config, detector_file, "--work-dir", work_dir, *args, *FEW) == 2
     error = capsys.readouterr().err
-    assert said in error
+    assert message in error
     assert "Traceback" not in error
     assert not list(work_dir.iterdir()), "it has begun"
 
@@ -68,7 +68,7 @@ def test_the_folder_of_the_results_is_made(tool, small_config, detector_file, tm
         'custom_hooks = [dict(type="mmdet.DetVisualizationHook", score_thr=0.5)]',
     ],
 )
-def test_pictures_with_any_config(tool, derive, detector_file, tmp_path, text):
+def test_images_with_any_config(tool, derive, detector_file, tmp_path, text):
     args = [detector_file, "--show-dir", "shown", "--work-dir", tmp_path / "w", *FEW]
     assert tool("test", derive(text), *args) == 0
     assert len(list(tmp_path.glob("w/*/shown/*.png"))) == 2

@@ -1,4 +1,4 @@
-"""Ctrl-C on a real terminal, and what goes on after it."""
+"""Ctrl-C on a real terminal, and resuming after it."""
 
 import fcntl
 import os
@@ -17,11 +17,16 @@ from vanillanet_det.checkpoints import read_checkpoint
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("interruption")]
 CTRL_C = b"\x03"
-# A step takes long enough to be met, and workers are there at the end of an epoch, too.
+# A step takes long enough to be met, and workers still exist at the end of an epoch.
 SLOW = """
 import time
-from mmdet.registry import HOOKS
+from mmdet.registry import HOOKS, LOOPS
 from mmengine.hooks import Hook
+from mmengine.runner import EpochBasedTrainLoop
+
+@LOOPS.register_module()
+class OwnLoop(EpochBasedTrainLoop):
+    pass
 
 @HOOKS.register_module()
 class Slow(Hook):
@@ -45,10 +50,13 @@ log_processor = dict(by_epoch=False)
 default_hooks = dict(checkpoint=dict(by_epoch=False, interval=200))
 param_scheduler = []
 """
+BY_OWN_LOOP = """
+train_cfg["type"] = "OwnLoop"
+"""
 
 
 class Terminal:
-    """A process that has a terminal of its own."""
+    """A process with its own terminal."""
 
     def __init__(self, command, env):
         pid, self.master = pty.fork()
@@ -94,7 +102,7 @@ def config(small_config, tmp_path_factory):
 
 def test_ctrl_c_in_an_epoch_and_in_a_validation(config, command, environment, tmp_path):
     args = (config, "--work-dir", tmp_path, "--cfg-options", "randomness.seed=0")
-    go_on = f"Go on: python tools/train.py {' '.join(map(str, args))} --resume"
+    resume = f"Resume: python tools/train.py {' '.join(map(str, args))} --resume"
 
     terminal = Terminal(command("train", *args), environment)
     terminal.read(r"Epoch\(train\) +\[1\]\[2/6\]")
@@ -104,7 +112,7 @@ def test_ctrl_c_in_an_epoch_and_in_a_validation(config, command, environment, tm
         r"Interrupted \(SIGINT\) after iteration (\d) of 12, saved as (\S+)\. (.*?)\r?\n",
         terminal.text,
     )
-    assert done[1:] == (str(tmp_path / "interrupted.pth"), go_on)
+    assert done[1:] == (str(tmp_path / "interrupted.pth"), resume)
     assert 2 <= int(done[0]) <= 5
     assert "Traceback" not in terminal.text
     meta = read_checkpoint(tmp_path / "interrupted.pth")["meta"]
@@ -114,7 +122,7 @@ def test_ctrl_c_in_an_epoch_and_in_a_validation(config, command, environment, tm
     terminal.read(r"epoch 1/2 validating 1/2")
     terminal.press(CTRL_C)
     assert terminal.end() == 130, terminal.text
-    left = f"saved as {tmp_path}/epoch_1.pth; its validation is left. {go_on}"
+    left = f"saved as {tmp_path}/epoch_1.pth; its validation is pending. {resume}"
     assert f"after iteration 6 of 12, {left}" in terminal.text
     assert "Traceback" not in terminal.text
     batches = re.findall(r"Epoch\(train\) +\[(\d)\]\[(\d)/6\]", terminal.text)
@@ -144,7 +152,9 @@ def check_bar(text):
     assert re.search(rf"12/12 \[.*AP {ap:.3f}, best {ap:.3f}", lines[-2] + lines[-1])
 
 
-@pytest.mark.parametrize("more", ["", BY_ITERATIONS], ids=["epochs", "iterations"])
+@pytest.mark.parametrize(
+    "more", ["", BY_ITERATIONS, BY_OWN_LOOP], ids=["epochs", "iterations", "own loop"]
+)
 def test_sigterm_to_all_processes(config, more, command, environment, tmp_path):
     """As a batch system sends it: a worker that dies of it would take the training with it."""
     own = tmp_path / "own.py"
@@ -157,7 +167,9 @@ def test_sigterm_to_all_processes(config, more, command, environment, tmp_path):
         text=True,
         start_new_session=True,
     )
+    before = ""
     for line in process.stdout:
+        before += line
         if re.search(r"(Epoch\(train\)\s+\[1\]|Iter\(train\)\s+)\[ *2/", line):
             os.killpg(process.pid, signal.SIGTERM)
             break
@@ -166,5 +178,6 @@ def test_sigterm_to_all_processes(config, more, command, environment, tmp_path):
     assert process.returncode == 143, error
     assert "Interrupted (SIGTERM) after iteration" in out
     assert "Traceback" not in error
+    assert ("OwnLoop restarts an interrupted epoch" in before) == (more == BY_OWN_LOOP)
     assert time.monotonic() - start < 30, "workers were waited for"
     assert (tmp_path / "interrupted.pth").is_file()

@@ -1,4 +1,4 @@
-"""Training that is killed goes on; evaluation fused and unfused finds the same."""
+"""A killed training resumes; fused and unfused models detect the same."""
 
 import os
 import pickle
@@ -101,7 +101,7 @@ def test_killed_training_resumes_to_the_same_end(
     name = f"epoch_{EPOCHS}.pth"
     ours, theirs = (read_checkpoint(folder / name) for folder in (work_dir, finished))
     assert float(ours["state_dict"]["backbone.act_lambda"]) == LAMBDA
-    # Equal weights need the same pictures, optimizer state, learning rates and lambda.
+    # Equal weights need the same images, optimizer state, learning rates and lambda.
     assert_close(ours["state_dict"], theirs["state_dict"], rtol=1e-4, atol=1e-5)
     assert ours["param_schedulers"] == theirs["param_schedulers"]
     assert ours["meta"]["iter"] == theirs["meta"]["iter"]
@@ -119,7 +119,7 @@ def test_resume_passes_over_a_truncated_checkpoint(
     assert tool("train", lambda_config, "--work-dir", work_dir, "--resume") == 0
     output = "".join(capsys.readouterr())
     assert re.search(r"epoch_2\.pth: .* truncated .*resuming from .*epoch_1\.pth", output)
-    assert read_checkpoint(truncated)["meta"]["epoch"] == 2, "it was not written anew"
+    assert read_checkpoint(truncated)["meta"]["epoch"] == 2, "it was not written again"
 
 
 def test_a_truncated_checkpoint_to_resume_from_is_refused_by_name(
@@ -137,11 +137,11 @@ def test_a_truncated_checkpoint_to_resume_from_is_refused_by_name(
     assert f"--resume {work_dir / 'epoch_1.pth'}" in error
 
 
-def test_resume_without_a_checkpoint_starts_anew(tool, small_config, tmp_path, capsys):
+def test_resume_without_a_checkpoint_starts_a_new_training(tool, small_config, tmp_path, capsys):
     options = ["train_cfg.max_epochs=1"]
     args = ["--work-dir", tmp_path, "--resume", "--cfg-options", *options]
     assert tool("train", small_config, *args) == 0
-    assert "training starts anew" in capsys.readouterr().out
+    assert "starting a new training" in capsys.readouterr().out
     assert (tmp_path / "epoch_1.pth").is_file()
 
 
@@ -210,13 +210,13 @@ def test_a_fused_checkpoint_detects_the_same(trained, tool, small_config, tmp_pa
     for ours, theirs in zip(*results):
         assert_close(ours["pred_instances"], theirs["pred_instances"], rtol=0, atol=0)
 
-    # The config that the file brings along builds the model that it fits.
+    # The config in the file builds the matching model.
     cfg = Config.fromstring(read_checkpoint(fused)["meta"]["cfg"], ".py")
     assert cfg.model.backbone.deploy is True
     MODELS.build(cfg.model).load_state_dict(read_checkpoint(fused)["state_dict"])
 
     work_dir = ["--work-dir", tmp_path]
-    for name, args, said in [
+    for name, args, message in [
         ("test", [fused, *work_dir], "set deploy=True in the backbone"),
         ("test", [trained, *work_dir, *deployed], "remove deploy"),
         ("test", [fused, *work_dir, "--no-deploy", *deployed], "has no training form"),
@@ -228,7 +228,7 @@ def test_a_fused_checkpoint_detects_the_same(trained, tool, small_config, tmp_pa
         capsys.readouterr()
         assert tool(name, small_config, *args) == 2
         error = capsys.readouterr().err
-        assert said in error
+        assert message in error
         assert "Traceback" not in error
 
 
@@ -242,7 +242,7 @@ def test_a_config_without_the_check_is_checked_too(trained, tool, small_config, 
     assert "evaluation needs every tensor" in capsys.readouterr().err
 
 
-def test_pictures_and_test_time_augmentation(trained, tool, small_config, tmp_path):
+def test_images_and_test_time_augmentation(trained, tool, small_config, tmp_path):
     args = [trained, "--tta", "--show-dir", "shown", "--work-dir", tmp_path]
     assert tool("test", small_config, *args) == 0
     assert len(list(tmp_path.glob("*/shown/*.png"))) == 6

@@ -10,8 +10,8 @@ from typing import Any, Optional, Union
 from mmengine.registry import DefaultScope
 
 from ..checks import check_config, report, stop_at_errors
+from ..engine.amp import set_amp
 from ..engine.config import check_writable, read_config
-from ..engine.optional import set_amp
 from ..engine.options import parse_size, use_device
 from ..errors import UserError
 from ..fileio import atomic_write

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 from mmdet.engine.hooks import DetVisualizationHook
 from mmdet.evaluation import DumpDetResults
@@ -13,13 +13,25 @@ from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
 from ..checkpoints import read_checkpoint
-from ..checks import Finding, check_config, leaf_datasets, stop_at_errors
-from ..engine.config import check_writable, config_errors, load_config, type_name
+from ..checks import Finding, leaf_datasets
+from ..engine.config import (
+    check_tensorboard,
+    check_writable,
+    config_errors,
+    load_config,
+    remove_hooks,
+    type_name,
+)
 from ..engine.hooks import SwitchToDeployHook
-from ..engine.hooks.check_data_hook import take_findings
+from ..engine.hooks.check_data_hook import check_run, log_warnings
 from ..engine.launch import init_distributed
-from ..engine.optional import check_tensorboard
-from ..engine.ranks import is_first, is_first_of_node, lost_ranks, one_voice, together
+from ..engine.ranks import (
+    first_rank_reports,
+    gather_or_raise,
+    is_first,
+    is_first_of_node,
+    lost_rank_errors,
+)
 from ..errors import UserError
 from ..inference.exported import ExportedModel
 from ..models.mask_tta import MaskTTAModel
@@ -43,10 +55,10 @@ def test(
         config: The config file.
         checkpoint: The checkpoint file, or an exported `.onnx` or `.xml` file.
         work_dir: Folder for logs.
-        out: File for the raw results, `.pkl` or `.pickle`; it appears once it is whole.
-        show_dir: Folder, below the run's log folder, for pictures of the detections.
+        out: File for the raw results, `.pkl` or `.pickle`; it appears once it is complete.
+        show_dir: Folder, below the run's log folder, for images with the detections.
         tta: Test-time augmentation, with `tta_model` and `tta_pipeline` of the config.
-        deploy: Evaluate the fused model, or else the training form.
+        deploy: Evaluate the fused model; otherwise the training form.
         cfg_options: `key=value` pairs that override the config.
         launcher: Job launcher of distributed runs.
 
@@ -54,24 +66,26 @@ def test(
         The metrics.
 
     Raises:
-        UserError: Anything the user can mend: config, data, checkpoint, folder.
+        UserError: Anything the user can fix: config, data, checkpoint, folder.
     """
     if out is not None and not out.endswith((".pkl", ".pickle")):
         raise UserError(f"--out {out}: expected a name that ends in .pkl or .pickle")
     exported = Path(checkpoint).suffix in ENDINGS
     if exported:
-        given = {"--tta": tta, "--no-deploy": not deploy, "--launcher": launcher != "none"}
-        for flag in (flag for flag, is_given in given.items() if is_given):
+        flags = {"--tta": tta, "--no-deploy": not deploy, "--launcher": launcher != "none"}
+        for flag in (flag for flag, is_set in flags.items() if is_set):
             raise UserError(
                 f"{flag}: {checkpoint} is exported: one form, in one process; leave {flag} out"
             )
-    with one_voice():
+    with first_rank_reports():
         cfg = load_config(config, work_dir, cfg_options, launcher)
         with config_errors(cfg):
             init_distributed(cfg)
             if out is not None:
-                together(lambda: _check_out(Path(out)), is_first())
-            findings, *_ = together(lambda: _check(cfg, checkpoint, exported), is_first_of_node())
+                gather_or_raise(lambda: _check_out(Path(out)), is_first())
+            warnings, *_ = gather_or_raise(
+                lambda: _check(cfg, checkpoint, exported), is_first_of_node()
+            )
             cfg.load_from, cfg.resume = None if exported else checkpoint, False
             _set_deploy(cfg, deploy and not exported)
             if exported:
@@ -86,20 +100,19 @@ def test(
             if tta:
                 _set_tta(cfg)
             runner = Runner.from_cfg(cfg)
-            take_findings(runner, findings)
+            log_warnings(warnings)
             if exported:
                 _check_classes(runner, checkpoint)
-    with config_errors(cfg), lost_ranks():
+    with config_errors(cfg), lost_rank_errors():
         return runner.test() if out is None else _test_and_dump(runner, Path(out))
 
 
 def _check(cfg: Config, checkpoint: str, exported: bool) -> list[Finding]:
     if not exported:
         read_checkpoint(checkpoint)
-    findings = check_config(cfg, False, ("test_dataloader",))
-    stop_at_errors(findings)
+    warnings = check_run(cfg, ("test_dataloader",))
     check_tensorboard(cfg)
-    return findings
+    return warnings
 
 
 def _check_out(out: Path) -> None:
@@ -122,11 +135,11 @@ def _test_and_dump(runner: Runner, out: Path) -> dict:
 
 
 def _set_exported(cfg: Config, file: str) -> None:
-    """Let a file take the place of the model, and of resizing, which it says itself."""
+    """Replace the model with an exported file, which also brings its resizing."""
     cfg.model = ConfigDict(type=ExportedModel.__name__, path=file)
     for dataset in leaf_datasets(cfg.test_dataloader):
         dataset.pipeline = [step for step in dataset.pipeline if type_name(step) != "Resize"]
-    _take_out(cfg, "EMAHook")  # which averages weights, and a file has none
+    remove_hooks(cfg, "EMAHook")  # the file has no weights to average
 
 
 def _check_classes(runner: Runner, file: str) -> None:
@@ -134,13 +147,13 @@ def _check_classes(runner: Runner, file: str) -> None:
     found = runner.model.detector.classes
     if found != expected:
         raise UserError(
-            f"{file}: its classes are {', '.join(found[:20])} but those of the config's data set "
+            f"{file}: its classes are {', '.join(found[:20])} but those of the config's dataset "
             f"{', '.join(expected[:20])}; evaluate it with the config that it was exported with"
         )
 
 
 def _set_deploy(cfg: Config, deploy: bool) -> None:
-    configured = _take_out(cfg, SwitchToDeployHook.__name__)
+    configured = remove_hooks(cfg, SwitchToDeployHook.__name__)
     if deploy:
         hook = configured[0] if configured else ConfigDict(type=SwitchToDeployHook.__name__)
         cfg.custom_hooks.append(hook)
@@ -149,22 +162,12 @@ def _set_deploy(cfg: Config, deploy: bool) -> None:
 def _set_show_dir(cfg: Config, folder: str) -> None:
     if Path(folder).is_absolute():  # otherwise it is below work_dir
         check_writable(Path(folder), "--show-dir", "--show-dir FOLDER")
-    hooks = _take_out(cfg, DetVisualizationHook.__name__)
+    hooks = remove_hooks(cfg, DetVisualizationHook.__name__)
     hook = hooks[0] if hooks else ConfigDict(type=DetVisualizationHook.__name__)
     cfg.custom_hooks.append(ConfigDict(hook, draw=True, test_out_dir=folder))
     if not cfg.get("visualizer"):
-        # MMEngine's own, which a config without one gets, draws no detections.
+        # MMEngine's default visualizer draws no detections.
         cfg.visualizer = ConfigDict(type=DetLocalVisualizer.__name__, name="visualizer")
-
-
-def _take_out(cfg: Config, name: str) -> list[Any]:
-    """Take the hooks of a type out of a config, wherever they stand in it."""
-    custom, default = cfg.get("custom_hooks") or [], cfg.default_hooks
-    taken = [hook for hook in (*default.values(), *custom) if type_name(hook) == name]
-    cfg.custom_hooks = [hook for hook in custom if type_name(hook) != name]
-    for key in [key for key, hook in default.items() if type_name(hook) == name]:
-        del default[key]
-    return taken
 
 
 def _set_tta(cfg: Config) -> None:

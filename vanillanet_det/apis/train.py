@@ -14,14 +14,20 @@ from mmengine.runner import Runner
 
 from ..checkpoints import find_resume, read_checkpoint
 from ..checkpoints.download import is_url
-from ..checks import Finding, check_config, stop_at_errors
-from ..engine.config import config_errors, load_config
+from ..checks import Finding
+from ..engine.amp import set_amp
+from ..engine.config import check_tensorboard, config_errors, load_config
 from ..engine.hooks import InterruptHook
-from ..engine.hooks.check_data_hook import take_findings
+from ..engine.hooks.check_data_hook import check_run, log_warnings
 from ..engine.launch import init_distributed
-from ..engine.optional import check_tensorboard, set_amp
-from ..engine.ranks import is_first, is_first_of_node, lost_ranks, one_voice, together, whereabouts
-from ..engine.workers import shield_workers
+from ..engine.ranks import (
+    first_rank_reports,
+    gather_or_raise,
+    is_first,
+    is_first_of_node,
+    lost_rank_errors,
+    rank_prefix,
+)
 from ..errors import UserError
 
 
@@ -37,8 +43,8 @@ def train(
 ) -> Optional[str]:
     """Train a detector.
 
-    Interrupted by Ctrl-C or SIGTERM, the process ends with status 130 or 143 and a checkpoint to
-    go on from.
+    Interrupted by Ctrl-C or SIGTERM, the process writes a checkpoint to resume from and exits with
+    status 130 or 143.
 
     Args:
         config: The config file.
@@ -49,33 +55,32 @@ def train(
         auto_scale_lr: Scale the learning rate with the batch size.
         cfg_options: `key=value` pairs that override the config.
         launcher: Job launcher of distributed runs.
-        go_on: How to go on after an interruption, in words for the log; None for the command
-            line of `tools/train.py` with these arguments.
+        go_on: Command that resumes an interrupted training, for the log; None for that of
+            `tools/train.py` with these arguments.
 
     Returns:
         The best checkpoint; None if the config keeps none.
 
     Raises:
-        UserError: Anything the user can mend: config, data, weights, checkpoint, folder.
+        UserError: Anything the user can fix: config, data, weights, checkpoint, folder.
     """
-    with one_voice(), _nothing_trained():
+    with first_rank_reports(), _nothing_trained():
         cfg = load_config(config, work_dir, cfg_options, launcher)
         with config_errors(cfg):
             init_distributed(cfg)
             if auto_scale_lr:
                 _set_auto_scale_lr(cfg)
-            findings, *_ = together(lambda: _check(cfg), is_first_of_node())
+            warnings, *_ = gather_or_raise(lambda: _check(cfg), is_first_of_node())
             set_amp(cfg, amp)
             _set_resume(cfg, resume)
             runner = Runner.from_cfg(cfg)
-            take_findings(runner, findings)
+            log_warnings(warnings)
     for hook in runner.hooks:
         if isinstance(hook, InterruptHook) and hook.go_on is None:
             hook.go_on = go_on or _resume_command(
                 config, work_dir, amp, auto_scale_lr, cfg_options, launcher
             )
-    shield_workers(runner)
-    with config_errors(cfg), lost_ranks(), _nothing_trained():
+    with config_errors(cfg), lost_rank_errors(), _nothing_trained():
         runner.train()
     best = runner.message_hub.runtime_info.get("best_ckpt")
     if best is not None:
@@ -88,7 +93,7 @@ def train(
 
 @contextmanager
 def _nothing_trained() -> Iterator[None]:
-    """Say so at Ctrl-C: while a training runs, InterruptHook takes it."""
+    """Report a Ctrl-C before the training, during which InterruptHook handles it."""
     try:
         yield
     except KeyboardInterrupt:
@@ -110,7 +115,7 @@ def _resume_command(
     words += ["--auto-scale-lr"] if auto_scale_lr else []
     words += ["--cfg-options", *cfg_options] if cfg_options else []
     words += ["--launcher", launcher] if launcher != "none" else []
-    start = "python" if launcher == "none" else "the processes started as before, with"
+    start = "python" if launcher == "none" else "the same launcher command, with"
     return f"{start} {shlex.join(map(str, words))} --resume"
 
 
@@ -118,25 +123,24 @@ def _set_auto_scale_lr(cfg: Config) -> None:
     if not cfg.get("auto_scale_lr", {}).get("base_batch_size"):
         raise UserError(
             f"--auto-scale-lr: {cfg.filename} has no auto_scale_lr.base_batch_size, the batch "
-            "size its learning rate is for; add auto_scale_lr=dict(base_batch_size=N)"
+            "size of its learning rate; add auto_scale_lr=dict(base_batch_size=N)"
         )
     cfg.auto_scale_lr.enable = True
 
 
 def _check(cfg: Config) -> list[Finding]:
-    findings = check_config(cfg, False, ("train_dataloader", "val_dataloader"))
-    stop_at_errors(findings)
+    warnings = check_run(cfg, ("train_dataloader", "val_dataloader"))
     check_tensorboard(cfg)
-    return findings
+    return warnings
 
 
 def _set_resume(cfg: Config, resume: Optional[str]) -> None:
-    """Choose the checkpoint to go on from, the same in all ranks."""
+    """Choose the checkpoint to resume from, the same in all ranks."""
     if resume is None and cfg.get("resume"):
         resume = cfg.get("load_from") or "auto"
     if resume is None:
         return
-    (path,) = together(lambda: _choose(cfg.work_dir, resume), is_first())
+    (path,) = gather_or_raise(lambda: _choose(cfg.work_dir, resume), is_first())
     if path is not None and is_distributed() and not is_url(path):
         _check_shared(path)
     cfg.resume = path is not None
@@ -145,7 +149,7 @@ def _set_resume(cfg: Config, resume: Optional[str]) -> None:
 
 
 def _check_shared(path: str) -> None:
-    """Refuse nodes where rank 0's checkpoint is missing or another one of that name."""
+    """Refuse nodes where rank 0's checkpoint is missing or differs."""
 
     def identify() -> tuple[str, str]:
         try:
@@ -155,12 +159,12 @@ def _check_shared(path: str) -> None:
                     digest.update(chunk)
         except OSError as error:
             raise UserError(
-                f"{whereabouts()}can't read {path} ({error.strerror}), which rank 0 resumes from; "
+                f"{rank_prefix()}can't read {path} ({error.strerror}), which rank 0 resumes from; "
                 "all nodes need a shared folder, or the same file in the same place"
             ) from error
-        return whereabouts(), digest.hexdigest()
+        return rank_prefix(), digest.hexdigest()
 
-    first, *others = together(identify, is_first_of_node())
+    first, *others = gather_or_raise(identify, is_first_of_node())
     for where, digest in others:
         if digest != first[1]:
             raise UserError(
@@ -170,11 +174,13 @@ def _check_shared(path: str) -> None:
 
 
 def _choose(work_dir: str, resume: str) -> Optional[str]:
-    """Make sure that the checkpoint can be read, or find the newest one that can."""
+    """Verify that the checkpoint can be read, or find the newest one that can."""
     if resume == "auto":
         path = find_resume(work_dir)
         if path is None:
-            print_log(f"--resume: no checkpoint in {work_dir}; training starts anew", "current")
+            print_log(
+                f"--resume: no checkpoint in {work_dir}; training starts from scratch", "current"
+            )
         return path and str(path)
     try:
         read_checkpoint(resume)

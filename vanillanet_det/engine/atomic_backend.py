@@ -1,4 +1,4 @@
-"""MMEngine's files, written whole or not at all."""
+"""Atomic writes for MMEngine's files."""
 
 from pathlib import Path
 from typing import Union
@@ -17,10 +17,10 @@ class AtomicBackend(LocalBackend):
     """
 
     def put(self, obj: Union[bytes, memoryview], filepath: Union[str, Path]) -> None:
-        """Write bytes to a file, and make its folder if there is none.
+        """Write bytes to a file, and create its folder if needed.
 
         Raises:
-            UserError: It can't be written; what stood there before stands there still.
+            UserError: The file can't be written; an older one is left unchanged.
         """
         try:
             Path(filepath).parent.mkdir(parents=True, exist_ok=True)
@@ -28,11 +28,11 @@ class AtomicBackend(LocalBackend):
                 file.write(obj)
         except OSError as error:
             raise UserError(
-                f"{filepath}: {len(obj):,} bytes can't be written ({error.strerror or error}); "
-                "nothing of it was kept and no older file is changed. Make room, or choose "
+                f"{filepath}: {len(obj):,} bytes can't be written ({error.strerror or error}); no "
+                "partial file was kept, and no older file was changed. Make room, or choose "
                 "another folder with --work-dir FOLDER"
             ) from error
 
     def put_text(self, obj: str, filepath: Union[str, Path], encoding: str = "utf-8") -> None:
-        """Write text to a file, and make its folder if there is none."""
+        """Write text to a file, and create its folder if needed."""
         self.put(obj.encode(encoding), filepath)

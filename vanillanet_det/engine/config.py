@@ -1,4 +1,4 @@
-"""Configs as the command lines read them, with one sentence for every mistake."""
+"""Reading configs for the command lines, with a one-sentence error for every mistake."""
 
 import os
 import traceback
@@ -12,9 +12,23 @@ from mmengine.config import Config, ConfigDict, DictAction
 
 from ..checks import DATALOADERS
 from ..errors import UserError
-from .hooks import CheckWeightsHook, InterruptHook, StopAtNonFiniteLossHook
+from .hooks import CheckDataHook, CheckWeightsHook, InterruptHook, StopAtNonFiniteLossHook
+from .loops import (
+    GuardedTestLoop,
+    GuardedValLoop,
+    ResumableEpochBasedTrainLoop,
+    ResumableIterBasedTrainLoop,
+)
+from .workers import shield_workers
 
 _EVALUATORS = ("val_evaluator", "test_evaluator")
+# MMEngine's loops and those that take their place.
+_LOOPS = {
+    "EpochBasedTrainLoop": ResumableEpochBasedTrainLoop.__name__,
+    "IterBasedTrainLoop": ResumableIterBasedTrainLoop.__name__,
+    "ValLoop": GuardedValLoop.__name__,
+    "TestLoop": GuardedTestLoop.__name__,
+}
 
 
 def load_config(
@@ -23,12 +37,12 @@ def load_config(
     cfg_options: Sequence[str] = (),
     launcher: str = "none",
 ) -> Config:
-    """Read a config for a run, and override it.
+    """Read a config for a run, override it, and add what every run of the tools has.
 
     Args:
         path: The config file.
-        work_dir: Folder for logs and checkpoints; made if missing. The default is the
-            config's own, or `work_dirs/<name of the config>`.
+        work_dir: Folder for logs and checkpoints, created if missing. The default is the
+            config's, or `work_dirs/<name of the config>`.
         cfg_options: As for `read_config`.
         launcher: Job launcher of distributed runs.
 
@@ -36,34 +50,71 @@ def load_config(
         The config, with `work_dir` and `launcher`.
 
     Raises:
-        UserError: As `read_config`, or a `work_dir` that can't be written.
+        UserError: As for `read_config`, or the `work_dir` can't be written.
     """
     cfg = read_config(path, cfg_options)
     cfg.launcher = launcher
-    # Whoever's config it is: weights that don't fit are refused, a lost training is stopped, and
-    # one that is interrupted can go on.
+    # With anybody's config: weights that don't match are refused, a diverged training stops, and
+    # an interrupted one can be resumed.
     hooks = cfg.setdefault("default_hooks", ConfigDict())
     hooks.setdefault("check_weights", ConfigDict(type=CheckWeightsHook.__name__))
     hooks.setdefault("check_loss", ConfigDict(type=StopAtNonFiniteLossHook.__name__))
     hooks.setdefault("interrupt", ConfigDict(type=InterruptHook.__name__))
+    for mode in ("train", "val", "test"):
+        _set_loop(cfg, mode)
+    remove_hooks(cfg, CheckDataHook.__name__)  # the tools check before they build a runner
     cfg.work_dir = work_dir or cfg.get("work_dir") or f"work_dirs/{Path(path).stem}"
     check_writable(Path(cfg.work_dir))
     return cfg
 
 
+def _set_loop(cfg: Config, mode: str) -> None:
+    """Replace MMEngine's loops with resumable ones; for other loops, shield the workers alone."""
+    loop, loader = cfg.get(f"{mode}_cfg"), cfg.get(f"{mode}_dataloader")
+    if loop is None:
+        return
+    if mode == "train" and "type" not in loop:
+        kind = "EpochBased" if loop.pop("by_epoch", True) else "IterBased"
+        loop.type = f"{kind}TrainLoop"
+    name = type_name(loop) or f"{mode.title()}Loop"
+    if name in _LOOPS:
+        loop.type = _LOOPS[name]
+    elif name not in _LOOPS.values() and loader is not None:
+        seed = (cfg.get("randomness") or {}).get("seed")
+        cfg[f"{mode}_dataloader"] = shield_workers(loader, seed)
+
+
+def remove_hooks(cfg: Config, name: str) -> list[Any]:
+    """Remove the hooks of a type from a config, wherever they stand in it.
+
+    Args:
+        cfg: The config.
+        name: Name of the type, without the scope of its registry.
+
+    Returns:
+        Their configs.
+    """
+    custom, default = cfg.get("custom_hooks") or [], cfg.default_hooks
+    removed = [hook for hook in (*default.values(), *custom) if type_name(hook) == name]
+    cfg.custom_hooks = [hook for hook in custom if type_name(hook) != name]
+    for key in [key for key, hook in default.items() if type_name(hook) == name]:
+        del default[key]
+    return removed
+
+
 def read_config(path: str, cfg_options: Sequence[str] = ()) -> Config:
-    """Read a config and override it; nothing is written.
+    """Read a config and override it, without writing anything.
 
     Args:
         path: The config file.
-        cfg_options: `key=value` pairs in mmengine's words. `data_root=FOLDER` moves every
-            path of the dataloaders and evaluators that lies below the config's own `data_root`.
+        cfg_options: `key=value` pairs in mmengine's syntax. `data_root=FOLDER` moves every
+            path of the dataloaders and evaluators that lies below the config's `data_root`.
 
     Returns:
         The config.
 
     Raises:
-        UserError: No config, not a config, or options that don't fit.
+        UserError: The file is missing or no config, or an option doesn't match it.
     """
     if not Path(path).is_file():
         raise UserError(f"config {path}: there is no such file")
@@ -82,7 +133,7 @@ def read_config(path: str, cfg_options: Sequence[str] = ()) -> Config:
 
 
 def _parse_options(pairs: Sequence[str]) -> tuple[dict, Optional[str]]:
-    """Parse `key=value` pairs; `data_root`, which is a path and not a value, as it stands."""
+    """Parse `key=value` pairs, except `data_root`, which is a path and stays as it is."""
     options, data_root = Namespace(parsed={}), None
     parse = DictAction(["--cfg-options"], dest="parsed")
     for pair in pairs:
@@ -106,7 +157,7 @@ def _move_data_root(cfg: Config, data_root: str) -> None:
     if not old:
         raise UserError(
             f"--cfg-options data_root={data_root}: {cfg.filename} has no data_root; set "
-            "train_dataloader.dataset.data_root and the like one by one"
+            "train_dataloader.dataset.data_root and similar keys one by one"
         )
     for key in (*DATALOADERS, *_EVALUATORS):
         _move(cfg.get(key), old, data_root)
@@ -126,10 +177,10 @@ def _move(node: Any, old: str, new: str) -> None:
 
 
 def type_name(node: Any) -> str:
-    """Read the type of a config's node, without the scope of its registry.
+    """Return the name of a config node's type, without the scope of its registry.
 
     Args:
-        node: A dict, or an object that was built of one already.
+        node: A dict, or an object built from one.
 
     Returns:
         A name such as `AmpOptimWrapper`; '' for a dict without a type.
@@ -139,12 +190,12 @@ def type_name(node: Any) -> str:
 
 
 def check_writable(folder: Path, what: str = "work_dir", flag: str = "--work-dir FOLDER") -> None:
-    """Make a folder, if need be, and try to write in it.
+    """Create a folder, if needed, and try to write in it.
 
     Args:
         folder: The folder.
-        what: What errors call it.
-        flag: The option that chooses another.
+        what: Its name in errors.
+        flag: The option that chooses another folder.
 
     Raises:
         UserError: It can't be written.
@@ -153,7 +204,7 @@ def check_writable(folder: Path, what: str = "work_dir", flag: str = "--work-dir
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".writable-{os.getpid()}"
         probe.touch()
-        probe.unlink(missing_ok=True)  # ranks of other nodes may have this pid, too
+        probe.unlink(missing_ok=True)  # a rank of another node may have the same pid
     except OSError as error:
         raise UserError(
             f"{what} {folder}: can't be written ({error.strerror}); choose another with {flag}"
@@ -162,15 +213,33 @@ def check_writable(folder: Path, what: str = "work_dir", flag: str = "--work-dir
 
 @contextmanager
 def config_errors(cfg: Config) -> Iterator[None]:
-    """Turn what the registries say of a misspelt config into a sentence without traceback."""
+    """Turn a registry's error about a misspelt config into a sentence without traceback."""
     try:
         yield
     except (KeyError, TypeError) as error:
         message = str(error.args[0]) if error.args else ""
-        said_by_registry = " is not in the " in message or "unexpected keyword argument" in message
-        # The same words from anywhere else are an error of a program, and need their traceback.
+        is_from_registry = " is not in the " in message or "unexpected keyword argument" in message
+        # The same words from anywhere else are a bug, which needs its traceback.
         frames = traceback.extract_tb(error.__traceback__)
-        if said_by_registry and any(frame.name == "build_from_cfg" for frame in frames):
+        if is_from_registry and any(frame.name == "build_from_cfg" for frame in frames):
             message = message.split(" Please check whether")[0]
             raise UserError(f"config {cfg.filename}: {message}") from error
         raise
+
+
+def check_tensorboard(cfg: Config) -> None:
+    """Check that TensorBoard can be imported if the config logs to it.
+
+    Raises:
+        UserError: It can't be imported.
+    """
+    backends = (cfg.get("visualizer") or {}).get("vis_backends") or []
+    if not any(type_name(backend) == "TensorboardVisBackend" for backend in backends):
+        return
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"{cfg.filename}: TensorboardVisBackend needs TensorBoard ({error}); "
+            "pip install tensorboard, or remove it from visualizer.vis_backends"
+        ) from error

@@ -1,7 +1,9 @@
-"""Runs of several processes: how they find each other, on machines without an accelerator too."""
+"""Runs of several processes: how they find each other, with or without a GPU."""
 
 import os
 import subprocess
+import time
+import uuid
 from collections.abc import Mapping
 from datetime import timedelta
 
@@ -12,12 +14,12 @@ from mmengine.dist import init_dist
 from mmengine.logging import print_log
 from mmengine.registry import MODELS
 from mmengine.utils.dl_utils import set_multi_processing
+from torch.distributed import PrefixStore, Store
 
 from ..errors import UserError
 from ..models.layers.sync_batch_norm import CPUSyncBatchNorm
-from .fresh_store import fresh_store
 
-# Of each launcher: its variables for RANK, WORLD_SIZE and LOCAL_RANK, and how it is called.
+# For each launcher: its variables for RANK, WORLD_SIZE and LOCAL_RANK, and how to call it.
 _LAUNCHERS = {
     "pytorch": (
         ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
@@ -33,26 +35,27 @@ _LAUNCHERS = {
     ),
 }
 _FIRST_PORT = 29500
-# gloo's own; a rank may wait while another one reads annotations or downloads weights.
+# gloo's default; a rank may wait while another one reads annotations or downloads weights.
 _TIMEOUT_S = 1800
+_POLL_S = 0.05
 _DIST_ERROR = getattr(torch.distributed, "DistError", RuntimeError)  # new in PyTorch 2.2
 
 
 def init_distributed(cfg: Config) -> None:
     """Join the process group of a run with a launcher.
 
-    mmengine's own start needs an accelerator. Without one the ranks meet over gloo, and
-    SyncBN in the config becomes `CPUSyncBatchNorm`.
+    mmengine's `init_dist` needs a GPU. Without one the ranks meet over gloo, and SyncBN in the
+    config becomes `CPUSyncBatchNorm`.
 
     Args:
-        cfg: The config; on the CPU it gets a model wrapper that fits.
+        cfg: The config; on the CPU it gets a matching model wrapper.
 
     Raises:
-        UserError: The process was not started by the launcher, or by one that isn't named; it
-            has no GPU of its own; or the ranks can't meet.
+        UserError: The process was not started by the named launcher; it has no GPU; or the ranks
+            can't meet.
     """
     if cfg.launcher == "none":
-        _check_alone()
+        _check_single_process()
         return
     if torch.distributed.is_initialized():
         return
@@ -64,15 +67,15 @@ def init_distributed(cfg: Config) -> None:
     dist_cfg = {"timeout": _TIMEOUT_S, **(env_cfg.get("dist_cfg") or {})}
     timeout = timedelta(seconds=dist_cfg["timeout"])
     try:
-        store, rank, size = fresh_store(timeout)
+        store, rank, size = _fresh_store(timeout)
         if on_cpu:
             torch.distributed.init_process_group(
                 "gloo", store=store, rank=rank, world_size=size, timeout=timeout
             )
         else:
-            # In this order mmengine's Runner does the same, and now finds it done.
+            # As mmengine's Runner does it, and in its order; the Runner then skips both.
             set_multi_processing(**(env_cfg.get("mp_cfg") or {}), distributed=True)
-            # torchrun's own store still holds the keys of an earlier attempt.
+            # torchrun's store still holds the keys of an earlier attempt.
             init_dist(cfg.launcher, **dist_cfg, store=store, rank=rank, world_size=size)
     except _DIST_ERROR as error:
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
@@ -94,18 +97,18 @@ def init_distributed(cfg: Config) -> None:
     MODELS.register_module("SyncBN", module=CPUSyncBatchNorm, force=True)
 
 
-def _check_alone() -> None:
-    """Refuse several processes that would each train on their own, into the same files."""
+def _check_single_process() -> None:
+    """Refuse several processes that would each train alone and write the same files."""
     size = os.environ.get("WORLD_SIZE", "1")
     if "TORCHELASTIC_RUN_ID" in os.environ and size != "1":
         raise UserError(
-            f"torchrun started {size} processes, but --launcher is none, so each would train on "
-            "its own and write the same files; add --launcher pytorch"
+            f"torchrun started {size} processes, but --launcher is none, so each would train "
+            "alone and write the same files; add --launcher pytorch"
         )
 
 
 def _check_device() -> None:
-    """Refuse a rank without a GPU of its own."""
+    """Refuse a rank that would share a GPU."""
     local_rank, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
     if get_device() == "cuda" and local_rank >= count:
         raise UserError(
@@ -124,25 +127,25 @@ def rendezvous(launcher: str, env: Mapping[str, str]) -> dict[str, str]:
 
     Args:
         launcher: `pytorch`, `slurm` or `mpi`.
-        env: Environment of the process. MASTER_ADDR and MASTER_PORT win where they are set.
+        env: Environment of the process. MASTER_ADDR and MASTER_PORT take precedence if set.
 
     Returns:
         RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT.
 
     Raises:
-        UserError: The launcher did not start this process, or nobody knows the first host.
+        UserError: The launcher did not start this process, or the first host is unknown.
     """
-    theirs, start = _LAUNCHERS[launcher]
-    missing = [name for name in theirs if name not in env]
+    names, start = _LAUNCHERS[launcher]
+    missing = [name for name in names if name not in env]
     if missing:
         raise UserError(
             f"--launcher {launcher}: {', '.join(missing)} not set; expected to be started by "
             f"{start}"
         )
-    rank, size, local_rank = (env[name] for name in theirs)
+    rank, size, local_rank = (env[name] for name in names)
     port = env.get("MASTER_PORT")
     if port is None:
-        # Jobs of Slurm that share a node keep apart.
+        # Slurm jobs that share a node need different ports.
         port = str(_FIRST_PORT + int(env.get("SLURM_JOB_ID", 0)) % 10000)
     return {
         "RANK": rank,
@@ -164,7 +167,59 @@ def _first_host(launcher: str, env: Mapping[str, str]) -> str:
     elif launcher == "mpi" and env.get("OMPI_COMM_WORLD_LOCAL_SIZE") == env["OMPI_COMM_WORLD_SIZE"]:
         return "127.0.0.1"
     else:
-        reason = "the launcher doesn't tell it"
+        reason = "the launcher doesn't provide it"
     raise UserError(
         f"--launcher {launcher}: the host of rank 0 is unknown ({reason}); set MASTER_ADDR to it"
     )
+
+
+def _fresh_store(timeout: timedelta) -> tuple[Store, int, int]:
+    """Meet the other ranks, and agree on an unused part of the store.
+
+    When torchrun restarts ranks it keeps its store, where gloo would read the addresses of dead
+    processes. Rank 0 offers a new name, and takes it once every other rank has answered; a rank
+    that reads an old offer finds no reply to its answer, and reads again.
+
+    Args:
+        timeout: How long to wait for the others.
+
+    Returns:
+        The store, the rank, and the number of ranks.
+
+    Raises:
+        UserError: The others didn't come in time.
+    """
+    store, rank, size = next(torch.distributed.rendezvous("env://", timeout=timeout))
+    end = time.monotonic() + timeout.total_seconds()
+    name = _offer(store, size, end) if rank == 0 else _accept(store, rank, end)
+    return PrefixStore(name, store), rank, size
+
+
+def _offer(store: Store, size: int, end: float) -> str:
+    name = uuid.uuid4().hex
+    store.set("offer", name)
+    answers = [f"{name}/answer/{rank}" for rank in range(1, size)]
+    while answers and not store.check(answers):
+        _wait(end)
+    store.set(f"{name}/seen", b" ".join(store.get(answer) for answer in answers))
+    return name
+
+
+def _accept(store: Store, rank: int, end: float) -> str:
+    own = uuid.uuid4().hex
+    while True:
+        if store.check(["offer"]):
+            name = store.get("offer").decode()
+            store.set(f"{name}/answer/{rank}", own)
+            if store.check([f"{name}/seen"]) and own.encode() in store.get(f"{name}/seen"):
+                return name
+        _wait(end)
+
+
+def _wait(end: float) -> None:
+    if time.monotonic() > end:
+        raise UserError(
+            "the ranks didn't meet in time; were as many processes started as the launcher "
+            "reports, with the same MASTER_ADDR and MASTER_PORT?"
+        )
+    time.sleep(_POLL_S)

@@ -1,4 +1,4 @@
-"""Values of command lines that several tools take."""
+"""Command-line values that several tools share."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from ..errors import UserError
 
 
 def parse_size(text: str, flag: str) -> tuple[int, int]:
-    """Read a size of images: one side, or `HEIGHTxWIDTH`.
+    """Parse an image size: one side, or `HEIGHTxWIDTH`.
 
     Args:
         text: Such as `320` or `480x640`.
@@ -21,50 +21,50 @@ def parse_size(text: str, flag: str) -> tuple[int, int]:
         Height and width.
 
     Raises:
-        UserError: It is no size, or below 32 pixels.
+        UserError: The text is no size, or a side is below 32 pixels.
     """
-    found = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
-    sides = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
+    sides = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
     if min(sides) < 32:
         raise UserError(
             f"--{flag} {text}: expected a side such as 320, or HEIGHTxWIDTH such as 480x640, "
-            "from 32 pixels"
+            "at least 32 pixels"
         )
     return sides
 
 
 def parse_device(name: str) -> torch.device:
-    """Read the name of a device, and try it.
+    """Parse the name of a device, and try to use it.
 
     Raises:
-        UserError: It can't be used here, or is neither the CPU nor a GPU of CUDA's.
+        UserError: The device can't be used here, or is neither `cpu` nor `cuda`.
     """
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         first = str(error).partition("\n")[0].rstrip(".")
-        raise UserError(f"--device {name}: can't be used here ({first}); take cpu") from error
+        raise UserError(f"--device {name}: can't be used here ({first}); use cpu") from error
     if device.type not in ("cpu", "cuda"):
         raise UserError(f"--device {name}: expected cpu or cuda")
     return device
 
 
 def use_device(name: Optional[str]) -> None:
-    """Make MMEngine, which takes a GPU where it sees one, train on a device.
+    """Make MMEngine train on a device, instead of on any GPU that it sees.
 
     Args:
-        name: `cpu`, `cuda`, `cuda:1`; None for MMEngine's choice.
+        name: `cpu`, `cuda` or `cuda:1`; None keeps MMEngine's choice.
 
     Raises:
-        UserError: It can't be used here.
+        UserError: The device can't be used here.
     """
     if name is None:
         return
     device = parse_device(name)
     if device.type == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        if get_device() != "cpu":  # it was asked before, and keeps its answer
+        if get_device() != "cpu":  # determined earlier, and cached
             raise UserError("--device cpu: set CUDA_VISIBLE_DEVICES= before the command instead")
     elif device.index is not None:
         torch.cuda.set_device(device)

@@ -1,4 +1,4 @@
-"""What the ranks of a run do together, so that all of them go on or all of them stop."""
+"""Steps that all ranks of a run take together: all of them continue, or all of them stop."""
 
 import os
 import re
@@ -14,9 +14,9 @@ from ..errors import UserError
 
 # Of torchrun, Slurm and Open MPI.
 _LOCAL_RANKS = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK")
-# How long other ranks leave the first one to say what is wrong; torchrun ends them then.
+# How long other ranks wait for the first one to report an error; torchrun ends them then.
 _PATIENCE_S = 5
-# What gloo says when the process at the other end is gone.
+# gloo's errors when the process at the other end has exited.
 _LOST = re.compile(r"Connection (closed|reset) by|Broken pipe|Connection refused|Socket closed")
 
 
@@ -31,24 +31,24 @@ def is_first_of_node() -> bool:
     return next(ranks, "0") == "0"
 
 
-def together(function: Callable[[], Any], mine: bool = True) -> list[Any]:
-    """Call a function in some ranks; what a user must mend in one of them stops all of them.
+def gather_or_raise(function: Callable[[], Any], call_here: bool = True) -> list[Any]:
+    """Call a function in some ranks and gather its results; a UserError in one stops all of them.
 
     Args:
-        function: What to call.
-        mine: Call it in this rank.
+        function: The function, without arguments.
+        call_here: Call it in this rank.
 
     Returns:
-        What it returned, for each rank that called it.
+        The results of the ranks that called it.
 
     Raises:
-        UserError: In every rank, what the first of them raised.
+        UserError: In every rank, the first rank's error.
     """
     if not torch.distributed.is_initialized():
         return [function()]
     outcome: list[Any] = []
     failure = None
-    if mine:
+    if call_here:
         try:
             outcome.append(function())
         except UserError as error:
@@ -61,18 +61,18 @@ def together(function: Callable[[], Any], mine: bool = True) -> list[Any]:
     return [result for outcome, _ in ranks for result in outcome]
 
 
-def whereabouts() -> str:
-    """Name this process in a sentence: its rank and host, or nothing if it is the only one."""
+def rank_prefix() -> str:
+    """Return a prefix for messages: this process's rank and host, or '' if it is the only one."""
     if not torch.distributed.is_initialized():
         return ""
     return f"rank {torch.distributed.get_rank()} on {socket.gethostname()}: "
 
 
 @contextmanager
-def one_voice() -> Iterator[None]:
-    """Let the first rank of a node say what is wrong before a run begins.
+def first_rank_reports() -> Iterator[None]:
+    """Let the first rank of a node report an error before a run begins.
 
-    All ranks read the same config, and would say the same at once.
+    All ranks read the same config, and would report the same error at once.
     """
     try:
         yield
@@ -83,8 +83,8 @@ def one_voice() -> Iterator[None]:
 
 
 @contextmanager
-def lost_ranks() -> Iterator[None]:
-    """Turn what the backend says of a rank that is gone into a sentence.
+def lost_rank_errors() -> Iterator[None]:
+    """Turn the backend's error after another rank has exited into a sentence.
 
     Raises:
         UserError: The connection to another rank broke.
@@ -95,6 +95,6 @@ def lost_ranks() -> Iterator[None]:
         if not (torch.distributed.is_initialized() and _LOST.search(str(error))):
             raise
         raise UserError(
-            f"{whereabouts()}another rank has ended, and this one can't go on alone; what that "
-            "rank said tells why. Go on from the newest checkpoint with --resume"
+            f"{rank_prefix()}another rank has ended, and this one can't continue alone; that "
+            "rank's output tells why. Resume from the newest checkpoint with --resume"
         ) from error

@@ -1,61 +1,73 @@
-"""Workers of a dataloader leave signals to the process that they work for.
+"""Dataloader workers leave signals to the process that they work for.
 
-Ctrl-C, and launchers, send them to the workers, too, which would print tracebacks or leave the
-training without data.
+Ctrl-C and launchers signal the workers as well, which would print tracebacks or leave the training
+without data.
 """
 
-import functools
+import copy
 import os
 import signal
 import threading
+from functools import partial
 from typing import Any, Callable, Optional
 
-from mmengine.runner import Runner
-from torch.utils.data import DataLoader
+from mmengine.dataset import worker_init_fn as seed_worker
+from mmengine.registry import FUNCTIONS
+from torch.utils.data import get_worker_info
 
 
-def shield(loader: DataLoader) -> None:
-    """Shield the workers that a dataloader starts from now on; a second call does nothing."""
-    if not isinstance(loader.worker_init_fn, _Shielded):
-        loader.worker_init_fn = _Shielded(loader.worker_init_fn)
-
-
-def shield_workers(runner: Runner) -> None:
-    """Shield the workers of all dataloaders that a runner builds from now on.
-
-    MMEngine's IterBasedTrainLoop starts its workers when it is built, before any hook is called.
+def shield_workers(dataloader: Any, seed: Optional[int]) -> Any:
+    """Return a dataloader's config with `init_shielded_worker` as `worker_init_fn`.
 
     Args:
-        runner: The runner, not yet run.
+        dataloader: The config, or a built dataloader, which is returned unchanged.
+        seed: MMEngine's seeding starts from it; None keeps PyTorch's seeds.
     """
-    build = runner.build_dataloader
-
-    @functools.wraps(build)
-    def build_shielded(*args: Any, **kwargs: Any) -> DataLoader:
-        loader = build(*args, **kwargs)
-        shield(loader)
-        return loader
-
-    runner.build_dataloader = build_shielded
-
-
-class _Shielded:
-    """What a worker does first."""
-
-    def __init__(self, init_fn: Optional[Callable[[int], None]]) -> None:
-        self.init_fn = init_fn
-
-    def __call__(self, worker_id: int) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if hasattr(signal, "sigwaitinfo"):  # not on macOS
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-            threading.Thread(target=_obey_parent, daemon=True).start()
-        if self.init_fn is not None:
-            self.init_fn(worker_id)
+    if not isinstance(dataloader, dict):
+        return dataloader
+    cfg, name = copy.copy(dataloader), init_shielded_worker.__name__
+    init = cfg.get("worker_init_fn")
+    if init is None or init["type"] != name:
+        cfg["worker_init_fn"] = dict(type=name, seed=seed, init=init)
+        # MMEngine takes it out of the config only with its default worker_init_fn.
+        if "disable_subprocess_warning" in cfg:
+            quiet = cfg.pop("disable_subprocess_warning")
+            cfg["worker_init_fn"]["disable_subprocess_warning"] = quiet
+    return cfg
 
 
-def _obey_parent() -> None:
-    """End this process at a SIGTERM of the one it works for, which waits for that at its end."""
+@FUNCTIONS.register_module()
+def init_shielded_worker(
+    worker_id: int,
+    seed: Optional[int] = None,
+    init: Optional[dict] = None,
+    disable_subprocess_warning: bool = False,
+) -> None:
+    """Initialise a dataloader worker that ignores signals to its process group.
+
+    Args:
+        worker_id: Index of the worker, from 0.
+        seed: As for `shield_workers`.
+        init: Config of a `worker_init_fn` that replaces this seeding.
+        disable_subprocess_warning: Silence warnings in all workers but the first.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_exit_with_parent, daemon=True).start()
+    if init is not None:
+        _build(**init)(worker_id)
+    elif seed is not None:
+        workers, rank = get_worker_info().num_workers, int(os.environ.get("RANK", 0))
+        seed_worker(worker_id, workers, rank, seed, disable_subprocess_warning)
+
+
+def _build(type: Any, **options: Any) -> Callable[[int], None]:
+    return partial(FUNCTIONS.get(type) if isinstance(type, str) else type, **options)
+
+
+def _exit_with_parent() -> None:
+    """Exit on a SIGTERM from the parent, which then waits for this process."""
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
         pass
     os._exit(0)

@@ -1,5 +1,5 @@
 # The published detection recipe of VanillaNet; lr for RetinaNet on 8 GPUs x 4 images.
-train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=12, val_interval=1)
+train_cfg = dict(type="ResumableEpochBasedTrainLoop", max_epochs=12, val_interval=1)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=500),
     dict(type="MultiStepLR", by_epoch=True, begin=0, end=12, milestones=[10, 11], gamma=0.1),

@@ -42,7 +42,7 @@ def test_warnings_are_logged_and_training_goes_on(make_runner, checked, logged):
 def test_training_by_the_tool_checks_once_and_logs_once(small_config, tmp_path, checked, logged):
     options = ["auto_scale_lr.base_batch_size=64", "train_cfg.max_epochs=1"]
     train(str(small_config), str(tmp_path), cfg_options=options)
-    assert checked == []
+    assert len(checked) == 1
     assert logged().count("is for batches of 64 images") == 1
 
 

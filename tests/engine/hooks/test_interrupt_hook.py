@@ -1,4 +1,4 @@
-"""A training that is interrupted goes on as if nothing had been."""
+"""An interrupted training resumes as if it had never stopped."""
 
 import os
 import signal
@@ -87,12 +87,12 @@ def train(make_runner, tmp_path):
     return run
 
 
-def test_an_epoch_goes_on_as_if_undisturbed(train, tmp_path, logged):
+def test_an_epoch_resumes_as_if_undisturbed(train, tmp_path, logged):
     undisturbed, _ = train(work_dir=str(tmp_path / "undisturbed"), **SEED)
     first, status = train(Send("before_train_iter", 2, signal.SIGINT), **SEED)
     assert status == 130
     path = tmp_path / "w" / "interrupted.pth"
-    assert f"Interrupted (SIGINT) after iteration 3 of 12, saved as {path}. Go on: " in logged()
+    assert f"Interrupted (SIGINT) after iteration 3 of 12, saved as {path}. Resume: " in logged()
     meta = read_checkpoint(path)["meta"]
     assert (meta["epoch"], meta["iter"]) == (0, 3)
 
@@ -122,7 +122,7 @@ def test_in_a_validation_the_epoch_is_saved_already(train, tmp_path, logged):
     record, status = train(Send("before_val_iter", ITERATIONS))
     assert (status, record.validations) == (143, 0)
     path = tmp_path / "w" / "epoch_1.pth"
-    assert f"after iteration 6 of 12, saved as {path}; its validation is left. " in logged()
+    assert f"after iteration 6 of 12, saved as {path}; its validation is pending. " in logged()
     assert not path.with_name("interrupted.pth").exists()
     assert find_resume(path.parent) == path
     record, status = train(resume=path)
@@ -149,7 +149,7 @@ def test_where_the_epoch_was_not_saved_it_is_now(moment, train, tmp_path):
 def test_the_last_validation_is_done_when_resumed(train, tmp_path, logged):
     assert train(Send("before_val_iter", 2 * ITERATIONS))[1] == 143
     path = tmp_path / "w" / "epoch_2.pth"
-    assert f"saved as {path}; its validation is left. " in logged()
+    assert f"saved as {path}; its validation is pending. " in logged()
     record, status = train(resume=path)
     assert (status, record.validations, record.iterations) == (0, 1, [])
 
@@ -179,7 +179,7 @@ def test_a_checkpoint_that_is_being_written_is_finished(train, tmp_path, monkeyp
     assert read_checkpoint(tmp_path / "w" / "interrupted.pth")["meta"]["iter"] == 3
 
 
-def test_any_checkpoint_within_an_epoch_goes_on_in_it(train, tmp_path):
+def test_any_checkpoint_within_an_epoch_resumes_in_it(train, tmp_path):
     changes = {
         "default_hooks.checkpoint": dict(by_epoch=False, interval=4),
         "train_cfg.max_epochs": 1,
@@ -189,16 +189,27 @@ def test_any_checkpoint_within_an_epoch_goes_on_in_it(train, tmp_path):
     assert [iteration[:2] for iteration in record.iterations] == [(4, 4), (5, 5)]
 
 
-def test_an_epoch_of_other_batches_begins_anew(train, tmp_path, logged):
+def test_an_epoch_of_other_batches_starts_again(train, tmp_path, logged):
     train(Send("before_train_iter", 2))
     options = {"train_dataloader.batch_size": 3, "train_cfg.max_epochs": 1}
     record, _ = train(resume=tmp_path / "w" / "interrupted.pth", **options)
     assert len(record.iterations) == 4
-    assert "The interrupted epoch had 6 batches and now has 4, so it begins anew" in logged()
+    assert "The interrupted epoch had 6 batches and now has 4, so it starts again" in logged()
+
+
+def test_a_loop_of_the_user_stops_without_loss(train, tmp_path, logged):
+    own = {"train_cfg": ConfigDict(type="EpochBasedTrainLoop", max_epochs=1)}
+    assert train(Send("before_train_iter", 2, signal.SIGINT), **own)[1] == 130
+    path = tmp_path / "w" / "interrupted.pth"
+    assert read_checkpoint(path)["meta"]["iter"] == 3
+    assert "EpochBasedTrainLoop restarts an interrupted epoch or validation" in logged()
+    record, _ = train(resume=path, **own)
+    assert [iteration[:2] for iteration in record.iterations] == [(3 + i, i) for i in range(6)]
 
 
 def by_iterations(val_interval, interval=10, **train_cfg):
-    loop = dict(type="IterBasedTrainLoop", max_iters=5, val_interval=val_interval, **train_cfg)
+    loop = dict(max_iters=5, val_interval=val_interval, **train_cfg)
+    loop["type"] = "ResumableIterBasedTrainLoop"
     return {
         "train_cfg": ConfigDict(loop),
         "log_processor.by_epoch": False,
@@ -213,6 +224,19 @@ def test_a_training_by_iterations(train, tmp_path):
     assert train(Send("before_train_iter", 1), **changes)[1] == 143
     record, _ = train(resume=tmp_path / "w" / "interrupted.pth", **changes)
     assert [iteration[0] for iteration in record.iterations] == [2, 3, 4]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_iterations_continue_with_the_next_images(train, tmp_path, workers):
+    changes = by_iterations(val_interval=10)
+    undisturbed, _ = train(work_dir=str(tmp_path / "undisturbed"), **changes, **SEED)
+    train(Send("before_train_iter", 1), **changes, **SEED)
+    # No seed: the order of the images is in the checkpoint.
+    loading = {"train_dataloader.num_workers": workers}
+    record, _ = train(resume=tmp_path / "w" / "interrupted.pth", **changes, **loading)
+    for found, expected in zip(record.iterations, undisturbed.iterations[2:]):
+        assert found[:3] == expected[:3]
+    assert len(record.iterations) == 3
 
 
 def test_in_a_validation_between_checkpoints_no_iteration_is_lost(train, tmp_path):

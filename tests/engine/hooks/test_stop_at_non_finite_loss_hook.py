@@ -1,4 +1,4 @@
-"""A training whose loss is no number any more stops, and says how to go on."""
+"""A training stops when its loss is infinite or NaN, and tells how to resume."""
 
 import json
 import re
@@ -39,7 +39,7 @@ def test_an_endless_box_is_found_in_its_batch(make_runner, endless_box, tmp_path
     assert re.search(r"loss_bbox (inf|nan)", message)
     assert "loss_cls" not in message, "a finite term"
     assert f"iteration {runner.iter + 1} " in message
-    assert f"There is no checkpoint yet in {tmp_path}" in message
+    assert f"There is no checkpoint in {tmp_path}" in message
 
 
 def test_a_huge_learning_rate_stops_before_anything_is_saved(make_runner, tmp_path):
@@ -52,7 +52,7 @@ def test_a_huge_learning_rate_stops_before_anything_is_saved(make_runner, tmp_pa
 def test_weights_that_are_not_finite_are_not_saved(make_runner, tmp_path):
     one_step = {"train_dataloader.dataset.indices": 4, "optim_wrapper.optimizer.lr": float("inf")}
     runner = make_runner(**{**HUGE, **one_step})
-    with pytest.raises(UserError, match=r"\S+ is not finite, and was not saved"):
+    with pytest.raises(UserError, match=r"\S+ is not finite, so nothing was saved"):
         runner.train()
     assert not list(tmp_path.glob("*.pth"))
 

@@ -27,7 +27,7 @@ def environment():
 
 @pytest.fixture(scope="session")
 def torchrun(command, environment):
-    """Run a tool in two processes, or as torchrun's arguments say."""
+    """Run a tool in two processes, or as torchrun's arguments specify."""
 
     def run(name, *args, by=("--standalone", "--nproc_per_node=2"), **kwargs):
         process = start(name, *args, by=by, **kwargs)
@@ -51,7 +51,7 @@ def torchrun(command, environment):
 
 @pytest.fixture(scope="session")
 def pairs(small_digits, tmp_path_factory):
-    """Data set of ten scenes and, after each, the same one with inverted pixels.
+    """Dataset of ten scenes and, after each, the same one with inverted pixels.
 
     Two ranks that take turns have different pixels and equally many boxes.
     """

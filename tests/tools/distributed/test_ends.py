@@ -1,4 +1,4 @@
-"""A rank that is killed, lost or in error ends the run; torchrun or --resume goes on."""
+"""A killed, lost or failed rank ends the run; torchrun or --resume continues it."""
 
 import re
 
@@ -26,7 +26,7 @@ def test_a_killed_rank_ends_the_run_and_resuming_changes_nothing(
     assert re.search(r"rank +: 1 .*\n.*exitcode +: -9", result.stderr)
     assert [path.name for path in (tmp_path / "w").glob("*.pth")] == ["epoch_1.pth"]
 
-    # Go on as two nodes, the other one first in a place where the checkpoint is not.
+    # Resume on two nodes, the second one first in a folder without the checkpoint.
     args = ("train", config, "--work-dir", "w", "--resume", *half)
     for folder, status in ((tmp_path / "elsewhere", 1), (tmp_path, 0)):
         folder.mkdir(exist_ok=True)
@@ -35,9 +35,9 @@ def test_a_killed_rank_ends_the_run_and_resuming_changes_nothing(
         _, error = other.communicate(timeout=300)
         assert (first.returncode, other.returncode) == (status, status), first.stderr
         if status:
-            said = r"error: rank 1 on \S+: can't read w/epoch_1\.pth .*need a shared folder"
-            assert re.search(said, first.stderr)
-            assert re.search(said, error)
+            message = r"error: rank 1 on \S+: can't read w/epoch_1\.pth .*need a shared folder"
+            assert re.search(message, first.stderr)
+            assert re.search(message, error)
     for rank in (0, 1):
         ours, theirs = (losses(folder, rank) for folder in (tmp_path / "w", undisturbed))
         assert list(ours) == list(theirs)
@@ -60,7 +60,7 @@ def test_torchrun_restarts_a_killed_rank_by_itself(
     assert_close(ours[5], theirs[5], rtol=1e-4, atol=0)
 
 
-def test_a_mistake_is_said_once(config, torchrun, tmp_path):
+def test_a_mistake_is_reported_once(config, torchrun, tmp_path):
     option = "train_dataloader.dataset.ann_file=no.json"
     result = torchrun("train", config, "--work-dir", tmp_path, "--cfg-options", option)
     assert result.returncode != 0

@@ -9,19 +9,19 @@ from mmengine.runner import Runner
 
 @HOOKS.register_module()
 class ChannelsLastHook(Hook):
-    """Keep convolution kernels in channels-last format while training.
+    """Keep convolution kernels in channels-last format during training.
 
-    PyTorch's convolutions hand their kernel's format on to their output, so the whole network
-    follows. The numbers stay the same but for rounding; on CPUs the large depthwise kernels of
-    VanillaNet train several times as fast in it.
+    PyTorch's convolutions pass their kernel's format on to their output, so the whole network
+    follows. Results are the same up to rounding; on CPUs the large depthwise kernels of VanillaNet
+    train several times as fast.
     """
 
     def before_train(self, runner: Runner) -> None:
         """Convert the model in place; optimizer and averaged weights keep their references."""
         model = runner.model
         if is_model_wrapper(model):
-            # Wrapped anew: DistributedDataParallel lays its buckets out when it is made, and
-            # gives wrong gradients where a parameter's strides change afterwards.
+            # Wrapped again: DistributedDataParallel lays out its buckets when it is constructed,
+            # and computes wrong gradients if a parameter's strides change afterwards.
             model.module.to(memory_format=torch.channels_last)
             runner.model = runner.wrap_model(runner.cfg.get("model_wrapper_cfg"), model.module)
             if "train_step" in vars(model):  # compiled

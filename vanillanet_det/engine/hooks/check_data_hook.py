@@ -1,73 +1,72 @@
-"""Data and config are checked before a run, whoever starts it."""
+"""Checks of config and data before a run, whoever starts it."""
 
 from collections.abc import Sequence
 
 from mmdet.registry import HOOKS
-from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.runner import BaseLoop, Runner
 
 from ...checks import Finding, check_config, report, stop_at_errors, warnings_in
+from ..ranks import gather_or_raise, is_first
 
 
 @HOOKS.register_module()
 class CheckDataHook(Hook):
-    """Stop a run whose data, weights or parts don't fit together, and say all that is wrong.
+    """Refuse a run whose data, weights or model don't match, and list everything that is wrong.
 
-    Images are not decoded; `tools/check_data.py` does that. MMEngine has read the annotation
-    files by then, and says itself which it can't.
-
-    Attributes:
-        is_done: The checks were made already, as the tools of this project make them before
-            they build a runner.
+    It is for MMDetection's own tools: those of this project make the checks before they build a
+    runner, and leave the hook out. Images are not decoded; `tools/check_data.py` does that. By
+    then MMEngine has read the annotation files, and reported those that it can't read.
     """
 
     priority = "VERY_HIGH"
 
     def __init__(self) -> None:
-        self.is_done = False
+        self._is_done = False
 
     def before_run(self, runner: Runner) -> None:
-        """Check the config of the run.
+        """Check the config of the run, once.
 
         Raises:
             UserError: There are errors; its message lists all of them.
         """
-        if self.is_done:
+        if self._is_done:
             return
-        self.is_done = True
+        self._is_done = True
         loops = dict(
             train_dataloader=runner._train_loop,
             val_dataloader=runner._val_loop,
             test_dataloader=runner._test_loop,
         )
-        # What this run won't use is only described, and no loop yet.
+        # A loop that this run won't use is only described, and not built yet.
         used = [key for key, loop in loops.items() if isinstance(loop, BaseLoop)]
-        found: list = [None]
-        if is_main_process():
-            found = [check_config(runner.cfg, pictures=False, dataloaders=used)]
-        broadcast_object_list(found)
-        stop_at_errors(found[0])
-        _log_warnings(runner, found[0])
+        warnings, *_ = gather_or_raise(lambda: check_run(runner.cfg, used), is_first())
+        log_warnings(warnings)
 
 
-def take_findings(runner: Runner, findings: Sequence[Finding]) -> None:
-    """Log the warnings of checks that were made before the runner; its hook repeats none.
+def check_run(cfg: Config, dataloaders: Sequence[str]) -> list[Finding]:
+    """Check the config and the data of a run, without decoding images.
 
     Args:
-        runner: The runner, not yet run.
-        findings: What `check_config` found.
+        cfg: The config.
+        dataloaders: Keys of the dataloaders that the run uses.
+
+    Returns:
+        The warnings.
+
+    Raises:
+        UserError: There are errors; its message lists all of them.
     """
-    for hook in runner.hooks:
-        if isinstance(hook, CheckDataHook):
-            hook.is_done = True
-    _log_warnings(runner, findings)
+    findings = check_config(cfg, pictures=False, dataloaders=dataloaders)
+    stop_at_errors(findings)
+    return warnings_in(findings)
 
 
-def _log_warnings(runner: Runner, findings: Sequence[Finding]) -> None:
-    warnings = warnings_in(findings)
+def log_warnings(warnings: Sequence[Finding]) -> None:
+    """Log the warnings of a run; its logger must exist."""
     if warnings:
-        # The loggers of other ranks say errors alone.
-        runner.logger.warning(
-            f"{len(warnings)} warnings of the config and its data:\n{report(warnings)}"
-        )
+        # The loggers of other ranks log errors alone.
+        summary = f"{len(warnings)} warnings of the config and its data:\n{report(warnings)}"
+        print_log(summary, "current", level=30)

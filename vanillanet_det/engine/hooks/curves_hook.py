@@ -1,4 +1,4 @@
-"""The curves of a training, drawn while it runs."""
+"""Training curves, drawn while the training runs."""
 
 from pathlib import Path
 from typing import Optional
@@ -15,12 +15,12 @@ FILE_NAME = "curves.png"
 class CurvesHook(Hook):
     """Draw losses, AP, learning rate and lambda into `WORK_DIR/curves.png`.
 
-    After each epoch and each validation of a training, from what MMEngine's LocalVisBackend has
-    written in this run and those that it goes on from. What goes wrong with the picture is
+    The figure is updated after each epoch and validation of a training, from what MMEngine's
+    LocalVisBackend has written in this run and those that it resumes. An error while drawing is
     logged once and never ends a training.
     """
 
-    # After LoggerHook (BELOW_NORMAL), which writes what is read here.
+    # After LoggerHook (BELOW_NORMAL), which writes the data.
     priority = "LOW"
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class CurvesHook(Hook):
         self._draw(runner)
 
     def after_val_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
-        """Draw what the validation found, if it belongs to a training."""
+        """Draw the metrics of the validation, if it belongs to a training."""
         if isinstance(runner._train_loop, BaseLoop):
             self._draw(runner)
 
@@ -44,7 +44,7 @@ class CurvesHook(Hook):
             curves = read_curves(runner.work_dir)
             if curves:
                 draw_curves(curves, Path(runner.work_dir) / FILE_NAME)
-        except Exception as error:  # no picture is worth a training
+        except Exception as error:  # no figure is worth a training
             if not self._warned:
                 runner.logger.warning(f"CurvesHook: the curves can't be drawn: {error}")
             self._warned = True

@@ -1,11 +1,10 @@
-"""A training that is interrupted leaves a checkpoint, and says how to go on."""
+"""An interrupted training leaves a checkpoint and tells how to resume."""
 
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Optional
 
@@ -23,35 +22,32 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 
 from ...checkpoints import INTERRUPTED
 from ...fileio import atomic_write
-from ..around_run import around_run
-from ..unfinished_epoch import UNFINISHED, describe_epoch, go_on_in_epoch
-from ..validation_left import is_validated, leave_validation, make_up_validation
-from ..workers import shield
+from ..loops import ResumableEpochBasedTrainLoop, ResumableLoop
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# A launcher hands on what the terminal has sent to all processes already.
+# A launcher forwards what the terminal has sent to all processes already.
 _ONE_PRESS_S = 1.0
-_HEARD = b"\nInterrupted: what runs is brought to an end first; once more ends at once\n"
+_HEARD = b"\nInterrupted: finishing the current step; press again to exit at once\n"
 
 
 @HOOKS.register_module()
 class InterruptHook(Hook):
-    """Let Ctrl-C (SIGINT) and SIGTERM end a training so that nothing is lost.
+    """Let Ctrl-C (SIGINT) and SIGTERM end a training without losing anything.
 
     The running iteration is finished, and `interrupted.pth` written to the work dir, whole or
-    not at all; the log says how to go on; the process ends with status 130 or 143. With
-    accumulated gradients it is the iteration of their step. At the end of an epoch, and in a
-    validation, the checkpoint of CheckpointHook serves if there is one. A second signal ends the
-    process at once, but for a checkpoint that is being written. Workers of a training that counts
-    iterations start before any hook is called; `shield_workers` keeps the signals from them.
+    not at all; the log tells how to resume; the process exits with status 130 or 143. With
+    accumulated gradients it finishes the iteration of their step. At the end of an epoch and in a
+    validation, CheckpointHook's checkpoint serves if there is one. A second signal ends the
+    process at once, except while a checkpoint is being written. `interrupted.pth` is removed once
+    there is a newer checkpoint. In a distributed run all ranks stop after the same iteration,
+    whichever received the signal.
 
-    A training that is resumed goes on with the next batch of its epoch, or with the validation
-    that was interrupted; of one that is complete the last validation is done again.
-    `interrupted.pth` is removed once the next checkpoint is there. In a distributed run all ranks
-    stop after the same iteration, whichever was told.
+    With the resumable loops of this project (`tools/train.py` puts them in the place of
+    MMEngine's) a resumed training continues with the next batch of its epoch, or with the
+    validation that was interrupted; other loops start the epoch again, which is logged.
 
     Args:
-        go_on: How to go on, in words for the log.
+        go_on: Command that resumes the training, for the log.
     """
 
     # After CheckpointHook (VERY_LOW, 90): what it saves is not saved twice.
@@ -59,44 +55,67 @@ class InterruptHook(Hook):
 
     def __init__(self, go_on: Optional[str] = None) -> None:
         self.go_on = go_on
+        self._handlers: dict = {}  # that listening has replaced, by signal
         self._signal = 0
         self._since = 0.0
         self._process = 0
         self._writing = False
-        self._unfinished: Optional[dict] = None  # the epoch in the checkpoint
-        self._batches = 0  # of the running epoch, with the running one
         self._saved = (-1, "")  # iterations done in the newest checkpoint, its path; in rank 0
         self._is_saved = False  # what is done, in rank 0; all ranks agree on it
 
-    def before_run(self, runner: Runner) -> None:
-        """Listen while the training runs, and no longer."""
-        if _is_training(runner):
-            around_run(runner.train_loop, lambda: self._listening(runner))
+    @property
+    def _command(self) -> str:
+        return self.go_on or "the same command with --resume"
 
-    @contextmanager
-    def _listening(self, runner: Runner) -> Iterator[None]:
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Hand the position inside the epoch to the loop."""
+        if runner._resume and isinstance(runner._train_loop, ResumableLoop):
+            runner.train_loop.load_position(checkpoint["meta"])
+
+    def before_train(self, runner: Runner) -> None:
+        """Listen to signals from here to the end of the training."""
+        self._listen()
+        if runner._resume:
+            self._saved, self._is_saved = (runner.iter, str(runner._load_from)), True
+        if not isinstance(runner.train_loop, ResumableLoop):
+            runner.logger.info(
+                f"{type(runner.train_loop).__name__} restarts an interrupted epoch or validation "
+                f"when it is resumed; derive it from {ResumableEpochBasedTrainLoop.__name__} to "
+                "continue where it stopped"
+            )
+
+    def after_train(self, runner: Runner) -> None:
+        """Stop listening, and exit after a signal that came in the last steps.
+
+        Raises:
+            SystemExit: With status 130 or 143.
+        """
+        number = self._signal
+        self.end_train(runner)
+        if number:
+            runner.logger.info(
+                "Interrupted when the training was complete. Resume what follows it with: "
+                f"{self._command}"
+            )
+            raise SystemExit(128 + number)
+
+    def end_train(self, runner: Runner) -> None:
+        """Restore the handlers of the signals, whatever ended the training."""
+        while self._handlers:
+            number, handler = self._handlers.popitem()
+            signal.signal(number, handler or signal.SIG_DFL)
+        self._signal = 0
+
+    def _listen(self) -> None:
         self._signal, self._process = 0, os.getpid()
-        previous = {}
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
                 # Ignored from the start, as by nohup, it stays so.
                 if signal.getsignal(number) is not signal.SIG_IGN:
-                    previous[number] = signal.signal(number, self._note)
-        try:
-            yield
-            if self._signal:
-                runner.logger.info(
-                    "The training was interrupted when it was complete. What follows it: "
-                    f"{self.go_on or 'the same command with --resume'}"
-                )
-                raise SystemExit(128 + self._signal)
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler or signal.SIG_DFL)
-            self._signal = 0
+                    self._handlers[number] = signal.signal(number, self._note)
 
     def _note(self, number: int, frame: Any) -> None:
-        # A worker of a dataloader has this handler until it has its own.
+        # A dataloader worker has this handler until it sets its own.
         if os.getpid() != self._process or self._writing:
             return
         if not self._signal:
@@ -107,37 +126,13 @@ class InterruptHook(Hook):
         elif time.monotonic() - self._since > _ONE_PRESS_S:
             raise SystemExit(128 + number)
 
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Read how far its epoch was."""
-        if runner._resume:
-            self._unfinished = checkpoint["meta"].get(UNFINISHED)
-
-    def before_train(self, runner: Runner) -> None:
-        """Keep the signals from the workers, and go on where the checkpoint is."""
-        shield(runner.train_dataloader)
-        if runner.val_loop is not None:
-            shield(runner.val_dataloader)
-        if self._unfinished and isinstance(runner.train_loop, EpochBasedTrainLoop):
-            go_on_in_epoch(runner.train_loop, self._unfinished)
-        if runner._resume:
-            self._saved, self._is_saved = (runner.iter, str(runner._load_from)), True
-            if runner.val_loop is not None:
-                make_up_validation(runner)
-
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Count the epoch's batches."""
-        self._batches = batch_idx + 1
-
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Keep how far the epoch is, and note what can be resumed from."""
-        meta, loop = checkpoint["meta"], runner.train_loop
-        # At an epoch's end checkpoints have the number of the next one.
-        is_unfinished = self._batches and meta["epoch"] == runner.epoch
-        if is_unfinished and isinstance(loop, EpochBasedTrainLoop):
-            meta[UNFINISHED] = describe_epoch(loop, self._batches)
+        """Save the position inside the epoch, and note what can be resumed from."""
+        if isinstance(runner._train_loop, ResumableLoop):
+            runner.train_loop.save_position(checkpoint["meta"])
         if "optimizer" in checkpoint:
             path = runner.message_hub.runtime_info.get("last_ckpt", "")
-            self._saved = (meta["iter"], str(path))
+            self._saved = (checkpoint["meta"]["iter"], str(path))
 
     def after_train_iter(
         self,
@@ -146,38 +141,35 @@ class InterruptHook(Hook):
         data_batch: Any = None,
         outputs: Optional[dict] = None,
     ) -> None:
-        """Stop if it is time.
+        """Stop after a signal.
 
         Raises:
             SystemExit: With status 130 or 143.
         """
         loop, done = runner.train_loop, runner.iter + 1
-        self._remove_outdated(runner, done)
-        number, self._is_saved = self._agree(done)
+        number = self._agree(runner, done)
         if not number or not _has_stepped(runner):
             return
         by_epoch = isinstance(loop, EpochBasedTrainLoop)
         if by_epoch and self.end_of_epoch(loop.dataloader, batch_idx):
             return  # and stop after what the epoch's end brings
-        left = not by_epoch and is_validated(runner, done)
+        left = not by_epoch and _is_validated(runner, done)
         self._stop(runner, number, dict(epoch=runner.epoch, iter=done), left)
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Stop if it is time.
+        """Stop after a signal.
 
         Raises:
             SystemExit: With status 130 or 143.
         """
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
             return  # the training is over
-        self._batches = 0
-        self._remove_outdated(runner, runner.iter)
-        number, self._is_saved = self._agree(runner.iter)
+        number = self._agree(runner, runner.iter)
         is_left = runner.iter < runner.max_iters or runner.val_loop is not None
         if number and is_left:
             epoch = runner.epoch + 1
             meta = dict(epoch=epoch, iter=runner.iter)
-            self._stop(runner, number, meta, left=is_validated(runner, epoch))
+            self._stop(runner, number, meta, left=_is_validated(runner, epoch))
 
     def after_val_iter(
         self,
@@ -186,36 +178,41 @@ class InterruptHook(Hook):
         data_batch: Any = None,
         outputs: Any = None,
     ) -> None:
-        """Stop if what is validated is saved.
+        """Stop after a signal if what is validated is saved.
 
         Raises:
             SystemExit: With status 130 or 143.
         """
         # No step of a validation is common to all ranks: each stops by itself.
         if self._signal and self._is_saved:
-            self._end(runner, self._signal, runner.iter, left=True)
+            left = isinstance(runner.train_loop, ResumableLoop)
+            self._exit(runner, self._signal, runner.iter, left)
 
     def after_val_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
-        """Stop if it is time.
+        """Stop after a signal.
 
         Raises:
             SystemExit: With status 130 or 143.
         """
-        if not _is_training(runner):
+        # The attribute: the property would build a loop that an evaluation doesn't need.
+        loop = runner._train_loop
+        if not isinstance(loop, BaseLoop):
             return
-        loop = runner.train_loop
-        number, _ = self._agree(runner.iter)
+        number = self._agree(runner, runner.iter)
         if number and runner.iter < runner.max_iters and not loop.stop_training:
             self._stop(runner, number, dict(epoch=runner.epoch, iter=runner.iter))
 
-    def _agree(self, done: int) -> tuple[int, bool]:
-        """Find the signal that any rank got, and whether rank 0 has saved what is done."""
-        mine = self._signal, self._saved[0] == done
-        if not is_distributed():
-            return mine
-        ours = torch.tensor(mine, dtype=torch.int32)
-        all_reduce(ours, op="max")
-        return int(ours[0]), bool(ours[1])
+    def _agree(self, runner: Runner, done: int) -> int:
+        """Return the signal that any rank received, and learn whether rank 0 has saved it all."""
+        number, self._is_saved = self._signal, self._saved[0] == done
+        # In ranks other than 0 nothing is ever saved.
+        if self._is_saved and Path(self._saved[1]).name != INTERRUPTED:
+            Path(runner.work_dir, INTERRUPTED).unlink(missing_ok=True)
+        if is_distributed():
+            ours = torch.tensor([number, self._is_saved], dtype=torch.int32)
+            all_reduce(ours, op="max")
+            number, self._is_saved = int(ours[0]), bool(ours[1])
+        return number
 
     def _stop(self, runner: Runner, number: int, meta: dict, left: bool = False) -> None:
         done = meta["iter"]
@@ -228,30 +225,27 @@ class InterruptHook(Hook):
                 file.write(str(path).encode())  # where mmengine looks
             self._saved = (done, str(path))
         barrier()
-        self._end(runner, number, done, left)
+        self._exit(runner, number, done, left)
 
-    def _end(self, runner: Runner, number: int, done: int, left: bool) -> None:
+    def _exit(self, runner: Runner, number: int, done: int, left: bool) -> None:
         if left:
-            leave_validation(runner, done)
+            runner.train_loop.leave_validation(done)
         runner.logger.info(
             f"Interrupted ({signal.Signals(number).name}) after iteration {done} of "
-            f"{runner.max_iters}, saved as {self._saved[1]}{'; its validation is left' * left}. "
-            f"Go on: {self.go_on or 'the same command with --resume'}"
+            f"{runner.max_iters}, saved as {self._saved[1]}"
+            f"{'; its validation is pending' * left}. Resume: {self._command}"
         )
+        self.end_train(runner)
         raise SystemExit(128 + number)
 
-    def _remove_outdated(self, runner: Runner, done: int) -> None:
-        # In ranks other than 0 nothing is ever saved.
-        if self._saved[0] == done:
-            Path(runner.work_dir, INTERRUPTED).unlink(missing_ok=True)
 
-
-def _is_training(runner: Runner) -> bool:
-    # The attribute, and not the property, which would build a loop that this run doesn't need.
-    return isinstance(runner._train_loop, BaseLoop)
+def _is_validated(runner: Runner, step: int) -> bool:
+    """Tell whether the loop makes up a validation that follows an epoch or iteration."""
+    loop = runner.train_loop
+    return isinstance(loop, ResumableLoop) and loop.is_validated(step)
 
 
 def _has_stepped(runner: Runner) -> bool:
-    """Tell whether no gradients wait for the step of an optimizer; they are not saved."""
+    """Tell whether no gradients wait for an optimizer's step; they are not saved."""
     wrapper = runner.optim_wrapper
     return isinstance(wrapper, OptimWrapperDict) or wrapper.should_update()

@@ -3,8 +3,6 @@
 import logging
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Optional, TextIO
 
 from mmdet.registry import HOOKS
@@ -12,8 +10,6 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 from tqdm import tqdm
-
-from ..around_run import around_run
 
 _STATE = "progress_ap"
 _REFRESH_S = 0.1
@@ -23,11 +19,11 @@ _REFRESH_S = 0.1
 class ProgressHook(Hook):
     """Show iterations done, time left, epoch, loss and AP on a terminal, below the log.
 
-    The AP is that of the last validation, and the best so far. The bar is drawn on the standard
-    error of rank 0 where that is a terminal; elsewhere the hook does nothing.
+    The APs are those of the last and of the best validation. The bar is drawn on the standard
+    error of rank 0 if that is a terminal; otherwise the hook does nothing.
 
     Args:
-        metric: The metric that is shown, by the end of its name.
+        metric: End of the name of the metric to show.
     """
 
     # After CheckpointHook (VERY_LOW, 90), but before InterruptHook (LOWEST, 100).
@@ -36,18 +32,16 @@ class ProgressHook(Hook):
     def __init__(self, metric: str = "bbox_mAP") -> None:
         self.metric = metric
         self._bar: Optional[tqdm] = None
+        self._streams: dict = {}  # that handlers of the logger had before, by handler
         self._scores: list[float] = []  # last and best
         self._drawn = 0.0
 
-    def before_run(self, runner: Runner) -> None:
-        """Take the bar away with the end of the training, whatever ends it."""
-        loop = runner._train_loop  # the property would build a loop that this run doesn't need
-        if isinstance(loop, BaseLoop) and is_main_process() and sys.stderr.isatty():
-            around_run(loop, lambda: self._showing(runner))
-
-    @contextmanager
-    def _showing(self, runner: Runner) -> Iterator[None]:
-        # Averaged over everything, the time per iteration has its share of the validations.
+    def before_train(self, runner: Runner) -> None:
+        """Draw the bar, from where a checkpoint is."""
+        self._scores = list(runner.message_hub.runtime_info.get(_STATE, []))
+        if not (is_main_process() and sys.stderr.isatty()):
+            return
+        # Averaged over everything, the time per iteration includes its share of the validations.
         self._bar = tqdm(
             total=runner.max_iters,
             initial=runner.iter,
@@ -56,22 +50,24 @@ class ProgressHook(Hook):
             dynamic_ncols=True,
             file=sys.stderr,
         )
-        streams = {
-            handler: handler.setStream(_BesideBar(handler.stream))
+        self._streams = {
+            handler: handler.setStream(_AboveBar(handler.stream))
             for handler in runner.logger.handlers
             if type(handler) is logging.StreamHandler
         }
-        try:
-            yield
-        finally:
-            for handler, stream in streams.items():
-                handler.setStream(stream)
+
+    def after_train(self, runner: Runner) -> None:
+        """Remove the bar."""
+        self.end_train(runner)
+
+    def end_train(self, runner: Runner) -> None:
+        """Remove the bar, whatever ended the training."""
+        while self._streams:
+            handler, stream = self._streams.popitem()
+            handler.setStream(stream)
+        if self._bar is not None:
             self._bar.close()
             self._bar = None
-
-    def before_train(self, runner: Runner) -> None:
-        """Go on from what a checkpoint holds."""
-        self._scores = list(runner.message_hub.runtime_info.get(_STATE, []))
 
     def after_train_iter(
         self,
@@ -80,11 +76,11 @@ class ProgressHook(Hook):
         data_batch: Any = None,
         outputs: Optional[dict] = None,
     ) -> None:
-        """Move the bar on."""
+        """Advance the bar."""
         if self._bar is None:
             return
         loss = runner.message_hub.get_scalar("train/loss").current()
-        self._say(_epoch(runner, runner.epoch + 1), f"loss {loss:.3f}")
+        self._describe(_epoch(runner, runner.epoch + 1), f"loss {loss:.3f}")
         self._bar.update()
 
     def after_val_iter(
@@ -94,11 +90,11 @@ class ProgressHook(Hook):
         data_batch: Any = None,
         outputs: Any = None,
     ) -> None:
-        """Say how far the validation is."""
+        """Show the progress of the validation."""
         if self._bar is None:
             return
         done, length = batch_idx + 1, len(runner.val_dataloader)
-        self._say(f"{_epoch(runner, runner.epoch)} validating {done}/{length}")
+        self._describe(f"{_epoch(runner, runner.epoch)} validating {done}/{length}")
         if done == length:
             self._bar.clear()  # evaluators print
         elif time.monotonic() - self._drawn > _REFRESH_S:
@@ -106,7 +102,7 @@ class ProgressHook(Hook):
             self._bar.refresh()
 
     def after_val_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
-        """Take the AP in."""
+        """Read the AP."""
         if not isinstance(runner._train_loop, BaseLoop):
             return
         found = [value for name, value in (metrics or {}).items() if name.endswith(self.metric)]
@@ -114,17 +110,17 @@ class ProgressHook(Hook):
             self._scores = [found[0], max(found + self._scores)]
             runner.message_hub.update_info(_STATE, self._scores)
         if self._bar is not None:
-            self._say(_epoch(runner, runner.epoch))
+            self._describe(_epoch(runner, runner.epoch))
             self._bar.refresh()
 
-    def _say(self, where: str, *values: str) -> None:
+    def _describe(self, where: str, *values: str) -> None:
         scores = [f"AP {self._scores[0]:.3f}, best {self._scores[1]:.3f}"] if self._scores else []
         self._bar.set_description_str(where, refresh=False)
         self._bar.set_postfix_str(", ".join((*values, *scores)), refresh=False)
 
 
-class _BesideBar:
-    """A stream on the bar's terminal: what is written to it stands above the bar."""
+class _AboveBar:
+    """A stream on the bar's terminal that writes above the bar."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""Training stops when its loss is no number any more."""
+"""Training stops when its loss is infinite or NaN."""
 
 import math
 from collections.abc import Iterator
@@ -19,17 +19,17 @@ _MOST_IMAGES = 8
 class StopAtNonFiniteLossHook(Hook):
     """Stop the training at the first loss that is infinite or NaN.
 
-    The optimizer has then written NaN into every weight, and all later results would be lost. In
-    float16, whose scaler leaves such a step out, BatchNorm's statistics hold it still. The error
-    names the terms of the loss, the images of the batch, and the newest checkpoint
-    with nothing but finite numbers. Weights that are not finite are not saved, either: the
-    gradient of a finite loss may be infinite.
+    By then the optimizer has written NaN into every weight, and further training is useless. In
+    float16 the scaler skips such a step, but BatchNorm's statistics still contain it. The error
+    names the terms of the loss, the images of the batch, and the newest checkpoint whose numbers
+    are all finite. Non-finite weights are not saved either: the gradient of a finite loss may be
+    infinite.
 
-    The loss is read where mmengine's RuntimeInfoHook has left it as a number, so a GPU is not
-    waited for once more. In a distributed run any rank may be the one that stops.
+    The loss is read where mmengine's RuntimeInfoHook has stored it as a number, which avoids
+    another synchronisation with the GPU. In a distributed run any rank may stop.
     """
 
-    # After RuntimeInfoHook (VERY_HIGH), before all that use or save the weights.
+    # After RuntimeInfoHook (VERY_HIGH), before the hooks that use or save the weights.
     priority = "HIGH"
 
     def after_train_iter(
@@ -65,8 +65,9 @@ class StopAtNonFiniteLossHook(Hook):
         for name, tensor in runner.model.state_dict().items():
             if not tensor.isfinite().all():
                 raise UserError(
-                    f"{_when(runner)}: {name} is not finite, and was not saved: the loss was, but "
-                    f"not its gradient, or a BatchNorm's statistics.\n{_remedy(runner)}"
+                    f"{_when(runner)}: {name} is not finite, so nothing was saved: the loss was "
+                    "finite, but its gradient or a BatchNorm's statistics were not.\n"
+                    f"{_remedy(runner)}"
                 )
 
 
@@ -82,7 +83,7 @@ def _when(runner: Runner) -> str:
 
 
 def _image_paths(node: Any) -> Iterator[str]:
-    """Find the paths of images below a batch as dataloaders collate it."""
+    """Yield the paths of the images in a collated batch."""
     if hasattr(node, "metainfo"):
         yield str(node.metainfo.get("img_path", "without img_path"))
     elif isinstance(node, (dict, list, tuple)):
@@ -94,14 +95,14 @@ def _remedy(runner: Runner) -> str:
     path = find_finite(runner.work_dir)
     if path is None:
         return (
-            f"There is no checkpoint yet in {runner.work_dir} to go on from: start again with "
-            "a lower learning rate (optim_wrapper.optimizer.lr) or clipped gradients "
-            "(optim_wrapper.clip_grad), after a look at these images and their boxes."
+            f"There is no checkpoint in {runner.work_dir} to resume from: inspect these images "
+            "and their boxes, then start again with a lower learning rate "
+            "(optim_wrapper.optimizer.lr) or clipped gradients (optim_wrapper.clip_grad)."
         )
-    # Resuming takes the learning rate from the checkpoint, whatever the config says.
+    # Resuming takes the learning rate from the checkpoint, whatever the config sets.
     return (
-        f"Last good checkpoint: {path}. Look at these images and their boxes; then go on with "
+        f"Last good checkpoint: {path}. Inspect these images and their boxes; then resume with "
         f"clipped gradients (--resume {path} --cfg-options optim_wrapper.clip_grad.max_norm=1), "
-        f"or with a lower learning rate from its weights (--cfg-options load_from={path} "
+        f"or train with a lower learning rate from its weights (--cfg-options load_from={path} "
         "optim_wrapper.optimizer.lr=LOWER)."
     )

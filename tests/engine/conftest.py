@@ -1,4 +1,4 @@
-"""Real runners for the hooks."""
+"""Real runners for hooks and loops."""
 
 import itertools
 
@@ -15,7 +15,7 @@ def make_runner(small_config, mmdet_scope, tmp_path):
     """Make a runner over a few scenes, two epochs long."""
 
     def make(**changes):
-        # One of an earlier test would go on drawing into that test's folder.
+        # One of an earlier test would keep drawing into that test's folder.
         DetLocalVisualizer._instance_dict.clear()
         cfg = Config.fromfile(small_config)
         # By name and second MMEngine finds the logger of an earlier test, and its file, again.

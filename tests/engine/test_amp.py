@@ -1,6 +1,4 @@
-"""Mixed precision and TensorBoard: a config gets what it asks for, or one sentence says why not."""
-
-import sys
+"""Mixed precision: a config gets the matching optimizer wrapper, or one sentence says why not."""
 
 import pytest
 import torch
@@ -9,9 +7,9 @@ from mmengine.optim import AmpOptimWrapper, build_optim_wrapper
 from torch import nn
 
 from vanillanet_det import UserError
-from vanillanet_det.engine import optional
+from vanillanet_det.engine import amp
+from vanillanet_det.engine.amp import set_amp
 from vanillanet_det.engine.optimizers import Bf16OptimWrapper
-from vanillanet_det.engine.optional import check_tensorboard, set_amp
 
 OPTIMIZER = dict(type="SGD", lr=0.1)
 KEPT = dict(optimizer=OPTIMIZER, accumulative_counts=4, clip_grad=dict(max_norm=10.0))
@@ -28,18 +26,18 @@ def make_cfg(**wrapper):
 @pytest.fixture(params=["cpu", "cuda"])
 def device(request, monkeypatch):
     """What mmengine finds; the choice between wrappers needs no more than that."""
-    monkeypatch.setattr(optional, "get_device", lambda: request.param)
+    monkeypatch.setattr(amp, "get_device", lambda: request.param)
     return request.param
 
 
 @pytest.fixture
 def on_cpu(monkeypatch):
-    monkeypatch.setattr(optional, "get_device", lambda: "cpu")
+    monkeypatch.setattr(amp, "get_device", lambda: "cpu")
 
 
 @pytest.fixture
 def on_gpu(monkeypatch):
-    monkeypatch.setattr(optional, "get_device", lambda: "cuda")
+    monkeypatch.setattr(amp, "get_device", lambda: "cuda")
 
 
 @pytest.mark.parametrize(
@@ -77,9 +75,9 @@ def test_without_the_flag_the_config_stays(device):
 def test_float16_on_the_cpu_is_refused(on_cpu):
     with pytest.raises(UserError, match=r"--amp float16: needs a GPU.*--amp bfloat16"):
         set_amp(make_cfg(), "float16")
-    said = r"mine\.py: optim_wrapper is an AmpOptimWrapper.*bfloat16"
+    message = r"mine\.py: optim_wrapper is an AmpOptimWrapper.*bfloat16"
     for kind in ("AmpOptimWrapper", "mmengine.AmpOptimWrapper"):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             set_amp(make_cfg(type=kind), None)
 
 
@@ -100,24 +98,3 @@ def test_on_a_gpu_the_forward_pass_is_in_it(dtype, mmdet_scope):
     assert y.dtype == getattr(torch, dtype)
     assert hasattr(wrapper, "loss_scaler") == (dtype == "float16")
     assert isinstance(wrapper, Bf16OptimWrapper) == (dtype == "bfloat16")
-
-
-@pytest.mark.parametrize(
-    "backend",
-    ["TensorboardVisBackend", "mmengine.TensorboardVisBackend", "LocalVisBackend", None],
-)
-def test_tensorboard_is_asked_for_where_it_is_drawn_in(backend, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    monkeypatch.setitem(sys.modules, "tensorboard", None)
-    backends = [dict(type=backend)] if backend else None
-    cfg = named(visualizer=dict(vis_backends=backends))
-    if backend in ("LocalVisBackend", None):
-        check_tensorboard(cfg)
-        return
-    with pytest.raises(UserError, match=r"^mine\.py: .* needs TensorBoard .*pip install tensorbo"):
-        check_tensorboard(cfg)
-
-
-def test_an_installed_tensorboard_is_welcome():
-    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
-    check_tensorboard(named(visualizer=dict(vis_backends=[dict(type="TensorboardVisBackend")])))

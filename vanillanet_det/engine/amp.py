@@ -1,4 +1,4 @@
-"""What a config asks of the machine and of its packages, checked before anything slow begins."""
+"""Mixed precision, checked against the machine before anything slow begins."""
 
 from typing import Optional
 
@@ -12,16 +12,16 @@ _FP16, _BF16 = "AmpOptimWrapper", "Bf16OptimWrapper"
 
 
 def set_amp(cfg: Config, dtype: Optional[str]) -> None:
-    """Choose the optimizer wrapper for mixed precision, and keep what it is told.
+    """Choose the optimizer wrapper for mixed precision, and keep its other settings.
 
     Args:
         cfg: The config.
         dtype: `float16`, whose loss is scaled; `bfloat16`, which has the range of float32 and
-            needs no scaling; `auto` for float16 on a GPU and bfloat16 on the CPU; None for what
-            the config says.
+            needs no scaling; `auto` for float16 on a GPU and bfloat16 on the CPU; None keeps the
+            config's setting.
 
     Raises:
-        UserError: float16 on the CPU, or a config with an optimizer wrapper of its own.
+        UserError: float16 on the CPU, or a config with another optimizer wrapper.
     """
     wrapper = cfg.get("optim_wrapper")
     if not wrapper:
@@ -31,7 +31,7 @@ def set_amp(cfg: Config, dtype: Optional[str]) -> None:
             f"--amp: {cfg.filename} has no optim_wrapper; add one, with an optimizer, to train"
         )
     kind = type_name(wrapper) or "OptimWrapper"
-    # MMEngine's wrapper for float16 works on the others.
+    # On all other devices MMEngine's wrapper supports float16.
     on_cpu = get_device() in ("cpu", "mps")
     if dtype is None and kind == _FP16 and wrapper.get("dtype") == "bfloat16":
         dtype = "bfloat16"
@@ -39,7 +39,7 @@ def set_amp(cfg: Config, dtype: Optional[str]) -> None:
         if kind == _FP16 and on_cpu:
             raise UserError(
                 f"{cfg.filename}: optim_wrapper is an {_FP16}, which needs a GPU, and there is "
-                f"none here; set optim_wrapper.type={_BF16}, or give --amp bfloat16"
+                f"none here; set optim_wrapper.type={_BF16}, or add --amp bfloat16"
             )
         return
     if kind not in ("OptimWrapper", _FP16, _BF16):
@@ -61,21 +61,3 @@ def set_amp(cfg: Config, dtype: Optional[str]) -> None:
         wrapper.type = _BF16
         for key in ("dtype", "loss_scale", "use_fsdp"):
             wrapper.pop(key, None)
-
-
-def check_tensorboard(cfg: Config) -> None:
-    """Check that TensorBoard can be imported if the config draws in it.
-
-    Raises:
-        UserError: It can't.
-    """
-    backends = (cfg.get("visualizer") or {}).get("vis_backends") or []
-    if not any(type_name(backend) == "TensorboardVisBackend" for backend in backends):
-        return
-    try:
-        from torch.utils.tensorboard import SummaryWriter  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            f"{cfg.filename}: TensorboardVisBackend needs TensorBoard ({error}); "
-            "pip install tensorboard, or take it out of visualizer.vis_backends"
-        ) from error

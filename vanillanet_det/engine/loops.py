@@ -1,0 +1,261 @@
+"""MMEngine's loops, extended to resume inside an epoch and to clean up after an error.
+
+However a loop of this file ends, it calls the hooks' `end_train(runner)`, `end_val(runner)` or
+`end_test(runner)`. MMEngine calls no hook when an epoch raises.
+"""
+
+from bisect import bisect
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from mmdet.registry import DATA_SAMPLERS, LOOPS
+from mmengine.dataset import InfiniteSampler
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.logging import print_log
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, TestLoop, ValLoop
+from torch.utils.data import BatchSampler, DataLoader, Sampler
+
+from ..fileio import atomic_write
+from .workers import shield_workers
+
+_UNFINISHED = "unfinished_epoch"  # key in the meta of a checkpoint
+_VALIDATION_LEFT = "validation_left"  # file in the work dir, holds an iteration
+
+
+class _Loop:
+    """Shields the dataloader's workers from signals, and tells the hooks when it ends."""
+
+    _mode = ""
+
+    def __init__(
+        self, runner: Runner, dataloader: Union[DataLoader, dict], *args: Any, **kwargs: Any
+    ) -> None:
+        super().__init__(runner, shield_workers(dataloader, runner.seed), *args, **kwargs)
+
+    def run(self) -> Any:
+        """Run the loop, then call `end_train`, `end_val` or `end_test` of the hooks in any case."""
+        try:
+            return self._run()
+        finally:
+            self.runner.call_hook(f"end_{self._mode}")
+
+    def _run(self) -> Any:
+        return super().run()
+
+
+@LOOPS.register_module()
+class GuardedValLoop(_Loop, ValLoop):
+    """MMEngine's ValLoop, which calls `end_val` of the hooks even when it raises."""
+
+    _mode = "val"
+
+
+@LOOPS.register_module()
+class GuardedTestLoop(_Loop, TestLoop):
+    """MMEngine's TestLoop, which calls `end_test` of the hooks even when it raises."""
+
+    _mode = "test"
+
+
+class ResumableLoop(_Loop):
+    """What both training loops share: where a resumed training continues.
+
+    A validation that an interruption left out comes first. If the training is complete, its last
+    validation is repeated in any case. Finished batches are skipped before they are loaded, and
+    the sampler gets back the seed that decides the order of the images.
+    """
+
+    _mode = "train"
+
+    def __init__(
+        self, runner: Runner, dataloader: Union[DataLoader, dict], *args: Any, **kwargs: Any
+    ) -> None:
+        if runner._resume:
+            dataloader = _make_skippable(dataloader)
+        super().__init__(runner, dataloader, *args, **kwargs)
+        self._batches = 0  # of the running epoch, with the running one
+        if isinstance(self.dataloader.batch_sampler, SkippingBatchSampler):
+            self.dataloader.batch_sampler.skip = 0
+
+    def _run(self) -> Any:
+        self.runner.call_hook("before_train")
+        if self.runner._resume and self.runner.val_loop is not None:
+            self._make_up_validation()
+        self._train()
+        self.runner.call_hook("after_train")
+        return self.runner.model
+
+    def _validate(self, step: int) -> None:
+        self._decide_current_val_interval()
+        if self.is_validated(step):
+            self.runner.val_loop.run()
+
+    def is_validated(self, step: int) -> bool:
+        """Tell whether a validation follows an epoch or iteration, counted from 1."""
+        if self.runner.val_loop is None:
+            return False
+        last = self.max_epochs if isinstance(self, EpochBasedTrainLoop) else self.max_iters
+        interval = self.dynamic_intervals[bisect(self.dynamic_milestones, step + 1) - 1]
+        return step >= self.val_begin and (step % interval == 0 or step == last)
+
+    def leave_validation(self, iteration: int) -> None:
+        """Record that the checkpoint after an iteration was not validated."""
+        if is_main_process():
+            with atomic_write(self._mark) as file:
+                file.write(str(iteration).encode())
+
+    def _make_up_validation(self) -> None:
+        is_left = self._mark.is_file() and self._mark.read_text() == str(self.iter)
+        found = [is_left or self.iter >= self.max_iters]
+        broadcast_object_list(found)  # all ranks do the same
+        if found[0]:
+            self.runner.val_loop.run()
+        if is_main_process():
+            self._mark.unlink(missing_ok=True)
+
+    @property
+    def _mark(self) -> Path:
+        return Path(self.runner.work_dir, _VALIDATION_LEFT)
+
+    def save_position(self, meta: dict) -> None:
+        """Add the position inside the epoch to the meta of a checkpoint."""
+        if self._batches:
+            meta[_UNFINISHED] = dict(
+                batches=self._batches,
+                length=len(self.dataloader),
+                sampler_seed=getattr(self.dataloader.batch_sampler.sampler, "seed", None),
+            )
+
+    def load_position(self, meta: dict) -> None:
+        """Resume from the position in the meta of a checkpoint, if it has one."""
+        epoch, batches = meta.get(_UNFINISHED), self.dataloader.batch_sampler
+        if epoch is not None and isinstance(batches, SkippingBatchSampler):
+            if epoch["sampler_seed"] is not None:
+                batches.sampler.seed = epoch["sampler_seed"]
+            self._skip(batches, epoch)
+
+
+@LOOPS.register_module()
+class ResumableEpochBasedTrainLoop(ResumableLoop, EpochBasedTrainLoop):
+    """MMEngine's EpochBasedTrainLoop, which resumes inside an epoch.
+
+    MMEngine restarts an unfinished epoch with its first batch, whatever the checkpoint contains.
+    """
+
+    def _train(self) -> None:
+        while self._epoch < self._max_epochs and not self.stop_training:
+            self.run_epoch()
+            self._validate(self._epoch)
+
+    def _skip(self, batches: "SkippingBatchSampler", epoch: dict) -> None:
+        if len(batches) != epoch["length"]:
+            print_log(
+                f"The interrupted epoch had {epoch['length']} batches and now has {len(batches)}, "
+                "so it starts again; keep data, batch size and number of processes to resume "
+                "inside it",
+                "current",
+                level=30,
+            )
+        else:
+            batches.skip = epoch["batches"]
+
+    def run_epoch(self) -> None:
+        """Run an epoch, or the rest of it; batches keep their numbers."""
+        self.runner.call_hook("before_train_epoch")
+        self.runner.model.train()
+        batches = self.dataloader.batch_sampler
+        first = getattr(batches, "skip", 0)
+        for idx, data_batch in enumerate(self.dataloader, first):
+            self._batches = idx + 1
+            self.run_iter(idx, data_batch)
+        if first:
+            batches.skip = 0
+        self._batches = 0
+        self.runner.call_hook("after_train_epoch")
+        self._epoch += 1
+
+
+@LOOPS.register_module()
+class ResumableIterBasedTrainLoop(ResumableLoop, IterBasedTrainLoop):
+    """MMEngine's IterBasedTrainLoop, which resumes with the next batch of an InfiniteSampler.
+
+    MMEngine loads all finished batches again, in another order if the config has no seed.
+    """
+
+    def _train(self) -> None:
+        self.runner.call_hook("before_train_epoch")
+        self._advance()
+        while self._iter < self._max_iters and not self.stop_training:
+            self.runner.model.train()
+            data_batch = next(self.dataloader_iterator)
+            self._batches = self._iter + 1
+            self.run_iter(data_batch)
+            self._validate(self._iter)
+        self.runner.call_hook("after_train_epoch")
+
+    def _skip(self, batches: "SkippingBatchSampler", epoch: dict) -> None:
+        if isinstance(batches.sampler, InfiniteSampler):
+            batches.skip = epoch["batches"]
+
+    def _advance(self) -> None:
+        """Continue with the batch after the last one of the checkpoint."""
+        batches, skipped = self.dataloader.batch_sampler, 0
+        if isinstance(batches, SkippingBatchSampler):
+            skipped = batches.skip
+            # The first one, made before the checkpoint was read, has no batches.
+            self.dataloader_iterator = type(self.dataloader_iterator)(self.dataloader)
+        if self._iter > skipped:
+            print_log(f"Loading the first {self._iter} batches to skip them", "current")
+        for _ in range(self._iter - skipped):
+            next(self.dataloader_iterator)
+
+
+@DATA_SAMPLERS.register_module()
+class SkippingBatchSampler(BatchSampler):
+    """Another batch sampler, without its first batches; without any until `skip` is set.
+
+    Args:
+        sampler: Sampler of the images.
+        batch_size: Images in a batch.
+        drop_last: Leave out a last batch that is smaller; for PyTorch's batch sampler only.
+        batch_sampler: Config of the other batch sampler; None for PyTorch's.
+
+    Attributes:
+        skip: Number of batches that the next pass leaves out, or None for all of them; the length
+            counts them anyway.
+    """
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        batch_size: int,
+        drop_last: bool = False,
+        batch_sampler: Optional[dict] = None,
+    ) -> None:
+        super().__init__(sampler, batch_size, drop_last)
+        self.skip: Optional[int] = None
+        self._whole = BatchSampler(sampler, batch_size, drop_last)
+        if batch_sampler is not None:
+            default = dict(sampler=sampler, batch_size=batch_size)
+            self._whole = DATA_SAMPLERS.build(batch_sampler, default_args=default)
+
+    def __iter__(self) -> Iterator[list]:
+        if self.skip is not None:
+            yield from islice(self._whole, self.skip, None)
+
+    def __len__(self) -> int:
+        return len(self._whole)
+
+
+def _make_skippable(dataloader: Union[DataLoader, dict]) -> Union[DataLoader, dict]:
+    """Put a SkippingBatchSampler into the config of a dataloader."""
+    whole = dataloader.get("batch_sampler") if isinstance(dataloader, dict) else None
+    if not isinstance(dataloader, dict) or not isinstance(whole, (dict, type(None))):
+        return dataloader  # built already
+    cfg = dict(dataloader)
+    sampler = dict(type=SkippingBatchSampler.__name__, batch_sampler=whole)
+    if whole is None:
+        sampler["drop_last"] = cfg.pop("drop_last", False)
+    return {**cfg, "batch_sampler": sampler}
