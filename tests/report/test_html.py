@@ -11,9 +11,9 @@ from PIL import Image
 
 from vanillanet_det import UserError
 from vanillanet_det.report import Curves, Series, write_report
-from vanillanet_det.report.coco import prepare_detections, prepare_truth
+from vanillanet_det.report.coco_eval import prepare_detections, prepare_truth
 from vanillanet_det.report.matches import confuse, match
-from vanillanet_det.report.metrics import compute_figures
+from vanillanet_det.report.metrics import compute_metrics
 
 DASH = "\u2013"
 
@@ -49,7 +49,7 @@ def test_tables_hold_the_figures(write, truth, detections, folder, rows, coco_st
         *((figure(value), name) for value, name in zip(stats, ("box AP", "box AP50", "box AP75"))),
     ]
     prepared = prepare_truth(truth)
-    figures = compute_figures(prepared, prepare_detections(prepared, detections))
+    figures = compute_metrics(prepared, prepare_detections(prepared, detections))
     assert tiles[3:] == [
         (figure(figures.precision), "precision"),
         (figure(figures.recall), "recall"),

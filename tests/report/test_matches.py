@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from vanillanet_det.report.coco import prepare_detections, prepare_truth
+from vanillanet_det.report.coco_eval import prepare_detections, prepare_truth
 from vanillanet_det.report.matches import Confusion, confuse, match, rank
-from vanillanet_det.report.metrics import compute_figures
+from vanillanet_det.report.metrics import compute_metrics
 
 A, B = [10, 10, 20, 20], [60, 10, 20, 20]
 NEAR_A = [12, 10, 20, 20]  # IoU 18 / 22
@@ -27,7 +27,7 @@ def scene(make_detection):
         }
         truth = prepare_truth(truth)
         detections = prepare_detections(truth, [make_detection(*d) for d in found])
-        figures = compute_figures(truth, detections, 0.5)
+        figures = compute_metrics(truth, detections, 0.5)
         pictures = match(figures.boxes, truth["images"], figures.score)
         return pictures, confuse(pictures, truth["categories"])
 
@@ -73,7 +73,7 @@ def test_crowds_are_not_counted(scene):
 def test_the_diagonal_is_what_is_found_of_each_class(truth, detections):
     truth = prepare_truth(truth)
     found = prepare_detections(truth, detections)
-    figures = compute_figures(truth, found)
+    figures = compute_metrics(truth, found)
     pictures = match(figures.boxes, truth["images"], figures.score)
     confusion = confuse(pictures, truth["categories"])
     for k, row in enumerate(figures.classes):

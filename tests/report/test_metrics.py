@@ -1,4 +1,4 @@
-"""Figures equal pycocotools' own, or a count by hand."""
+"""Metrics equal pycocotools' own, or a count by hand."""
 
 import itertools
 
@@ -7,13 +7,13 @@ import pytest
 from pycocotools import mask
 
 from vanillanet_det import UserError
-from vanillanet_det.report.coco import prepare_detections, prepare_truth
-from vanillanet_det.report.metrics import compute_figures
+from vanillanet_det.report.coco_eval import prepare_detections, prepare_truth
+from vanillanet_det.report.metrics import compute_metrics
 
 
 def figures(truth, detections, score=None):
     truth = prepare_truth(truth)
-    return compute_figures(truth, prepare_detections(truth, detections), score)
+    return compute_metrics(truth, prepare_detections(truth, detections), score)
 
 
 def count_hits(truth, detections, score):

@@ -10,11 +10,11 @@ import numpy as np
 from ..errors import UserError
 from ..fileio import atomic_write
 from .charts import WIDTH, curve_panels, precision_recall_panel, svg
-from .coco import prepare_detections, prepare_truth
+from .coco_eval import prepare_detections, prepare_truth
 from .curves import Curves
+from .gallery import class_label, draw_matches
 from .matches import confuse, match, rank
-from .metrics import ClassFigures, compute_figures
-from .pictures import class_label, draw_picture
+from .metrics import ClassMetrics, compute_metrics
 
 _MOST_NAMED = 10  # classes with a curve of their own
 _MOST_IN_MATRIX = 20  # classes; of more, only the most confused pairs are listed
@@ -68,7 +68,7 @@ def _render(
     score: Optional[float],
 ) -> str:
     truth = prepare_truth(truth)
-    figures = compute_figures(truth, prepare_detections(truth, detections), score)
+    figures = compute_metrics(truth, prepare_detections(truth, detections), score)
     pictures = match(figures.boxes, truth["images"], figures.score)
     confusion = confuse(pictures, truth["categories"])
     names = {c["id"]: (k, str(c["name"])) for k, c in enumerate(truth["categories"], 1)}
@@ -89,8 +89,8 @@ def _render(
         confusion=confusion if len(names) <= _MOST_IN_MATRIX else None,
         pairs=confusion.most_confused(_MOST_PAIRS),
         galleries={
-            "The worst pictures": [draw_picture(p, root, names, masks) for p in worst],
-            "The best pictures": [draw_picture(p, root, names, masks) for p in best],
+            "The worst pictures": [draw_matches(p, root, names, masks) for p in worst],
+            "The best pictures": [draw_matches(p, root, names, masks) for p in best],
         },
     )
 
@@ -120,7 +120,7 @@ def _charts(curves: Mapping[str, Curves]) -> dict[str, str]:
     return {name: svg(panel) for name, panel in curve_panels(runs).items()}
 
 
-def _precision_recall(classes: Sequence[ClassFigures]) -> Optional[str]:
+def _precision_recall(classes: Sequence[ClassMetrics]) -> Optional[str]:
     known: list[Any] = [c for c in classes if c.curve is not None]
     if not known:
         return None

@@ -8,11 +8,11 @@ import numpy as np
 from pycocotools import mask
 from pycocotools.cocoeval import COCOeval
 
-from .coco import MIN_IOU, images_of
+from .coco_eval import MIN_IOU, matches_by_image
 
 
 @dataclass
-class Picture:
+class ImageMatches:
     """Truth and detections in an image, matched class by class as COCOeval does at IoU 0.5.
 
     Attributes:
@@ -89,7 +89,7 @@ class Confusion:
         ]
 
 
-def match(evaluator: COCOeval, images: Sequence[dict], score: float) -> list[Picture]:
+def match(evaluator: COCOeval, images: Sequence[dict], score: float) -> list[ImageMatches]:
     """Collect what COCOeval has matched, from a score on.
 
     It matches the best score first, so those below a threshold change nothing above it.
@@ -102,10 +102,10 @@ def match(evaluator: COCOeval, images: Sequence[dict], score: float) -> list[Pic
     Returns:
         A picture for each image.
     """
-    pictures = {image["id"]: Picture(image) for image in images}
+    pictures = {image["id"]: ImageMatches(image) for image in images}
     truth, found = evaluator.cocoGt.anns, evaluator.cocoDt.anns
     for category in range(len(evaluator.params.catIds)):
-        for entry in images_of(evaluator, category, 0):
+        for entry in matches_by_image(evaluator, category, 0):
             picture = pictures[entry["image_id"]]
             picture.truth += [truth[i] for i in entry["gtIds"]]
             columns = zip(entry["dtIds"], entry["dtMatches"][0], entry["dtIgnore"][0])
@@ -122,7 +122,7 @@ def match(evaluator: COCOeval, images: Sequence[dict], score: float) -> list[Pic
     return list(pictures.values())
 
 
-def confuse(pictures: Sequence[Picture], categories: Sequence[dict]) -> Confusion:
+def confuse(pictures: Sequence[ImageMatches], categories: Sequence[dict]) -> Confusion:
     """Count what was taken for what, at IoU 0.5.
 
     What is right comes first, so that the diagonal is what the figures by class count as found.
@@ -166,7 +166,9 @@ def iou(detections: Sequence[dict], truth: Sequence[dict]) -> np.ndarray:
     return mask.iou([d["bbox"] for d in detections], [t["bbox"] for t in truth], [0] * len(truth))
 
 
-def rank(pictures: Sequence[Picture], count: int) -> tuple[list[Picture], list[Picture]]:
+def rank(
+    pictures: Sequence[ImageMatches], count: int
+) -> tuple[list[ImageMatches], list[ImageMatches]]:
     """Choose the worst and the best pictures: by F1, then by mean IoU, then by fewer mistakes.
 
     Those with neither objects nor detections are left out, and none is in both.
@@ -184,5 +186,5 @@ def rank(pictures: Sequence[Picture], count: int) -> tuple[list[Picture], list[P
     return worst, best
 
 
-def _quality(picture: Picture) -> tuple[float, float, int]:
+def _quality(picture: ImageMatches) -> tuple[float, float, int]:
     return picture.f1, picture.mean_iou, -len(picture.missed) - len(picture.wrong)

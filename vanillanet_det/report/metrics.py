@@ -8,12 +8,12 @@ from typing import Optional
 import numpy as np
 from pycocotools.cocoeval import COCOeval
 
-from .coco import (
+from .coco_eval import (
     ALL,
     Area,
     has_masks,
-    images_of,
     match_boxes,
+    matches_by_image,
     mean,
     precisions,
     with_box_areas,
@@ -31,8 +31,8 @@ _QUARTERS = ("smallest quarter", "second quarter", "third quarter", "largest qua
 
 
 @dataclass(frozen=True)
-class ClassFigures:
-    """What was found of one class. Figures are None where there is nothing to compute them from.
+class ClassMetrics:
+    """What was found of one class. Metrics are None where there is nothing to compute them from.
 
     Attributes:
         name: Of the class.
@@ -60,7 +60,7 @@ class ClassFigures:
 
 
 @dataclass(frozen=True)
-class SizeFigures:
+class SizeMetrics:
     """What was found of objects of a size: `ap` at IoU 0.50:0.95, `recall` as by class."""
 
     name: str
@@ -70,7 +70,7 @@ class SizeFigures:
 
 
 @dataclass(frozen=True)
-class Figures:
+class Metrics:
     """What a report says in numbers.
 
     Attributes:
@@ -97,9 +97,9 @@ class Figures:
     precision: Optional[float]
     recall: Optional[float]
     f1: Optional[float]
-    classes: tuple[ClassFigures, ...]
-    coco_sizes: tuple[SizeFigures, ...]
-    quarters: tuple[SizeFigures, ...]
+    classes: tuple[ClassMetrics, ...]
+    coco_sizes: tuple[SizeMetrics, ...]
+    quarters: tuple[SizeMetrics, ...]
     boxes: COCOeval
 
 
@@ -129,9 +129,9 @@ class _Hits:
         return float(f1[best]), float(scores[best])
 
 
-def compute_figures(
+def compute_metrics(
     truth: dict, detections: Sequence[dict], score: Optional[float] = None
-) -> Figures:
+) -> Metrics:
     """Compute all figures of a report.
 
     Args:
@@ -154,7 +154,7 @@ def compute_figures(
     mask_ap = None
     if has_masks(truth, detections):
         mask_ap = mean(precisions(truth, detections, "segm", [ALL]))
-    return Figures(
+    return Metrics(
         ap=mean(precision),
         ap50=mean(precision[_AT_50]),
         ap75=mean(precision[_AT_75]),
@@ -164,11 +164,11 @@ def compute_figures(
         recall=recall,
         f1=_f1(at_score, recall),
         classes=tuple(
-            _class_figures(category["name"], k + 1, precision[..., k], hits[k], score)
+            _class_metrics(category["name"], k + 1, precision[..., k], hits[k], score)
             for k, category in enumerate(truth["categories"])
         ),
-        coco_sizes=_size_figures(truth, detections, COCO_SIZES, score),
-        quarters=_size_figures(with_box_areas(truth), detections, _quarters(truth), score),
+        coco_sizes=_size_metrics(truth, detections, COCO_SIZES, score),
+        quarters=_size_metrics(with_box_areas(truth), detections, _quarters(truth), score),
         boxes=boxes,
     )
 
@@ -181,7 +181,7 @@ def _f1(precision: Optional[float], recall: Optional[float]) -> Optional[float]:
 
 def _hits(evaluator: COCOeval, category: int, area: int) -> _Hits:
     scores, right, instances = [np.zeros(0)], [np.zeros(0, bool)], 0
-    for entry in images_of(evaluator, category, area):
+    for entry in matches_by_image(evaluator, category, area):
         counted = ~np.asarray(entry["dtIgnore"][0], bool)
         scores.append(np.asarray(entry["dtScores"], float)[counted])
         right.append((entry["dtMatches"][0] > 0)[counted])
@@ -195,12 +195,12 @@ def _joined(hits: Sequence[_Hits]) -> _Hits:
     return _Hits(scores, right, sum(each.instances for each in hits))
 
 
-def _class_figures(
+def _class_metrics(
     name: str, number: int, precision: np.ndarray, hits: _Hits, score: float
-) -> ClassFigures:
+) -> ClassMetrics:
     at_score, recall = hits.at(score)
     best_f1, best_score = hits.best()
-    return ClassFigures(
+    return ClassMetrics(
         name=str(name),
         number=number,
         instances=hits.instances,
@@ -214,9 +214,9 @@ def _class_figures(
     )
 
 
-def _size_figures(
+def _size_metrics(
     truth: dict, detections: Sequence[dict], sizes: Mapping[str, Area], score: float
-) -> tuple[SizeFigures, ...]:
+) -> tuple[SizeMetrics, ...]:
     if not sizes:
         return ()
     areas = list(sizes.values())
@@ -228,7 +228,7 @@ def _size_figures(
     for area, name in enumerate(sizes):
         hits = _joined([_hits(matches, k, area) for k in range(len(truth["categories"]))])
         ap = mean(precision[..., area])
-        figures.append(SizeFigures(name, hits.instances, ap, hits.at(score)[1]))
+        figures.append(SizeMetrics(name, hits.instances, ap, hits.at(score)[1]))
     return tuple(figures)
 
 

@@ -17,7 +17,7 @@ from pycocotools.coco import COCO
 
 from ..datasets.loading import LoadReadableImage
 from ..errors import UserError
-from .matches import Picture
+from .matches import ImageMatches
 
 SIDE = 288  # longest side in CSS pixels: four of them beside each other on a desktop
 _DENSITY = 2  # pixels in a CSS pixel
@@ -55,8 +55,8 @@ class _Mark:
     annotation: dict
 
 
-def draw_picture(
-    picture: Picture, root: Path, names: Mapping[int, tuple[int, str]], masks: bool
+def draw_matches(
+    picture: ImageMatches, root: Path, names: Mapping[int, tuple[int, str]], masks: bool
 ) -> Drawing:
     """Draw what is in a picture and what was found in it.
 
@@ -91,7 +91,7 @@ def draw_picture(
     return Drawing(file_name, truth, found, shown, note)
 
 
-def _truth_marks(picture: Picture, names: Mapping[int, tuple[int, str]]) -> list[_Mark]:
+def _truth_marks(picture: ImageMatches, names: Mapping[int, tuple[int, str]]) -> list[_Mark]:
     missed = {t["id"] for t in picture.missed}
     marks = []
     for truth in picture.truth:
@@ -103,7 +103,7 @@ def _truth_marks(picture: Picture, names: Mapping[int, tuple[int, str]]) -> list
     return marks
 
 
-def _found_marks(picture: Picture, names: Mapping[int, tuple[int, str]]) -> list[_Mark]:
+def _found_marks(picture: ImageMatches, names: Mapping[int, tuple[int, str]]) -> list[_Mark]:
     marks = []
     for detection in picture.detections[::-1]:  # the best lies above
         label = f"{class_label(*names[detection['category_id']])} {detection['score']:.2f}"

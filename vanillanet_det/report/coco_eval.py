@@ -121,7 +121,7 @@ def with_box_areas(truth: dict) -> dict:
     return {**truth, "annotations": annotations}
 
 
-def images_of(evaluator: COCOeval, category: int, area: int) -> list[dict[str, Any]]:
+def matches_by_image(evaluator: COCOeval, category: int, area: int) -> list[dict[str, Any]]:
     """Give the matches of one class and one range of areas, by image, where there are any.
 
     Args:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vanillanet_det.report.matches import Picture
-from vanillanet_det.report.pictures import SIDE, draw_picture
+from vanillanet_det.report.gallery import SIDE, draw_matches
+from vanillanet_det.report.matches import ImageMatches
 
 NAMES = {1: (1, "cat"), 2: (2, "猫")}
 BLUE, RED, GREY, WHITE = (0, 114, 178), (213, 94, 0), (119, 119, 119), (255, 255, 255)
@@ -25,10 +25,10 @@ def draw(tmp_path):
     def make(truth=(), found=(), pairs=None, crowd=(), size=(100, 50), masks=False, image=None):
         image = image or Image.new("RGB", size, (128, 128, 128))
         image.save(tmp_path / "a b ü.png")
-        picture = Picture(
+        picture = ImageMatches(
             {"file_name": "a b ü.png"}, list(truth), list(found), pairs or {}, set(crowd)
         )
-        picture_of = draw_picture(picture, tmp_path, NAMES, masks)
+        picture_of = draw_matches(picture, tmp_path, NAMES, masks)
         return picture_of, decode(picture_of.truth), decode(picture_of.found)
 
     return make
@@ -142,7 +142,7 @@ def test_cmyk_and_turned_pictures_are_as_the_loader_sees_them(tmp_path):
     Image.new("RGB", (100, 50), (255, 0, 0)).save(tmp_path / "turned.jpg", exif=exif)
     Image.new("CMYK", (100, 50), (0, 255, 255, 0)).save(tmp_path / "cmyk.jpg")
     for name, size in (("turned.jpg", (144, 288)), ("cmyk.jpg", (288, 144))):
-        drawing = draw_picture(Picture({"file_name": name}), tmp_path, NAMES, False)
+        drawing = draw_matches(ImageMatches({"file_name": name}), tmp_path, NAMES, False)
         assert drawing.size == size
         red, green, blue = decode(drawing.truth).mean(axis=(0, 1))
         assert red > 200
@@ -152,6 +152,6 @@ def test_cmyk_and_turned_pictures_are_as_the_loader_sees_them(tmp_path):
 def test_a_file_that_can_not_be_read_is_said(tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"nothing")
     for name in ("broken.jpg", "missing.jpg"):
-        drawing = draw_picture(Picture({"file_name": name}), tmp_path, NAMES, False)
+        drawing = draw_matches(ImageMatches({"file_name": name}), tmp_path, NAMES, False)
         assert drawing.truth is None
         assert f"{name}: can't be read" in drawing.note
