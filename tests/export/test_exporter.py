@@ -5,7 +5,7 @@ import onnx
 import pytest
 
 from vanillanet_det import UserError
-from vanillanet_det.export import exporter as exporting
+from vanillanet_det.export import exporter as exporter_module
 from vanillanet_det.runtime import Detector
 from vanillanet_det.runtime.engines import ENGINES, open_engine
 
@@ -71,7 +71,7 @@ def test_padding_outside_of_pixel_values(make_exporter, build):
     assert all(0 < value < 255 for value in exporter.metadata.padding)
     model.data_preprocessor.pad_value = 300
     with pytest.raises(UserError, match=r"--input-size: the config pads with"):
-        exporting.Exporter(model, exporter.metadata, exporting.ExportOptions(**FIXED))
+        exporter_module.Exporter(model, exporter.metadata, exporter_module.ExportOptions(**FIXED))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
@@ -103,16 +103,16 @@ def test_a_file_of_another_detector_is_detected(make_exporter, write_once, image
 def test_no_detections_prove_nothing(make_exporter, write_once):
     exporter, file = make_exporter(**FIXED), write_once(**FIXED)
     exporter.model.bbox_head.retina_cls.bias.data -= 100
-    detector = exporting.Detector
+    detector = exporter_module.Detector
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exporting, "Detector", lambda path, score: detector(path, score=1.0))
+        patch.setattr(exporter_module, "Detector", lambda path, score: detector(path, score=1.0))
         with pytest.raises(UserError, match=r"no detections in the 1 images.*--images DIR"):
             exporter.verify(file, "fp32", [np.zeros((160, 160, 3), np.uint8)])
 
 
 def test_a_staged_file_is_moved_into_place_on_success(tmp_path):
     target = tmp_path / "new" / "a.xml"
-    with exporting.staged(target) as path:
+    with exporter_module.staged(target) as path:
         path.write_text("<net/>")
         path.with_suffix(".bin").write_bytes(b"123")
         assert not target.exists()
@@ -123,14 +123,14 @@ def test_an_old_file_never_stands_beside_new_weights(tmp_path, monkeypatch):
     target = tmp_path / "a.xml"
     for file in (target, target.with_suffix(".bin")):
         file.write_text("old")
-    replace, seen = exporting.os.replace, []
+    replace, seen = exporter_module.os.replace, []
 
     def watched(source, path):
         seen.append((path.suffix, target.exists()))
         replace(source, path)
 
-    monkeypatch.setattr(exporting.os, "replace", watched)
-    with exporting.staged(target) as path:
+    monkeypatch.setattr(exporter_module.os, "replace", watched)
+    with exporter_module.staged(target) as path:
         for file in (path, path.with_suffix(".bin")):
             file.write_text("new")
     assert seen == [(".bin", False), (".xml", False)]
@@ -142,10 +142,10 @@ def test_a_full_disk_is_one_sentence(make_exporter, write_once, small_disk, monk
     exporter = make_exporter(**FIXED)
     whole = onnx.load(write_once(**FIXED))
     monkeypatch.setattr(exporter, "_to_onnx", lambda dtype, fold: whole)
-    target = small_disk / f"a{exporting.ENDINGS[format]}"
+    target = small_disk / f"a{exporter_module.ENDINGS[format]}"
 
     def write():
-        with exporting.staged(target) as path:
+        with exporter_module.staged(target) as path:
             exporter.write(path, "fp32")
 
     with pytest.raises(UserError, match=r"--out .*can't be written .*free disk space, or"):
@@ -159,7 +159,7 @@ def test_a_staged_file_is_discarded_on_failure(tmp_path, error):
     target.write_bytes(b"before")
 
     def write():
-        with exporting.staged(target) as path:
+        with exporter_module.staged(target) as path:
             path.write_bytes(b"after")
             raise error
 
@@ -171,6 +171,6 @@ def test_a_staged_file_is_discarded_on_failure(tmp_path, error):
 
 def test_an_impossible_path(tmp_path):
     (tmp_path / "file").write_text("")
-    staged = exporting.staged(tmp_path / "file" / "a.onnx")
+    staged = exporter_module.staged(tmp_path / "file" / "a.onnx")
     with pytest.raises(UserError, match=r"--out .*a\.onnx: can't be written"), staged:
         pass

@@ -1,5 +1,6 @@
 """`tools/export.py`, and `tools/test.py` and the runtime on its files."""
 
+import copy
 import importlib
 import importlib.util
 import pickle
@@ -10,12 +11,25 @@ import torch
 from mmengine.config import Config
 from torch.testing import assert_close
 
-from vanillanet_det.export import exporter as exporting
+from vanillanet_det.export import exporter as exporter_module
 from vanillanet_det.runtime import Detector
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("export")]
 THRESHOLD = ["--cfg-options", "model.test_cfg.score_thr=0.05"]
 FIXED = ["--input-size", 160, "--batch-size", 1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _traced_once():
+    """Trace each graph once: that is slow, and all tests here export the same detector."""
+    graphs, to_onnx = {}, exporter_module.to_onnx
+
+    def traced(form, *args):
+        return copy.deepcopy(graphs.get(args) or graphs.setdefault(args, to_onnx(form, *args)))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporter_module, "to_onnx", traced)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +77,6 @@ def test_the_report_tells_the_differences(tool, small_config, detector_file, tmp
     assert "torch" in metadata.versions
 
 
-def remember(function):
-    """Call a function once, whatever its arguments."""
-    results = []
-    return lambda *args: (results or results.append(function(*args)) or results)[0]
-
-
 def test_int8_is_evaluated_and_refused_if_it_loses_too_much(
     tool, small_config, detector_file, tmp_path, capsys, monkeypatch
 ):
@@ -86,8 +94,6 @@ def test_int8_is_evaluated_and_refused_if_it_loses_too_much(
         return {"coco/bbox_mAP": next(results)}
 
     monkeypatch.setattr(module, "test", test)
-    # Tracing is slow, and gives the same graph each time.
-    monkeypatch.setattr(exporting, "to_onnx", remember(exporting.to_onnx))
     assert tool("export", *args, *options) == 0
     assert "bbox AP 0.500 in fp32, 0.495 in int8: -0.005" in capsys.readouterr().out
     assert precisions == ["fp32", "int8"]

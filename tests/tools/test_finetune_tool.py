@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -66,6 +67,7 @@ def test_a_finished_run_is_not_overwritten(finished, tool, example, capsys):
 
 STOP = """
 import os
+import shutil
 import signal
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
@@ -241,3 +243,18 @@ def test_resuming_keeps_settings_and_dataset(finished, tool, example, tmp_path, 
     assert "omit --epochs" in capsys.readouterr().err
     assert tool("finetune", tmp_path, *resumed) == 2
     assert f"is on {example}, not {tmp_path}" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_run_of_an_earlier_version_is_resumed(finished, tool, example, tmp_path):
+    *_, where = finished
+    work_dir = shutil.copytree(where, tmp_path / "work")
+    (work_dir / "report.html").unlink()
+    cfg = Config.fromfile(work_dir / "config/finetune.py")
+    for key, earlier in (("format", "form"), ("input size", "pictures")):
+        cfg.finetune[earlier] = cfg.finetune.pop(key)
+    cfg.dump(work_dir / "config/finetune.py")
+    assert tool("finetune", example, "--work-dir", work_dir, "--resume") == 0
+    report = (work_dir / "report.html").read_text()
+    assert '<th scope="row">Format</th><td>YOLO</td>' in report
+    assert '<th scope="row">Input size</th><td>160 x 160 pixels' in report
