@@ -25,7 +25,7 @@ def main() -> None:
         "--backbone",
         metavar="NAME",
         help="vanillanet5 to vanillanet13, vanillanet13_x1_5, vanillanet13_x1_5_ada_pool (default: "
-        "that of the weights, or vanillanet11)",
+        "that of the weights or of --model)",
     )
     add_renamed(parser, "--arch", "--backbone")
     network.add_argument(

@@ -65,9 +65,8 @@ class Exporter:
             batch_size=options.batch_size,
             padding=self._padding(),
         )
-        self._exported: dict[
-            tuple[torch.dtype, bool], onnx.ModelProto
-        ] = {}  # an export takes a minute
+        # Cached, since tracing takes up to a minute.
+        self._exported: dict[tuple[torch.dtype, bool], onnx.ModelProto] = {}
 
     def _padding(self) -> tuple[float, ...]:
         pixel = tuple(ExportedPreprocessor(self.model.data_preprocessor).padding_pixel)
