@@ -253,6 +253,8 @@ def test_a_run_of_an_earlier_version_is_resumed(finished, tool, example, tmp_pat
     cfg = Config.fromfile(work_dir / "config/finetune.py")
     for key, earlier in (("format", "form"), ("input size", "pictures")):
         cfg.finetune[earlier] = cfg.finetune.pop(key)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        loader.update(num_workers=0, persistent_workers=False)  # processes are slow to end
     cfg.dump(work_dir / "config/finetune.py")
     assert tool("finetune", example, "--work-dir", work_dir, "--resume") == 0
     report = (work_dir / "report.html").read_text()
