@@ -1,4 +1,4 @@
-"""Write a file that detects without PyTorch: `python tools/export.py CONFIG CHECKPOINT`."""
+"""Export a detector to run without PyTorch: `python tools/export.py CONFIG CHECKPOINT`."""
 
 import argparse
 import contextlib
@@ -10,13 +10,13 @@ from command_line import add_cfg_options, run
 def main() -> None:
     """Parse the command line, export and report."""
     parser = argparse.ArgumentParser(
-        description="Write a detector, fused, from uint8 image to boxes, as one file for ONNX "
-        "Runtime or OpenVINO, and compare it with PyTorch before it takes its name."
+        description="Export a fused detector, from uint8 images to boxes, to ONNX or OpenVINO. The "
+        "file is compared with PyTorch before it is moved into place."
     )
     parser.add_argument("config", metavar="CONFIG", help="config file of the detector")
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="its checkpoint, in any form")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint, in any form")
     parser.add_argument(
-        "--out", metavar="FILE", help="the file, .onnx or .xml (default: beside the checkpoint)"
+        "--out", metavar="FILE", help="output file, .onnx or .xml (default: beside the checkpoint)"
     )
     parser.add_argument("--format", choices=["onnx", "openvino"], default="onnx")
     parser.add_argument(
@@ -25,46 +25,46 @@ def main() -> None:
         default="fp32",
         help="default: fp32",
     )
-    graph = parser.add_argument_group("what is in the file")
+    graph = parser.add_argument_group("contents of the file")
     graph.add_argument(
         "--part",
         choices=["detector", "backbone"],
         default="detector",
-        help="the whole detector (default), or its backbone's features",
+        help="the whole detector (default), or only its backbone",
     )
     graph.add_argument(
         "--no-nms",
         dest="nms",
         action="store_false",
-        help="leave non-maximum suppression to whoever runs the file, as the runtime here does",
+        help="leave non-maximum suppression to the runtime",
     )
     graph.add_argument(
-        "--input-size", metavar="SIZE", help="fix it: 320, or HEIGHTxWIDTH (default: any)"
+        "--input-size", metavar="SIZE", help="fixed size, 320 or HEIGHTxWIDTH (default: any)"
     )
-    graph.add_argument("--batch-size", type=int, help="fix it (default: any)")
+    graph.add_argument("--batch-size", type=int, help="fixed batch size (default: any)")
     checks = parser.add_argument_group("checks")
     checks.add_argument(
         "--images",
         metavar="DIR",
-        help="pictures to compare on (default: embedded ones, and some of the config's)",
+        help="images to compare on (default: embedded images and some test images of the config)",
     )
     checks.add_argument(
         "--calibration",
         metavar="DIR",
-        help="pictures to learn the ranges of int8 from (default: those of the training)",
+        help="calibration images for int8 (default: the training images)",
     )
     checks.add_argument(
-        "--calibration-images", type=int, default=300, help="how many, at most (default: 300)"
+        "--calibration-images", type=int, default=300, help="maximum number (default: 300)"
     )
     checks.add_argument(
         "--max-drop",
         type=float,
         default=0.01,
-        help="the most AP that int8 may lose, from 0 to 1 (default: 0.01)",
+        help="maximum drop of AP in int8, from 0 to 1 (default: 0.01)",
     )
     add_cfg_options(parser)
     args = parser.parse_args()
-    # What libraries log meanwhile doesn't belong to the report.
+    # Logs of libraries go to standard error; only the report goes to standard output.
     with contextlib.redirect_stdout(sys.stderr):
         text = run("export", args)
     print(text)

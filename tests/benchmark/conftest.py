@@ -85,8 +85,8 @@ def export(detector_file, small_config, tmp_path_factory):
     from mmengine.config import Config
     from mmengine.registry import DefaultScope
 
-    from vanillanet_det.export.description import describe
-    from vanillanet_det.export.exporting import ENDINGS, Exporter, Plan
+    from vanillanet_det.export.exporter import ENDINGS, Exporter, ExportOptions
+    from vanillanet_det.export.file_metadata import make_metadata
     from vanillanet_det.inference.building import build_detector
 
     folder = tmp_path_factory.mktemp("exported")
@@ -97,8 +97,8 @@ def export(detector_file, small_config, tmp_path_factory):
     def export(part, format, precision="fp32", input_size=(160, 160), batch_size=1):
         kind = part, input_size, batch_size
         if kind not in exporters:
-            plan = Plan(part, True, input_size, batch_size)
-            exporters[kind] = Exporter(model, describe(cfg, model, classes), plan)
+            plan = ExportOptions(part, True, input_size, batch_size)
+            exporters[kind] = Exporter(model, make_metadata(cfg, model, classes), plan)
         fixed = "any" if input_size is None else "fixed"
         path = folder / f"{part}_{precision}_{fixed}{ENDINGS[format]}"
         if not path.exists():

@@ -53,7 +53,7 @@ def test_random_weights_find_the_same_boxes(cfg):
 
 
 def test_one_graph_in_fp32_serves_both_engines(cfg, monkeypatch):
-    from vanillanet_det.export import exporting as export
+    from vanillanet_det.export import exporter as export
 
     traced = []
     real = export.to_onnx

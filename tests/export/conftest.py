@@ -1,4 +1,4 @@
-"""Small detectors that find boxes, and files made of them."""
+"""Small detectors that find boxes, and files exported from them."""
 
 from pathlib import Path
 
@@ -6,20 +6,20 @@ import cv2
 import numpy as np
 import pytest
 
-from vanillanet_det.export.description import describe
-from vanillanet_det.export.exporting import ENDINGS, Exporter, Plan
+from vanillanet_det.export.exporter import ENDINGS, Exporter, ExportOptions
+from vanillanet_det.export.file_metadata import make_metadata
 from vanillanet_det.inference.building import build_detector
 
 
 @pytest.fixture(scope="session")
-def pictures(small_digits):
-    """Pictures that the detectors find boxes in."""
+def images(small_digits):
+    """Images in which the detectors find boxes."""
     return [cv2.imread(str(path)) for path in sorted((small_digits / "val").glob("*.png"))]
 
 
 @pytest.fixture(scope="session")
 def build(detector_file, save_detector, tmp_path_factory):
-    """Function that builds a fused detector of `save_detector`'s, its config and its classes."""
+    """Function that builds a fused detector from `save_detector`; also its config and classes."""
     files = {"retinanet": detector_file}
 
     def make(kind="retinanet"):
@@ -32,38 +32,38 @@ def build(detector_file, save_detector, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def make_exporter(build):
-    """Function that makes an `Exporter` of one of the detectors."""
+    """Function that makes an `Exporter` for one of the detectors."""
 
-    def make(kind="retinanet", **plan):
+    def make(kind="retinanet", **options):
         model, cfg, classes = build(kind)
-        part = plan.get("part", "detector")
-        return Exporter(model, describe(cfg, model, classes, part), Plan(**plan))
+        part = options.get("part", "detector")
+        return Exporter(model, make_metadata(cfg, model, classes, part), ExportOptions(**options))
 
     return make
 
 
 @pytest.fixture(scope="session")
-def write_once(make_exporter, pictures, tmp_path_factory):
-    """Function that writes a file, once for the same arguments; exporting takes a while."""
+def write_once(make_exporter, images, tmp_path_factory):
+    """Function that exports a file, once for the same arguments, since exporting is slow."""
     written, exporters = {}, {}
 
-    def write(kind="retinanet", precision="fp32", format="onnx", **plan) -> Path:
-        which = kind, tuple(sorted(plan.items()))
+    def write(kind="retinanet", precision="fp32", format="onnx", **options) -> Path:
+        which = kind, tuple(sorted(options.items()))
         key = precision, format, *which
         if key not in written:
             written[key] = tmp_path_factory.mktemp("exported") / f"detector{ENDINGS[format]}"
-            exporter = exporters.setdefault(which, make_exporter(kind, **plan))
-            exporter.write(written[key], precision, pictures)
+            exporter = exporters.setdefault(which, make_exporter(kind, **options))
+            exporter.write(written[key], precision, images)
         return written[key]
 
     return write
 
 
 @pytest.fixture
-def resized(pictures):
-    """Function that makes a batch of a size."""
+def resized(images):
+    """Function that makes a batch of a given size."""
 
     def make(count, height, width):
-        return np.stack([cv2.resize(image, (width, height)) for image in pictures[:count]])
+        return np.stack([cv2.resize(image, (width, height)) for image in images[:count]])
 
     return make

@@ -1,4 +1,4 @@
-"""A detector as a function of tensors finds what MMDetection finds."""
+"""The exported form of a detector returns MMDetection's detections."""
 
 import copy
 
@@ -8,8 +8,8 @@ import torch
 from mmdet.structures import DetDataSample
 from torch.testing import assert_close
 
-from vanillanet_det.export.detectors import export_form, extract
-from vanillanet_det.export.pixels import Pixels
+from vanillanet_det.export.detectors import export_form, pool_regions
+from vanillanet_det.export.preprocessor import ExportedPreprocessor
 from vanillanet_det.models.raw_pixels import fold_normalization
 from vanillanet_det.runtime.masks import paste_masks
 from vanillanet_det.runtime.nms import suppress
@@ -40,7 +40,7 @@ def by_form(model, images, **kwargs):
 def assert_alike(found, expected, threshold=None):
     counts = (found["labels"] >= 0).sum(dim=1)
     assert counts.tolist() == [len(one) for one in expected]
-    # No longer than the longest, so that masks are computed for no more.
+    # Only as long as the longest, so that no superfluous masks are computed.
     assert found["labels"].shape[1] == max(1, max(counts.tolist()))
     for index, (count, one) in enumerate(zip(counts, expected)):
         assert_close(found["boxes"][index, :count], one.bboxes, rtol=0, atol=1e-3)
@@ -78,7 +78,7 @@ def test_images_of_a_batch_with_different_numbers_of_detections(build, resized):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_to_be_found(build, resized, kind):
+def test_no_detections(build, resized, kind):
     model, *_ = build(kind)
     last_head(model).test_cfg.score_thr = 0.999999
     found = by_form(model, resized(2, 96, 96))
@@ -114,9 +114,9 @@ def test_proposals_are_the_configs(build, resized):
 def test_fewer_proposals_than_a_neighbour_has(build, resized):
     model, *_ = build("mask_rcnn")
     images = resized(2, 160, 160)
-    images[1] = 0  # of one colour: its proposals are nearly alike, and few remain
+    images[1] = 0  # of one colour: proposals are nearly alike, and few remain
     model.rpn_head.test_cfg.nms.iou_threshold = 0.1
-    # A region of nothing is an object to this head.
+    # This head takes an empty region for an object.
     model.roi_head.bbox_head.fc_cls.bias.data[0] += 8
     model.roi_head.test_cfg.max_per_img = 1000
     expected = by_mmdet(model, images)
@@ -137,7 +137,7 @@ def test_regions_of_every_level_are_pooled_from_theirs(build):
     image = torch.tensor([0.0, 1]).view(2, 1, 1).expand(-1, 9, 1)
     rois = torch.cat([image, boxes], dim=2).view(18, 5)
     assert set(extractor.map_roi_levels(rois, 4).tolist()) == {0, 1, 2, 3}
-    assert_close(extract(extractor, features, boxes), extractor(features, rois))
+    assert_close(pool_regions(extractor, features, boxes), extractor(features, rois))
 
 
 def test_without_nms_the_runtime_suppresses(build, resized):
@@ -169,7 +169,7 @@ def test_without_nms_boxes_that_are_too_small_do_not_count(build, resized):
 
 
 @pytest.mark.parametrize("folded", [True, False])
-def test_pixels_are_prepared_as_the_preprocessor_does(build, resized, folded):
+def test_images_are_preprocessed_as_by_mmdetection(build, resized, folded):
     model, *_ = build()
     assert not folded or fold_normalization(model)
     preprocessor = model.data_preprocessor
@@ -177,12 +177,12 @@ def test_pixels_are_prepared_as_the_preprocessor_does(build, resized, folded):
     inputs = [torch.from_numpy(image).permute(2, 0, 1) for image in images]
     expected = preprocessor(dict(inputs=inputs, data_samples=None))["inputs"]
     assert expected.shape[2:] == (128, 96)
-    pixels = Pixels(preprocessor)
-    assert_close(pixels(torch.from_numpy(images)), expected, rtol=0, atol=1e-4)
-    # What fills up a fixed size becomes the network's padding.
+    exported = ExportedPreprocessor(preprocessor)
+    assert_close(exported(torch.from_numpy(images)), expected, rtol=0, atol=1e-4)
+    # The padding pixel becomes the network's padding.
     filled = np.empty((1, 128, 96, 3), np.float32)
-    filled[:] = pixels.padding_pixel
-    plain = Pixels(preprocessor)(torch.from_numpy(filled))
+    filled[:] = exported.padding_pixel
+    plain = ExportedPreprocessor(preprocessor)(torch.from_numpy(filled))
     assert_close(plain[0, :, 0, 0], expected[0, :, -1, -1], rtol=0, atol=1e-4)
 
 

@@ -1,4 +1,4 @@
-"""An exported model is standard ONNX, for any batch and size, and gives what PyTorch gives."""
+"""An exported model is standard ONNX, for any batch and size, and matches PyTorch."""
 
 import numpy as np
 import onnx
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("export")]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_standard_operators_and_nothing_of_this_machine(write_once, kind, root):
+def test_standard_operators_and_no_paths_of_this_machine(write_once, kind, root):
     file = write_once(kind)
     model = onnx.load(file)
     onnx.checker.check_model(model, full_check=True)
@@ -47,7 +47,7 @@ def test_any_batch_and_size(write_once, build, resized, kind, engine):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_picture_of_one_pixel(write_once, kind, engine):
+def test_an_image_of_one_pixel(write_once, kind, engine):
     found = open_engine(write_once(kind), engine).run(np.zeros((1, 1, 1, 3), np.uint8))
     assert ((found["boxes"] >= 0) & (found["boxes"] <= 1)).all()
 

@@ -1,4 +1,4 @@
-"""Detectors that find boxes in other ways are refused, and not exported as what they aren't."""
+"""Detectors with other heads or post-processing are refused."""
 
 import pytest
 from mmdet.models.task_modules.coders import TBLRBBoxCoder
@@ -8,7 +8,7 @@ from torch import nn
 
 from vanillanet_det import UserError
 from vanillanet_det.analysis.meta import build_on_meta
-from vanillanet_det.export.description import find_resize
+from vanillanet_det.export.file_metadata import find_resize
 from vanillanet_det.export.support import check_support
 
 
@@ -35,18 +35,18 @@ def mask_rcnn(build):
         "mask_rcnn_swin_tiny_coco",
     ],
 )
-def test_those_of_the_projects_configs(root, mmdet_scope, name):
+def test_detectors_of_the_projects_configs(root, mmdet_scope, name):
     check_support(build_on_meta(read(root, name).model))
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "message"),
     [
         ("ATSSHead", r"ATSSHead: has more outputs than scores and boxes"),
         ("FCOSHead", r"RetinaNet: can't be exported; expected.*AnchorHead"),
     ],
 )
-def test_heads_with_scores_of_their_own(retinanet, mmdet_scope, kind, said):
+def test_other_heads(retinanet, mmdet_scope, kind, message):
     head = dict(type=kind, num_classes=3, in_channels=32, feat_channels=32)
     if kind == "ATSSHead":
         anchors = dict(ratios=[1.0], octave_base_scale=8, scales_per_octave=1, strides=[8, 16, 32])
@@ -54,7 +54,7 @@ def test_heads_with_scores_of_their_own(retinanet, mmdet_scope, kind, said):
     else:
         head["strides"] = [8, 16, 32]
     retinanet.bbox_head = MODELS.build(head)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         check_support(retinanet)
 
 
@@ -63,18 +63,18 @@ def test_losses_make_no_difference(retinanet):
     check_support(retinanet)
 
 
-def test_post_processing_of_ones_own(retinanet):
+def test_custom_post_processing(retinanet):
     class Mine(type(retinanet.bbox_head)):
         def _bbox_post_process(self, *args, **kwargs):
             raise NotImplementedError
 
     retinanet.bbox_head.__class__ = Mine
-    with pytest.raises(UserError, match=r"Mine: has post-processing of its own"):
+    with pytest.raises(UserError, match=r"Mine: has custom post-processing"):
         check_support(retinanet)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (dict(nms=dict(type="soft_nms", iou_threshold=0.5)), r"nms is .*soft_nms.*expected type"),
         (dict(nms=dict(type="nms", iou_threshold=0.5, class_agnostic=True)), r"class_agnostic"),
@@ -88,31 +88,29 @@ def test_post_processing_of_ones_own(retinanet):
         (dict(score_thr=1.5), r"score_thr is 1\.5 but expected a number from 0 to 1"),
     ],
 )
-def test_ways_to_choose_boxes(retinanet, change, said):
+def test_ways_to_choose_boxes(retinanet, change, message):
     for key, value in change.items():
         retinanet.bbox_head.test_cfg[key] = ConfigDict(value) if isinstance(value, dict) else value
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         check_support(retinanet)
 
 
 def test_other_boxes_and_scores(retinanet, mask_rcnn):
     coder = retinanet.bbox_head.bbox_coder
     retinanet.bbox_head.bbox_coder = TBLRBBoxCoder()
-    with pytest.raises(UserError, match=r"boxes by TBLRBBoxCoder"):
+    with pytest.raises(UserError, match=r"boxes encoded by TBLRBBoxCoder"):
         check_support(retinanet)
     retinanet.bbox_head.bbox_coder = coder
     retinanet.bbox_head.use_sigmoid_cls = False
-    with pytest.raises(UserError, match=r"scores by softmax"):
+    with pytest.raises(UserError, match=r"softmax scores"):
         check_support(retinanet)
     mask_rcnn.roi_head.bbox_roi_extractor.roi_layers[0].pool_mode = "max"
-    with pytest.raises(UserError, match=r"features of regions of its own"):
+    with pytest.raises(UserError, match=r"custom RoI features"):
         check_support(mask_rcnn)
 
 
-@pytest.mark.parametrize(
-    ("part", "what"), [("mask_head", "masks of its own"), (None, "stages of its own")]
-)
-def test_a_head_of_ones_own(mask_rcnn, part, what):
+@pytest.mark.parametrize(("part", "what"), [("mask_head", "custom masks"), (None, "custom stages")])
+def test_a_custom_head(mask_rcnn, part, what):
     head = mask_rcnn.roi_head if part is None else getattr(mask_rcnn.roi_head, part)
 
     class Mine(type(head)):
@@ -152,14 +150,14 @@ def test_the_resize_of_a_pipeline(root):
 @pytest.mark.parametrize(
     "change", [dict(color_type="color_ignore_orientation"), dict(imdecode_backend="pillow")]
 )
-def test_loading_that_a_file_can_not_say(root, change):
+def test_loading_that_can_not_be_exported(root, change):
     cfg = read(root, "retinanet_vanillanet11_coco")
     cfg.test_dataloader.dataset.pipeline[0].update(change)
     with pytest.raises(UserError, match=rf"loads with .*{next(iter(change))}"):
         find_resize(cfg)
 
 
-def test_what_happens_to_annotations_does_not_matter(root):
+def test_options_for_annotations_do_not_matter(root):
     cfg = read(root, "retinanet_vanillanet11_coco")
     cfg.test_dataloader.dataset.pipeline[1].clip_object_border = False
     assert find_resize(cfg).scale == (1333, 800)
@@ -175,7 +173,7 @@ def test_what_happens_to_annotations_does_not_matter(root):
         dict(type="RandomFlip", prob=1.0),
     ],
 )
-def test_pipelines_that_a_file_can_not_say(root, step):
+def test_pipelines_that_can_not_be_exported(root, step):
     cfg = read(root, "retinanet_vanillanet11_coco")
     cfg.test_dataloader.dataset.pipeline[1] = step
     with pytest.raises(UserError, match=rf"its test pipeline has .*{step['type']}"):

@@ -1,4 +1,4 @@
-"""A file that differs from PyTorch is found out, and one that only rounds otherwise is not."""
+"""A file that differs from PyTorch is detected; rounding errors are tolerated."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def without(detections, index):
 def test_equal_ones(reference):
     differences, within = check(reference, reference)
     assert within
-    assert (differences.expected, differences.found, differences.partners) == (4, 4, 4)
+    assert (differences.expected, differences.found, differences.matched) == (4, 4, 4)
     assert (differences.pixels, differences.score, differences.mask_iou) == (0, 0, 1)
 
 
@@ -46,7 +46,7 @@ def test_rounding(reference):
     assert within
     assert differences.pixels == pytest.approx(0.005, rel=1e-2)
     assert differences.score == pytest.approx(5e-5, rel=1e-2)
-    assert "4 of 4 detections found again" in differences.describe(TOLERANCES["fp32"])
+    assert "4 of 4 detections matched" in differences.describe(TOLERANCES["fp32"])
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
@@ -72,7 +72,7 @@ def test_what_is_too_far(reference, what, precision):
     assert not within, differences
 
 
-def test_one_at_the_threshold_needs_no_partner(reference):
+def test_one_at_the_threshold_needs_no_match(reference):
     near = replace(reference, scores=np.float32([0.9, 0.8, 0.7, 0.05005]))
     assert check(near, without(near, 3))[1]
     assert check(without(near, 3), near)[1]
@@ -85,7 +85,7 @@ def test_the_last_of_a_full_list_needs_none(reference):
     assert check(reference, other, limit=4)[1]
 
 
-def test_the_nearest_is_the_partner(reference):
+def test_the_nearest_is_matched(reference):
     # Both of the first are near both, once classes don't tell them apart.
     labels = np.zeros(4, int)
     scores = np.float32([0.8, 0.8, 0.7, 0.06])
@@ -96,7 +96,7 @@ def test_the_nearest_is_the_partner(reference):
     assert differences.pixels == 0
 
 
-def test_one_is_the_partner_of_one(reference):
+def test_each_is_matched_once(reference):
     boxes, scores = BOXES.copy(), reference.scores.copy()
     boxes[1], scores[1] = boxes[0], scores[0]
     twice = replace(reference, boxes=boxes, scores=scores, labels=np.zeros(4, int))
@@ -104,10 +104,10 @@ def test_one_is_the_partner_of_one(reference):
     assert not check(twice, without(twice, 1))[1]
 
 
-def test_pictures_add_up(reference):
+def test_images_add_up(reference):
     tolerance = TOLERANCES["fp32"]
     nothing = without(reference, [0, 1, 2, 3])
     pairs = [(reference, reference), (nothing, nothing), (reference, without(reference, 1))]
     differences = compare(pairs, tolerance, 0.05, 100)
-    assert (differences.expected, differences.found, differences.partners) == (8, 7, 7)
+    assert (differences.expected, differences.found, differences.matched) == (8, 7, 7)
     assert not differences.within(tolerance)

@@ -8,7 +8,7 @@ from vanillanet_det.finetune.anchors import (
     box_sizes,
     fit_anchors,
     histogram,
-    rate,
+    measure_fit,
 )
 
 RETINANET = dict(
@@ -29,7 +29,7 @@ def test_the_rating_is_mmdetections_overlap_of_centred_boxes():
     anchors = anchors - (anchors[:, :2] + anchors[:, 2:]).repeat(1, 2) / 2
     half = torch.as_tensor(boxes / 2).float()
     best = bbox_overlaps(torch.cat([-half, half], dim=1), anchors).max(dim=1).values.numpy()
-    found = rate(RETINANET, boxes)
+    found = measure_fit(RETINANET, boxes)
     assert found.share == pytest.approx((best >= 0.5).mean())
     assert found.mean_iou == pytest.approx(best.mean(), abs=1e-5)
 
@@ -39,7 +39,7 @@ def test_anchors_are_fitted_to_small_and_high_boxes(generator):
     random = np.random.RandomState(0)
     widths = random.uniform(6, 14, 500)
     boxes = np.stack([widths, widths * random.uniform(2.5, 3.5, 500)], axis=1)
-    before = rate(generator, boxes)
+    before = measure_fit(generator, boxes)
     better = fit_anchors(generator, boxes)
     assert before.share < 0.6
     assert better.share > 0.95
@@ -52,7 +52,7 @@ def test_anchors_that_fit_stay_as_they_are():
     random = np.random.RandomState(0)
     sides = 2 ** random.uniform(5, 8, 500)
     boxes = np.stack([sides, sides * random.choice([0.5, 1.0, 2.0], 500)], axis=1)
-    assert rate(RETINANET, boxes).share > 0.95
+    assert measure_fit(RETINANET, boxes).share > 0.95
     assert fit_anchors(RETINANET, boxes) is None
 
 

@@ -8,14 +8,14 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 from pycocotools.coco import COCO
 
-from vanillanet_det.finetune.prepare import Wishes, prepare, say
+from vanillanet_det.finetune.prepare import FinetuneOptions, prepare, print_message
 
 LATIN = os.fsdecode(b"gr\xf6\xdfe")  # of an old archive
 
 
 @pytest.fixture
 def data(tmp_path):
-    """A YOLO folder whose name, and that of a picture, are no UTF-8; classes are not ASCII."""
+    """A YOLO folder whose name, and that of an image, are not UTF-8; classes are not ASCII."""
     folder = tmp_path / LATIN
     for split in ("train", "val"):
         for part in ("images", "labels"):
@@ -29,11 +29,11 @@ def data(tmp_path):
 
 
 def test_names_of_any_bytes(data, root, tmp_path):
-    where = tmp_path / "work"
-    where.mkdir()
+    work_dir = tmp_path / "work"
+    work_dir.mkdir()
     template = Config.fromfile(root / "configs/retinanet_vanillanet5_digits.py")
     with DefaultScope.overwrite_default_scope("mmdet"):
-        cfg = prepare(data, template, Wishes(epochs=1), where)
+        cfg = prepare(data, template, FinetuneOptions(epochs=1), work_dir)
     assert cfg.finetune.data == str(data)
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         path = loader.dataset.ann_file
@@ -46,6 +46,6 @@ def test_names_of_any_bytes(data, root, tmp_path):
         assert coco.cats[1]["name"] == "Größe"
 
 
-def test_what_is_said_of_them_can_be_printed(capsys):
-    say(LATIN)
+def test_messages_with_such_names_can_be_printed(capsys):
+    print_message(LATIN)
     assert capsys.readouterr().out == "gr\\udcf6\\udcdfe\n"

@@ -2,7 +2,12 @@ import pytest
 from mmengine.config import Config
 from torch import nn
 
-from vanillanet_det.finetune.schedule import image_size, learning_rate, num_epochs, schedule
+from vanillanet_det.finetune.schedule import (
+    default_input_size,
+    learning_rate,
+    num_epochs,
+    schedule,
+)
 
 
 def _images(*sizes):
@@ -12,16 +17,16 @@ def _images(*sizes):
 @pytest.mark.parametrize(
     ("sizes", "expected"),
     [
-        ([(160, 160)] * 5, (160, 160)),  # no picture is blown up
-        ([(640, 480)] * 9 + [(480, 640)], (640, 480)),  # standing ones too
+        ([(160, 160)] * 5, (160, 160)),  # no image is enlarged
+        ([(640, 480)] * 9 + [(480, 640)], (640, 480)),  # also portrait images
         ([(500, 375)] * 3, (512, 384)),
         ([(4000, 3000)] * 3, (1088, 800)),  # never above COCO's
         ([(4000, 1000)] * 3, (1333, 352)),
-        ([(640, 480)] * 19 + [(6000, 4000)], (640, 480)),  # one large picture doesn't count
+        ([(640, 480)] * 19 + [(6000, 4000)], (640, 480)),  # one large image doesn't count
     ],
 )
-def test_image_size_is_the_pictures_own_up_to_cocos(sizes, expected):
-    assert image_size(_images(*sizes)) == expected
+def test_input_size_is_that_of_the_images_up_to_cocos(sizes, expected):
+    assert default_input_size(_images(*sizes)) == expected
 
 
 def test_learning_rate_grows_with_the_batch():

@@ -19,7 +19,7 @@ return [...document.querySelectorAll("body *")].filter(element =>
     parseFloat(getComputedStyle(element).fontSize) < 12
 ).map(element => element.outerHTML.slice(0, 80))
 """
-# What sticks out of the window and can't be scrolled to within a container of its own.
+# Elements outside of the window and of every scroll container.
 OUTSIDE = """
 return [...document.querySelectorAll("body *")].filter(element =>
     !element.closest(".scroll") && element.getBoundingClientRect().right > innerWidth
@@ -30,7 +30,7 @@ IMAGES = "return [...document.images].map(i => [i.alt, i.complete, i.naturalWidt
 
 @pytest.fixture
 def open_in_browser():
-    """Start Chromium without a window; returns what drives it."""
+    """Start headless Chromium; returns its driver."""
     if not BROWSER or not DRIVER:
         pytest.skip("no Chromium with chromedriver here: apt-get install chromium chromium-driver")
     from selenium import webdriver
@@ -64,7 +64,7 @@ def test_the_report_is_readable_in_a_browser(
 
     driver = open_in_browser
     for width in (1280, 400):
-        # A window can't be made as narrow as a telephone's.
+        # A window can't be made as narrow as a phone.
         size = dict(width=width, height=900, deviceScaleFactor=1, mobile=False)
         driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         driver.get(path.as_uri())

@@ -1,4 +1,4 @@
-"""Curves as pictures."""
+"""Charts of curves."""
 
 import base64
 import os
@@ -34,11 +34,11 @@ def make_curves():
         }
         rate = Series(STEPS, tuple(np.linspace(1e-3, 1e-5, 200)))
         slope = Series(STEPS, tuple(np.linspace(0, 1, 200)))
-        figures = {
+        metrics = {
             "coco/bbox_mAP": Series((1, 2, 3), (0.1, 0.3, 0.4)),
             "coco/bbox_mAP_50": Series((1, 2, 3), (0.2, 0.5, 0.6)),
         }
-        return Curves(losses, rate, slope if act_lambda else None, figures)
+        return Curves(losses, rate, slope if act_lambda else None, metrics)
 
     return make
 
@@ -81,7 +81,7 @@ def test_a_smoothed_value_is_the_mean_around_it():
     assert smoothed(Series((1,), (3.0,))).tolist() == [3.0]
 
 
-def test_other_trainings_are_drawn_beside_it(make_curves):
+def test_other_runs_are_also_drawn(make_curves):
     other = make_curves(offset=1)
     losses, precision, *_ = figure_of({"": make_curves(), "scratch": other}).axes
     assert list(lines(losses)) == ["loss", "loss_cls", "loss_bbox", "scratch: loss"]
@@ -97,7 +97,7 @@ def test_what_was_not_logged_has_no_panel(make_curves):
 
 
 @pytest.mark.parametrize("others", [0, 3])
-def test_no_legend_covers_axes_or_leaves_the_picture(make_curves, others):
+def test_no_legend_covers_axes_or_leaves_the_image(make_curves, others):
     parts = [f"loss_of_part_{i}" for i in range(6)]
     runs = {"a run with a long name" * bool(i): make_curves(parts=parts) for i in range(1)}
     runs |= {f"another run with a long name {i}": make_curves() for i in range(others)}

@@ -1,4 +1,4 @@
-"""What is read from the logs of one run and of several."""
+"""Curves read from the logs of one run and of several."""
 
 import math
 
@@ -27,7 +27,7 @@ def make_run(tmp_path):
     return make
 
 
-def test_losses_rate_and_figures_have_their_steps(make_run, tmp_path):
+def test_losses_rate_and_metrics_have_their_steps(make_run, tmp_path):
     make_run("20260101_000000", [50, 100, 150, 200], 1, ap=0.25)
     curves = read_curves(tmp_path)
     assert curves
@@ -37,8 +37,8 @@ def test_losses_rate_and_figures_have_their_steps(make_run, tmp_path):
     }
     assert curves.learning_rate == Series((50, 100, 150, 200), (0.1,) * 4)
     assert curves.act_lambda is None
-    # -1 stands for no instances of that size, and is no figure.
-    assert curves.figures == {"coco/bbox_mAP": Series((1, 2), (0.25 + 1 / 64, 0.25 + 2 / 64))}
+    # -1 means no instances of that size.
+    assert curves.metrics == {"coco/bbox_mAP": Series((1, 2), (0.25 + 1 / 64, 0.25 + 2 / 64))}
 
 
 def test_lambda_and_the_rate_before_its_decay(make_run, tmp_path):
@@ -48,24 +48,24 @@ def test_lambda_and_the_rate_before_its_decay(make_run, tmp_path):
     assert curves.learning_rate == Series((50,), (0.4,))
 
 
-def test_a_resumed_run_takes_the_place_of_what_it_repeats(make_run, tmp_path):
+def test_a_resumed_run_replaces_what_it_repeats(make_run, tmp_path):
     make_run("20260102_000000", [150, 200, 250, 300], 1000, ap=0.5)
     make_run("20260101_000000", [50, 100, 150, 200, 210], 0, ap=0.25)
     curves = read_curves(tmp_path)
     assert curves.losses["loss"] == Series(
         (50, 100, 150, 200, 250, 300), (50, 100, 1150, 1200, 1250, 1300)
     )
-    assert curves.figures["coco/bbox_mAP"] == Series(
+    assert curves.metrics["coco/bbox_mAP"] == Series(
         (1, 2, 3), (0.25 + 1 / 64, 0.5 + 2 / 64, 0.5 + 3 / 64)
     )
 
 
-def test_a_training_begun_anew_leaves_nothing_of_the_old_one(make_run, tmp_path):
+def test_a_restarted_training_replaces_the_old_one(make_run, tmp_path):
     make_run("20260101_000000", [50, 100, 150, 200], 0, ap=0.25)
     make_run("20260102_000000", [50], 1000)
     curves = read_curves(tmp_path)
     assert curves.losses["loss"] == Series((50,), (1050,))
-    assert curves.figures == {}
+    assert curves.metrics == {}
 
 
 def test_both_files_of_a_run_are_read_once_and_either_will_do(make_run, tmp_path):
@@ -75,14 +75,14 @@ def test_both_files_of_a_run_are_read_once_and_either_will_do(make_run, tmp_path
     assert read_curves(tmp_path) == both
 
 
-def test_lines_that_a_killed_run_left_are_passed_over(make_run, tmp_path):
+def test_broken_lines_of_a_killed_run_are_skipped(make_run, tmp_path):
     file = make_run("20260101_000000", [50, 100], 0) / "scalars.json"
     whole = read_curves(tmp_path)
     file.write_bytes(file.read_bytes() + b'[1]\n{"step": "x"}\n\xff\x00\n{"loss": 3.1, "iter": 15')
     assert read_curves(tmp_path) == whole
 
 
-def test_a_loss_that_is_none_stays_a_gap(make_run, tmp_path):
+def test_a_loss_of_nan_stays_a_gap(make_run, tmp_path):
     make_run("20260101_000000", [50], math.nan)
     assert math.isnan(read_curves(tmp_path).losses["loss"].y[0])
 

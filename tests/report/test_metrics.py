@@ -1,4 +1,4 @@
-"""Figures equal pycocotools' own, or a count by hand."""
+"""Metrics equal pycocotools' own, or a count by hand."""
 
 import itertools
 
@@ -7,23 +7,23 @@ import pytest
 from pycocotools import mask
 
 from vanillanet_det import UserError
-from vanillanet_det.report.coco import prepare_detections, prepare_truth
-from vanillanet_det.report.metrics import compute_figures
+from vanillanet_det.report.coco_eval import prepare_detections, prepare_truth
+from vanillanet_det.report.metrics import compute_metrics
 
 
-def figures(truth, detections, score=None):
+def metrics_of(truth, detections, score=None):
     truth = prepare_truth(truth)
-    return compute_figures(truth, prepare_detections(truth, detections), score)
+    return compute_metrics(truth, prepare_detections(truth, detections), score)
 
 
 def count_hits(truth, detections, score):
-    """Right detections, detections and instances."""
+    """Number of correct detections, detections and instances."""
     chosen = [found for found in detections if found["score"] >= score]
     return len(truth) - len(missed(truth, chosen)), len(chosen), len(truth)
 
 
 def missed(truth, detections):
-    """What is not found: greedy, best score first, at IoU 0.5."""
+    """Objects without a match: greedy, highest score first, at IoU 0.5."""
     left = list(truth)
     for found in sorted(detections, key=lambda d: -d["score"]):
         same = [a for a in left if all(a[k] == found[k] for k in ("image_id", "category_id"))]
@@ -37,17 +37,17 @@ def of_class(entries, category):
     return [entry for entry in entries if entry["category_id"] == category]
 
 
-def test_overall_figures_are_those_of_pycocotools(truth, detections, coco_stats):
-    found = figures(truth, detections)
+def test_overall_metrics_are_those_of_pycocotools(truth, detections, coco_stats):
+    found = metrics_of(truth, detections)
     stats = coco_stats(truth, detections)
     assert (found.ap, found.ap50, found.ap75) == pytest.approx(stats[:3])
     assert [size.ap for size in found.coco_sizes[:2]] == pytest.approx(list(stats[3:5]))
-    assert 0.2 < found.ap < 0.9  # neither all nor nothing is found
+    assert 0.2 < found.ap < 0.9  # neither all nor none are found
     assert found.mask_ap is None
 
 
 def test_classes_are_those_of_pycocotools(truth, detections, coco_stats):
-    for row, category in zip(figures(truth, detections).classes, (3, 7, 20)):
+    for row, category in zip(metrics_of(truth, detections).classes, (3, 7, 20)):
         stats = coco_stats(truth, detections, catIds=[category])
         assert (row.ap, row.ap50) == pytest.approx(stats[:2])
         assert row.curve.mean() == pytest.approx(stats[1])
@@ -60,14 +60,14 @@ def test_mask_ap_is_that_of_pycocotools(truth, detections, coco_stats):
         outline = [[x, y, x + width, y, x + width, y + height, x, y + 0.6 * height]]
         found["segmentation"] = mask.merge(mask.frPyObjects(outline, 120, 160))
     stats = coco_stats(truth, detections, "segm")
-    found = figures(truth, detections)
+    found = metrics_of(truth, detections)
     assert found.mask_ap == pytest.approx(stats[0])
     assert found.mask_ap != pytest.approx(found.ap)
 
 
 @pytest.mark.parametrize("score", [0.2, 0.6, 0.9])
 def test_precision_and_recall_at_a_score(truth, detections, score):
-    found = figures(truth, detections, score)
+    found = metrics_of(truth, detections, score)
     for row, category in zip(found.classes, (3, 7, 20)):
         right, chosen, instances = count_hits(
             of_class(truth["annotations"], category), of_class(detections, category), score
@@ -81,14 +81,14 @@ def test_precision_and_recall_at_a_score(truth, detections, score):
 
 
 def test_the_threshold_is_where_f1_is_highest(truth, detections):
-    detections[3]["score"] = detections[5]["score"]  # no threshold parts equal scores
+    detections[3]["score"] = detections[5]["score"]  # no threshold separates equal scores
 
     def best(truth, detections):
         scores = [found["score"] for found in detections]
         hits = [(count_hits(truth, detections, score), score) for score in scores]
         return max(((2 * r / (n + m), score) for (r, n, m), score in hits))
 
-    found = figures(truth, detections)
+    found = metrics_of(truth, detections)
     f1, score = best(truth["annotations"], detections)
     assert found.score == pytest.approx(int(100 * score) / 100)
     for row, category in zip(found.classes, (3, 7, 20)):
@@ -98,7 +98,7 @@ def test_the_threshold_is_where_f1_is_highest(truth, detections):
 
 
 def test_sizes_count_what_is_of_that_size(truth, detections):
-    found = figures(truth, detections)
+    found = metrics_of(truth, detections)
     areas = np.array([annotation["area"] for annotation in truth["annotations"]])
     counts = [np.sum(areas < 1024), np.sum((areas >= 1024) & (areas < 9216)), 0]
     assert [size.instances for size in found.coco_sizes] == counts
@@ -106,8 +106,8 @@ def test_sizes_count_what_is_of_that_size(truth, detections):
     assert found.coco_sizes[2].recall is None
 
 
-def test_quarters_are_of_the_boxes_in_the_data(truth, detections, coco_stats):
-    found = figures(truth, detections, score=0.3)
+def test_quarters_are_of_the_boxes_in_the_dataset(truth, detections, coco_stats):
+    found = metrics_of(truth, detections, score=0.3)
     boxes = [{**a, "area": a["bbox"][2] * a["bbox"][3]} for a in truth["annotations"]]
     areas = sorted(box["area"] for box in boxes)
     assert sum(quarter.instances for quarter in found.quarters) == len(areas)
@@ -130,56 +130,56 @@ def test_quarters_are_of_the_boxes_in_the_data(truth, detections, coco_stats):
 def test_boxes_of_one_size_are_one_quarter(truth, detections):
     for annotation in truth["annotations"]:
         annotation["bbox"][2:] = [20, 20]
-    instances = [quarter.instances for quarter in figures(truth, detections).quarters]
+    instances = [quarter.instances for quarter in metrics_of(truth, detections).quarters]
     assert instances == [len(truth["annotations"]), 0, 0, 0]
 
 
-def test_a_class_without_instances_has_no_figures(truth, detections):
+def test_a_class_without_instances_has_no_metrics_of(truth, detections):
     truth["categories"].append({"id": 99, "name": "fish"})
-    row = figures(truth, detections).classes[-1]
+    row = metrics_of(truth, detections).classes[-1]
     assert (row.ap, row.ap50, row.recall, row.best_f1, row.curve) == (None,) * 5
     assert row.instances == 0
 
 
-def test_no_detections_are_no_mistake(truth):
-    found = figures(truth, [])
+def test_no_detections_are_no_error(truth):
+    found = metrics_of(truth, [])
     assert (found.ap, found.recall, found.f1, found.score) == (0, 0, 0, 0.3)
     assert found.precision is None
 
 
-def test_no_truth_is_no_mistake(truth, detections):
+def test_no_truth_is_no_error(truth, detections):
     truth["annotations"] = []
-    found = figures(truth, detections)
+    found = metrics_of(truth, detections)
     assert (found.ap, found.recall, found.f1, found.quarters) == (None, None, None, ())
 
 
-def test_crowds_are_neither_instances_nor_mistakes(truth, detections, make_detection):
-    before = figures(truth, detections, 0.3)
+def test_crowds_are_neither_instances_nor_errors(truth, detections, make_detection):
+    before = metrics_of(truth, detections, 0.3)
     crowd = [100, 60, 60, 60]
     truth["annotations"].append(
         {"id": 900, "image_id": 0, "category_id": 3, "bbox": crowd, "area": 3600, "iscrowd": 1}
     )
     inside = [make_detection(0, 3, [110 + i, 70, 20, 30], 0.9) for i in range(3)]
-    after = figures(truth, detections + inside, 0.3)
+    after = metrics_of(truth, detections + inside, 0.3)
     assert after.precision == before.precision
     assert after.classes[0].instances == before.classes[0].instances
 
 
-def test_what_pycocotools_needs_may_be_missing(truth, detections):
-    whole = figures(truth, detections)
+def test_keys_that_pycocotools_needs_may_be_missing(truth, detections):
+    whole = metrics_of(truth, detections)
     for annotation in truth["annotations"]:
         del annotation["iscrowd"], annotation["area"]
-    assert figures(truth, detections).ap == whole.ap
+    assert metrics_of(truth, detections).ap == whole.ap
 
 
 @pytest.mark.parametrize("key", ["image_id", "category_id"])
 def test_detections_of_another_truth_are_refused(truth, detections, key):
     detections[4][key] = 1234
     with pytest.raises(UserError, match=rf"detections: {key} 1234 but the truth has no such id"):
-        figures(truth, detections)
+        metrics_of(truth, detections)
 
 
-def test_what_was_given_stays_as_it_was(truth, detections):
+def test_arguments_are_not_changed(truth, detections):
     before = repr((truth, detections))
-    figures(truth, detections)
+    metrics_of(truth, detections)
     assert repr((truth, detections)) == before

@@ -1,4 +1,4 @@
-"""A sentence for each mistake of who fine-tunes."""
+"""One sentence for each mistake in a fine-tuning command."""
 
 import pytest
 
@@ -11,19 +11,21 @@ from vanillanet_det.datasets.examples import write_example
         (["--epochs", "0"], "--epochs 0: expected a whole number from 1"),
         (["--batch-size", "0"], "--batch-size 0: expected a whole number from 1"),
         (["--lr", "nan"], "--lr nan: expected a number above 0"),
-        (["--image-size", "12"], "--image-size 12: expected a side"),
-        (["--augment", "none", "flip"], "--augment none: stands alone"),
+        (["--input-size", "12"], "--input-size 12: expected a side"),
+        (["--augment", "none", "flip"], "--augment none: can't be combined"),
         (["--weights", "no.pth"], "no.pth"),
         (["--model", "yolo"], "config yolo: there is no such file"),
-        (["--arch", "4"], "arch '4' but expected one of"),
-        (["--freeze", "-5"], "--freeze -5: expected the last stage to keep, from 0"),
-        (["--freeze", "0"], "--freeze 0: needs --weights; what is random learns nothing"),
+        (["--backbone", "vanillanet4"], "--backbone vanillanet4: expected one of vanillanet5, "),
+        (["--arch", "11"], "--arch is called --backbone now"),
+        (["--image-size", "320"], "--image-size is called --input-size now"),
+        (["--freeze", "-5"], "--freeze -5: expected the last stage to freeze, from 0"),
+        (["--freeze", "0"], "--freeze 0: needs --weights; frozen random layers never learn"),
         (["--freeze", "99", "--weights", "WEIGHTS"], "frozen_stages 99"),
-        (["--model", "DEFAULTS"], "default_runtime.py: has no model with a backbone of its own"),
+        (["--model", "DEFAULTS"], "default_runtime.py: has no model with a backbone config"),
         (["--model", "DEFAULTS", "--weights", "WEIGHTS"], "default_runtime.py: has no model with"),
         (["--device", "tpu"], "--device tpu"),
-        (["--compare", "nowhere"], "--compare nowhere: there is no training's log"),
-        (["--resume"], "--resume: there is no fine-tuning in"),
+        (["--compare", "nowhere"], "--compare nowhere: has no training log"),
+        (["--resume"], "--resume: no fine-tuning run in"),
     ],
 )
 def test_mistakes_are_one_sentence(
@@ -48,27 +50,29 @@ def test_mistakes_are_one_sentence(
 def test_another_detector_than_the_weights(
     tool, example, weights, root, tmp_path, capsys, model, kind
 ):
-    given = root / model if model.endswith(".py") else model
-    asked = ("--weights", weights, "--model", given, "--work-dir", tmp_path)
-    assert tool("finetune", example, *asked) == 2
+    name = root / model if model.endswith(".py") else model
+    options = ("--weights", weights, "--model", name, "--work-dir", tmp_path)
+    assert tool("finetune", example, *options) == 2
     error = capsys.readouterr().err
-    assert f"--model {given}: is a {kind}, but --weights {weights} are of a " in error
-    assert "RetinaNet with a VanillaNet, which is what would be trained; leave" in error
+    assert f"--model {name}: is a {kind}, but --weights {weights} hold a " in error
+    assert "RetinaNet with a VanillaNet, which would be trained instead; omit" in error
 
 
-def test_what_a_model_beside_weights_gives_is_said(tool, example, weights, root, tmp_path, capsys):
+def test_the_role_of_a_model_beside_weights_is_reported(
+    tool, example, weights, root, tmp_path, capsys
+):
     model = root / "configs/retinanet_vanillanet11_coco.py"
-    asked = ("--weights", weights, "--model", model, "--work-dir", tmp_path, "--dry-run")
-    assert tool("finetune", example, *asked) == 0
-    assert f"The network is that of {weights}; --model gives how" in capsys.readouterr().out
+    options = ("--weights", weights, "--model", model, "--work-dir", tmp_path, "--dry-run")
+    assert tool("finetune", example, *options) == 0
+    assert f"The network comes from {weights}; --model sets how" in capsys.readouterr().out
 
 
-def test_annotations_of_ones_own_are_not_replaced(tool, tmp_path, capsys):
+def test_existing_annotations_are_not_overwritten(tool, tmp_path, capsys):
     data = tmp_path / "data"
     write_example(data, "coco", {"train": 4, "val": 2})
     before = {path: path.read_bytes() for path in data.rglob("*.json")}
     assert tool("finetune", data, "--work-dir", data, "--dry-run") == 2
-    assert "holds annotations already, which would be replaced" in capsys.readouterr().err
+    assert "already holds annotations, which would be overwritten" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in data.rglob("*.json")} == before
 
 
@@ -90,10 +94,10 @@ def renamed(tmp_path):
 
 @pytest.mark.parametrize(("ours", "theirs"), [("odd", "Odd"), ("traffic light", "Traffic-Light")])
 def test_two_spellings_of_a_class(tool, renamed, weights, tmp_path, capsys, ours, theirs):
-    asked = ("--weights", weights, "--work-dir", tmp_path / "w")
-    assert tool("finetune", renamed(ours, theirs), *asked) == 2
+    options = ("--weights", weights, "--work-dir", tmp_path / "w")
+    assert tool("finetune", renamed(ours, theirs), *options) == 2
     error = capsys.readouterr().err
-    assert f"class '{theirs}' is in validation pictures alone, and '{ours}' in training" in error
+    assert f"class '{theirs}' occurs in validation images only, and '{ours}' in training" in error
 
 
 @pytest.mark.slow
@@ -104,9 +108,9 @@ def test_two_spellings_of_a_class(tool, renamed, weights, tmp_path, capsys, ours
 def test_names_that_differ_in_a_sign_are_two_classes(
     tool, renamed, weights, tmp_path, capsys, ours, theirs
 ):
-    asked = ("--weights", weights, "--work-dir", tmp_path / "w", "--dry-run")
-    assert tool("finetune", renamed(ours, theirs), *asked) == 0
-    assert f"warning: no training picture has {theirs}, which" in capsys.readouterr().out
+    options = ("--weights", weights, "--work-dir", tmp_path / "w", "--dry-run")
+    assert tool("finetune", renamed(ours, theirs), *options) == 0
+    assert f"warning: no training image has {theirs}, but" in capsys.readouterr().out
 
 
 def test_a_class_name_that_mmengine_would_replace(tool, weights, tmp_path, capsys):
@@ -122,4 +126,4 @@ def test_masks_need_outlines(tool, tmp_path, capsys):
     data = tmp_path / "data"
     write_example(data, "voc", {"train": 4, "val": 2})
     assert tool("finetune", data, "--model", "mask-rcnn", "--work-dir", tmp_path / "w") == 2
-    assert "have no outline, which masks are learned from" in capsys.readouterr().err
+    assert "have no outline to learn masks from" in capsys.readouterr().err

@@ -1,9 +1,10 @@
-"""Fine-tuning as a user runs it: from a folder to a report."""
+"""Fine-tuning as a user runs it, from a folder to a report."""
 
 import contextlib
 import io
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -19,20 +20,20 @@ QUICK = ("--augment", "none", "--batch-size", "4", "--epochs", "2")
 
 @pytest.fixture(scope="module")
 def finished(tool, example, weights, tmp_path_factory):
-    """A fine-tuning to its end: its status, what it said, its folder."""
+    """A complete fine-tuning run: its exit status, output and work dir."""
     where = tmp_path_factory.mktemp("work") / "even odd"
     command = ("finetune", example, "--weights", weights, "--work-dir", where, *QUICK)
-    with contextlib.redirect_stdout(io.StringIO()) as said:
+    with contextlib.redirect_stdout(io.StringIO()) as output:
         status = tool(*command)
-    return status, said.getvalue(), where
+    return status, output.getvalue(), where
 
 
 @pytest.mark.slow
 def test_from_a_folder_to_a_detector(finished, example):
-    status, said, where = finished
+    status, output, where = finished
     assert status == 0
-    assert "YOLO" in said
-    assert "evaluated on" in said
+    assert "YOLO" in output
+    assert "evaluated on" in output
     for name in ("config/finetune.py", "curves.png", "report.html", "deployed.pth", "weights.txt"):
         assert (where / name).stat().st_size > 0
     cfg = Config.fromfile(where / "config/finetune.py")
@@ -43,8 +44,8 @@ def test_from_a_folder_to_a_detector(finished, example):
     assert len(truth["images"]) == 4
     detector = load_detector(where / "deployed.pth", score=0.0)
     assert detector.classes == ("even", "odd")
-    picture = next((example / "images" / "val").iterdir())
-    assert detector(picture).size == (160, 160)
+    image = next((example / "images" / "val").iterdir())
+    assert detector(image).size == (160, 160)
 
 
 @pytest.mark.slow
@@ -56,16 +57,17 @@ def test_the_config_is_one_that_train_runs(finished, tool, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_finished_training_is_not_written_over(finished, tool, example, capsys):
+def test_a_finished_run_is_not_overwritten(finished, tool, example, capsys):
     *_, where = finished
     before = {path: path.stat().st_mtime_ns for path in where.rglob("*")}
     assert tool("finetune", example, "--work-dir", where) == 2
-    assert "holds a training already; go on with it (--resume)" in capsys.readouterr().err
+    assert "already holds a training run; resume it (--resume)" in capsys.readouterr().err
     assert {path: path.stat().st_mtime_ns for path in where.rglob("*")} == before
 
 
 STOP = """
 import os
+import shutil
 import signal
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
@@ -82,7 +84,7 @@ class PressOnce(Hook):
 
 
 @pytest.mark.slow
-def test_ctrl_c_says_how_to_go_on(tool, example, weights, root, tmp_path, monkeypatch, capfd):
+def test_ctrl_c_reports_how_to_resume(tool, example, weights, root, tmp_path, monkeypatch, capfd):
     (tmp_path / "press_once.py").write_text(STOP)
     monkeypatch.syspath_prepend(tmp_path)
     template = tmp_path / "template.py"
@@ -92,55 +94,58 @@ def test_ctrl_c_says_how_to_go_on(tool, example, weights, root, tmp_path, monkey
         'custom_hooks = [dict(type="PressOnce")]\n'
     )
     where = tmp_path / "a work"
-    asked = ("--weights", weights, "--model", template, "--work-dir", where, *QUICK)
-    assert tool("finetune", example, *asked) == 130
-    said = "".join(capfd.readouterr())
-    assert f"Go on: python tools/finetune.py '{example}' --work-dir '{where}' --resume" in said
+    options = ("--weights", weights, "--model", template, "--work-dir", where, *QUICK)
+    assert tool("finetune", example, *options) == 130
+    output = "".join(capfd.readouterr())
+    assert f"Go on: python tools/finetune.py '{example}' --work-dir '{where}' --resume" in output
     assert (where / "interrupted.pth").is_file()
     assert not (where / "report.html").exists()
 
-    # And once more at the very end, when the training is complete.
+    # And again at the very end, once training is complete.
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vanillanet_det.finetune.outcome.write_report", interrupt)
+    monkeypatch.setattr("vanillanet_det.finetune.report.write_report", interrupt)
     assert tool("finetune", example, "--work-dir", where, "--resume") == 130
-    assert "The training is complete; what is left: python tools/finet" in capfd.readouterr().out
+    assert (
+        "Training is complete; to fuse, evaluate and report: python tools/finet"
+        in capfd.readouterr().out
+    )
     assert (where / "epoch_2.pth").is_file()
     assert load_detector(where / "deployed.pth").classes == ("even", "odd")
     assert not (where / "report.html").exists()
     assert not (where / "interrupted.pth").exists()
 
 
-def _odd_pictures(root):
-    """Save one picture in every way that cameras, scanners and editors have."""
+def _odd_images(root):
+    """Save images in every format that cameras, scanners and editors write."""
     random = np.random.RandomState(0)
     for number in range(8):
-        picture = Image.fromarray(random.randint(0, 255, (64, 96, 3), dtype=np.uint8))
+        image = Image.fromarray(random.randint(0, 255, (64, 96, 3), dtype=np.uint8))
         exif = Image.Exif()
-        exif[0x0112] = 6  # stored lying, displayed upright
+        exif[0x0112] = 6  # stored in landscape, displayed in portrait
         name = root / f"größe {number}.png"
         if number == 0:
             Image.fromarray(random.randint(0, 2**16, (64, 96)).astype(np.uint16)).save(name)
         elif number == 1:
-            picture.convert("P").save(name)
+            image.convert("P").save(name)
         elif number == 2:
-            picture.convert("CMYK").save(name.with_suffix(".jpg"))
+            image.convert("CMYK").save(name.with_suffix(".jpg"))
         elif number == 3:
-            picture.transpose(Image.Transpose.ROTATE_90).save(name.with_suffix(".jpg"), exif=exif)
+            image.transpose(Image.Transpose.ROTATE_90).save(name.with_suffix(".jpg"), exif=exif)
         elif number == 4:
-            picture.save(root / f"{'x' * 251}.png")
+            image.save(root / f"{'x' * 251}.png")
         else:
-            picture.save(name)
+            image.save(name)
     return sorted(path.name for path in root.iterdir())
 
 
 @pytest.fixture
 def odd_data(tmp_path):
-    """COCO as strangers write it: odd pictures, ids and numbers."""
+    """COCO as found in the wild: odd images, ids and numbers."""
     root = tmp_path / "meine Daten"
     (root / "images").mkdir(parents=True)
-    names = _odd_pictures(root / "images")
+    names = _odd_images(root / "images")
     boxes = [(7, ["4", "6.5", "30.25", "40"]), (900, [50, 10, 20.5, 30])]
     content = dict(
         images=[dict(id=9 * i, file_name=n, width=96, height=64) for i, n in enumerate(names)],
@@ -160,12 +165,11 @@ def odd_data(tmp_path):
 
 
 @pytest.mark.slow
-def test_odd_pictures_ids_and_numbers(tool, odd_data, weights, tmp_path, capsys):
+def test_odd_images_ids_and_numbers(tool, odd_data, weights, tmp_path, capsys):
     where = tmp_path / "work"
     command = ("finetune", odd_data, "--weights", weights, "--work-dir", where)
     assert tool(*command, "--batch-size", "4", "--epochs", "1") == 0
-    said = capsys.readouterr().out
-    assert "nobody's" in said
+    assert "nobody's" in capsys.readouterr().out
     cfg = Config.fromfile(where / "config/finetune.py")
     assert set(cfg.train_dataloader.dataset.metainfo.classes) == {"Größe", "left one"}
     contents = [json.loads((where / f"annotations/{s}.json").read_text()) for s in ("train", "val")]
@@ -181,16 +185,16 @@ def test_odd_pictures_ids_and_numbers(tool, odd_data, weights, tmp_path, capsys)
 
 def test_the_config_holds_in_any_folder(tool, example, weights, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(example.parent)
-    given = os.path.relpath(weights)
+    path = os.path.relpath(weights)
     where = tmp_path / "work"
-    assert tool("finetune", example.name, "--weights", given, "--work-dir", where, "--dry-run") == 0
+    assert tool("finetune", example.name, "--weights", path, "--work-dir", where, "--dry-run") == 0
     monkeypatch.chdir(tmp_path)
     cfg = Config.fromfile(where / "config/finetune.py")
     assert (cfg.finetune.data, cfg.load_from) == (str(example), str(weights))
     assert tool("finetune", example, "--work-dir", where, "--resume", "--dry-run") == 0
     (where / "config/finetune.py").write_text("load_from = None\n")
     assert tool("finetune", example, "--work-dir", where, "--resume", "--dry-run") == 2
-    assert "doesn't say what it is trained on (finetune.data); go on" in capsys.readouterr().err
+    assert "doesn't name its dataset (finetune.data); resume it" in capsys.readouterr().err
 
 
 def test_one_class_only(tool, odd_data, weights, tmp_path):
@@ -207,11 +211,11 @@ def test_one_class_only(tool, odd_data, weights, tmp_path):
     assert cfg.model.bbox_head.num_classes == 1
 
 
-def test_a_dry_run_checks_derives_and_trains_nothing(tool, example, weights, tmp_path, capsys):
+def test_a_dry_run_checks_and_trains_nothing(tool, example, weights, tmp_path, capsys):
     assert tool("finetune", example, "--weights", weights, "--work-dir", tmp_path, "--dry-run") == 0
-    said = capsys.readouterr().out
-    for words in ("8 pictures", "re-made", "learning rate", "anchors", f"Config: {tmp_path}"):
-        assert words in said
+    output = capsys.readouterr().out
+    for words in ("8 images", "re-made", "learning rate", "anchors", f"Config: {tmp_path}"):
+        assert words in output
     assert (tmp_path / "config/finetune.py").is_file()
     assert not list(tmp_path.rglob("*.pth"))
 
@@ -222,7 +226,7 @@ def test_without_a_validation_split_one_is_made_and_written_down(tool, weights, 
     next((data / "annotations").glob("*val*")).unlink()
     where = tmp_path / "work"
     assert tool("finetune", data, "--weights", weights, "--work-dir", where, "--dry-run") == 0
-    assert "No validation split" in capsys.readouterr().out
+    assert "No validation split: made one" in capsys.readouterr().out
     contents = [json.loads((where / f"annotations/{s}.json").read_text()) for s in ("train", "val")]
     names = [{image["file_name"] for image in content["images"]} for content in contents]
     assert len(names[0]) == 16
@@ -232,10 +236,27 @@ def test_without_a_validation_split_one_is_made_and_written_down(tool, weights, 
 
 
 @pytest.mark.slow
-def test_resuming_is_of_what_was_begun(finished, tool, example, tmp_path, capsys):
+def test_resuming_keeps_settings_and_dataset(finished, tool, example, tmp_path, capsys):
     *_, where = finished
     resumed = ("--work-dir", where, "--resume")
     assert tool("finetune", example, *resumed, "--epochs", "9") == 2
-    assert "leave --epochs out" in capsys.readouterr().err
+    assert "omit --epochs" in capsys.readouterr().err
     assert tool("finetune", tmp_path, *resumed) == 2
     assert f"is on {example}, not {tmp_path}" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_run_of_an_earlier_version_is_resumed(finished, tool, example, tmp_path):
+    *_, where = finished
+    work_dir = shutil.copytree(where, tmp_path / "work")
+    (work_dir / "report.html").unlink()
+    cfg = Config.fromfile(work_dir / "config/finetune.py")
+    for key, earlier in (("format", "form"), ("input size", "pictures")):
+        cfg.finetune[earlier] = cfg.finetune.pop(key)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        loader.update(num_workers=0, persistent_workers=False)  # processes are slow to end
+    cfg.dump(work_dir / "config/finetune.py")
+    assert tool("finetune", example, "--work-dir", work_dir, "--resume") == 0
+    report = (work_dir / "report.html").read_text()
+    assert '<th scope="row">Format</th><td>YOLO</td>' in report
+    assert '<th scope="row">Input size</th><td>160 x 160 pixels' in report

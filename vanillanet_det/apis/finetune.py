@@ -1,23 +1,30 @@
-"""Fine-tuning on data of one's own, as `tools/finetune.py` runs it."""
+"""Fine-tuning on a dataset, as `tools/finetune.py` runs it."""
 
+import json
 import shlex
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Optional, Union
 
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from ..checkpoints import find_resume
 from ..checks import check_config, report, stop_at_errors
 from ..engine.amp import set_amp
 from ..engine.config import check_writable, read_config
 from ..engine.options import parse_size, use_device
 from ..errors import UserError
 from ..fileio import atomic_write
-from ..finetune.outcome import write_finetune_report
-from ..finetune.prepare import Wishes, prepare, say
+from ..finetune.fused import save_fused
+from ..finetune.model import has_masks
+from ..finetune.prepare import FinetuneOptions, prepare, print_message
+from ..finetune.report import write_finetune_report
 from ..inference import config_text
+from .test import test
 from .train import train
 
 _TEMPLATES = {
@@ -30,114 +37,117 @@ _TEMPLATES = {
 def finetune(
     data: str,
     model: Optional[str] = None,
-    image_size: Optional[str] = None,
+    input_size: Optional[str] = None,
     amp: Optional[str] = None,
     device: Optional[str] = None,
     work_dir: Optional[str] = None,
     compare: Sequence[str] = (),
     resume: bool = False,
     dry_run: bool = False,
-    folder: Union[str, Path] = "configs",
-    **wishes: Any,
+    configs: Union[str, Path] = "configs",
+    **options: Any,
 ) -> None:
-    """Fine-tune a detector, check everything before, and report what it learned.
+    """Check the dataset and the settings, fine-tune a detector, and report the result.
 
     Args:
         data: COCO JSON or folder, YOLO, Pascal VOC or LabelMe folder.
         model: `retinanet`, `mask-rcnn`, `faster-rcnn`, or the config file of another detector;
-            None for that of the weights, or `retinanet`.
-        image_size: Such as `640` or `480x640` (height x width); None for the pictures' own, up
-            to COCO's.
+            None takes that of the weights, or `retinanet`.
+        input_size: Such as `640` or `480x640` (height x width); None takes the size of the
+            images, up to COCO's.
         amp: Mixed precision, as for `train`.
-        device: `cpu`, `cuda` or `cuda:1`; None for a GPU where there is one.
-        work_dir: Folder for everything that is written; None for `work_dirs/<name of the data>`.
-        compare: Folders of other trainings to draw in the report's curves.
-        resume: Go on with the training in `work_dir`.
+        device: `cpu`, `cuda` or `cuda:1`; None takes a GPU if there is one.
+        work_dir: Output folder; None for `work_dirs/<name of the dataset>`.
+        compare: Work dirs of other runs, drawn in the report's curves.
+        resume: Resume the run in `work_dir`.
         dry_run: Check and write the config, and don't train.
-        folder: Where this project's configs are.
-        **wishes: Other fields of `Wishes`.
+        configs: Folder of this project's configs.
+        **options: Other fields of `FinetuneOptions`.
 
     Raises:
-        UserError: Anything the user can mend: data, weights, values, folder.
+        UserError: Anything the user can fix: dataset, weights, values, work dir.
     """
     use_device(device)
     source = Path(data).expanduser().resolve()
     where = Path(work_dir or f"work_dirs/{source.stem if source.is_file() else source.name}")
-    # Not in `where` itself: there MMEngine writes, under the same name, what each run was told.
+    # Not in `where` itself, where MMEngine dumps each run's config under the same name.
     path = where / "config" / "finetune.py"
     _check_compared(compare)
-    size = parse_size(image_size, "image-size") if image_size else None
-    lists = {name: tuple(value) for name, value in wishes.items() if isinstance(value, list)}
-    asked = Wishes(model=model, image_size=size, **{**wishes, **lists})
+    size = parse_size(input_size, "input-size") if input_size else None
+    lists = {name: tuple(value) for name, value in options.items() if isinstance(value, list)}
+    settings = FinetuneOptions(model=model, input_size=size, **{**options, **lists})
     if resume:
-        _check_resumed(path, source, asked, amp)
+        _check_resumed(path, source, settings, amp)
     else:
-        with _interrupted("Nothing was trained yet: run the same command again"):
-            _write_config(path, data, asked, amp, where, Path(folder))
-        say(f"Config: {path}\nRun it again: python tools/train.py {path} --work-dir FOLDER")
+        with _on_interrupt("No training yet: run the same command again"):
+            _write_config(path, data, settings, amp, where, Path(configs))
+        print_message(
+            f"Config: {path}\nRun it again: python tools/train.py {path} --work-dir FOLDER"
+        )
     if dry_run:
         return
-    words = ["python", "tools/finetune.py", str(data), "--work-dir", str(where), "--resume"]
-    words += ["--device", device] if device else []
-    words += ["--compare", *map(str, compare)] if compare else []
-    go_on = shlex.join(words)
+    command = ["python", "tools/finetune.py", str(data), "--work-dir", str(where), "--resume"]
+    command += ["--device", device] if device else []
+    command += ["--compare", *map(str, compare)] if compare else []
+    go_on = shlex.join(command)
     best = train(str(path), str(where), resume="auto" if resume else None, go_on=go_on)
-    with _interrupted(f"The training is complete; what is left: {go_on}"):
-        write_finetune_report(path, best, where, compare)
+    with _on_interrupt(f"Training is complete; to fuse, evaluate and report: {go_on}"):
+        _finish(path, best or str(find_resume(where)), where, compare)
 
 
 def _check_compared(folders: Sequence[str]) -> None:
     for folder in folders:
         if not any(Path(folder).glob("*/vis_data/*.json")):
-            raise UserError(
-                f"--compare {folder}: there is no training's log in it; expected a work dir"
-            )
+            raise UserError(f"--compare {folder}: has no training log; expected a work dir")
 
 
-def _check_resumed(path: Path, data: Path, asked: Wishes, amp: Optional[str]) -> None:
-    """Refuse to go on with something else than was begun."""
+def _check_resumed(path: Path, data: Path, settings: FinetuneOptions, amp: Optional[str]) -> None:
+    """Refuse to resume with other settings or another dataset."""
     if not path.is_file():
+        raise UserError(f"--resume: no fine-tuning run in {path.parents[1]}; omit --resume")
+    changed = [f.name for f in fields(settings) if getattr(settings, f.name) != f.default]
+    changed += ["amp"] if amp else []
+    if changed:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
+        raise UserError(f"--resume: uses the settings in {path}; omit {flags}")
+    trained_on = (read_config(str(path)).get("finetune") or {}).get("data")
+    if trained_on is None:
         raise UserError(
-            f"--resume: there is no fine-tuning in {path.parents[1]}; leave --resume out"
-        )
-    given = [f.name for f in fields(Wishes) if getattr(asked, f.name) != f.default]
-    given += ["amp"] if amp else []
-    if given:
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise UserError(f"--resume: goes on as {path} says; leave {flags} out")
-    begun = (read_config(str(path)).get("finetune") or {}).get("data")
-    if begun is None:
-        raise UserError(
-            f"--resume: {path} doesn't say what it is trained on (finetune.data); go on with "
+            f"--resume: {path} doesn't name its dataset (finetune.data); resume it with "
             f"python tools/train.py {path} --work-dir {path.parents[1]} --resume"
         )
-    if Path(begun).resolve() != data:
-        raise UserError(f"--resume: the training in {path.parents[1]} is on {begun}, not {data}")
+    if Path(trained_on).resolve() != data:
+        raise UserError(f"--resume: the run in {path.parents[1]} is on {trained_on}, not {data}")
 
 
 def _write_config(
-    path: Path, data: str, asked: Wishes, amp: Optional[str], where: Path, folder: Path
+    path: Path,
+    data: str,
+    settings: FinetuneOptions,
+    amp: Optional[str],
+    where: Path,
+    configs: Path,
 ) -> None:
-    """Derive a config, check it, and write it only if nothing is wrong."""
+    """Build a config, check it, and write it only if there are no errors."""
     if any(where.glob("*.pth")):
         raise UserError(
-            f"--work-dir {where}: holds a training already; go on with it (--resume), or choose "
+            f"--work-dir {where}: already holds a training run; resume it (--resume), or choose "
             "another folder"
         )
     if (where / "annotations").exists() and not (where / "weights.txt").exists():
         raise UserError(
-            f"--work-dir {where}: holds annotations already, which would be replaced; choose "
+            f"--work-dir {where}: already holds annotations, which would be overwritten; choose "
             "another folder"
         )
-    template = asked.model or "retinanet"
-    cfg = read_config(str(folder / _TEMPLATES[template] if template in _TEMPLATES else template))
+    template = settings.model or "retinanet"
+    cfg = read_config(str(configs / _TEMPLATES[template] if template in _TEMPLATES else template))
     check_writable(where)
     try:
         with DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmdet"):
-            cfg = prepare(data, cfg, asked, where)
+            cfg = prepare(data, cfg, settings, where)
             set_amp(cfg, amp)
             findings = check_config(cfg, pictures=True)
-        say(report(findings) or "Data, weights and config are checked: nothing is wrong")
+        print_message(report(findings) or "Dataset, weights and config: no problems found")
         stop_at_errors(findings)
         path.parent.mkdir(exist_ok=True)
         text = config_text(cfg)
@@ -149,10 +159,49 @@ def _write_config(
         ) from error
 
 
+def _finish(config: Path, checkpoint: str, where: Path, compare: Sequence[str]) -> None:
+    """Fuse a checkpoint, evaluate it, and write the report."""
+    cfg = Config.fromfile(config)
+    detector = checkpoint
+    if cfg.model.backbone.type == "VanillaNet":  # first: it is what the training was for
+        detector = str(where / "deployed.pth")
+        save_fused(str(config), checkpoint, detector)
+    metrics, detections = _evaluate(cfg, config, checkpoint, where)
+    path = write_finetune_report(cfg, checkpoint, detections, where, compare)
+    precisions = ", ".join(
+        f"{kind} AP {metrics[f'coco/{kind}_mAP']:.3f}"
+        for kind in ("bbox", "segm")
+        if f"coco/{kind}_mAP" in metrics
+    )
+    print_message(
+        f"{precisions or 'No detections'}, evaluated on {cfg.val_evaluator.ann_file}\n"
+        f"Report: {path}\n"
+        f"Detector: {detector}\n"
+        f"Detect: python tools/infer.py {shlex.quote(detector)} IMAGES --out FOLDER"
+    )
+
+
+def _evaluate(
+    cfg: Config, config: Path, checkpoint: str, where: Path
+) -> tuple[dict[str, float], list[dict]]:
+    """Evaluate a checkpoint; returns its metrics and its detections as COCO results."""
+    with tempfile.TemporaryDirectory() as folder:
+        prefix = f"{folder}/detections"
+        metrics = test(
+            str(config),
+            checkpoint,
+            work_dir=str(where),
+            cfg_options=[f"test_evaluator.outfile_prefix={prefix}"],
+        )
+        file = Path(f"{prefix}.{'segm' if has_masks(cfg.model) else 'bbox'}.json")
+        # Without detections there is no file.
+        return metrics, json.loads(file.read_bytes()) if file.is_file() else []
+
+
 @contextmanager
-def _interrupted(how_to_go_on: str) -> Iterator[None]:
+def _on_interrupt(message: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        say(how_to_go_on)
+        print_message(message)
         raise

@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from ..analysis.meta import build_on_meta
 from ..errors import UserError
-from ..export.description import describe, find_resize
+from ..export.file_metadata import find_resize, make_metadata
 from ..export.support import check_packages, check_support
 from ..runtime.metadata import Metadata
 from .candidates import Say, Subject
@@ -90,13 +90,13 @@ def _write(
     subject: Subject, plan: Plan, part: str, folder: Path, say: Say
 ) -> Iterator[ExportedCandidate]:
     # Imported here, since it needs packages that not everybody has.
-    from ..export import exporting
+    from ..export import exporter as exporting
 
     model = subject.fused.model
     metadata = Metadata(part, subject.name, "fp32")
     if part == "detector":
-        metadata = describe(subject.cfg, model, ())
-    exporter = exporting.Exporter(model, metadata, exporting.Plan(part=part))
+        metadata = make_metadata(subject.cfg, model, ())
+    exporter = exporting.Exporter(model, metadata, exporting.ExportOptions(part=part))
     for engine, precision in itertools.product(plan.others, plan.precisions):
         say(f"{subject.name} {part}, {precision}: exporting for {engine}, up to a minute")
         path = folder / f"{part}_{precision}{exporting.ENDINGS[_FORMATS[engine]]}"

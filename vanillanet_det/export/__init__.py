@@ -1,1 +1,1 @@
-"""Detectors as files that run without PyTorch."""
+"""Exports detectors to files that run without PyTorch."""

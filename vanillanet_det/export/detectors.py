@@ -1,4 +1,4 @@
-"""Detectors as functions of tensors: from uint8 pictures to padded detections."""
+"""Detectors as modules that can be exported: uint8 images to padded detections."""
 
 import copy
 
@@ -8,8 +8,8 @@ from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from torch import Tensor, nn
 
 from ..models.raw_pixels import fold_normalization
-from .pixels import Pixels
-from .postprocessing import best, decode, drop_invalid, gather, suppress
+from .postprocessing import decode, drop_invalid, gather, suppress, topk
+from .preprocessor import ExportedPreprocessor
 from .support import stages
 
 
@@ -20,18 +20,18 @@ def export_form(
     nms: bool = True,
     fold: bool = True,
 ) -> tuple[nn.Module, tuple[str, ...]]:
-    """Make of a detector a function of tensors.
+    """Convert a detector, or its backbone, to the form that is exported.
 
     Args:
-        detector: The fused detector, one that `check_support` lets pass; it stays as it is.
+        detector: The fused detector, which passes `check_support`; not changed.
         part: `detector` or `backbone`.
-        dtype: What it computes in.
-        nms: Whether boxes that overlap better ones are left out; else all candidates are given.
-        fold: Whether normalisation becomes part of the stem, where it can. In 16 bits it should
-            not: a kernel for pixels has a large bias that its sums must cancel.
+        dtype: Type to compute in.
+        nms: Include non-maximum suppression; otherwise all candidates are returned.
+        fold: Fold normalisation into the stem where possible. Not for 16 bits: the folded kernel
+            has a large bias that its sums must cancel.
 
     Returns:
-        The function, of uint8 images `(N, H, W, 3)` in BGR, and names of its outputs.
+        A module that takes uint8 images `(N, H, W, 3)` in BGR, and the names of its outputs.
     """
     detector = copy.deepcopy(detector).eval()
     if fold:
@@ -49,41 +49,41 @@ def export_form(
 
 
 class ExportedBackbone(nn.Module):
-    """A detector's backbone, from pictures to features.
+    """A detector's backbone, from images to features.
 
     Args:
         detector: The fused detector.
-        dtype: What the backbone computes in.
+        dtype: Type to compute in.
     """
 
     def __init__(self, detector: nn.Module, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.pixels = Pixels(detector.data_preprocessor)
+        self.preprocessor = ExportedPreprocessor(detector.data_preprocessor)
         self.backbone, self.dtype = detector.backbone.to(dtype), dtype
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Map uint8 `(N, H, W, 3)` to features `(N, C, h, w)` in float32."""
-        return tuple(x.float() for x in self.backbone(self.pixels(images).to(self.dtype)))
+        return tuple(x.float() for x in self.backbone(self.preprocessor(images).to(self.dtype)))
 
 
 class _Exported(nn.Module):
-    """What detectors with one and two stages share: pictures, features, and dense heads.
+    """Base of single- and two-stage detectors: preprocessing, features and dense heads.
 
     Args:
         detector: The fused detector.
-        dtype: What backbone, neck and heads compute in; boxes are float32 in any case.
+        dtype: Type of backbone, neck and heads; boxes are always float32.
     """
 
-    def __init__(self, detector: nn.Module, dtype: torch.dtype) -> None:
+    def __init__(self, detector: nn.Module, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.pixels = Pixels(detector.data_preprocessor)
-        del detector.data_preprocessor  # whose mean and deviation stay exact
+        self.preprocessor = ExportedPreprocessor(detector.data_preprocessor)
+        del detector.data_preprocessor  # its mean and std must not become 16-bit
         self.detector, self.dtype = detector.to(dtype), dtype
 
     def features(self, images: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
-        """Compute the neck's features; height and width of the pictures come with them."""
+        """Compute the neck's features; also returns height and width of the images."""
         height, width = (torch.scalar_tensor(side) for side in images.shape[1:3])
-        return self.detector.extract_feat(self.pixels(images).to(self.dtype)), height, width
+        return self.detector.extract_feat(self.preprocessor(images).to(self.dtype)), height, width
 
     @staticmethod
     def candidates(
@@ -93,7 +93,7 @@ class _Exported(nn.Module):
         height: Tensor,
         width: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Take the best predictions of a dense head at each level.
+        """Select the predictions of a dense head with the highest scores at each level.
 
         Returns:
             Boxes `(N, M, 4)`; scores, labels, and levels, each `(N, M)`.
@@ -104,8 +104,8 @@ class _Exported(nn.Module):
             priors = head.prior_generator.single_level_grid_priors(size, level, device="cpu")
             logits = logits.float().permute(0, 2, 3, 1)
             classes = head.cls_out_channels
-            # The sigmoid keeps the order, and the best are few.
-            scores, index = best(logits.flatten(1), nms_pre)
+            # Sigmoid after top-k: it keeps the order, and few values are left.
+            scores, index = topk(logits.flatten(1), nms_pre)
             place, label = index // classes, index % classes
             deltas = deltas.float().permute(0, 2, 3, 1).reshape(deltas.shape[0], -1, 4)
             level = torch.full_like(label, level)
@@ -115,12 +115,12 @@ class _Exported(nn.Module):
 
 
 class ExportedSingleStage(_Exported):
-    """A detector with a dense head alone, such as RetinaNet.
+    """A single-stage detector, such as RetinaNet.
 
     Args:
         detector: The fused detector.
-        dtype: What it computes in.
-        nms: Whether boxes that overlap better ones are left out; else all candidates are given.
+        dtype: Type to compute in.
+        nms: Include non-maximum suppression; otherwise all candidates are returned.
     """
 
     def __init__(
@@ -151,18 +151,12 @@ class ExportedSingleStage(_Exported):
 
 
 class ExportedTwoStage(_Exported):
-    """A detector with proposals, boxes in one or more stages, and perhaps masks.
-
-    Faster and Mask R-CNN have one stage; each of Cascade R-CNN's moves the boxes further.
-    """
-
-    def __init__(self, detector: nn.Module, dtype: torch.dtype = torch.float32) -> None:
-        super().__init__(detector, dtype)
+    """A two-stage detector: Faster, Mask or Cascade R-CNN, with or without masks."""
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Map uint8 `(N, H, W, 3)` to boxes `(N, K, 4)`, scores and labels `(N, K)`, and masks.
 
-        Masks are probabilities `(N, K, 28, 28)` over each box, where there is a mask head.
+        With a mask head, masks are probabilities over each box, `(N, K, 28, 28)`.
         """
         features, height, width = self.features(images)
         proposals = self._propose(features, height, width)
@@ -200,18 +194,18 @@ class ExportedTwoStage(_Exported):
         cfg, boxes, by_stage = roi_head.test_cfg, proposals[:, :, None], []
         images, count = proposals.shape[:2]
         for head, extractor in stages(roi_head.bbox_head, roi_head.bbox_roi_extractor):
-            if by_stage:  # each region goes where the class that it seems to be of would have it
-                boxes = take(boxes, by_stage[-1][..., :-1].argmax(dim=2))
-            regions = extract(extractor, features, boxes[:, :, 0])
+            if by_stage:  # each region continues with the box of its most likely class
+                boxes = select_class_boxes(boxes, by_stage[-1][..., :-1].argmax(dim=2))
+            regions = pool_regions(extractor, features, boxes[:, :, 0])
             logits, deltas = head(regions.to(self.dtype))
             by_stage.append(logits.float().view(images, count, -1))
             deltas = deltas.float().view(images, count, -1, 4)
             boxes = decode(head.bbox_coder, boxes.expand_as(deltas), deltas, height, width)
-        # The last is the background.
+        # The last class is the background.
         scores = torch.stack(by_stage).mean(dim=0).softmax(dim=2)[..., :-1]
         classes = scores.shape[2]
         boxes = boxes.expand(-1, -1, classes, -1).reshape(images, count * classes, 4)
-        # An image with fewer proposals than another has rows that stand for none.
+        # Images with fewer proposals than others have rows of padding.
         scores = scores.where(objectness[..., None] > 0, 0.0).reshape(images, count * classes)
         labels = torch.arange(classes).repeat(images, count)
         boxes, scores, index = suppress(
@@ -222,7 +216,7 @@ class ExportedTwoStage(_Exported):
     def _masks(self, features: tuple[Tensor, ...], boxes: Tensor, labels: Tensor) -> Tensor:
         roi_head, by_stage = self.detector.roi_head, []
         for head, extractor in stages(roi_head.mask_head, roi_head.mask_roi_extractor):
-            regions = extract(extractor, features, boxes)
+            regions = pool_regions(extractor, features, boxes)
             masks = head(regions.to(self.dtype)).float()
             if masks.shape[1] > 1:
                 index = labels.clamp(min=0).view(-1, 1, 1, 1)
@@ -231,11 +225,11 @@ class ExportedTwoStage(_Exported):
         return torch.stack(by_stage).mean(dim=0)
 
 
-def take(boxes: Tensor, labels: Tensor) -> Tensor:
-    """Take of each region the box of its class.
+def select_class_boxes(boxes: Tensor, labels: Tensor) -> Tensor:
+    """Select each region's box of its class.
 
     Args:
-        boxes: Shape `(N, K, classes, 4)`, or `(N, K, 1, 4)` where all classes share theirs.
+        boxes: Shape `(N, K, classes, 4)`, or `(N, K, 1, 4)` for class-agnostic boxes.
         labels: Shape `(N, K)`.
 
     Returns:
@@ -246,12 +240,14 @@ def take(boxes: Tensor, labels: Tensor) -> Tensor:
     return boxes.gather(2, labels[..., None, None].expand(-1, -1, 1, 4))
 
 
-def extract(extractor: SingleRoIExtractor, features: tuple[Tensor, ...], boxes: Tensor) -> Tensor:
-    """Pool features over boxes, each at the level of its size.
+def pool_regions(
+    extractor: SingleRoIExtractor, features: tuple[Tensor, ...], boxes: Tensor
+) -> Tensor:
+    """Pool features over boxes, each from the level for its size.
 
     Args:
-        extractor: MMDetection's.
-        features: `(N, C, h, w)` of each level.
+        extractor: MMDetection's RoI extractor.
+        features: `(N, C, h, w)` for each level.
         boxes: Corners x1, y1, x2, y2 in pixels, `(N, K, 4)`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""PyTorch modules as ONNX models."""
+"""Exports PyTorch modules to ONNX."""
 
 import contextlib
 import logging
@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from ..runtime.metadata import KEY, Metadata
-from .non_max_suppression import translations
+from .postprocessing import onnx_translations
 
-OPSET, BF16_OPSET = 18, 22  # ONNX's convolution takes bf16 since 22
-_EXAMPLE = (2, 160, 192)  # neither 1 nor equal, which would be taken for constants
+OPSET, BF16_OPSET = 18, 22  # the first with convolution in bf16
+_EXAMPLE = (2, 160, 192)  # torch.export specializes on 1 and on equal sizes
 _DIMENSIONS = ("batch", "height", "width")
 
 
@@ -26,17 +26,17 @@ def to_onnx(
     input_size: Optional[tuple[int, int]] = None,
     opset: int = OPSET,
 ) -> onnx.ModelProto:
-    """Export a function of uint8 images `(N, H, W, 3)`, with torch's exporter of today.
+    """Export a module that maps uint8 images `(N, H, W, 3)`, with torch's dynamo exporter.
 
     Args:
-        module: The function, in evaluation mode.
+        module: The module, in eval mode.
         outputs: Names of its outputs.
-        batch_size: N, or None for any.
-        input_size: H and W, or None for any.
-        opset: Version of ONNX's operators.
+        batch_size: Fixed N; None for any.
+        input_size: Fixed H and W; None for any.
+        opset: Opset version.
 
     Returns:
-        The model, in standard operators alone.
+        The model, in standard ONNX operators only.
     """
     fixed = (batch_size, *(input_size or (None, None)))
     example = [size or chosen for size, chosen in zip(fixed, _EXAMPLE)]
@@ -54,7 +54,7 @@ def to_onnx(
             input_names=["images"],
             output_names=list(outputs),
             opset_version=opset,
-            custom_translation_table=translations(),
+            custom_translation_table=onnx_translations(),
             verbose=False,
         )
     model = exported.model_proto
@@ -64,22 +64,22 @@ def to_onnx(
 
 
 def set_metadata(model: onnx.ModelProto, metadata: Metadata) -> None:
-    """Write into a model what it is, in place."""
+    """Write metadata into a model, in place."""
     model.producer_name = KEY
     onnx.helper.set_model_props(model, {KEY: metadata.to_json()})
 
 
 def opset_of(model: onnx.ModelProto) -> int:
-    """Read the version of ONNX's operators in a model."""
+    """Read the opset version of a model."""
     return next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
 
 
 def _clean(graph: onnx.GraphProto) -> None:
-    """Take out where each node was made, file and line, and give dimensions their names."""
+    """Remove source locations of nodes, and name the dimensions."""
     for node in graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
-    del graph.value_info[:]  # which engines infer anyway
+    del graph.value_info[:]  # engines infer it
     names = {}
     for axis, dimension in zip(_DIMENSIONS, graph.input[0].type.tensor_type.shape.dim):
         if dimension.dim_param:
@@ -92,13 +92,13 @@ def _clean(graph: onnx.GraphProto) -> None:
                 dimension.dim_param = names[name]
             elif re.fullmatch(r"u\d+", name):
                 dimension.dim_param = "detections"
-            elif name:  # a formula of others, whose names are gone
+            elif name:  # a formula of dimensions that were renamed
                 dimension.ClearField("dim_param")
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's progress and its hints to its own developers to itself."""
+    """Silence the exporter's progress and its developer warnings."""
     levels: dict[Any, int] = {}
     for name in ("torch.onnx", "torch.export", "onnx_ir", "onnxscript"):
         logger = logging.getLogger(name)

@@ -1,7 +1,6 @@
-"""From what heads predict to detections, for batches and with nothing but tensor operators.
+"""Post-processing of head outputs, batched and in tensor operators that can be exported.
 
-MMDetection's own post-processing goes through images and Python lists. These functions give what
-it gives, in a form that can be exported.
+The results equal those of MMDetection's post-processing, which loops over images in Python.
 """
 
 from typing import Any
@@ -11,21 +10,72 @@ from mmdet.models.task_modules.coders.delta_xywh_bbox_coder import delta2bbox
 from torch import Tensor
 from torch.nn import functional as F
 
-from .non_max_suppression import non_max_suppression
+from ..ops.nms import nms
+
+
+@torch.library.custom_op("vanillanet_det::non_max_suppression", mutates_args=())
+def non_max_suppression(
+    boxes: Tensor, scores: Tensor, max_boxes: int, iou_threshold: float, score_threshold: float
+) -> Tensor:
+    """Compute ONNX's NonMaxSuppression: drop each box that overlaps a better one of its image.
+
+    Args:
+        boxes: Corners x1, y1, x2, y2, float32 `(N, M, 4)`.
+        scores: Float32 `(N, 1, M)`.
+        max_boxes: Maximum number of boxes kept per image.
+        iou_threshold: Boxes with an IoU above this are suppressed.
+        score_threshold: Boxes with a score up to this are ignored.
+
+    Returns:
+        Image index, 0 and box index of each kept box, int64 `(kept, 3)`.
+    """
+    rows = []
+    for image, (corners, (score,)) in enumerate(zip(boxes, scores)):
+        candidates = torch.nonzero(score > score_threshold)[:, 0]
+        kept = candidates[nms(corners[candidates], score[candidates], iou_threshold, 0)]
+        kept = kept[:max_boxes]
+        rows.append(torch.stack([torch.full_like(kept, image), torch.zeros_like(kept), kept], 1))
+    return torch.cat(rows)
+
+
+@non_max_suppression.register_fake
+def _(
+    boxes: Tensor, scores: Tensor, max_boxes: int, iou_threshold: float, score_threshold: float
+) -> Tensor:
+    count = torch.library.get_ctx().new_dynamic_size()
+    return boxes.new_empty((count, 3), dtype=torch.long)
+
+
+def onnx_translations() -> dict[Any, Any]:
+    """Map `non_max_suppression` to ONNX's operator, for torch's exporter."""
+    from onnxscript import opset18 as op
+
+    def translate(
+        boxes: Any, scores: Any, max_boxes: int, iou_threshold: float, score_threshold: float
+    ) -> Any:
+        return op.NonMaxSuppression(
+            boxes,
+            scores,
+            op.Constant(value_ints=[max_boxes]),
+            op.Constant(value_floats=[iou_threshold]),
+            op.Constant(value_floats=[score_threshold]),
+        )
+
+    return {torch.ops.vanillanet_det.non_max_suppression.default: translate}
 
 
 def decode(coder: Any, priors: Tensor, deltas: Tensor, height: Tensor, width: Tensor) -> Tensor:
-    """Turn predicted offsets into boxes inside the image.
+    """Decode predicted offsets into boxes, clipped to the image where the coder clips.
 
     Args:
         coder: MMDetection's DeltaXYWHBBoxCoder.
-        priors: Boxes that the offsets are from, `(..., 4)`.
-        deltas: Offsets, of the same shape.
-        height: Of the image, a tensor without dimensions.
-        width: Of the image.
+        priors: Anchors or proposals, `(..., 4)`.
+        deltas: Offsets, same shape.
+        height: Image height, a scalar tensor.
+        width: Image width, a scalar tensor.
 
     Returns:
-        Corners x1, y1, x2, y2, of the same shape.
+        Corners x1, y1, x2, y2, same shape.
     """
     boxes = delta2bbox(
         priors.reshape(-1, 4),
@@ -40,12 +90,12 @@ def decode(coder: Any, priors: Tensor, deltas: Tensor, height: Tensor, width: Te
     return boxes.clamp(min=0).minimum(torch.stack([width, height, width, height]))
 
 
-def best(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def topk(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Take the largest values of each row.
 
     Args:
         values: Shape `(N, M)`.
-        count: How many, at most; all of them where M is smaller.
+        count: Number of values; all of them where M is smaller.
 
     Returns:
         The values, highest first, and their indices.
@@ -54,18 +104,18 @@ def best(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def gather(rows: Tensor, index: Tensor) -> Tensor:
-    """Take rows, `(N, M, C)`, of each image by their indices, `(N, K)`; returns `(N, K, C)`."""
+    """Take rows of each image, `(N, M, C)`, by index, `(N, K)`; returns `(N, K, C)`."""
     return rows.gather(1, index[..., None].expand(-1, -1, rows.shape[2]))
 
 
 def drop_invalid(boxes: Tensor, scores: Tensor, score_threshold: float, min_size: float) -> Tensor:
-    """Set the scores of boxes that don't count to 0.
+    """Set the scores of invalid boxes to 0.
 
     Args:
         boxes: Corners x1, y1, x2, y2, `(N, M, 4)`.
         scores: Shape `(N, M)`.
-        score_threshold: Boxes with a score at most this don't count.
-        min_size: Boxes with a side at most this don't; -1 for none.
+        score_threshold: Boxes with a score up to this are invalid.
+        min_size: Boxes with a side up to this are invalid; -1 for none.
 
     Returns:
         The scores.
@@ -86,26 +136,26 @@ def suppress(
     iou_threshold: float,
     max_boxes: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Keep the best boxes of each image that don't overlap a better one of their group.
+    """Suppress boxes that overlap a better one of their group.
 
-    As MMDetection does it: groups are moved apart and suppressed together.
+    As in MMDetection, groups are shifted apart and suppressed together.
 
     Args:
         boxes: Corners x1, y1, x2, y2, float32 `(N, M, 4)`, M at least 1.
         scores: Float32 `(N, M)`.
-        groups: Classes or levels, between which nothing is suppressed, int64 `(N, M)`.
-        score_threshold: Boxes with a score at most this are dropped.
-        min_size: Boxes with a side at most this are dropped; -1 for none.
-        iou_threshold: Boxes with an IoU above it are suppressed.
-        max_boxes: The most boxes of an image.
+        groups: Classes or levels, which don't suppress each other, int64 `(N, M)`.
+        score_threshold: Boxes with a score up to this are dropped.
+        min_size: Boxes with a side up to this are dropped; -1 for none.
+        iou_threshold: Boxes with an IoU above this are suppressed.
+        max_boxes: Maximum number of boxes per image.
 
     Returns:
-        Boxes `(N, K, 4)`, scores and indices `(N, K)`, highest scores first. K is the number of
-        boxes in the image with most of them, at least 1; the rest of the others is 0.
+        Boxes `(N, K, 4)`, scores and indices `(N, K)`, highest scores first. K is the largest
+        number of boxes in an image, at least 1; the others are padded with zeros.
     """
     scores = drop_invalid(boxes, scores, score_threshold, min_size)
     far = torch.where(scores[..., None] > 0, boxes, 0.0).amax(dim=(1, 2), keepdim=True) + 1
-    # OpenVINO wants to know that a box has four sides.
+    # The view tells OpenVINO that a box has four values.
     apart = (boxes + groups[..., None] * far).view(boxes.shape[0], -1, 4)
     kept = non_max_suppression(
         apart, scores[:, None], max_boxes, iou_threshold, max(score_threshold, 0.0)

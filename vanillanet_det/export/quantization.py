@@ -1,4 +1,4 @@
-"""Models in int8, by post-training quantisation with NNCF."""
+"""Post-training quantisation to int8 with NNCF."""
 
 import contextlib
 import logging
@@ -9,8 +9,8 @@ import numpy as np
 
 from ..runtime.packages import load
 
-# Quantised are convolutions and matrix products. Coordinates have more than 8 bits, and regions
-# of a level that no picture has any on have no statistics.
+# Only convolutions and matrix products are quantised. Coordinates need more than 8 bits, and pooled
+# regions of a level without regions have no statistics.
 _NOT_QUANTIZED = {
     "onnx": (
         *("Add", "Sub", "Mul", "Div", "Exp", "Sigmoid", "Softmax", "Clip", "Min", "Max"),
@@ -30,17 +30,17 @@ def quantize(
     images: Sequence[np.ndarray],
     prepare: Callable[[np.ndarray], np.ndarray],
 ) -> Any:
-    """Quantise weights and activations to 8 bits.
+    """Quantise weights and activations to int8.
 
     Args:
-        model: An ONNX model, or OpenVINO's.
+        model: An ONNX or OpenVINO model.
         format: `onnx` or `openvino`.
-        images: Pictures from which the ranges of activations are learnt.
-        prepare: Makes of one a batch as the model takes it, uint8 `(N, H, W, 3)`, one after the
-            other, since resized they are large.
+        images: Calibration images.
+        prepare: Turns an image into an input batch, uint8 `(N, H, W, 3)`; called for one image at
+            a time, since resized images are large.
 
     Returns:
-        A model of the same kind, with the operators that quantise in it.
+        The quantised model, in the same format.
     """
     nncf = load("nncf")
 
@@ -52,12 +52,12 @@ def quantize(
         return nncf.quantize(
             model,
             nncf.Dataset(images, as_input),
-            # Activations that are negative, too, have a zero point.
+            # Asymmetric for activations that also take negative values.
             preset=nncf.QuantizationPreset.MIXED,
             target_device=nncf.TargetDevice.CPU,
             subset_size=len(images),
             ignored_scope=nncf.IgnoredScope(
-                # The stem sees pixels that aren't normalised yet, and costs little.
+                # The stem sees unnormalised pixels, and costs little.
                 names=[_first_convolution(model, format)],
                 types=list(_NOT_QUANTIZED[format]),
                 validate=False,
@@ -81,7 +81,7 @@ def _quiet() -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with np.errstate(all="ignore"):  # statistics of regions, where there is none
+        with np.errstate(all="ignore"):  # statistics of empty sets of regions
             yield
     finally:
         logger.setLevel(level)

@@ -1,4 +1,4 @@
-"""Which detectors can be exported: those whose post-processing is known to the last step."""
+"""Checks that a detector can be exported: post-processing must be known in every step."""
 
 import importlib.util
 from collections.abc import Sequence
@@ -18,27 +18,27 @@ from torch import nn
 
 from ..errors import UserError
 
-_TORCH = (2, 6)  # whose exporter takes translations of operators
-_REMEDY = "export its backbone with --part backbone, or another detector"
+_MIN_TORCH = (2, 6)  # the first whose exporter accepts translations of custom operators
+_REMEDY = "export the backbone with --part backbone, or another detector"
 _DENSE = ("predict", "predict_by_feat", "_predict_by_feat_single", "_bbox_post_process")
 _BOX = ("predict_by_feat", "_predict_by_feat_single", "regress_by_class")
 
 
 def check_packages(flags: str, needed: Sequence[str], extra: str = "export") -> None:
-    """Check that there is what exporting needs.
+    """Check that the packages for an export are installed.
 
     Args:
-        flags: What was asked for, for messages.
-        needed: Packages, beside PyTorch.
-        extra: The extra of this project that brings them.
+        flags: The flags that need them, for messages.
+        needed: Packages besides PyTorch.
+        extra: The extra of this project that installs them.
 
     Raises:
-        UserError: A package is missing, or PyTorch too old.
+        UserError: A package is missing, or PyTorch is too old.
     """
-    if tuple(map(int, torch.__version__.split(".")[:2])) < _TORCH:
+    if tuple(map(int, torch.__version__.split(".")[:2])) < _MIN_TORCH:
         raise UserError(
-            f"PyTorch {torch.__version__}: its exporter lacks what is needed; expected "
-            f"{_TORCH[0]}.{_TORCH[1]} or newer: pip install -U torch torchvision"
+            f"PyTorch {torch.__version__}: too old to export; expected "
+            f"{_MIN_TORCH[0]}.{_MIN_TORCH[1]} or newer: pip install -U torch torchvision"
         )
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
@@ -49,21 +49,21 @@ def check_packages(flags: str, needed: Sequence[str], extra: str = "export") -> 
 
 
 def check_support(detector: nn.Module, nms: bool = True) -> None:
-    """Check that an exported detector would find what MMDetection finds.
+    """Check that an exported detector would return MMDetection's results.
 
     Args:
         detector: The detector.
-        nms: Whether boxes that overlap better ones are to be left out in the file.
+        nms: Whether the file includes non-maximum suppression.
 
     Raises:
-        UserError: A part of it is or does something else than RetinaNet's and Faster, Mask or
-            Cascade R-CNN's, or a two-stage detector is asked for without NMS.
+        UserError: A component differs from those of RetinaNet and Faster, Mask or Cascade R-CNN,
+            or `nms` is False for a two-stage detector.
     """
     if type(detector) in (FasterRCNN, MaskRCNN, CascadeRCNN):
         if not nms:
             raise UserError(
                 f"--no-nms: {type(detector).__name__} needs non-maximum suppression between its "
-                "stages; leave --no-nms out"
+                "stages; omit --no-nms"
             )
         _check_dense(detector.rpn_head, RPNHead, scores=False)
         _check_roi_head(detector.roi_head)
@@ -77,16 +77,16 @@ def check_support(detector: nn.Module, nms: bool = True) -> None:
 
 
 def _check_dense(head: nn.Module, like: type, scores: bool) -> None:
-    _expect(head, all(_same(head, like, name) for name in _DENSE), "post-processing of its own")
-    _expect(head, head.use_sigmoid_cls, "scores by softmax")
-    _expect(head, not getattr(head.loss_cls, "custom_cls_channels", False), "channels of its own")
+    _expect(head, all(_same(head, like, name) for name in _DENSE), "custom post-processing")
+    _expect(head, head.use_sigmoid_cls, "softmax scores")
+    _expect(head, not getattr(head.loss_cls, "custom_cls_channels", False), "custom class channels")
     _expect(head, _count_outputs(head) == 2, "more outputs than scores and boxes")
     _check_coder(head)
     _check_test_cfg(head, head.test_cfg, ("nms_pre", "max_per_img"))
     if scores:
         _check_threshold(head, head.test_cfg)
         if head.test_cfg.get("min_bbox_size", -1) > 0:
-            # In the picture's pixels, which the file doesn't know.
+            # In pixels of the original image, whose size the file doesn't know.
             _refuse_value(head, head.test_cfg, "min_bbox_size", "0 or -1")
 
 
@@ -98,11 +98,11 @@ def _count_outputs(head: nn.Module) -> int:
 
 
 def _check_roi_head(head: nn.Module) -> None:
-    _expect(head, type(head) in (StandardRoIHead, CascadeRoIHead), "stages of its own")
+    _expect(head, type(head) in (StandardRoIHead, CascadeRoIHead), "custom stages")
     _expect(head, not head.with_shared_head, "a shared head")
     for box, extractor in stages(head.bbox_head, head.bbox_roi_extractor):
-        _expect(box, all(_same(box, BBoxHead, name) for name in _BOX), "post-processing of its own")
-        _expect(box, not box.custom_cls_channels, "scores of its own")
+        _expect(box, all(_same(box, BBoxHead, name) for name in _BOX), "custom post-processing")
+        _expect(box, not box.custom_cls_channels, "custom class channels")
         _expect(box, box.with_cls and box.with_reg, "no classes or no boxes")
         _check_coder(box)
         _check_extractor(extractor)
@@ -110,13 +110,13 @@ def _check_roi_head(head: nn.Module) -> None:
         _check_threshold(box, head.test_cfg)
     if head.with_mask:
         for mask, extractor in stages(head.mask_head, head.mask_roi_extractor):
-            _expect(mask, type(mask) is FCNMaskHead, "masks of its own")
+            _expect(mask, type(mask) is FCNMaskHead, "custom masks")
             _check_extractor(extractor)
             _check_threshold(mask, head.test_cfg, "mask_thr_binary")
 
 
 def stages(heads: nn.Module, extractors: nn.Module) -> list[tuple[nn.Module, nn.Module]]:
-    """Pair a region head's heads and extractors by stage; all but a cascade's have one."""
+    """Pair an RoI head's heads and extractors by stage; only a cascade has several."""
     if not isinstance(heads, nn.ModuleList):
         return [(heads, extractors)]
     return list(zip(heads, extractors))
@@ -126,12 +126,12 @@ def _check_extractor(extractor: nn.Module) -> None:
     known = type(extractor) is SingleRoIExtractor and all(
         isinstance(layer, RoIAlign) and layer.pool_mode == "avg" for layer in extractor.roi_layers
     )
-    _expect(extractor, known, "features of regions of its own")
+    _expect(extractor, known, "custom RoI features")
 
 
 def _check_coder(head: nn.Module) -> None:
     coder = head.bbox_coder
-    _expect(head, type(coder) is DeltaXYWHBBoxCoder, f"boxes by {type(coder).__name__}")
+    _expect(head, type(coder) is DeltaXYWHBBoxCoder, f"boxes encoded by {type(coder).__name__}")
 
 
 def _check_test_cfg(head: nn.Module, cfg: Any, needed: tuple[str, ...]) -> None:
@@ -143,8 +143,8 @@ def _check_test_cfg(head: nn.Module, cfg: Any, needed: tuple[str, ...]) -> None:
     known = nms.get("type", "nms") == "nms" and not others
     if not known or not 0 <= nms.get("iou_threshold", -1) <= 1:
         raise UserError(
-            f"test_cfg of {type(head).__name__}: nms is {nms} but expected type nms with its "
-            "iou_threshold alone; change the config"
+            f"test_cfg of {type(head).__name__}: nms is {nms} but expected type nms with only "
+            "an iou_threshold; change the config"
         )
 
 
@@ -166,4 +166,4 @@ def _same(module: nn.Module, base: type, name: str) -> bool:
 
 def _expect(module: nn.Module, known: bool, what: str) -> None:
     if not known:
-        raise UserError(f"{type(module).__name__}: has {what}, which isn't exported; {_REMEDY}")
+        raise UserError(f"{type(module).__name__}: has {what}, which can't be exported; {_REMEDY}")

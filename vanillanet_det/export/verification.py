@@ -1,33 +1,42 @@
-"""Whether an exported file gives what PyTorch gives."""
+"""Compares the results of an exported file with PyTorch's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
+import torch
+from mmdet.structures import DetDataSample
+from torch import nn
 
+from ..inference.instances import detections_of
+from ..models.deploy import relative_error
+from ..runtime import Detector
+from ..runtime.engines import open_engine
+from ..runtime.preprocessing import fit
 from ..runtime.results import Detections
+from .detectors import ExportedBackbone
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far detections of a file may be from those of PyTorch.
+    """How far results of a file may be from PyTorch's.
 
     Attributes:
-        score: Difference of scores.
-        pixels: Difference of a box's sides in pixels; None for a least IoU instead.
-        iou: The least IoU of boxes.
-        mask_iou: The least IoU of masks.
-        least_score: Detections below it don't count.
-        share: Share of detections, of both, that must have such a partner.
-        feature: Difference of features, as a share of the largest value.
+        score: Maximum difference of scores.
+        pixels: Maximum difference of box coordinates in pixels; None to use `iou` instead.
+        iou: Minimum IoU of boxes.
+        mask_iou: Minimum IoU of masks.
+        min_score: Detections below this are ignored.
+        share: Minimum share of the detections of both that are matched.
+        feature: Maximum difference of features, relative to the largest value.
     """
 
     score: float
     pixels: Optional[float]
     iou: float
     mask_iou: float
-    least_score: float
+    min_score: float
     share: float
     feature: float
 
@@ -36,45 +45,93 @@ TOLERANCES = {
     "fp32": Tolerance(1e-4, 0.01, 0.0, 0.99, 0.0, 1.0, 1e-4),
     "fp16": Tolerance(0.02, None, 0.9, 0.9, 0.3, 0.98, 0.01),
     "bf16": Tolerance(0.1, None, 0.8, 0.8, 0.3, 0.9, 0.1),
-    # What int8 costs is judged by AP. This finds files that are plainly wrong.
+    # The cost of int8 is measured in AP; this only catches files that are plainly wrong.
     "int8": Tolerance(0.3, None, 0.5, 0.5, 0.4, 0.6, 0.5),
 }
 
 
 @dataclass
 class Differences:
-    """Detections of a file beside those of PyTorch, over several pictures.
+    """Differences between a file's detections and PyTorch's, over several images.
 
     Attributes:
         expected: Number of PyTorch's detections that count.
-        found: Number of the file's that count.
-        partners: Number of pairs: of the same class and near enough.
-        pixels: The largest difference of a side of paired boxes, in pixels.
-        iou: The least IoU of paired boxes.
-        score: The largest difference of paired scores.
-        mask_iou: The least IoU of paired masks; None without masks.
+        found: Number of the file's detections that count.
+        matched: Number of matched pairs: same class, within the tolerance.
+        pixels: Largest difference of matched box coordinates, in pixels.
+        iou: Smallest IoU of matched boxes.
+        score: Largest difference of matched scores.
+        mask_iou: Smallest IoU of matched masks; None without masks.
     """
 
     expected: int = 0
     found: int = 0
-    partners: int = 0
+    matched: int = 0
     pixels: float = 0.0
     iou: float = 1.0
     score: float = 0.0
     mask_iou: Optional[float] = None
 
     def within(self, tolerance: Tolerance) -> bool:
-        """Say whether enough of both have a partner."""
-        return 2 * self.partners >= tolerance.share * (self.expected + self.found)
+        """Whether enough detections of both are matched."""
+        return 2 * self.matched >= tolerance.share * (self.expected + self.found)
 
     def describe(self, tolerance: Tolerance) -> str:
-        """Say it in words."""
+        """Summarize the differences in a line."""
         box = f"box {self.pixels:.2g} pixels off" if tolerance.pixels else f"box IoU {self.iou:.2f}"
         mask = "" if self.mask_iou is None else f", mask IoU {self.mask_iou:.4f}"
         return (
-            f"{self.partners} of {self.expected} detections found again, among {self.found}; "
+            f"{self.matched} of {self.expected} detections matched, {self.found} found; "
             f"worst {box}, score {self.score:.2g} off{mask}"
         )
+
+
+@torch.no_grad()
+def detect_with_both(
+    model: nn.Module, detector: Detector, image: np.ndarray
+) -> tuple[Detections, Detections]:
+    """Detect with PyTorch and with an exported file, on the same pixels.
+
+    Args:
+        model: The fused detector.
+        detector: The exported file, with a score threshold of 0.
+        image: Uint8 `(height, width, 3)` in BGR.
+
+    Returns:
+        PyTorch's and the file's detections, in coordinates of the resized image.
+    """
+    array = fit(image, detector.metadata)[0]
+    size = array.shape[:2]
+    meta = dict(img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0))
+    inputs = torch.from_numpy(array).permute(2, 0, 1)
+    sample = DetDataSample(metainfo=meta)
+    (found,) = model.test_step(dict(inputs=[inputs], data_samples=[sample]))
+    expected = detections_of(found.pred_instances, 0.0, detector.classes, size)
+    batch = array[None].repeat(detector.metadata.batch_size or 1, axis=0)
+    outputs = {name: output[0] for name, output in detector.engine.run(batch).items()}
+    return expected, detector.finish(outputs, (1.0, 1.0), size)
+
+
+@torch.no_grad()
+def feature_error(model: nn.Module, path: Any, images: Sequence[np.ndarray]) -> float:
+    """Compare the features of an exported backbone with PyTorch's.
+
+    Args:
+        model: The fused detector.
+        path: The exported file.
+        images: Uint8 `(height, width, 3)` each, BGR.
+
+    Returns:
+        The largest difference, relative to the largest value of its feature; NaN if any is.
+    """
+    engine, backbone = open_engine(path), ExportedBackbone(model)
+    errors = []
+    for image in images:
+        array = fit(image, engine.metadata)[0][None]
+        array = array.repeat(engine.metadata.batch_size or 1, axis=0)
+        found = map(torch.from_numpy, engine.run(array).values())
+        errors.append(relative_error(found, backbone(torch.from_numpy(array))))
+    return float(np.max(errors))  # NaN if one is
 
 
 def compare(
@@ -86,34 +143,31 @@ def compare(
     """Compare a file's detections with PyTorch's.
 
     Args:
-        pairs: PyTorch's and the file's for each picture, highest score first.
-        tolerance: What makes two of them partners. Those that are this near to being left out,
-            at the threshold or as the last, need none.
-        threshold: The score from which detections are given.
-        limit: The largest number of detections in a picture.
-
-    Returns:
-        The differences.
+        pairs: PyTorch's and the file's detections in each image, highest score first.
+        tolerance: When two detections match. Detections within the score tolerance of being
+            dropped, by the threshold or by the limit, needn't match.
+        threshold: Score threshold of the detector.
+        limit: Maximum number of detections in an image.
     """
     result = Differences()
     for reference, found in pairs:
-        floor = max(tolerance.least_score, threshold) + tolerance.score
+        floor = max(tolerance.min_score, threshold) + tolerance.score
         for one in (reference, found):
             if len(one) == limit:
                 floor = max(floor, float(one.scores.min()) + tolerance.score)
-        partners, used = _pair(reference, found, tolerance, result)
-        # Above the floor all count, below it only those with a partner.
-        result.expected += int((partners | (reference.scores >= floor)).sum())
+        matched, used = _match(reference, found, tolerance, result)
+        # All detections above the floor count, below it only matched ones.
+        result.expected += int((matched | (reference.scores >= floor)).sum())
         result.found += int((used | (found.scores >= floor)).sum())
-        result.partners += int(partners.sum())
+        result.matched += int(matched.sum())
     return result
 
 
-def _pair(
+def _match(
     reference: Detections, found: Detections, tolerance: Tolerance, result: Differences
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pair detections, the best first, and note how far partners are apart."""
-    partners, used = (np.zeros(len(one), bool) for one in (reference, found))
+    """Match detections, highest score first, and record the largest differences."""
+    matched, used = (np.zeros(len(one), bool) for one in (reference, found))
     sides = np.abs(reference.boxes[:, None] - found.boxes[None]).max(axis=2, initial=0)
     scores = np.abs(reference.scores[:, None] - found.scores[None])
     overlaps = _iou(reference.boxes, found.boxes)
@@ -126,14 +180,14 @@ def _pair(
             mask_iou = _mask_iou(reference, found, index, other)
             if mask_iou is not None and mask_iou < tolerance.mask_iou:
                 continue
-            partners[index] = used[other] = True
+            matched[index] = used[other] = True
             result.pixels = max(result.pixels, float(sides[index, other]))
             result.iou = min(result.iou, float(overlaps[index, other]))
             result.score = max(result.score, float(scores[index, other]))
             if mask_iou is not None:
                 result.mask_iou = min(mask_iou, result.mask_iou or 1.0)
             break
-    return partners, used
+    return matched, used
 
 
 def _iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:

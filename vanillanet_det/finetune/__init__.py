@@ -1,1 +1,1 @@
-"""What a fine-tuning derives from its data and its weights: pictures, anchors, schedule, model."""
+"""Builds a fine-tuning config from a dataset and weights: model, input size, anchors, schedule."""

@@ -1,4 +1,4 @@
-"""The config of a fine-tuning, which `tools/train.py` runs."""
+"""Assembles the config of a fine-tuning run, which `tools/train.py` can run."""
 
 import copy
 import os
@@ -11,21 +11,20 @@ from mmengine.config import Config, ConfigDict
 
 from .model import has_masks
 
-# Of what a template's data set says nothing stays but how pictures become tensors.
 _SCALES = (0.8, 0.9, 1.0, 1.1, 1.2)
 AUGMENTATIONS = ("none", "flip", "scale")
 
 
 @dataclass(frozen=True)
-class Data:
-    """The data of a fine-tuning, as COCO files.
+class FinetuneData:
+    """The dataset of a fine-tuning run, as COCO files.
 
     Attributes:
-        root: Folder of the pictures.
-        train: Annotation file of the pictures to train on.
-        val: Annotation file of those to evaluate on.
-        classes: Names of the classes.
-        num_train: Number of pictures to train on.
+        root: Image folder.
+        train: Annotation file of the training images.
+        val: Annotation file of the validation images.
+        classes: Class names.
+        num_train: Number of training images.
     """
 
     root: Path
@@ -38,32 +37,32 @@ class Data:
 def make_config(
     template: Config,
     model: ConfigDict,
-    data: Data,
-    size: tuple[int, int],
+    data: FinetuneData,
+    input_size: tuple[int, int],
     batch_size: int,
     augment: Sequence[str],
     schedule: dict,
     record: dict,
     load_from: Optional[str] = None,
 ) -> Config:
-    """Put a config together.
+    """Assemble a config.
 
     Args:
-        template: Where hooks, logging and test-time augmentation are taken from.
+        template: Config that provides hooks and logging.
         model: Config of the model.
-        data: What to train and to evaluate on.
-        size: Longer and shorter side that pictures are resized into, keeping their ratio.
+        data: Dataset to train and evaluate on.
+        input_size: Longer and shorter side that images are resized to, keeping the aspect ratio.
         batch_size: Images in a batch.
-        augment: Of `AUGMENTATIONS`.
+        augment: Names from `AUGMENTATIONS`.
         schedule: `train_cfg`, `optim_wrapper` and `param_scheduler`.
-        record: What the fine-tuning was asked for and what it derived; stands in the config.
-        load_from: Checkpoint of a detector to start from.
+        record: Settings of the run, stored in the config under `finetune`.
+        load_from: Detector checkpoint to start from.
     """
     cfg = copy.deepcopy(template)
     masks = has_masks(model)
     for key in ("data_root", "train_pipeline", "test_pipeline", "max_epochs", "randomness"):
         cfg.pop(key, None)
-    train, val = _loaders(data, size, batch_size, augment, masks)
+    train, val = _loaders(data, input_size, batch_size, augment, masks)
     evaluator = dict(
         type="FasterCocoMetric",
         ann_file=str(data.val),
@@ -76,7 +75,7 @@ def make_config(
         test_dataloader=copy.deepcopy(val),
         val_evaluator=evaluator,
         test_evaluator=dict(evaluator),
-        tta_pipeline=_tta_pipeline(size, "flip" in augment),
+        tta_pipeline=_tta_pipeline(input_size, "flip" in augment),
         load_from=load_from,
         randomness=dict(seed=0),
         finetune=record,
@@ -100,7 +99,7 @@ def make_config(
 
 
 def _loaders(
-    data: Data, size: tuple[int, int], batch_size: int, augment: Sequence[str], masks: bool
+    data: FinetuneData, size: tuple[int, int], batch_size: int, augment: Sequence[str], masks: bool
 ) -> tuple[dict, dict]:
     load = dict(type="LoadReadableImage")
     annotations = dict(type="LoadAnnotations", with_bbox=True, with_mask=masks)
@@ -128,7 +127,7 @@ def _loaders(
         dataset=dict(
             files,
             ann_file=str(data.train),
-            # Pictures without boxes are background to learn, however small.
+            # Images without boxes are background examples, however small they are.
             filter_cfg=dict(filter_empty_gt=False, min_size=1),
             pipeline=train_steps,
         ),

@@ -1,4 +1,4 @@
-"""The model of a fine-tuning: MMDetection's config of it, for other classes and boxes."""
+"""The model config of a fine-tuning run, adapted to the weights and the classes."""
 
 import copy
 from collections.abc import Iterator
@@ -20,25 +20,25 @@ def make_model(
     freeze: int = -1,
     merged: bool = False,
 ) -> ConfigDict:
-    """Make the config of a model for a data set's classes.
+    """Build a model config for the classes of a dataset.
 
     Args:
-        template: Config of a detector; its model is taken unless the weights bring one.
+        template: Config of a detector; its model is used unless the weights come with one.
         start: The weights to start from.
         num_classes: Number of classes.
-        arch: Published arch of VanillaNet; None for that of the weights or of the template.
-        freeze: Last stage of the backbone that isn't trained, 0 for the stem; -1 for none.
-        merged: Train the merged form of VanillaNet.
+        arch: Published arch of VanillaNet; None takes that of the weights or the template.
+        freeze: Last backbone stage to freeze, 0 for the stem; -1 for none.
+        merged: Train VanillaNet's merged form.
 
     Raises:
-        UserError: Weights, arch and template don't fit together.
+        UserError: Weights, arch and template don't match.
     """
     own = start.model
     model = copy.deepcopy(own or template_model(template))
     if not model.get("backbone"):
         raise UserError(
-            f"--weights {start.path}: its model, a {model.get('type')}, has no backbone of its "
-            "own; take the weights of another detector"
+            f"--weights {start.path}: its model, {model.get('type')}, has no backbone config; use "
+            "the weights of another detector"
         )
     backbone = model.backbone
     is_vanillanet = backbone.get("type") == "VanillaNet"
@@ -47,24 +47,24 @@ def make_model(
     elif arch is not None and backbone.get("arch") != arch:
         has = f"has the arch {backbone.get('arch')}" if is_vanillanet else "has another backbone"
         where = f"--weights {start.path}" if own else "--model"
-        raise UserError(f"--arch {arch}: the model of {where} {has}; leave --arch out")
+        raise UserError(f"--backbone vanillanet{arch}: the model of {where} {has}; omit --backbone")
     backbone.init_cfg = None
     if start.kind == "backbone":
         if not is_vanillanet:
             raise UserError(
-                f"--weights {start.path}: is a VanillaNet, but the backbone is "
+                f"--weights {start.path}: holds a VanillaNet, but the backbone is "
                 f"{backbone.get('type')}; choose another --model"
             )
         backbone.init_cfg = ConfigDict(type="Pretrained", checkpoint=start.path)
-    if start.kind == "nothing":  # what is random can't be left as it is
+    if start.kind == "nothing":  # random layers must be trained
         for key, value in (("frozen_stages", -1), ("norm_eval", False)):
             if key in backbone:
                 backbone[key] = value
     if freeze >= 0:
         if start.kind == "nothing":
             raise UserError(
-                f"--freeze {freeze}: needs --weights; what is random learns nothing when it is "
-                "kept. Give --weights, or leave --freeze out"
+                f"--freeze {freeze}: needs --weights; frozen random layers never learn. Give "
+                "--weights, or omit --freeze"
             )
         backbone.frozen_stages = freeze
     if is_vanillanet:
@@ -76,7 +76,7 @@ def make_model(
         build_on_meta(model)
     except UserError:
         raise
-    except Exception as error:  # constructors assert, and raise nearly anything
+    except Exception as error:  # constructors raise nearly anything
         whose = f"--weights {start.path}" if own else f"--model {template.filename}"
         reason = str(error).partition("\n")[0]
         raise UserError(
@@ -87,22 +87,22 @@ def make_model(
 
 
 def template_model(template: Config) -> ConfigDict:
-    """Take the model of a detector's config.
+    """Return the model of a detector's config.
 
     Raises:
-        UserError: It has none with a backbone of its own.
+        UserError: There is none, or it has no backbone config.
     """
     model = template.get("model")
     if not isinstance(model, dict) or not model.get("backbone"):
         raise UserError(
-            f"--model {template.filename}: has no model with a backbone of its own; expected the "
-            "config of a detector"
+            f"--model {template.filename}: has no model with a backbone config; expected a "
+            "detector's config"
         )
     return model
 
 
 def anchor_generator(model: dict) -> Optional[dict]:
-    """Find the config of a model's anchors: RetinaNet's head's or the RPN's; None without."""
+    """Find a model's anchor generator, in RetinaNet's head or in the RPN; None without one."""
     for key in ("bbox_head", "rpn_head"):
         head = model.get(key)
         generator = head.get("anchor_generator") if isinstance(head, dict) else None
@@ -112,27 +112,27 @@ def anchor_generator(model: dict) -> Optional[dict]:
 
 
 def has_masks(model: dict) -> bool:
-    """Tell whether a model predicts masks."""
+    """Whether a model predicts masks."""
     return bool((model.get("roi_head") or {}).get("mask_head") or model.get("mask_head"))
 
 
 def _set_arch(model: ConfigDict, arch: Optional[str], whose: str) -> None:
-    """Choose VanillaNet's arch, and give the neck the channels of its features."""
+    """Set VanillaNet's arch, and the neck's input channels to match."""
     before = model.backbone.get("arch", "11")
     if arch is None or arch == before:
         return
-    had, has = (resolve_arch(which).last_of_each_stride for which in (before, arch))
+    old, new = (resolve_arch(which).last_of_each_stride for which in (before, arch))
     neck = model.get("neck")
     neck = neck[0] if isinstance(neck, (list, tuple)) else neck
     if not isinstance(neck, dict) or "in_channels" not in neck:
         raise UserError(
-            f"{whose}: has the arch {before}, which can't become {arch}, since it has no neck "
-            f"with in_channels to follow; name the config of a detector with the arch {arch}"
+            f"{whose}: has the arch {before}, which can't be changed to {arch}: there is no neck "
+            f"whose in_channels could follow; use the config of a detector with the arch {arch}"
         )
-    asked = model.backbone.get("out_indices") or had
-    features = has[len(had) - len(asked) :]  # RetinaNet begins at stride 8
+    out_indices = model.backbone.get("out_indices") or old
+    features = new[len(old) - len(out_indices) :]  # RetinaNet starts at stride 8
     model.backbone.arch = arch
-    if features == has:
+    if features == new:
         model.backbone.pop("out_indices", None)
     else:
         model.backbone.out_indices = features
@@ -143,14 +143,14 @@ def _set_form(backbone: ConfigDict, start: Start, merged: bool) -> None:
     form = start.backbone.form if start.backbone else "training"
     if merged and start.kind == "nothing":
         raise UserError(
-            "--merged: needs --weights; from random weights the merged form learns less than "
-            "the training form, which it is made of"
+            "--merged: needs --weights; from random weights the merged form learns less than the "
+            "training form"
         )
     if merged and start.kind == "detector" and form == "training":
         raise UserError(
-            f"--merged: {start.path} is of the training form; merge the file first: "
-            f"python tools/convert_checkpoint.py {start.path} MERGED_FILE --merge, and give that "
-            "as --weights"
+            f"--merged: {start.path} is in the training form; merge the file first (python "
+            f"tools/convert_checkpoint.py {start.path} MERGED_FILE --merge), and give the merged "
+            "file as --weights"
         )
     backbone.pop("deploy", None)
     backbone.merged = merged or form == "merged"

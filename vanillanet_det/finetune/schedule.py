@@ -1,4 +1,4 @@
-"""How long, how fast and at which size a data set is trained."""
+"""Default input size, learning rate and schedule for a dataset."""
 
 import math
 from typing import Optional
@@ -6,27 +6,27 @@ from typing import Optional
 import numpy as np
 
 BASE_BATCH_SIZE = 8
-# Learning rates of AdamW for a batch of 8, by what a training starts from.
+# AdamW's learning rates for a batch of 8, by the weights that training starts from.
 BASE_RATES = {"detector": 5e-4, "backbone": 2e-4, "nothing": 1.5e-3}
 _ITERATIONS = 4000
-_LARGEST = (1333, 800)  # as on COCO
+_MAX_SIZE = (1333, 800)  # as on COCO
 
 
-def image_size(content: dict) -> tuple[int, int]:
-    """Choose the size that pictures are resized into: their own, up to COCO's.
+def default_input_size(coco: dict) -> tuple[int, int]:
+    """Choose the size that images are resized to: their own, up to COCO's.
 
     Args:
-        content: COCO's images.
+        coco: COCO's images.
 
     Returns:
-        Longer and shorter side, multiples of 32 unless they are COCO's, which nine in ten of
-        the pictures don't exceed.
+        Longer and shorter side: the 90th percentile of the dataset, rounded up to a multiple of
+        32 and limited to 1333 x 800.
     """
-    sides = np.sort([(image["width"], image["height"]) for image in content["images"]], axis=1)
+    sides = np.sort([(image["width"], image["height"]) for image in coco["images"]], axis=1)
     shorter, longer = np.percentile(sides, 90, axis=0)
-    factor = min(1.0, _LARGEST[0] / longer, _LARGEST[1] / shorter)
+    factor = min(1.0, _MAX_SIZE[0] / longer, _MAX_SIZE[1] / shorter)
     longer, shorter = (32 * math.ceil(round(side * factor) / 32) for side in (longer, shorter))
-    return min(longer, _LARGEST[0]), min(shorter, _LARGEST[1])
+    return min(longer, _MAX_SIZE[0]), min(shorter, _MAX_SIZE[1])
 
 
 def num_epochs(num_images: int, batch_size: int) -> int:
@@ -35,11 +35,11 @@ def num_epochs(num_images: int, batch_size: int) -> int:
 
 
 def learning_rate(start: str, batch_size: int) -> float:
-    """Choose AdamW's learning rate: in proportion to the batch size.
+    """Choose AdamW's learning rate, proportional to the batch size.
 
     Args:
-        start: What the weights are of: `detector`, `backbone` or `nothing`.
-        batch_size: Images in a batch, of all processes together.
+        start: What the weights are for: `detector`, `backbone` or `nothing`.
+        batch_size: Images in a batch, over all processes.
     """
     return float(f"{BASE_RATES[start] * batch_size / BASE_BATCH_SIZE:.3g}")
 
@@ -47,14 +47,14 @@ def learning_rate(start: str, batch_size: int) -> float:
 def schedule(
     epochs: int, iterations: int, rate: float, batch_size: int, layer_decay: bool
 ) -> dict[str, object]:
-    """Write the part of a config that says how to train.
+    """Build the training part of a config.
 
     Args:
-        epochs: How often each picture is seen.
-        iterations: Batches in an epoch.
+        epochs: Number of epochs.
+        iterations: Iterations per epoch.
         rate: Learning rate.
         batch_size: Images in a batch.
-        layer_decay: Whether layers near the image learn more slowly, as in the published recipe.
+        layer_decay: Use layer-wise learning rate decay, as in the published recipe.
     """
     warm_up = min(200, epochs * iterations // 10)
     paramwise: Optional[dict] = dict(norm_decay_mult=0.0, bias_decay_mult=0.0)
@@ -70,7 +70,7 @@ def schedule(
         train_cfg=dict(type="EpochBasedTrainLoop", max_epochs=epochs, val_interval=1),
         optim_wrapper=wrapper,
         param_scheduler=[
-            # Of one iteration it would never come back to the full rate.
+            # A warm-up of one iteration would never reach the full rate.
             *(
                 [dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=warm_up)]
                 * (warm_up > 1)

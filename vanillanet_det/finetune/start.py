@@ -55,7 +55,7 @@ class Start:
             names = " or ".join(self.backbone.archs)
             raise UserError(
                 f"--weights {self.path}: has the tensors of {names} and doesn't tell which it "
-                "is; name it with --arch"
+                "is; name it with --backbone vanillanetARCH"
             )
         return self.backbone.archs[0]
 

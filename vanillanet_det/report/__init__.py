@@ -1,6 +1,6 @@
-"""What a training did and what its detector finds, as pictures and as one HTML file.
+"""Training curves, and an HTML report of a training run and its detections.
 
-Importing it imports matplotlib, so whoever needs it imports it late.
+Imports matplotlib, which is slow: import this package where it is needed.
 """
 
 from .charts import draw_curves

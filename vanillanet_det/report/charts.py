@@ -1,4 +1,4 @@
-"""Curves as pictures: a PNG of all of them, or one SVG each for the report."""
+"""Charts of curves: one PNG of all of them, or an SVG each for the report."""
 
 import base64
 import io
@@ -18,22 +18,21 @@ from ..errors import UserError
 from ..fileio import atomic_write
 from .curves import Curves, Series
 
-# Okabe and Ito's colours, which the colour-blind tell apart, too; without the yellow, which is
-# hard to see as a line.
+# Okabe and Ito's palette for colour-blind readers, without yellow, which is hard to see as a line.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
-WIDTH = 344  # of an SVG in CSS pixels: fits a telephone, and three of them a desktop
+WIDTH = 344  # of an SVG in CSS pixels: one fits a phone, three fit a desktop
 _HEIGHT = 230
 _LEGEND_LINE = 18
-_LETTERS = 19  # of a name, for two columns of them in a legend
+_MAX_LETTERS = 19  # of a name, for two columns in a legend
 _PIXELS_PER_INCH = 96
-# Stands for the colour of text in what matplotlib writes, which can't name the reader's.
+# A placeholder for the page's text colour, which matplotlib can't express.
 _INK = "#010203"
 _THEME = (
     "<style>:root{color:#222}@media(prefers-color-scheme:dark){:root{color:#ddd}}</style></defs>"
 )
-_SMOOTHED_OVER = 40  # a smoothed loss is a mean over this part of the curve
+_SMOOTHING = 40  # half a window spans this fraction of a curve
 
-# What is drawn of a validation; next to other runs the first two.
+# Validation metrics to draw; only the first two when runs are compared.
 _KINDS = {
     "coco/bbox_mAP": "box AP",
     "coco/segm_mAP": "mask AP",
@@ -48,15 +47,15 @@ Panel = Callable[[Axes], None]
 def draw_curves(
     curves: Curves, path: Union[str, Path], others: Optional[Mapping[str, Curves]] = None
 ) -> None:
-    """Draw losses, AP, learning rate and lambda, if there is one, into a PNG file.
+    """Draw losses, AP, learning rate and, if there is one, lambda to a PNG file.
 
     Args:
-        curves: Of a training.
-        path: The file to write or replace; it is either whole or not there.
-        others: Other trainings by name, whose total loss and AP are drawn beside.
+        curves: Curves of a run.
+        path: The file, replaced atomically.
+        others: Other runs by name, whose total loss and AP are also drawn.
 
     Raises:
-        UserError: It can't be written.
+        UserError: The file can't be written.
     """
     try:
         with atomic_write(path) as file:
@@ -66,13 +65,10 @@ def draw_curves(
 
 
 def figure_of(runs: Mapping[str, Curves]) -> Figure:
-    """Draw all panels of curves beside each other.
+    """Draw all panels side by side.
 
     Args:
-        runs: By name; the first is the one that the others are compared with.
-
-    Returns:
-        The figure that `draw_curves` writes.
+        runs: Curves by name; the first is the run that the others are compared with.
     """
     panels = list(curve_panels(runs).values()) or [lambda axes: axes.set_title("Nothing logged")]
     figure = Figure((5.2 * len(panels), 5), dpi=110, layout="constrained")
@@ -84,19 +80,19 @@ def figure_of(runs: Mapping[str, Curves]) -> Figure:
 
 
 def curve_panels(runs: Mapping[str, Curves]) -> dict[str, Panel]:
-    """Tell which panels there is something for, and what draws them.
+    """List the panels that have data.
 
     Args:
-        runs: By name; the first is the one that the others are compared with.
+        runs: Curves by name; the first is the run that the others are compared with.
 
     Returns:
-        By what it shows, a function that draws on axes.
+        Functions that draw on axes, by name.
     """
     own = next(iter(runs.values()))
     panels: dict[str, Panel] = {}
     if any(run.losses for run in runs.values()):
         panels["losses"] = lambda axes: _draw_losses(axes, runs)
-    if any(run.figures for run in runs.values()):
+    if any(run.metrics for run in runs.values()):
         panels["average precision"] = lambda axes: _draw_precision(axes, runs)
     if own.learning_rate:
         panels["learning rate"] = lambda axes: _draw_rate(axes, own.learning_rate)
@@ -106,13 +102,13 @@ def curve_panels(runs: Mapping[str, Curves]) -> dict[str, Panel]:
 
 
 def svg(panel: Panel) -> str:
-    """Draw a panel as an address that holds an SVG picture, light or dark as the reader's page.
+    """Draw a panel as an SVG image that follows the light or dark theme of the page.
 
     Args:
         panel: Draws on axes.
 
     Returns:
-        A `data:` address; the picture is `WIDTH` CSS pixels wide.
+        A `data:` URL; the image is `WIDTH` CSS pixels wide.
     """
     with rc_context(
         {
@@ -121,7 +117,7 @@ def svg(panel: Panel) -> str:
             "font.size": 9,  # points: 12 CSS pixels
             "axes.titlesize": 9,
             "legend.fontsize": 9,
-            "svg.hashsalt": "report",  # the same curves give the same file
+            "svg.hashsalt": "report",  # makes the output deterministic
         }
     ):
         figure = Figure((WIDTH / _PIXELS_PER_INCH, _HEIGHT / _PIXELS_PER_INCH))
@@ -132,8 +128,8 @@ def svg(panel: Panel) -> str:
         figure.set_figheight((_HEIGHT + lines * _LEGEND_LINE) / _PIXELS_PER_INCH)
         file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    picture = file.getvalue().replace(_INK, "currentColor").replace("</defs>", _THEME, 1)
-    return "data:image/svg+xml;base64," + base64.b64encode(picture.encode()).decode()
+    image = file.getvalue().replace(_INK, "currentColor").replace("</defs>", _THEME, 1)
+    return "data:image/svg+xml;base64," + base64.b64encode(image.encode()).decode()
 
 
 def legend_lines(legend) -> int:
@@ -144,12 +140,12 @@ def legend_lines(legend) -> int:
 def precision_recall_panel(
     curves: Mapping[str, Sequence[float]], others: Optional[Sequence[float]], count: int
 ) -> Panel:
-    """Make what draws precision against recall.
+    """Make a panel of precision-recall curves.
 
     Args:
-        curves: By what the class is called, precision at COCO's 101 recalls.
-        others: The mean of the classes that are not named, if there are any.
-        count: How many these are.
+        curves: Precision at COCO's 101 recalls, by class name.
+        others: Mean of all other classes, if there are any.
+        count: Number of the other classes.
     """
 
     def draw(axes: Axes) -> None:
@@ -161,7 +157,7 @@ def precision_recall_panel(
             label = f"mean of {count} others"
             axes.plot(recall, others, ":", color=_ink(), label=label, linewidth=2)
         axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
-        axes.set_title("Precision against recall, IoU 0.5")
+        axes.set_title("Precision-recall, IoU 0.5")
 
     return draw
 
@@ -173,7 +169,7 @@ def _draw(figure: FigureBase, panel: Panel) -> None:
     axes.grid(color="#888888", alpha=0.25, linewidth=0.6)
     handles, labels = axes.get_legend_handles_labels()
     if labels:
-        columns = 2 if max(map(len, labels)) <= _LETTERS else 1
+        columns = 2 if max(map(len, labels)) <= _MAX_LETTERS else 1
         figure.legend(
             handles, labels, loc="outside lower center", ncols=columns, frameon=False, borderpad=0
         )
@@ -201,22 +197,22 @@ def _draw_losses(axes: Axes, runs: Mapping[str, Curves]) -> None:
     if np.isfinite(highest).any():
         axes.set_ylim(0, 1.1 * np.max(np.compress(np.isfinite(highest), highest)) or 1)
     _count_iterations(axes)
-    axes.set(ylabel="loss", title="Losses (smoothed; pale: as logged)")
+    axes.set(ylabel="loss", title="Losses (smoothed; pale: raw)")
 
 
 def _draw_precision(axes: Axes, runs: Mapping[str, Curves]) -> None:
     others = len(runs) > 1
-    # One colour for each run, one kind of line for each figure.
+    # One colour per run, one line style per metric.
     kinds = dict(list(_KINDS.items())[: 2 if others else None])
     for (name, run), colour in zip(runs.items(), _cycle(COLOURS)):
         for (key, label), (line, marker) in zip(kinds.items(), _LINES):
-            if key in run.figures:
-                series = run.figures[key]
+            if key in run.metrics:
+                series = run.metrics[key]
                 style = dict(linestyle=line, marker=marker, color=colour, markersize=4)
                 axes.plot(series.x, series.y, label=_label(name, label), linewidth=1.6, **style)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_ylim(bottom=0)
-    axes.set(xlabel="epoch", ylabel="average precision", title="Average precision in validation")
+    axes.set(xlabel="epoch", ylabel="average precision", title="Validation average precision")
 
 
 def _draw_rate(axes: Axes, series: Series) -> None:
@@ -231,7 +227,7 @@ def _draw_lambda(axes: Axes, series: Series) -> None:
     axes.plot(series.x, series.y, color=COLOURS[0])
     axes.set_ylim(-0.02, 1.05)
     _count_iterations(axes)
-    axes.set(ylabel="lambda", title="Lambda of the deep training")
+    axes.set(ylabel="lambda", title="Lambda of deep training")
 
 
 def _count_iterations(axes: Axes) -> None:
@@ -245,7 +241,7 @@ def _label(run: str, curve: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """Keep matplotlib from reading a formula between dollars, or leaving out what begins with _."""
+    """Escape a name that matplotlib would take for a formula ($) or hide (leading _)."""
     return " " * name.startswith("_") + name.replace("$", r"\$")
 
 
@@ -254,16 +250,16 @@ def _cycle(colours: Sequence[str]) -> list[str]:
 
 
 def smoothed(series: Series) -> np.ndarray:
-    """Average a curve over a window around each point, and over less at its ends.
+    """Compute a centred moving average, with shorter windows at both ends.
 
     Returns:
-        As many values; NaN where all in a window are.
+        As many values; NaN where a window has only NaN.
     """
     values = np.asarray(series.y, dtype=float)
-    half = len(values) // _SMOOTHED_OVER
-    counted = np.isfinite(values)
-    sums = np.concatenate([[0], np.cumsum(np.where(counted, values, 0))])
-    counts = np.concatenate([[0], np.cumsum(counted)])
+    half = len(values) // _SMOOTHING
+    finite = np.isfinite(values)
+    sums = np.concatenate([[0], np.cumsum(np.where(finite, values, 0))])
+    counts = np.concatenate([[0], np.cumsum(finite)])
     ends = np.minimum(np.arange(len(values)) + half + 1, len(values))
     begins = np.maximum(np.arange(len(values)) - half, 0)
     with np.errstate(invalid="ignore"):

@@ -1,4 +1,4 @@
-"""The course of a training, from what MMEngine's LocalVisBackend has written."""
+"""Curves of a training run, read from the logs of MMEngine's LocalVisBackend."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional, Union
 
-_ABSENT = -1  # what COCO's figures are where there is nothing to find
+_UNDEFINED = -1  # COCO's metrics where there are no objects
 
 
 @dataclass(frozen=True)
@@ -14,8 +14,8 @@ class Series:
     """One curve.
 
     Attributes:
-        x: Iterations or epochs, counted from 1 and rising.
-        y: A value for each; NaN where a loss was none.
+        x: Iterations or epochs, counted from 1 and increasing.
+        y: Values; NaN where a loss was NaN.
     """
 
     x: tuple[float, ...]
@@ -24,43 +24,43 @@ class Series:
 
 @dataclass(frozen=True)
 class Curves:
-    """The course of a training.
+    """Curves of a training run.
 
     Attributes:
-        losses: By name, `loss` being their sum; against iterations.
-        learning_rate: Against iterations; with layer-wise decay, before the decay.
-        act_lambda: Lambda of the deep training against iterations; None without one.
-        figures: What the validations found by name, such as `coco/bbox_mAP`; against epochs.
+        losses: By name, over iterations; `loss` is their sum.
+        learning_rate: Over iterations; with layer-wise decay, before the decay.
+        act_lambda: Lambda of the deep training strategy, over iterations; None without it.
+        metrics: Validation metrics by name, such as `coco/bbox_mAP`, over epochs.
     """
 
     losses: Mapping[str, Series] = field(default_factory=dict)
     learning_rate: Optional[Series] = None
     act_lambda: Optional[Series] = None
-    figures: Mapping[str, Series] = field(default_factory=dict)
+    metrics: Mapping[str, Series] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.losses or self.figures)
+        return bool(self.losses or self.metrics)
 
 
 @dataclass(frozen=True)
 class _Line:
     step: float
-    after: float  # the last training step before it
+    after: float  # the last training step before this line
     values: Mapping[str, float]
 
 
 def read_curves(work_dir: Union[str, Path]) -> Curves:
-    """Read the course of a training from its work directory.
+    """Read the curves of a training run from its work dir.
 
-    All runs in it are one training: where a later one goes back to an earlier step, what was
-    logged from that step on was thrown away, and is left out. A line that is no JSON, as a run
-    that was killed may leave, is passed over.
+    All logs in it belong to one run: where a resumed run restarts at an earlier step, it replaces
+    what was logged from that step on. Lines that aren't JSON, which a killed run may leave, are
+    skipped.
 
     Args:
-        work_dir: Folder with a run's `TIMESTAMP/vis_data/*.json`, or several.
+        work_dir: Work dir with one or more `TIMESTAMP/vis_data/*.json`.
 
     Returns:
-        The curves; they are false where nothing was logged.
+        The curves; false if nothing was logged.
     """
     training: list[_Line] = []
     validation: list[_Line] = []
@@ -85,14 +85,14 @@ def read_curves(work_dir: Union[str, Path]) -> Curves:
         losses=_series(training, lambda name: "loss" in name),
         learning_rate=_first(training, "base_lr", "lr"),
         act_lambda=_first(training, "act_lambda"),
-        figures=_series(validation, lambda name: "/" in name),
+        metrics=_series(validation, lambda name: "/" in name),
     )
 
 
 def _read_lines(work_dir: Path) -> Iterator[dict]:
-    # Folders of runs are named by their time.
+    # Folders are named by their start time.
     for folder in sorted(work_dir.glob("*/vis_data")):
-        # MMEngine writes the same into TIMESTAMP.json.
+        # MMEngine writes the same lines to TIMESTAMP.json.
         files = [folder / "scalars.json"]
         if not files[0].is_file():
             files = sorted(folder.glob("*.json"))
@@ -129,6 +129,6 @@ def _one(lines: list[_Line], name: str) -> Series:
     points = [
         (line.step, line.values[name])
         for line in lines
-        if name in line.values and line.values[name] != _ABSENT
+        if name in line.values and line.values[name] != _UNDEFINED
     ]
     return Series(tuple(x for x, _ in points), tuple(y for _, y in points))

@@ -1,4 +1,4 @@
-"""What was found in each picture, and what was taken for what."""
+"""Matches of detections and objects in each image, and the confusion of classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,19 +8,19 @@ import numpy as np
 from pycocotools import mask
 from pycocotools.cocoeval import COCOeval
 
-from .coco import MIN_IOU, images_of
+from .coco_eval import MIN_IOU, matches_by_image
 
 
 @dataclass
-class Picture:
-    """Truth and detections in an image, matched class by class as COCOeval does at IoU 0.5.
+class ImageMatches:
+    """Truth and detections of an image, matched by class as in COCOeval at IoU 0.5.
 
     Attributes:
-        image: COCO's entry.
+        image: COCO's entry of the image.
         truth: Its annotations.
-        detections: Those that reach the threshold, best score first.
-        pairs: Detection id and annotation id of what is right.
-        on_crowd: Ids of detections that lie on a crowd, neither right nor wrong.
+        detections: Its detections above the score threshold, highest score first.
+        pairs: Annotation id by detection id, for correct detections.
+        on_crowd: Ids of detections on a crowd, neither correct nor wrong.
     """
 
     image: dict
@@ -31,37 +31,37 @@ class Picture:
 
     @property
     def missed(self) -> list[dict]:
-        """Objects that no detection finds."""
-        found = set(self.pairs.values())
-        return [t for t in self.truth if not t["iscrowd"] and t["id"] not in found]
+        """Objects that no detection matches."""
+        matched = set(self.pairs.values())
+        return [t for t in self.truth if not t["iscrowd"] and t["id"] not in matched]
 
     @property
     def wrong(self) -> list[dict]:
-        """Detections of nothing, or of something as another class."""
+        """Detections that match no object of their class."""
         known = {*self.pairs, *self.on_crowd}
         return [d for d in self.detections if d["id"] not in known]
 
     @property
     def f1(self) -> Optional[float]:
-        """F1 of this picture; None where there is neither an object nor a detection."""
+        """F1 of this image; None without objects and detections."""
         total = 2 * len(self.pairs) + len(self.missed) + len(self.wrong)
         return 2 * len(self.pairs) / total if total else None
 
     @property
     def mean_iou(self) -> float:
-        """Average the IoU of what is right; 0 if nothing is."""
+        """Mean IoU of the correct detections; 0 without any."""
         truth = {t["id"]: t for t in self.truth}
-        right = [(d, truth[self.pairs[d["id"]]]) for d in self.detections if d["id"] in self.pairs]
-        return float(np.mean([iou([d], [t])[0, 0] for d, t in right])) if right else 0.0
+        pairs = [(d, truth[self.pairs[d["id"]]]) for d in self.detections if d["id"] in self.pairs]
+        return float(np.mean([iou([d], [t])[0, 0] for d, t in pairs])) if pairs else 0.0
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """What was taken for what.
+    """Confusion matrix.
 
     Attributes:
-        names: Classes in the order of `counts`, where the background comes last.
-        counts: Row: what it is, or background; column: what it was taken for, or not found.
+        names: Class names, in the order of `counts`.
+        counts: Rows are true classes and background, columns predicted classes and missed.
     """
 
     names: tuple[str, ...]
@@ -73,10 +73,10 @@ class Confusion:
         return self.counts / np.maximum(self.counts.sum(axis=1, keepdims=True), 1)
 
     def most_confused(self, count: int) -> list[tuple[str, str, int, float]]:
-        """List the classes that are taken for another class most often.
+        """List the most frequent confusions of two classes.
 
         Returns:
-            What it is, what it was taken for, how often, and the share of the row.
+            True class, predicted class, count, and share of the row.
         """
         off = self.counts[:-1, :-1].copy()
         np.fill_diagonal(off, 0)
@@ -89,100 +89,96 @@ class Confusion:
         ]
 
 
-def match(evaluator: COCOeval, images: Sequence[dict], score: float) -> list[Picture]:
-    """Collect what COCOeval has matched, from a score on.
+def match(evaluator: COCOeval, images: Sequence[dict], score: float) -> list[ImageMatches]:
+    """Collect COCOeval's matches above a score threshold.
 
-    It matches the best score first, so those below a threshold change nothing above it.
+    COCOeval matches the highest score first, so detections below the threshold change nothing
+    above it.
 
     Args:
-        evaluator: From `match_boxes`; its first range of areas is all.
+        evaluator: From `match_boxes`; its first area range is `ALL`.
         images: COCO's entries.
-        score: The threshold.
+        score: The score threshold.
 
     Returns:
-        A picture for each image.
+        The matches of each image.
     """
-    pictures = {image["id"]: Picture(image) for image in images}
+    by_id = {image["id"]: ImageMatches(image) for image in images}
     truth, found = evaluator.cocoGt.anns, evaluator.cocoDt.anns
     for category in range(len(evaluator.params.catIds)):
-        for entry in images_of(evaluator, category, 0):
-            picture = pictures[entry["image_id"]]
-            picture.truth += [truth[i] for i in entry["gtIds"]]
+        for entry in matches_by_image(evaluator, category, 0):
+            matches = by_id[entry["image_id"]]
+            matches.truth += [truth[i] for i in entry["gtIds"]]
             columns = zip(entry["dtIds"], entry["dtMatches"][0], entry["dtIgnore"][0])
             for detection, matched, ignored in columns:
                 if found[detection]["score"] < score:
                     break
-                picture.detections.append(found[detection])
+                matches.detections.append(found[detection])
                 if ignored:
-                    picture.on_crowd.add(detection)
+                    matches.on_crowd.add(detection)
                 elif matched:
-                    picture.pairs[detection] = int(matched)
-    for picture in pictures.values():
-        picture.detections.sort(key=lambda detection: -detection["score"])
-    return list(pictures.values())
+                    matches.pairs[detection] = int(matched)
+    for matches in by_id.values():
+        matches.detections.sort(key=lambda detection: -detection["score"])
+    return list(by_id.values())
 
 
-def confuse(pictures: Sequence[Picture], categories: Sequence[dict]) -> Confusion:
-    """Count what was taken for what, at IoU 0.5.
+def confuse(images: Sequence[ImageMatches], categories: Sequence[dict]) -> Confusion:
+    """Compute the confusion matrix at IoU 0.5.
 
-    What is right comes first, so that the diagonal is what the figures by class count as found.
-    Each other detection, best score first, is a wrong name for the object left that it covers
-    best, or is found where there is nothing.
+    Correct detections come first, so that the diagonal agrees with recall by class. Each other
+    detection, highest score first, is assigned to the unmatched object that it overlaps most, or
+    to the background.
 
     Args:
-        pictures: From `match`.
-        categories: COCO's entries, by rising id.
-
-    Returns:
-        The counts.
+        images: From `match`.
+        categories: COCO's entries, by ascending id.
     """
-    place = {category["id"]: k for k, category in enumerate(categories)}
-    background = len(place)
+    index = {category["id"]: k for k, category in enumerate(categories)}
+    background = len(index)
     counts = np.zeros((background + 1, background + 1), int)
-    for picture in pictures:
-        classes = {t["id"]: place[t["category_id"]] for t in picture.truth}
-        for found in picture.pairs.values():
-            counts[classes[found], classes[found]] += 1
-        left = picture.missed
-        for detection in picture.wrong:
+    for matches in images:
+        classes = {t["id"]: index[t["category_id"]] for t in matches.truth}
+        for matched in matches.pairs.values():
+            counts[classes[matched], classes[matched]] += 1
+        unmatched = matches.missed
+        for detection in matches.wrong:
             row = background
-            if left:
-                overlaps = iou([detection], left)[0]
+            if unmatched:
+                overlaps = iou([detection], unmatched)[0]
                 best = int(np.argmax(overlaps))
                 if overlaps[best] >= MIN_IOU:
-                    row = classes[left.pop(best)["id"]]
-            counts[row, place[detection["category_id"]]] += 1
-        for missed in left:
+                    row = classes[unmatched.pop(best)["id"]]
+            counts[row, index[detection["category_id"]]] += 1
+        for missed in unmatched:
             counts[classes[missed["id"]], background] += 1
     return Confusion(tuple(str(category["name"]) for category in categories), counts)
 
 
 def iou(detections: Sequence[dict], truth: Sequence[dict]) -> np.ndarray:
-    """Compute the IoU of boxes, as COCOeval does.
-
-    Returns:
-        A row for each detection.
-    """
+    """Compute the IoU of boxes as COCOeval does; rows are detections."""
     return mask.iou([d["bbox"] for d in detections], [t["bbox"] for t in truth], [0] * len(truth))
 
 
-def rank(pictures: Sequence[Picture], count: int) -> tuple[list[Picture], list[Picture]]:
-    """Choose the worst and the best pictures: by F1, then by mean IoU, then by fewer mistakes.
+def rank(
+    images: Sequence[ImageMatches], count: int
+) -> tuple[list[ImageMatches], list[ImageMatches]]:
+    """Select the worst and the best images: by F1, then mean IoU, then number of errors.
 
-    Those with neither objects nor detections are left out, and none is in both.
+    Images without objects and detections are omitted, and no image is in both lists.
 
     Args:
-        pictures: From `match`.
-        count: The most of each.
+        images: From `match`.
+        count: Maximum number of each.
 
     Returns:
         The worst, worst first, and the best, best first.
     """
-    ranked = sorted((p for p in pictures if p.f1 is not None), key=_quality)
+    ranked = sorted((image for image in images if image.f1 is not None), key=_quality)
     worst = ranked[: min(count, (len(ranked) + 1) // 2)]
     best = ranked[len(worst) :][::-1][:count]
     return worst, best
 
 
-def _quality(picture: Picture) -> tuple[float, float, int]:
-    return picture.f1, picture.mean_iou, -len(picture.missed) - len(picture.wrong)
+def _quality(matches: ImageMatches) -> tuple[float, float, int]:
+    return matches.f1, matches.mean_iou, -len(matches.missed) - len(matches.wrong)

@@ -1,4 +1,4 @@
-"""How well a detector does: by class, by size of the objects, and overall."""
+"""Metrics of detections: overall, by class and by object size."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,12 +8,12 @@ from typing import Optional
 import numpy as np
 from pycocotools.cocoeval import COCOeval
 
-from .coco import (
+from .coco_eval import (
     ALL,
     Area,
-    has_masks,
-    images_of,
+    all_have_masks,
     match_boxes,
+    matches_by_image,
     mean,
     precisions,
     with_box_areas,
@@ -21,7 +21,7 @@ from .coco import (
 
 FALLBACK_SCORE = 0.3
 _AT_50, _AT_75 = 0, 5  # among COCO's IoUs
-# COCO's words; areas in pixels.
+# COCO's names; areas in square pixels.
 COCO_SIZES: dict[str, Area] = {
     "small: area below 32\u00b2": (0.0, 32.0**2),
     "medium": (32.0**2, 96.0**2),
@@ -31,20 +31,20 @@ _QUARTERS = ("smallest quarter", "second quarter", "third quarter", "largest qua
 
 
 @dataclass(frozen=True)
-class ClassFigures:
-    """What was found of one class. Figures are None where there is nothing to compute them from.
+class ClassMetrics:
+    """Metrics of one class; None where undefined.
 
     Attributes:
-        name: Of the class.
-        number: Counted from 1.
-        instances: Without crowds.
-        ap: At IoU 0.50:0.95, as COCO has it.
-        ap50: At IoU 0.5.
-        precision: Share of the detections at the score threshold that are right, at IoU 0.5.
-        recall: Share of the instances that these find.
-        best_f1: The highest that any threshold gives, at IoU 0.5.
-        best_score: That threshold.
-        curve: Precision at 101 recalls, at IoU 0.5; None without instances.
+        name: Class name.
+        number: Number of the class, from 1.
+        instances: Number of objects, without crowds.
+        ap: COCO's AP at IoU 0.50:0.95.
+        ap50: AP at IoU 0.5.
+        precision: Precision at the score threshold and IoU 0.5.
+        recall: Recall at the score threshold and IoU 0.5.
+        best_f1: Highest F1 over all thresholds, at IoU 0.5.
+        best_score: Its threshold.
+        curve: Precision at 101 recalls and IoU 0.5; None without instances.
     """
 
     name: str
@@ -60,8 +60,8 @@ class ClassFigures:
 
 
 @dataclass(frozen=True)
-class SizeFigures:
-    """What was found of objects of a size: `ap` at IoU 0.50:0.95, `recall` as by class."""
+class SizeMetrics:
+    """Metrics of objects of a size: AP at IoU 0.50:0.95, recall as in `ClassMetrics`."""
 
     name: str
     instances: int
@@ -70,23 +70,22 @@ class SizeFigures:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """What a report says in numbers.
+class Metrics:
+    """Metrics of a report.
 
     Attributes:
-        ap: Box AP at IoU 0.50:0.95, as COCO has it; None without any instance.
-        ap50: At IoU 0.5.
-        ap75: At IoU 0.75.
-        mask_ap: At IoU 0.50:0.95; None without outlines.
-        score: The threshold on scores from which on a detection counts.
-        precision: At this threshold and IoU 0.5, over all classes.
-        recall: At this threshold and IoU 0.5, over all classes.
-        f1: Of these two.
-        classes: By rising id.
-        coco_sizes: By COCO's three sizes, measured by `area`, which is that of the outline where
-            there is one.
-        quarters: By the quarters of the sizes of the boxes in the data.
-        boxes: From `match_boxes`; confusion and pictures are made from it.
+        ap: COCO's box AP at IoU 0.50:0.95; None without instances.
+        ap50: Box AP at IoU 0.5.
+        ap75: Box AP at IoU 0.75.
+        mask_ap: Mask AP at IoU 0.50:0.95; None without masks.
+        score: Score threshold of the detections that count.
+        precision: Precision at this threshold and IoU 0.5, over all classes.
+        recall: Recall at this threshold and IoU 0.5, over all classes.
+        f1: F1 of the two.
+        classes: By ascending id.
+        coco_sizes: By COCO's three sizes, measured by `area`, the mask area where there is a mask.
+        quarters: By quarters of the box sizes in the dataset.
+        boxes: From `match_boxes`, for confusion matrix and gallery.
     """
 
     ap: Optional[float]
@@ -97,51 +96,48 @@ class Figures:
     precision: Optional[float]
     recall: Optional[float]
     f1: Optional[float]
-    classes: tuple[ClassFigures, ...]
-    coco_sizes: tuple[SizeFigures, ...]
-    quarters: tuple[SizeFigures, ...]
+    classes: tuple[ClassMetrics, ...]
+    coco_sizes: tuple[SizeMetrics, ...]
+    quarters: tuple[SizeMetrics, ...]
     boxes: COCOeval
 
 
 @dataclass(frozen=True)
 class _Hits:
-    """Detections that count, and which of them are right, at IoU 0.5."""
+    """Detections that count, and which of them are correct, at IoU 0.5."""
 
     scores: np.ndarray
-    right: np.ndarray
+    correct: np.ndarray
     instances: int
 
     def at(self, score: float) -> tuple[Optional[float], Optional[float]]:
-        """Compute precision and recall of the detections from a score on."""
-        chosen = self.right[self.scores >= score]
+        """Compute precision and recall at a score threshold."""
+        chosen = self.correct[self.scores >= score]
         precision = float(chosen.mean()) if chosen.size else None
         return precision, float(chosen.sum() / self.instances) if self.instances else None
 
     def best(self) -> tuple[Optional[float], Optional[float]]:
-        """Find the highest F1 and the threshold on scores that gives it."""
+        """Find the highest F1 and its score threshold."""
         if not self.instances or not self.scores.size:
             return None, None
         order = np.argsort(-self.scores, kind="stable")
-        scores, found = self.scores[order], np.cumsum(self.right[order])
+        scores, found = self.scores[order], np.cumsum(self.correct[order])
         f1 = 2 * found / (np.arange(1, len(found) + 1) + self.instances)
-        f1[:-1][scores[:-1] == scores[1:]] = -1  # no threshold parts equal scores
+        f1[:-1][scores[:-1] == scores[1:]] = -1  # no threshold separates equal scores
         best = int(np.argmax(f1))
         return float(f1[best]), float(scores[best])
 
 
-def compute_figures(
+def compute_metrics(
     truth: dict, detections: Sequence[dict], score: Optional[float] = None
-) -> Figures:
-    """Compute all figures of a report.
+) -> Metrics:
+    """Compute all metrics of a report.
 
     Args:
         truth: From `prepare_truth`.
         detections: From `prepare_detections`.
-        score: Threshold from which on a detection counts; unless given, the one of the highest
-            F1 over all classes, rounded down to two digits.
-
-    Returns:
-        The figures.
+        score: Score threshold; None takes the one with the highest F1 over all classes, rounded
+            down to two digits.
     """
     boxes = match_boxes(truth, detections, [ALL])
     precision = precisions(truth, detections, "bbox", [ALL])[..., 0]
@@ -152,9 +148,9 @@ def compute_figures(
         score = FALLBACK_SCORE if best is None else math.floor(100 * best) / 100
     at_score, recall = every.at(score)
     mask_ap = None
-    if has_masks(truth, detections):
+    if all_have_masks(truth, detections):
         mask_ap = mean(precisions(truth, detections, "segm", [ALL]))
-    return Figures(
+    return Metrics(
         ap=mean(precision),
         ap50=mean(precision[_AT_50]),
         ap75=mean(precision[_AT_75]),
@@ -164,11 +160,11 @@ def compute_figures(
         recall=recall,
         f1=_f1(at_score, recall),
         classes=tuple(
-            _class_figures(category["name"], k + 1, precision[..., k], hits[k], score)
+            _class_metrics(category["name"], k + 1, precision[..., k], hits[k], score)
             for k, category in enumerate(truth["categories"])
         ),
-        coco_sizes=_size_figures(truth, detections, COCO_SIZES, score),
-        quarters=_size_figures(with_box_areas(truth), detections, _quarters(truth), score),
+        coco_sizes=_size_metrics(truth, detections, COCO_SIZES, score),
+        quarters=_size_metrics(with_box_areas(truth), detections, _quarters(truth), score),
         boxes=boxes,
     )
 
@@ -180,27 +176,27 @@ def _f1(precision: Optional[float], recall: Optional[float]) -> Optional[float]:
 
 
 def _hits(evaluator: COCOeval, category: int, area: int) -> _Hits:
-    scores, right, instances = [np.zeros(0)], [np.zeros(0, bool)], 0
-    for entry in images_of(evaluator, category, area):
+    scores, correct, instances = [np.zeros(0)], [np.zeros(0, bool)], 0
+    for entry in matches_by_image(evaluator, category, area):
         counted = ~np.asarray(entry["dtIgnore"][0], bool)
         scores.append(np.asarray(entry["dtScores"], float)[counted])
-        right.append((entry["dtMatches"][0] > 0)[counted])
+        correct.append((entry["dtMatches"][0] > 0)[counted])
         instances += int(np.sum(np.asarray(entry["gtIgnore"]) == 0))
-    return _Hits(np.concatenate(scores), np.concatenate(right), instances)
+    return _Hits(np.concatenate(scores), np.concatenate(correct), instances)
 
 
 def _joined(hits: Sequence[_Hits]) -> _Hits:
     scores = np.concatenate([np.zeros(0), *(each.scores for each in hits)])
-    right = np.concatenate([np.zeros(0, bool), *(each.right for each in hits)])
-    return _Hits(scores, right, sum(each.instances for each in hits))
+    correct = np.concatenate([np.zeros(0, bool), *(each.correct for each in hits)])
+    return _Hits(scores, correct, sum(each.instances for each in hits))
 
 
-def _class_figures(
+def _class_metrics(
     name: str, number: int, precision: np.ndarray, hits: _Hits, score: float
-) -> ClassFigures:
+) -> ClassMetrics:
     at_score, recall = hits.at(score)
     best_f1, best_score = hits.best()
-    return ClassFigures(
+    return ClassMetrics(
         name=str(name),
         number=number,
         instances=hits.instances,
@@ -214,22 +210,22 @@ def _class_figures(
     )
 
 
-def _size_figures(
+def _size_metrics(
     truth: dict, detections: Sequence[dict], sizes: Mapping[str, Area], score: float
-) -> tuple[SizeFigures, ...]:
+) -> tuple[SizeMetrics, ...]:
     if not sizes:
         return ()
     areas = list(sizes.values())
     precision = precisions(truth, detections, "bbox", areas)
-    # The best are matched first, so that the others change nothing.
+    # The highest scores are matched first, so lower ones change nothing.
     chosen = [detection for detection in detections if detection["score"] >= score]
     matches = match_boxes(truth, chosen, areas)
-    figures = []
+    metrics = []
     for area, name in enumerate(sizes):
         hits = _joined([_hits(matches, k, area) for k in range(len(truth["categories"]))])
         ap = mean(precision[..., area])
-        figures.append(SizeFigures(name, hits.instances, ap, hits.at(score)[1]))
-    return tuple(figures)
+        metrics.append(SizeMetrics(name, hits.instances, ap, hits.at(score)[1]))
+    return tuple(metrics)
 
 
 def _quarters(truth: dict) -> dict[str, Area]:
@@ -238,7 +234,7 @@ def _quarters(truth: dict) -> dict[str, Area]:
         return {}
     areas = np.array([width * height for _, _, width, height in boxes], float)
     edges = np.quantile(areas, (0.25, 0.5, 0.75))
-    # COCOeval's ranges hold both their ends.
+    # COCOeval's ranges include both ends.
     begins = [0.0, *np.nextafter(edges, np.inf)]
     ends = [*edges, ALL[1]]
     sides = np.sqrt([areas.min(), *edges, areas.max()])

@@ -35,11 +35,11 @@ def test_curves_are_drawn_after_each_epoch_and_validation(make_runner, drawn, tm
         image.load()
     losses = [curves.losses["loss"].x[-1] for curves in drawn]
     assert losses == [6, 6, 12, 12]
-    epochs = [max((s.x[-1] for s in curves.figures.values()), default=0) for curves in drawn]
+    epochs = [max((s.x[-1] for s in curves.metrics.values()), default=0) for curves in drawn]
     assert epochs == [0, 1, 1, 2]
     assert drawn[-1] == read_curves(tmp_path)
     assert {"loss", "loss_cls", "loss_bbox"} <= set(drawn[-1].losses)
-    assert {"coco/bbox_mAP", "coco/bbox_mAP_50"} <= set(drawn[-1].figures)
+    assert {"coco/bbox_mAP", "coco/bbox_mAP_50"} <= set(drawn[-1].metrics)
     assert drawn[-1].learning_rate.x == tuple(range(1, 13))
     assert drawn[-1].act_lambda is None
 

@@ -1,4 +1,4 @@
-"""Pictures of truth and detections, as MMDetection's loader sees the files."""
+"""Drawings of truth and detections, as MMDetection's loader sees the files."""
 
 import base64
 import io
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vanillanet_det.report.matches import Picture
-from vanillanet_det.report.pictures import SIDE, draw_picture
+from vanillanet_det.report.gallery import SIDE, draw_matches
+from vanillanet_det.report.matches import ImageMatches
 
 NAMES = {1: (1, "cat"), 2: (2, "猫")}
 BLUE, RED, GREY, WHITE = (0, 114, 178), (213, 94, 0), (119, 119, 119), (255, 255, 255)
@@ -20,16 +20,16 @@ def entry(id, category, box, **more):
 
 @pytest.fixture
 def draw(tmp_path):
-    """Draw into a grey picture; returns the drawing, truth and detections as arrays."""
+    """Draw on a grey image; returns the drawing, truth and detections as arrays."""
 
     def make(truth=(), found=(), pairs=None, crowd=(), size=(100, 50), masks=False, image=None):
         image = image or Image.new("RGB", size, (128, 128, 128))
         image.save(tmp_path / "a b ü.png")
-        picture = Picture(
+        matches = ImageMatches(
             {"file_name": "a b ü.png"}, list(truth), list(found), pairs or {}, set(crowd)
         )
-        picture_of = draw_picture(picture, tmp_path, NAMES, masks)
-        return picture_of, decode(picture_of.truth), decode(picture_of.found)
+        drawing = draw_matches(matches, tmp_path, NAMES, masks)
+        return drawing, decode(drawing.truth), decode(drawing.found)
 
     return make
 
@@ -58,10 +58,10 @@ def test_boxes_are_where_they_are_in_the_data(draw):
     for pixels, left in ((truth, 50), (found, 60)):
         x0, y0, x1, y1 = extent(pixels, RED)
         assert (x0, x1, y1) == pytest.approx([left * scale, (left + 30) * scale, 40 * scale], abs=4)
-        assert y0 < 20 * scale - 20  # the name stands above
+        assert y0 < 20 * scale - 20  # the name is above
 
 
-def test_colours_say_what_is_right(draw):
+def test_colours_tell_what_is_correct(draw):
     truth = [
         entry(1, 1, [5, 20, 20, 20]),
         entry(2, 1, [40, 20, 20, 20]),
@@ -82,12 +82,12 @@ def test_colours_say_what_is_right(draw):
             else:
                 assert counts[(BLUE, RED).index(colour)] > 500
                 assert counts[(RED, BLUE).index(colour)] == 0
-    assert drawing.note == "F1 0.50, mean IoU 1.00: 1 right, 1 missed, 1 wrong"
+    assert drawing.note == "F1 0.50, mean IoU 1.00: 1 correct, 1 missed, 1 wrong"
 
 
 def test_scores_and_names_are_written(draw):
     _, truth, found = draw([entry(1, 1, [50, 30, 40, 15])], [entry(1, 1, [50, 30, 40, 15])])
-    # The score makes the field of the name longer.
+    # The score makes the label longer.
     fields = [near(pixels[:165], RED).any(axis=0).sum() for pixels in (truth, found)]
     assert fields[1] > fields[0] + 30
     assert near(found, WHITE).sum() > near(truth, WHITE).sum() > 50
@@ -108,7 +108,7 @@ def test_boxes_outside_are_drawn_at_the_edge(draw):
     draw([entry(1, 1, [500, 500, 10, 10])])
 
 
-def test_outlines_are_laid_over_the_picture_if_wanted(draw):
+def test_masks_are_laid_over_the_image_if_wanted(draw):
     box, outline = [20, 10, 60, 30], [[20, 10, 80, 10, 80, 40, 20, 40]]
     truth = [entry(1, 1, box, segmentation=outline)]
     _, with_mask, _ = draw(truth, masks=True)
@@ -120,14 +120,14 @@ def test_outlines_are_laid_over_the_picture_if_wanted(draw):
 
 
 @pytest.mark.parametrize(("size", "shown"), [((3000, 1000), (288, 96)), ((20, 40), (144, 288))])
-def test_large_and_small_pictures_get_one_size(draw, size, shown):
+def test_large_and_small_images_get_one_size(draw, size, shown):
     drawing, truth, _ = draw(size=size)
     assert drawing.size == shown
     assert truth.shape[:2] == (2 * shown[1], 2 * shown[0])
 
 
 @pytest.mark.parametrize("mode", ["P", "L", "1", "LA", "RGBA", "I;16"])
-def test_all_kinds_of_pictures_are_drawn(draw, mode):
+def test_all_kinds_of_images_are_drawn(draw, mode):
     if mode == "I;16":
         image = Image.fromarray(np.full((50, 100), 65535, np.uint16))
     else:
@@ -136,22 +136,22 @@ def test_all_kinds_of_pictures_are_drawn(draw, mode):
     assert truth.min() > 250
 
 
-def test_cmyk_and_turned_pictures_are_as_the_loader_sees_them(tmp_path):
+def test_cmyk_and_rotated_images_are_as_the_loader_sees_them(tmp_path):
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees
+    exif[0x0112] = 6  # to be rotated by 90 degrees
     Image.new("RGB", (100, 50), (255, 0, 0)).save(tmp_path / "turned.jpg", exif=exif)
     Image.new("CMYK", (100, 50), (0, 255, 255, 0)).save(tmp_path / "cmyk.jpg")
     for name, size in (("turned.jpg", (144, 288)), ("cmyk.jpg", (288, 144))):
-        drawing = draw_picture(Picture({"file_name": name}), tmp_path, NAMES, False)
+        drawing = draw_matches(ImageMatches({"file_name": name}), tmp_path, NAMES, False)
         assert drawing.size == size
         red, green, blue = decode(drawing.truth).mean(axis=(0, 1))
         assert red > 200
         assert max(green, blue) < 60
 
 
-def test_a_file_that_can_not_be_read_is_said(tmp_path):
+def test_a_file_that_can_not_be_read_is_reported(tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"nothing")
     for name in ("broken.jpg", "missing.jpg"):
-        drawing = draw_picture(Picture({"file_name": name}), tmp_path, NAMES, False)
+        drawing = draw_matches(ImageMatches({"file_name": name}), tmp_path, NAMES, False)
         assert drawing.truth is None
         assert f"{name}: can't be read" in drawing.note

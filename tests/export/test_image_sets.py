@@ -1,4 +1,4 @@
-"""Pictures to calibrate with are those of the training, and of nothing else beside them."""
+"""Calibration images are the training images, and no other files beside them."""
 
 import json
 
@@ -7,8 +7,8 @@ from mmengine.config import Config
 from PIL import Image
 
 from vanillanet_det import UserError
-from vanillanet_det.export import pictures
-from vanillanet_det.export.pictures import calibration_pictures, pictures_to_compare
+from vanillanet_det.export import image_sets
+from vanillanet_det.export.image_sets import load_calibration_images, load_verification_images
 
 pytestmark = pytest.mark.usefixtures("mmdet_scope")
 SIDES = dict(train=(11, 13, 17), val=(19, 23), unlisted=(29,))
@@ -16,7 +16,7 @@ SIDES = dict(train=(11, 13, 17), val=(19, 23), unlisted=(29,))
 
 @pytest.fixture
 def cfg(small_config, tmp_path):
-    """Config of a data set in one folder, with a picture besides, each of a size of its own."""
+    """Config of a dataset in one folder with an unlisted image; each image has its own size."""
     cfg = Config.fromfile(small_config)
     for split, sides in SIDES.items():
         images = [dict(id=side, file_name=f"{side}.png", width=side, height=side) for side in sides]
@@ -39,28 +39,30 @@ def sides(images):
 
 
 def test_a_folder_that_is_shared(cfg):
-    assert sides(calibration_pictures(None, cfg, 300)) == [11, 13, 17]
-    assert sides(calibration_pictures(None, cfg, 2)) == [11, 17]
-    assert {19, 23} <= {*sides(pictures_to_compare(None, cfg))}
-    assert not {11, 13, 17, 29} & {*sides(pictures_to_compare(None, cfg))}
+    assert sides(load_calibration_images(None, cfg, 300)) == [11, 13, 17]
+    assert sides(load_calibration_images(None, cfg, 2)) == [11, 17]
+    assert {19, 23} <= {*sides(load_verification_images(None, cfg))}
+    assert not {11, 13, 17, 29} & {*sides(load_verification_images(None, cfg))}
 
 
-def test_a_folder_of_ones_own(cfg, tmp_path):
-    assert sides(calibration_pictures(str(tmp_path), cfg, 300)) == sorted(sum(SIDES.values(), ()))
+def test_a_folder_of_images(cfg, tmp_path):
+    assert sides(load_calibration_images(str(tmp_path), cfg, 300)) == sorted(
+        sum(SIDES.values(), ())
+    )
 
 
-def test_no_pictures(cfg, tmp_path):
+def test_no_images(cfg, tmp_path):
     (tmp_path / "train.json").unlink()
-    with pytest.raises(UserError, match=r"train_dataloader aren't there.*--calibration DIR"):
-        calibration_pictures(None, cfg, 300)
+    with pytest.raises(UserError, match=r"train_dataloader don't exist.*--calibration DIR"):
+        load_calibration_images(None, cfg, 300)
     (tmp_path / "train.json").write_text("[]")
     with pytest.raises(UserError, match=r"train\.json: can't be read \(.*tools/check_data\.py"):
-        calibration_pictures(None, cfg, 300)
+        load_calibration_images(None, cfg, 300)
 
 
 def test_pycocotools_keeps_quiet(cfg, capsys):
-    calibration_pictures(None, cfg, 300)
-    assert pictures.DATASETS.build(cfg.train_dataloader.dataset.to_dict())
-    assert "loading annotations" in capsys.readouterr().out  # of this line, so it would
-    calibration_pictures(None, cfg, 300)
+    load_calibration_images(None, cfg, 300)
+    assert image_sets.DATASETS.build(cfg.train_dataloader.dataset.to_dict())
+    assert "loading annotations" in capsys.readouterr().out  # from this line, so it does print
+    load_calibration_images(None, cfg, 300)
     assert not capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Pictures of the validation with what is there, and with what was found."""
+"""Validation images with their objects and detections, for the report's gallery."""
 
 import base64
 import io
@@ -17,27 +17,27 @@ from pycocotools.coco import COCO
 
 from ..datasets.loading import LoadReadableImage
 from ..errors import UserError
-from .matches import Picture
+from .matches import ImageMatches
 
-SIDE = 288  # longest side in CSS pixels: four of them beside each other on a desktop
-_DENSITY = 2  # pixels in a CSS pixel
+SIDE = 288  # longest side in CSS pixels: four fit side by side on a desktop
+_DENSITY = 2  # pixels per CSS pixel
 _FONT_SIZE = 13
 _LINE = 2
 _QUALITY = 80
-_RIGHT, _WRONG, _CROWD = "#0072B2", "#D55E00", "#777777"
-_VEIL = 0.35  # how much of an outline's colour is laid over the picture
+_CORRECT, _WRONG, _CROWD = "#0072B2", "#D55E00", "#777777"
+_MASK_OPACITY = 0.35
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture of a report.
+    """An image of the gallery, drawn with its objects and with its detections.
 
     Attributes:
-        name: Of the file.
-        truth: `data:` address of a JPEG, None where the file can't be read.
+        name: File name.
+        truth: `data:` URL of a JPEG with the objects; None if the file can't be read.
         found: The same with the detections.
         size: Width and height in CSS pixels.
-        note: What there is to say of it.
+        note: Caption.
     """
 
     name: str
@@ -55,27 +55,27 @@ class _Mark:
     annotation: dict
 
 
-def draw_picture(
-    picture: Picture, root: Path, names: Mapping[int, tuple[int, str]], masks: bool
+def draw_matches(
+    matches: ImageMatches, root: Path, names: Mapping[int, tuple[int, str]], masks: bool
 ) -> Drawing:
-    """Draw what is in a picture and what was found in it.
+    """Draw the objects and the detections of an image.
 
-    The image is loaded as MMDetection loads it, at most `SIDE` CSS pixels high and wide.
+    The image is loaded as MMDetection loads it, and resized to `SIDE` CSS pixels.
 
     Args:
-        picture: From `match`.
-        root: Folder that file names are relative to.
-        names: By category id, number and name of the class.
-        masks: Draw outlines, too.
+        matches: From `match`.
+        root: Image folder.
+        names: Number and name of each class, by category id.
+        masks: Draw masks.
 
     Returns:
         The two drawings, or the reason why the file can't be read.
     """
-    file_name = picture.image["file_name"]
-    counts = {"right": picture.pairs, "missed": picture.missed, "wrong": picture.wrong}
+    file_name = matches.image["file_name"]
+    counts = {"correct": matches.pairs, "missed": matches.missed, "wrong": matches.wrong}
     note = ", ".join(f"{len(those)} {name}" for name, those in counts.items())
-    if picture.f1 is not None:
-        note = f"F1 {picture.f1:.2f}, mean IoU {picture.mean_iou:.2f}: {note}"
+    if matches.f1 is not None:
+        note = f"F1 {matches.f1:.2f}, mean IoU {matches.mean_iou:.2f}: {note}"
     try:
         pixels = LoadReadableImage().transform({"img_path": str(root / file_name)})["img"]
     except UserError as error:
@@ -83,32 +83,31 @@ def draw_picture(
     image = Image.fromarray(np.ascontiguousarray(pixels[..., ::-1]))
     scale = SIDE * _DENSITY / max(image.size)
     size = tuple(max(1, round(scale * side)) for side in image.size)
-    # Of a few pixels each is seen; of more, none is to be seen as a square.
     scaled = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
-    truth = _draw(scaled, image.size, _truth_marks(picture, names), masks)
-    found = _draw(scaled, image.size, _found_marks(picture, names), masks)
+    truth = _draw(scaled, image.size, _truth_marks(matches, names), masks)
+    found = _draw(scaled, image.size, _detection_marks(matches, names), masks)
     shown = tuple(max(1, round(side / _DENSITY)) for side in size)
     return Drawing(file_name, truth, found, shown, note)
 
 
-def _truth_marks(picture: Picture, names: Mapping[int, tuple[int, str]]) -> list[_Mark]:
-    missed = {t["id"] for t in picture.missed}
+def _truth_marks(matches: ImageMatches, names: Mapping[int, tuple[int, str]]) -> list[_Mark]:
+    missed = {t["id"] for t in matches.missed}
     marks = []
-    for truth in picture.truth:
+    for truth in matches.truth:
         label = class_label(*names[truth["category_id"]])
-        colour = _WRONG if truth["id"] in missed else _RIGHT
+        colour = _WRONG if truth["id"] in missed else _CORRECT
         if truth["iscrowd"]:
             label, colour = f"crowd of {label}", _CROWD
         marks.append(_Mark(truth["bbox"], label, colour, truth))
     return marks
 
 
-def _found_marks(picture: Picture, names: Mapping[int, tuple[int, str]]) -> list[_Mark]:
+def _detection_marks(matches: ImageMatches, names: Mapping[int, tuple[int, str]]) -> list[_Mark]:
     marks = []
-    for detection in picture.detections[::-1]:  # the best lies above
+    for detection in matches.detections[::-1]:  # the highest score on top
         label = f"{class_label(*names[detection['category_id']])} {detection['score']:.2f}"
-        colour = _RIGHT if detection["id"] in picture.pairs else _WRONG
-        colour = _CROWD if detection["id"] in picture.on_crowd else colour
+        colour = _CORRECT if detection["id"] in matches.pairs else _WRONG
+        colour = _CROWD if detection["id"] in matches.on_crowd else colour
         marks.append(_Mark(detection["bbox"], label, colour, detection))
     return marks
 
@@ -119,13 +118,13 @@ def _draw(
     image = image.copy()
     scale = np.divide(image.size, original)
     for mark in marks if masks else ():
-        _veil(image, original, mark)
+        _overlay_mask(image, original, mark)
     draw = ImageDraw.Draw(image)
     boxes = [_corners(mark.box, scale, image.size) for mark in marks]
     for mark, box in zip(marks, boxes):
         draw.rectangle(box, outline=mark.colour, width=_LINE * _DENSITY)
     for mark, box in zip(marks, boxes):
-        _write(draw, mark, box, image.size)
+        _write_label(draw, mark, box, image.size)
     file = io.BytesIO()
     image.save(file, "JPEG", quality=_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
@@ -138,7 +137,7 @@ def _corners(box: Sequence[float], scale: np.ndarray, size: tuple[int, int]) -> 
     return [*low, *np.maximum(low, high)]
 
 
-def _write(draw: ImageDraw.ImageDraw, mark: _Mark, box: Sequence[float], size: tuple) -> None:
+def _write_label(draw: ImageDraw.ImageDraw, mark: _Mark, box: Sequence[float], size: tuple) -> None:
     font = _font()
     left, top, right, bottom = draw.textbbox((0, 0), mark.label, font=font)
     width, height = right - left + 6, bottom - top + 6
@@ -148,19 +147,19 @@ def _write(draw: ImageDraw.ImageDraw, mark: _Mark, box: Sequence[float], size: t
     draw.text((x + 3 - left, y + 3 - top), mark.label, fill="white", font=font)
 
 
-def _veil(image: Image.Image, original: tuple[int, int], mark: _Mark) -> None:
-    # COCO's class knows all forms of an outline.
-    index = COCO()
-    index.imgs = {0: {"width": original[0], "height": original[1]}}
-    rle = index.annToRLE({"image_id": 0, "segmentation": mark.annotation["segmentation"]})
-    inside = Image.fromarray(np.uint8(255 * _VEIL) * mask.decode(rle)).resize(image.size)
+def _overlay_mask(image: Image.Image, original: tuple[int, int], mark: _Mark) -> None:
+    # COCO's class reads polygons and both kinds of RLE.
+    coco = COCO()
+    coco.imgs = {0: {"width": original[0], "height": original[1]}}
+    rle = coco.annToRLE({"image_id": 0, "segmentation": mark.annotation["segmentation"]})
+    inside = Image.fromarray(np.uint8(255 * _MASK_OPACITY) * mask.decode(rle)).resize(image.size)
     image.paste(mark.colour, mask=inside)
 
 
 def class_label(number: int, name: str) -> str:
-    """Name a class in a picture: by its number where the font lacks letters of its name."""
-    known = _charmap()
-    return name if all(ord(letter) in known for letter in name) else f"#{number}"
+    """Return the name of a class, or its number if the font lacks characters of the name."""
+    charmap = _charmap()
+    return name if all(ord(letter) in charmap for letter in name) else f"#{number}"
 
 
 @cache

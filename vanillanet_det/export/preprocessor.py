@@ -1,4 +1,4 @@
-"""From uint8 pictures to what a backbone takes."""
+"""MMDetection's data preprocessor as part of an exported graph."""
 
 import torch
 from mmdet.models.data_preprocessors import DetDataPreprocessor
@@ -9,15 +9,15 @@ from ..errors import UserError
 from ..models.raw_pixels import RawPixelPreprocessor
 
 
-class Pixels(nn.Module):
-    """Normalises and pads pictures as a detector's preprocessor does.
+class ExportedPreprocessor(nn.Module):
+    """Normalises and pads images as a detector's preprocessor does.
 
     Args:
-        preprocessor: The preprocessor; where its normalisation is in the backbone's stem already,
-            pixels stay as they are.
+        preprocessor: The detector's. A `RawPixelPreprocessor`, whose normalisation is folded into
+            the stem, leaves pixels unchanged.
 
     Raises:
-        UserError: It does more than MMDetection's own.
+        UserError: It isn't one of MMDetection's plain preprocessors.
     """
 
     def __init__(self, preprocessor: DetDataPreprocessor) -> None:
@@ -42,7 +42,7 @@ class Pixels(nn.Module):
 
     @property
     def padding_pixel(self) -> list[float]:
-        """The pixel, in the pictures' order of channels, that becomes the network's padding."""
+        """The pixel, in the images' channel order, that becomes the network's padding."""
         pixel = (self.padding * self.std + self.mean).flatten()
         return (pixel.flip(0) if self.flip else pixel).tolist()
 
@@ -53,10 +53,10 @@ class Pixels(nn.Module):
             x = x.flip(1)
         if self.normalizes:
             x = (x - self.mean) / self.std
-        # Written so that the sum of a side and its padding is seen to be a multiple, which takes
-        # half of its time from an export.
+        # Written so that torch.export can prove that a padded side is a multiple of the divisor,
+        # which halves the time of an export.
         below, right = (
             (side + self.divisor - 1) // self.divisor * self.divisor - side for side in x.shape[2:]
         )
-        # What is padded with is 0 where the images are normalised.
+        # The padding of normalised images is 0.
         return F.pad(x - self.padding, (0, right, 0, below)) + self.padding

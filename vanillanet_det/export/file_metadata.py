@@ -1,4 +1,4 @@
-"""What an exported file says of itself."""
+"""Metadata of an exported file, from a detector and its config."""
 
 import importlib.metadata
 import platform
@@ -11,25 +11,25 @@ from ..errors import UserError
 from ..inference.pipeline import inference_pipeline
 from ..runtime.metadata import Metadata, Resize
 
-_PACKED = ("PackDetInputs",)
-_NOT_OF_PICTURES = ("type", "clip_object_border")
-_PLAIN = dict(interpolation="bilinear", backend="cv2")
+_IGNORED_TRANSFORMS = ("PackDetInputs",)
+_IGNORED_OPTIONS = ("type", "clip_object_border")  # these don't change the image
+_DEFAULTS = dict(interpolation="bilinear", backend="cv2")
 _PACKAGES = ("vanillanet_det", "torch", "mmdet", "onnx", "onnxscript", "openvino", "nncf")
 
 
-def describe(
+def make_metadata(
     cfg: Any, detector: nn.Module, classes: tuple[str, ...], part: str = "detector"
 ) -> Metadata:
-    """Describe a detector's file.
+    """Collect a file's metadata.
 
     Args:
-        cfg: The whole config, whose test pipeline says how pictures are prepared.
+        cfg: The whole config, whose test pipeline defines the preprocessing.
         detector: The detector.
-        classes: Names of its classes.
-        part: `detector`, or `backbone`.
+        classes: Class names.
+        part: `detector` or `backbone`.
 
     Raises:
-        UserError: The test pipeline does more with a picture than resize it.
+        UserError: The test pipeline does more than resize an image.
     """
     common = dict(
         kind=part,
@@ -54,30 +54,30 @@ def describe(
 
 
 def find_resize(cfg: Any) -> Optional[Resize]:
-    """Find how a config's test pipeline resizes pictures; None if it doesn't.
+    """Find how a config's test pipeline resizes images; None if it doesn't.
 
     Raises:
-        UserError: It does anything else with them.
+        UserError: The pipeline changes images in another way.
     """
     resize = None
     loading, *steps = inference_pipeline(cfg)
     expected = dict(color_type="color", imdecode_backend="cv2")
     if any(loading.get(key, value) != value for key, value in expected.items()):
         raise UserError(
-            f"config {cfg.filename or ''}: its test pipeline loads with {dict(loading)}, which an "
-            f"exported file can't say; expected {expected}"
+            f"config {cfg.filename or ''}: its test pipeline loads with {dict(loading)}, which "
+            f"can't be exported; expected {expected}"
         )
     for step in steps:
         kind = str(step["type"]).rpartition(".")[2]
-        if kind in _PACKED:
+        if kind in _IGNORED_TRANSFORMS:
             continue
-        options = {key: value for key, value in step.items() if key not in _NOT_OF_PICTURES}
+        options = {key: value for key, value in step.items() if key not in _IGNORED_OPTIONS}
         scale, keep_ratio = options.pop("scale", None), options.pop("keep_ratio", False)
-        plain = all(_PLAIN.get(key) == value for key, value in options.items())
-        if kind != "Resize" or resize is not None or not scale or not plain:
+        supported = all(_DEFAULTS.get(key) == value for key, value in options.items())
+        if kind != "Resize" or resize is not None or not scale or not supported:
             raise UserError(
-                f"config {cfg.filename or ''}: its test pipeline has {dict(step)}, which an "
-                "exported file can't say; expected one Resize with scale and keep_ratio at most"
+                f"config {cfg.filename or ''}: its test pipeline has {dict(step)}, which can't be "
+                "exported; expected at most one Resize with scale and keep_ratio"
             )
         scale = (scale, scale) if isinstance(scale, int) else tuple(scale)
         resize = Resize(scale, bool(keep_ratio))
@@ -85,10 +85,10 @@ def find_resize(cfg: Any) -> Optional[Resize]:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions

@@ -1,4 +1,4 @@
-"""Truth and detections as pycocotools takes them."""
+"""Evaluation with COCOeval: precisions and matches."""
 
 import contextlib
 import io
@@ -14,24 +14,24 @@ from ..evaluation.coco_metric import find_evaluator
 
 Area = tuple[float, float]
 ALL: Area = (0.0, 1e10)
-MIN_IOU = 0.5  # from which on an object counts as found
-MOST = 100  # detections of a class in an image that COCO counts
+MIN_IOU = 0.5  # of a match
+MAX_DETECTIONS = 100  # of a class in an image, as in COCO
 
 
 def precisions(
     truth: dict, detections: Sequence[dict], kind: str, areas: Sequence[Area]
 ) -> np.ndarray:
-    """Compute what AP is the mean of, by faster-coco-eval where it is installed.
+    """Compute the precisions that AP averages, with faster-coco-eval if installed.
 
     Args:
-        truth: A COCO content, from `prepare_truth`.
+        truth: From `prepare_truth`.
         detections: From `prepare_detections`.
         kind: `bbox` or `segm`.
-        areas: Smallest and largest area of what is to be found, in pixels.
+        areas: Ranges of object area, in square pixels.
 
     Returns:
-        COCOeval's precision at `MOST` detections: IoUs 0.50:0.95, recalls, classes, areas; -1
-        where there is nothing to find.
+        COCOeval's precision, of shape (IoUs 0.50:0.95, recalls, classes, areas); -1 where there
+        are no objects.
     """
     make, _ = find_evaluator()
     with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
@@ -45,7 +45,7 @@ def match_boxes(truth: dict, detections: Sequence[dict], areas: Sequence[Area]) 
     """Match boxes at IoU 0.5.
 
     Returns:
-        pycocotools' evaluator with `evalImgs`, which faster-coco-eval doesn't give.
+        pycocotools' evaluator with `evalImgs`, which faster-coco-eval doesn't provide.
     """
     with contextlib.redirect_stdout(io.StringIO()):
         evaluator = _make(COCOeval, truth, detections, "bbox", areas)
@@ -60,7 +60,7 @@ def _make(
     evaluator = make(_index(truth, truth["annotations"]), _index(truth, detections), kind)
     evaluator.params.areaRng = [list(area) for area in areas]
     evaluator.params.areaRngLbl = list(map(str, areas))
-    evaluator.params.maxDets = [MOST]
+    evaluator.params.maxDets = [MAX_DETECTIONS]
     return evaluator
 
 
@@ -75,11 +75,11 @@ def _index(truth: dict, annotations: Sequence[dict]) -> COCO:
 
 
 def prepare_truth(truth: dict) -> dict:
-    """Add what pycocotools needs and a COCO file may lack.
+    """Add the keys that pycocotools needs and a COCO file may lack.
 
     Returns:
-        Images and categories by rising id, and annotations with `area` and `iscrowd`, numbered
-        from 1: pycocotools takes what is matched with annotation 0 as matched with nothing.
+        A copy with images and categories sorted by id, and annotations with `area` and
+        `iscrowd`, numbered from 1: pycocotools takes a match with annotation 0 for no match.
     """
     return {
         "images": sorted(truth["images"], key=lambda image: image["id"]),
@@ -95,7 +95,7 @@ def prepare_detections(truth: dict, detections: Sequence[dict]) -> list[dict]:
     """Check COCO results and number them from 1.
 
     Raises:
-        UserError: They name an image or a class that the truth doesn't have.
+        UserError: An image or a class isn't in the truth.
     """
     for key, table in (("image_id", "images"), ("category_id", "categories")):
         known = {entry["id"] for entry in truth[table]}
@@ -116,31 +116,31 @@ def _area(annotation: dict) -> float:
 
 
 def with_box_areas(truth: dict) -> dict:
-    """Take the area of the box as the size of an object, not that of its outline."""
+    """Replace the areas of outlines by those of boxes."""
     annotations = [{**a, "area": _area(a)} for a in truth["annotations"]]
     return {**truth, "annotations": annotations}
 
 
-def images_of(evaluator: COCOeval, category: int, area: int) -> list[dict[str, Any]]:
-    """Give the matches of one class and one range of areas, by image, where there are any.
+def matches_by_image(evaluator: COCOeval, category: int, area: int) -> list[dict[str, Any]]:
+    """List the matches of one class and one area range, by image; images without any are omitted.
 
     Args:
         evaluator: From `match_boxes`.
-        category: Position among the categories.
-        area: Position among the areas.
+        category: Index of the category.
+        area: Index of the area range.
     """
     count = len(evaluator.params.imgIds)
     begin = (category * len(evaluator.params.areaRng) + area) * count
     return [entry for entry in evaluator.evalImgs[begin : begin + count] if entry is not None]
 
 
-def has_masks(truth: dict, detections: Sequence[dict]) -> bool:
-    """Tell whether all of both have an outline, so that there is a mask AP."""
-    both = [*truth["annotations"], *detections]
-    return bool(detections) and all(annotation.get("segmentation") for annotation in both)
+def all_have_masks(truth: dict, detections: Sequence[dict]) -> bool:
+    """Whether all annotations and detections have a mask, so that mask AP is defined."""
+    annotations = [*truth["annotations"], *detections]
+    return bool(detections) and all(annotation.get("segmentation") for annotation in annotations)
 
 
 def mean(values: np.ndarray) -> Optional[float]:
-    """Average what COCOeval found, None where it had nothing to look for."""
-    known = values[values > -1]
-    return float(known.mean()) if known.size else None
+    """Average COCOeval's values; None if all of them are -1, undefined."""
+    defined = values[values > -1]
+    return float(defined.mean()) if defined.size else None

@@ -1,0 +1,53 @@
+"""The report of a run, also of one that an earlier version has begun."""
+
+import json
+import re
+
+import pytest
+from mmengine.config import Config
+
+from vanillanet_det.finetune.report import write_finetune_report
+
+COMMON = {
+    "classes": "a, b",
+    "anchors": "unchanged",
+    "epochs": 2,
+    "batch size": 8,
+    "weights": "random",
+}
+RECORD = {**COMMON, "format": "YOLO", "input size": "64 x 48 pixels", "learning rate": 0.1}
+# Written before "form" was called "format", and "pictures" "input size".
+EARLIER = {**COMMON, "form": "YOLO", "pictures": "64 x 48 pixels", "learning rate": 0.1}
+
+
+@pytest.mark.parametrize("record", [RECORD, EARLIER], ids=["today", "earlier"])
+def test_facts_are_those_of_the_config_in_order(tmp_path, record):
+    truth = dict(images=[], annotations=[], categories=[dict(id=1, name="a")])
+    (tmp_path / "val.json").write_text(json.dumps(truth))
+    config = tmp_path / "finetune.py"
+    cfg = Config(
+        dict(
+            model=dict(type="RetinaNet"),
+            val_dataloader=dict(dataset=dict(data_prefix=dict(img=str(tmp_path)))),
+            val_evaluator=dict(ann_file=str(tmp_path / "val.json")),
+            finetune=dict(record, data="/data/my digits"),
+        )
+    )
+    cfg.dump(config)
+    path = write_finetune_report(Config.fromfile(config), "a/best.pth", [], tmp_path)
+    text = path.read_text()
+    assert "<title>Fine-tuning on my digits</title>" in text
+    header = text.partition('<table class="facts">')[2].partition("</table>")[0]
+    assert re.findall(r"<th scope=\"row\">(.*?)</th><td>(.*?)</td>", header) == [
+        ("Data", "/data/my digits"),
+        ("Format", "YOLO"),
+        ("Classes", "a, b"),
+        ("Model", "RetinaNet"),
+        ("Weights", "random"),
+        ("Input size", "64 x 48 pixels"),
+        ("Anchors", "unchanged"),
+        ("Epochs", "2"),
+        ("Batch size", "8"),
+        ("Learning rate", "0.1"),
+        ("Best checkpoint", "best.pth"),
+    ]

@@ -1,0 +1,61 @@
+"""The report of a fine-tuning run, as one HTML file."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config
+
+from ..report import read_curves, write_report
+
+# The order of the facts, since MMEngine writes a config alphabetically.
+_FACTS = (
+    *("data", "format", "classes", "model", "weights", "input size", "anchors"),
+    *("epochs", "batch size", "learning rate", "best checkpoint"),
+)
+# Keys in configs of earlier versions.
+_RENAMED = {"form": "format", "pictures": "input size"}
+
+
+def write_finetune_report(
+    cfg: Config,
+    checkpoint: str,
+    detections: Sequence[dict],
+    work_dir: Path,
+    compare: Sequence[str] = (),
+) -> Path:
+    """Write `report.html` into a work dir.
+
+    Args:
+        cfg: Config of the run.
+        checkpoint: The evaluated checkpoint.
+        detections: Its detections on the validation images, as COCO results.
+        work_dir: Work dir of the run.
+        compare: Work dirs of other runs, drawn in the same curves.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: The file can't be written.
+    """
+    names = [work_dir.name, *(Path(other).resolve().name for other in compare)]
+    if len(set(names)) < len(names):
+        names = [str(work_dir), *map(str, compare)]
+    path = work_dir / "report.html"
+    write_report(
+        path,
+        title=f"Fine-tuning on {Path(cfg.finetune.data).name}",
+        truth=json.loads(Path(cfg.val_evaluator.ann_file).read_bytes()),
+        detections=detections,
+        root=Path(cfg.val_dataloader.dataset.data_prefix.img),
+        curves={name: read_curves(run) for name, run in zip(names, [work_dir, *compare])},
+        facts=_facts(cfg, checkpoint),
+    )
+    return path
+
+
+def _facts(cfg: Config, checkpoint: str) -> list[tuple[str, str]]:
+    record = {_RENAMED.get(key, key): value for key, value in cfg.finetune.items()}
+    facts = {**record, "model": cfg.model.type, "best checkpoint": Path(checkpoint).name}
+    return [(key.capitalize(), str(facts[key])) for key in _FACTS if key in facts]
