@@ -8,6 +8,7 @@ import torch
 from mmengine.device import get_device
 
 from ..errors import UserError
+from ..models.backbones.archs import ARCHS
 
 
 def parse_size(text: str, flag: str) -> tuple[int, int]:
@@ -31,6 +32,25 @@ def parse_size(text: str, flag: str) -> tuple[int, int]:
             "from 32 pixels"
         )
     return sides
+
+
+def parse_backbone(text: str) -> str:
+    """Read the name of a backbone, such as `vanillanet11`.
+
+    Args:
+        text: `vanillanet` and a published arch.
+
+    Returns:
+        The arch, such as `11`.
+
+    Raises:
+        UserError: No such backbone.
+    """
+    arch = text[len("vanillanet") :]
+    if not text.startswith("vanillanet") or arch not in ARCHS:
+        names = ", ".join(f"vanillanet{name}" for name in ARCHS)
+        raise UserError(f"--backbone {text}: expected one of {names}")
+    return arch
 
 
 def parse_device(name: str) -> torch.device:
