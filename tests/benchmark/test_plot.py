@@ -11,7 +11,7 @@ from PIL import Image
 
 from vanillanet_det import UserError
 from vanillanet_det.benchmark.plot import draw, plot
-from vanillanet_det.benchmark.rows import Result
+from vanillanet_det.benchmark.results import Result
 from vanillanet_det.benchmark.words import labels
 
 LONG = "mask_rcnn_vanillanet13_x1_5_ada_pool_with_deformable_convolutions_and_more_coco"

@@ -12,13 +12,13 @@ from markdown_tables import tables
 from vanillanet_det.analysis.published import COCO_TABLE
 from vanillanet_det.benchmark.report import (
     csv_text,
+    digits,
     json_text,
     markdown_report,
     published_report,
     text_report,
 )
-from vanillanet_det.benchmark.rows import Result
-from vanillanet_det.benchmark.words import digits
+from vanillanet_det.benchmark.results import Result
 
 
 @pytest.fixture

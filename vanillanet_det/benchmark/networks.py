@@ -93,10 +93,10 @@ def load_network(name: str, cfg: Config, checkpoint: Optional[str], batch: dict)
     try:
         match = Match.by_loading(model, state)
     except UserError as error:
-        raise UserError(f"--checkpoint {checkpoint}: {error}") from error
+        raise UserError(f"--weights {checkpoint}: {error}") from error
     if not match.matched:
         raise UserError(
-            f"--checkpoint {checkpoint}: none of its {len(state)} tensors is of the detector of "
+            f"--weights {checkpoint}: none of its {len(state)} tensors is of the detector of "
             f"{cfg.filename}"
         )
     network.missing = [*match.missing, *match.misshapen]
