@@ -13,8 +13,8 @@ from vanillanet_det.benchmark import exported
 from vanillanet_det.benchmark.candidates import Workload
 from vanillanet_det.benchmark.exported import exported_candidates
 from vanillanet_det.benchmark.exported_files import find_user_files, user_files
-from vanillanet_det.benchmark.settings import BenchmarkSettings
 from vanillanet_det.benchmark.run import run
+from vanillanet_det.benchmark.settings import BenchmarkSettings
 from vanillanet_det.runtime import Detector
 
 pytestmark = pytest.mark.usefixtures("mmdet_scope")

@@ -11,8 +11,8 @@ from mmengine.config import Config
 from vanillanet_det import UserError
 from vanillanet_det.benchmark import run as run_module
 from vanillanet_det.benchmark.exported_files import check_exports, export_files
-from vanillanet_det.benchmark.settings import BenchmarkSettings
 from vanillanet_det.benchmark.run import run
+from vanillanet_det.benchmark.settings import BenchmarkSettings
 
 pytestmark = pytest.mark.usefixtures("mmdet_scope")
 QUICK = BenchmarkSettings(

@@ -84,7 +84,9 @@ def draw(result: Result) -> Figure:
     letters = 190 if timed else 100  # that fit the width
     names = ["\n".join(textwrap.wrap(name, letters)) for name in row_names(rows)]
     lines = sum(1 + name.count("\n") for name in names)
-    figure = Figure((16 if timed else 9, 6 + 0.17 * lines), dpi=120, layout="constrained")
+    parts = len({part for row in timed.values() for part in row.parts})
+    height = max(6, 1 + 0.17 * parts) + 0.17 * lines  # inches, with room for both legends
+    figure = Figure((16 if timed else 9, height), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     title = textwrap.wrap(machine_line(result.machine), 150 if timed else 85)
     figure.suptitle("\n".join(title), fontsize=10)
@@ -125,8 +127,9 @@ def _draw_points(axes: Axes, numbered: dict[int, Row], names: Sequence[str]) -> 
         label = f"{number}  {name}: {digits(row.fps)} images per second"
         if row.flops:
             points.append((row.flops / 1e9, row.fps))
-            axes.plot(*points[-1], markersize=13, alpha=0.8, zorder=3, **style)
-            text = dict(ha="center", va="center", fontsize=_SMALL, zorder=4)
+            # Each marker covers the earlier ones with their numbers.
+            axes.plot(*points[-1], markersize=13, zorder=2 + number, **style)
+            text = dict(ha="center", va="center", fontsize=_SMALL, zorder=2 + number)
             axes.text(*points[-1], str(number), color=_contrast(colour), **text)
         else:
             label += ", operations not counted"
