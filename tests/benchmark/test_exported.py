@@ -212,7 +212,7 @@ def test_a_fixed_file_is_measured_where_it_fits(make_candidates, detector_onnx):
 
 @pytest.mark.parametrize("changes", [dict(sizes=((160, 192),)), dict(batch_sizes=(2,))])
 def test_a_file_that_is_fixed_to_something_else(make_candidates, detector_onnx, changes):
-    message = r"detector_fp32_fixed.onnx: is fixed to --input-size 160x160 and --batch-size 1, and"
+    message = r"detector_fp32_fixed.onnx: is fixed to --input-size 160x160 and --batch-size 1, but"
     with pytest.raises(UserError, match=message):
         make_candidates(detector_onnx, **changes)
 
