@@ -12,7 +12,11 @@ def main() -> None:
         "kept for the backward pass, relative to the published form.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--backbone", default="vanillanet11", help="vanillanet and an arch")
+    parser.add_argument(
+        "--backbone",
+        default="vanillanet11",
+        help="vanillanet5 to vanillanet13, vanillanet13_x1_5, ...",
+    )
     add_renamed(parser, "--arch", "--backbone")
     parser.add_argument("--batch-size", type=int, default=2, help="images in a batch")
     parser.add_argument(

@@ -74,7 +74,7 @@ def test_the_parts_of_a_detector_add_up(rows):
             assert row["parts"] == {}
 
 
-def test_the_text_says_how_much_faster(rows):
+def test_the_text_shows_the_speedup(rows):
     text, content = rows
     assert "fused" in text
     assert "random weights" in text
@@ -195,7 +195,7 @@ def test_mistakes_are_one_sentence(small_config, arguments, message):
         benchmark(**{"configs": [str(small_config)], **QUICK, **arguments})
 
 
-def test_a_place_that_cant_be_written_is_said_before_anything_is_measured(small_config, tmp_path):
+def test_outputs_are_checked_before_anything_is_measured(small_config, tmp_path):
     folder = tmp_path / "a.json"
     folder.mkdir()
     with pytest.raises(UserError, match=r"--out .*a\.json: can't be written, since it is a folder"):

@@ -75,7 +75,7 @@ def elsewhere(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir()), "counting needs no folder"
 
 
-def test_json_and_text_say_the_same(small_config, elsewhere):
+def test_json_and_text_have_the_same_figures(small_config, elsewhere):
     content = json.loads(get_flops(small_config, "160", as_json=True))
     assert content["input_size"] == [160, 160]
     assert content["flops_are"] == "multiply-accumulates"
@@ -130,7 +130,7 @@ def test_grey_images(small_config, elsewhere):
     assert parameters[1] - parameters[0] == 8 * 2 * 4 * 4
 
 
-def test_what_is_not_counted_is_said(elsewhere, tmp_path_factory):
+def test_uncounted_operators_are_named(elsewhere, tmp_path_factory):
     path = tmp_path_factory.mktemp("configs") / "deformable.py"
     path.write_text(
         "model = dict(type='ResNet', depth=50, base_channels=8, dcn=dict(type='DCN', "
@@ -179,12 +179,12 @@ def test_a_config_without_a_model(root):
         get_flops(str(path))
 
 
-def test_a_count_on_the_cpu_is_said(small_config, elsewhere, monkeypatch):
+def test_a_count_on_the_cpu_is_reported(small_config, elsewhere, monkeypatch):
     module = importlib.import_module("vanillanet_det.apis.get_flops")
-    for device, said in (("cpu", True), ("meta", False)):
+    for device, reported in (("cpu", True), ("meta", False)):
         counted = Forms({"model": Form(Cost(1, 2, 3), {}, None, ())}, device)
         monkeypatch.setattr(module, "count_forms", lambda *args, counted=counted: counted)
-        assert ("Counted by running on the CPU" in get_flops(small_config)) == said
+        assert ("Counted by running on the CPU" in get_flops(small_config)) == reported
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ def test_onnx_in_bf16_runs_in_openvino(make_candidates, export, backbone_onnx):
     assert candidate.compute(0) == 0
 
 
-def test_random_weights_beside_a_files_own_are_said(cfg, detector_onnx, backbone_onnx):
+def test_random_weights_beside_those_of_a_file_are_reported(cfg, detector_onnx, backbone_onnx):
     files = (str(detector_onnx), str(backbone_onnx))
     settings = replace(SETTINGS, exported=files)
     workload = Workload("small", cfg, None, settings)

@@ -233,7 +233,7 @@ def test_limits_near_each_other_find_room(result, factor):
     check(draw_like_plot(result))
 
 
-def test_it_says_units_and_machine(result):
+def test_units_and_machine_are_named(result):
     figure = draw(result)
     assert result.machine.name in figure.get_suptitle()
     speed, parts = figure.axes

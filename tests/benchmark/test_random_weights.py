@@ -147,6 +147,6 @@ def test_a_head_that_is_not_understood(root):
     model.neck.update(in_channels=[16, 16, 16], out_channels=CHANNELS, num_outs=3)
     detector = MODELS.build(model)
     detector.init_weights()
-    said = prepare_random_weights(detector, crops(SEEN))
-    assert said.startswith("With random weights the detector finds ")
-    assert " boxes per image of at most 100; the post-processing is of those" in said
+    note = prepare_random_weights(detector, crops(SEEN))
+    assert note.startswith("With random weights the detector finds ")
+    assert " boxes per image of at most 100; post-processing may take longer" in note

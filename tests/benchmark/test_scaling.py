@@ -10,7 +10,7 @@ from vanillanet_det.benchmark.scaling import scaling_report
 
 
 def timed(make_row, milliseconds, sizes=(320, 480, 640), batches=(1,), **other):
-    """Rows whose batches take what a function of their megapixels says."""
+    """Rows whose time is a function of their megapixels."""
     rows = []
     for size in sizes:
         for batch in batches:

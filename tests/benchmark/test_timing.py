@@ -121,7 +121,7 @@ def test_a_matrix_product_and_its_operations():
     assert operations == 2 * side**3
 
 
-def test_what_a_processor_imitates_is_said(monkeypatch):
+def test_emulated_precisions_are_reported(monkeypatch):
     monkeypatch.setattr("vanillanet_det.benchmark.machine._is_native", lambda p, d: p == "fp32")
     machine = describe_machine(CPU, ["fp32", "bf16"])
     assert len(machine.notes) == 1

@@ -115,7 +115,7 @@ def test_a_detector_that_cant_be_exported_is_refused_before_any_is_built(root, c
     check_exports([other], replace(settings, engines=("pytorch",)))
 
 
-def test_a_pipeline_that_no_file_can_say_is_refused(cfg):
+def test_a_pipeline_that_no_file_can_describe_is_refused(cfg):
     cfg.test_dataloader.dataset.pipeline.insert(1, dict(type="RandomFlip", prob=1.0))
     settings = replace(QUICK, engines=("onnxruntime",), parts=("detector",))
     with pytest.raises(UserError, match=r"--engine onnxruntime: small: .*RandomFlip"):
