@@ -2,19 +2,27 @@
 
 import argparse
 
-from command_line import run
+from command_line import add_renamed, run
 
 
 def main() -> None:
     """Parse the command line, measure and print."""
     parser = argparse.ArgumentParser(
-        description="Measure what a training step of VanillaNet's forms keeps for the backward "
-        "pass and how long it takes, against the form as it is published.",
+        description="Measure the time of a training step of VanillaNet's forms, and the memory "
+        "kept for the backward pass, relative to the published form.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--arch", default="11", help="name of a published arch")
+    parser.add_argument(
+        "--backbone",
+        default="vanillanet11",
+        help="vanillanet5 to vanillanet13, vanillanet13_x1_5, ...",
+    )
+    add_renamed(parser, "--arch", "--backbone")
     parser.add_argument("--batch-size", type=int, default=2, help="images in a batch")
-    parser.add_argument("--size", type=int, default=256, help="height and width in pixels")
+    parser.add_argument(
+        "--input-size", default="256", metavar="SIZE", help="image size: N or HxW, such as 480x640"
+    )
+    add_renamed(parser, "--size", "--input-size")
     parser.add_argument("--repeats", type=int, default=5, help="steps to measure")
     parser.add_argument("--device", default="cpu", help="where to train, such as cuda")
     print(run("training_cost", parser.parse_args()))

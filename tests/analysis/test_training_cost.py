@@ -53,23 +53,24 @@ def test_every_form_is_measured_against_the_published_one():
     assert published.kept_bytes > training.kept_bytes > merged.kept_bytes > both.kept_bytes
 
 
-def test_too_much_memory_is_said_in_a_sentence():
-    with pytest.raises(UserError, match=r"--arch 5 --batch-size 1000000 .*don't fit"):
-        training_cost(arch="5", batch_size=1_000_000, size=100_000)
+def test_too_much_memory_is_one_sentence():
+    with pytest.raises(UserError, match=r"--backbone vanillanet5 --batch-size 1000000 .*don't fit"):
+        training_cost(backbone="vanillanet5", batch_size=1_000_000, input_size="100000")
 
 
 @pytest.mark.parametrize(
-    ("kwargs", "said"),
+    ("kwargs", "message"),
     [
-        (dict(arch="4"), r"--arch 4: expected one of 5, 6"),
+        (dict(backbone="vanillanet4"), r"--backbone vanillanet4: expected one of vanillanet5, "),
         (dict(batch_size=0), r"--batch-size 0: expected a whole number from 1"),
-        (dict(size=32), r"--size 32: expected a whole number from 64"),
+        (dict(input_size="32"), r"--input-size 32: expected sides from 64 pixels"),
+        (dict(input_size="256x"), r"--input-size 256x: expected a side such as 320"),
         (dict(repeats=0), r"--repeats 0"),
         (dict(device="cuda:99"), r"--device cuda:99: can't be used here"),
         (dict(device="meta"), r"--device meta: expected cpu or cuda"),
         (dict(device="abacus"), r"--device abacus: can't be used here"),
     ],
 )
-def test_wrong_arguments(kwargs, said):
-    with pytest.raises(UserError, match=said):
+def test_wrong_arguments(kwargs, message):
+    with pytest.raises(UserError, match=message):
         training_cost(**kwargs)

@@ -11,7 +11,8 @@ from vanillanet_det import UserError
 from vanillanet_det.apis import benchmark
 from vanillanet_det.apis.benchmark import _names
 from vanillanet_det.benchmark.networks import fuse, load_network
-from vanillanet_det.benchmark.run import Plan, run
+from vanillanet_det.benchmark.run import run
+from vanillanet_det.benchmark.settings import BenchmarkSettings
 from vanillanet_det.engine.config import read_config
 
 QUICK = dict(input_size=["64x96"], rounds=2)
@@ -74,7 +75,7 @@ def test_the_parts_of_a_detector_add_up(rows):
             assert row["parts"] == {}
 
 
-def test_the_text_says_how_much_faster(rows):
+def test_the_text_shows_the_speedup(rows):
     text, content = rows
     assert "fused" in text
     assert "random weights" in text
@@ -95,9 +96,7 @@ def test_a_checkpoint_and_what_it_lacks(small_config, tmp_path):
         {"state_dict": {k: v for k, v in state.items() if k not in gone}}, tmp_path / "a.pth"
     )
     out = tmp_path / "figures.json"
-    text = benchmark(
-        [str(small_config)], checkpoint=[str(tmp_path / "a.pth")], out=str(out), **QUICK
-    )
+    text = benchmark([str(small_config)], weights=[str(tmp_path / "a.pth")], out=str(out), **QUICK)
     row = json.loads(out.read_text())["rows"][0]
     assert sorted(row["missing"]) == gone
     assert "random weights" not in text
@@ -107,7 +106,8 @@ def test_a_checkpoint_and_what_it_lacks(small_config, tmp_path):
 def test_random_weights_find_boxes(small_config):
     with DefaultScope.overwrite_default_scope("mmdet"):
         cfg = read_config(str(small_config))
-        result = run([("small", cfg, None)], Plan(sizes=((96, 96),), parts=("detector",), rounds=1))
+        settings = BenchmarkSettings(sizes=((96, 96),), parts=("detector",), rounds=1)
+        result = run([("small", cfg, None)], settings)
     assert all(row.boxes > 5 for row in result.rows)
 
 
@@ -170,10 +170,10 @@ def test_other_engines(small_config, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (dict(configs=[]), "expected a config file or more, or --table"),
-        (dict(table=True), "--table measures configs of its own"),
-        (dict(checkpoint=["a", "b"]), "--checkpoint: 2 files for 1 configs"),
-        (dict(checkpoint=["nowhere.pth"]), "nowhere.pth"),
+        (dict(configs=[]), "expected one or more config files, or --table"),
+        (dict(table=True), "--table measures the published detectors"),
+        (dict(weights=["a", "b"]), "--weights: 2 files for 1 configs"),
+        (dict(weights=["nowhere.pth"]), "nowhere.pth"),
         (dict(input_size=["12"]), "--input-size 12: expected a side such as 320"),
         (dict(input_size=["64x"]), "--input-size 64x: expected"),
         (dict(batch_size=[0]), "--batch-size 0: expected a whole number from 1"),
@@ -198,7 +198,7 @@ def test_mistakes_are_one_sentence(small_config, arguments, message):
         benchmark(**{"configs": [str(small_config)], **QUICK, **arguments})
 
 
-def test_a_place_that_cant_be_written_is_said_before_anything_is_measured(small_config, tmp_path):
+def test_outputs_are_checked_before_anything_is_measured(small_config, tmp_path):
     folder = tmp_path / "a.json"
     folder.mkdir()
     with pytest.raises(UserError, match=r"--out .*a\.json: can't be written, since it is a folder"):
@@ -225,7 +225,7 @@ def test_names_tell_networks_apart():
     assert _names(["a/x.py", "b/x.py"], ["1.pth", "2.pth"]) == ["a/x", "b/x"]
     assert _names(["a/x.py", "a/x.py"], ["1.pth", "2.pth"]) == ["a/x 1", "a/x 2"]
     for files in ([None, None], ["1.pth", "1.pth"]):
-        with pytest.raises(UserError, match="given twice"):
+        with pytest.raises(UserError, match="have the same config and weights"):
             _names(["a/x.py", "a/x.py"], files)
 
 

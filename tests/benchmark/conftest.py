@@ -2,7 +2,7 @@
 
 import pytest
 
-from vanillanet_det.benchmark.rows import Machine, Result, Row
+from vanillanet_det.benchmark.results import Machine, Result, Row
 
 VN11, VN13, R50 = (
     f"retinanet_{name}_coco" for name in ("vanillanet11", "vanillanet13", "resnet50")
@@ -110,7 +110,7 @@ def export(detector_file, small_config, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def detector_onnx(export):
-    """A small RetinaNet for ONNX Runtime, for one picture of 160 x 160."""
+    """A small RetinaNet for ONNX Runtime, for one image of 160 x 160."""
     return export("detector", "onnx")
 
 
@@ -122,7 +122,7 @@ def detector_xml(export, detector_onnx):
 
 @pytest.fixture(scope="session")
 def backbone_onnx(export):
-    """Its backbone for ONNX Runtime, for pictures of any number and size."""
+    """Its backbone for ONNX Runtime, for images of any number and size."""
     return export("backbone", "onnx", input_size=None, batch_size=None)
 
 

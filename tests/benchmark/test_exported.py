@@ -10,18 +10,23 @@ from PIL import Image
 
 from vanillanet_det import UserError
 from vanillanet_det.benchmark import exported
-from vanillanet_det.benchmark.candidates import Subject
-from vanillanet_det.benchmark.given import given_candidates, read_files
-from vanillanet_det.benchmark.plan import Plan
+from vanillanet_det.benchmark.candidates import Workload
+from vanillanet_det.benchmark.exported import exported_candidates
+from vanillanet_det.benchmark.exported_files import find_user_files, user_files
 from vanillanet_det.benchmark.run import run
+from vanillanet_det.benchmark.settings import BenchmarkSettings
 from vanillanet_det.runtime import Detector
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("mmdet_scope")]
-PLAN = Plan(forms=("deploy",), layouts=("contiguous",), sizes=((160, 160),), rounds=2)
+SETTINGS = BenchmarkSettings(
+    forms=("deploy",), layouts=("contiguous",), sizes=((160, 160),), rounds=2
+)
 
 
-def silent(text):
-    pass
+def candidates_of(workload, found):
+    """The candidates of the user's files."""
+    files = user_files(workload, found, lambda text: None)
+    return list(exported_candidates(workload, files, torch.device("cpu")))
 
 
 @pytest.fixture
@@ -34,20 +39,20 @@ def make_candidates(cfg, detector_file):
     """Function that makes the candidates of files beside the small detector."""
 
     def make(*files, **changes):
-        plan = replace(PLAN, exported=tuple(map(str, files)), **changes)
-        (found,) = read_files([cfg], plan)
-        subject = Subject("small", cfg, str(detector_file), plan)
-        return list(given_candidates(subject, found, plan.device, silent)), subject
+        settings = replace(SETTINGS, exported=tuple(map(str, files)), **changes)
+        (found,) = find_user_files([cfg], settings)
+        workload = Workload("small", cfg, str(detector_file), settings)
+        return candidates_of(workload, found), workload
 
     return make
 
 
 @pytest.fixture
-def write_pictures(tmp_path):
-    """Function that writes pictures of some heights and widths into a folder."""
+def write_images(tmp_path):
+    """Function that writes images of some heights and widths into a folder."""
 
     def write(*sizes):
-        folder = tmp_path / "pictures"
+        folder = tmp_path / "images"
         folder.mkdir()
         random = np.random.RandomState(0)
         for index, size in enumerate(sizes):
@@ -62,7 +67,7 @@ def test_files_are_rows_beside_pytorchs(
     cfg, detector_file, detector_onnx, detector_xml, backbone_onnx
 ):
     files = tuple(map(str, (detector_onnx, backbone_onnx, detector_xml)))
-    result = run([("small", cfg, str(detector_file))], replace(PLAN, exported=files))
+    result = run([("small", cfg, str(detector_file))], replace(SETTINGS, exported=files))
     backbone, backbone_file, detector, onnx, xml = result.rows
     assert [row.part for row in result.rows] == ["backbone"] * 2 + ["detector"] * 3
     assert [row.checkpoint for row in (backbone_file, onnx, xml)] == [files[1], files[0], files[2]]
@@ -87,9 +92,7 @@ def test_files_are_rows_beside_pytorchs(
     assert detector.boxes == 20
 
 
-def test_boxes_are_in_the_pictures_pixels(
-    make_candidates, detector_onnx, write_pictures, monkeypatch
-):
+def test_boxes_are_in_the_images_pixels(make_candidates, detector_onnx, write_images, monkeypatch):
     found = []
     finish = Detector.finish
 
@@ -98,34 +101,34 @@ def test_boxes_are_in_the_pictures_pixels(
         return found[-1]
 
     monkeypatch.setattr(Detector, "finish", watched)
-    (candidate,), subject = make_candidates(
-        detector_onnx, images=write_pictures((120, 200), (310, 130))
+    (candidate,), workload = make_candidates(
+        detector_onnx, images=write_images((120, 200), (310, 130))
     )
     for number, size in enumerate([(120, 200), (310, 130)]):
         assert candidate.compute(number) == len(found[-1]) == 20
         assert found[-1].size == size
         with torch.no_grad():
-            (sample,) = subject.fused.model.test_step(candidate.inputs.batches[number])
+            (sample,) = workload.fused.model.test_step(candidate.inputs.batches[number])
         expected = sample.pred_instances
         np.testing.assert_allclose(found[-1].boxes, expected.bboxes.numpy(), atol=0.02)
         np.testing.assert_allclose(found[-1].scores, expected.scores.numpy(), atol=1e-4)
 
 
-def test_pictures_of_several_sizes_are_filled_up_as_pytorch_does(
-    make_candidates, backbone_onnx, cfg, write_pictures
+def test_images_of_several_sizes_are_filled_up_as_pytorch_does(
+    make_candidates, backbone_onnx, cfg, write_images
 ):
     cfg.test_dataloader.dataset.pipeline[1].update(scale=(96, 64), keep_ratio=True)
-    (candidate,), subject = make_candidates(
+    (candidate,), workload = make_candidates(
         backbone_onnx,
         sizes=(None,),
         batch_sizes=(2,),
-        images=write_pictures((100, 160), (160, 100)),
+        images=write_images((100, 160), (160, 100)),
     )
     seen = []
     run_file = candidate._engine.run
     candidate._engine.run = lambda images: seen.append(run_file(images)) or seen[-1]
     assert candidate.compute(0) == 0
-    model = subject.fused.model
+    model = workload.fused.model
     (batch,) = candidate.inputs.batches
     assert len({image.shape for image in batch["inputs"]}) == 2
     with torch.no_grad():
@@ -171,33 +174,33 @@ def test_onnx_in_bf16_runs_in_openvino(make_candidates, export, backbone_onnx):
     assert candidate.compute(0) == 0
 
 
-def test_random_weights_beside_a_files_own_are_said(cfg, detector_onnx, backbone_onnx):
+def test_random_weights_beside_those_of_a_file_are_reported(cfg, detector_onnx, backbone_onnx):
     files = (str(detector_onnx), str(backbone_onnx))
-    plan = replace(PLAN, exported=files)
-    subject = Subject("small", cfg, None, plan)
-    (found,) = read_files([cfg], plan)
-    detector, backbone = given_candidates(subject, found, plan.device, silent)
-    assert "has its own weights, the other rows random ones" in detector.row.notes[0]
+    settings = replace(SETTINGS, exported=files)
+    workload = Workload("small", cfg, None, settings)
+    (found,) = find_user_files([cfg], settings)
+    detector, backbone = candidates_of(workload, found)
+    assert "has its own weights, the other rows have random ones" in detector.row.notes[0]
     assert backbone.row.notes == []
 
 
 def test_a_file_belongs_to_the_config_of_its_name(cfg, small_config, tmp_path, backbone_onnx):
     other = tmp_path / "other.py"
     other.write_text(f"_base_ = '{small_config}'\n")
-    other, plan = Config.fromfile(other), replace(PLAN, exported=(str(backbone_onnx),))
-    first, (found,) = read_files([other, cfg], plan)
+    other, settings = Config.fromfile(other), replace(SETTINGS, exported=(str(backbone_onnx),))
+    first, (found,) = find_user_files([other, cfg], settings)
     assert (first, found.path) == ([], backbone_onnx)
-    ((found,),) = read_files([other], plan)
+    ((found,),) = find_user_files([other], settings)
     assert found.metadata.model == "small"
-    subject = Subject("other", other, None, plan)
-    (candidate,) = given_candidates(subject, [found], plan.device, silent)
+    workload = Workload("other", other, None, settings)
+    (candidate,) = candidates_of(workload, [found])
     (note,) = candidate.row.notes
     assert "exported from the config 'small'; GFLOPs" in note
     assert "those of 'other'" in note
-    with pytest.raises(UserError, match=r"is of the config 'small', and 2 of those given"):
-        read_files([cfg, cfg], plan)
-    with pytest.raises(UserError, match=r"and none of those given \(other, other\) have this"):
-        read_files([other, other], plan)
+    with pytest.raises(UserError, match=r"was exported from the config 'small', and 2 of the"):
+        find_user_files([cfg, cfg], settings)
+    with pytest.raises(UserError, match=r"and none of the configs here \(other, other\) have this"):
+        find_user_files([other, other], settings)
 
 
 def test_a_fixed_file_is_measured_where_it_fits(make_candidates, detector_onnx):
@@ -209,14 +212,14 @@ def test_a_fixed_file_is_measured_where_it_fits(make_candidates, detector_onnx):
 
 @pytest.mark.parametrize("changes", [dict(sizes=((160, 192),)), dict(batch_sizes=(2,))])
 def test_a_file_that_is_fixed_to_something_else(make_candidates, detector_onnx, changes):
-    message = r"detector_fp32_fixed.onnx: is fixed to --input-size 160x160 and --batch-size 1, and"
+    message = r"detector_fp32_fixed.onnx: is fixed to --input-size 160x160 and --batch-size 1, but"
     with pytest.raises(UserError, match=message):
         make_candidates(detector_onnx, **changes)
 
 
 def test_files_that_cant_be_used(make_candidates, detector_onnx, backbone_onnx, cfg, tmp_path):
     for file, parts in ((detector_onnx, ("backbone",)), (backbone_onnx, ("detector",))):
-        with pytest.raises(UserError, match=rf"'s file, but --part is {parts[0]}; leave"):
+        with pytest.raises(UserError, match=rf": holds a \w+, but --part is {parts[0]}; leave"):
             make_candidates(file, parts=parts)
     with pytest.raises(UserError, match=r"nowhere.onnx: there is no such file"):
         make_candidates(tmp_path / "nowhere.onnx")
@@ -227,8 +230,10 @@ def test_files_that_cant_be_used(make_candidates, detector_onnx, backbone_onnx, 
 
 def test_a_file_of_other_classes(cfg, detector_onnx):
     cfg.model.bbox_head.num_classes = 3
-    plan = replace(PLAN, exported=(str(detector_onnx),))
-    subject = Subject("small", cfg, None, plan)
-    (found,) = read_files([cfg], plan)
-    with pytest.raises(UserError, match=r"has 10 classes, but the config's detector 3; measure"):
-        list(given_candidates(subject, found, plan.device, silent))
+    settings = replace(SETTINGS, exported=(str(detector_onnx),))
+    workload = Workload("small", cfg, None, settings)
+    (found,) = find_user_files([cfg], settings)
+    with pytest.raises(
+        UserError, match=r"has 10 classes, but the config's detector has 3; measure"
+    ):
+        candidates_of(workload, found)

@@ -6,8 +6,8 @@ import torch
 from small_detectors import crops, small_detector
 
 from vanillanet_det import switch_to_deploy
-from vanillanet_det.benchmark.parts import part_times
 from vanillanet_det.benchmark.random_weights import prepare_random_weights
+from vanillanet_det.benchmark.timing import part_times
 
 pytestmark = pytest.mark.usefixtures("mmdet_scope")
 SIZE = (96, 128)

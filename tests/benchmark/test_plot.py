@@ -1,4 +1,4 @@
-"""The picture: whole, and with nothing that covers anything."""
+"""The plot: a whole file, numbered markers with a legend, bars by part."""
 
 import io
 import itertools
@@ -10,9 +10,9 @@ from matplotlib.text import Text
 from PIL import Image
 
 from vanillanet_det import UserError
-from vanillanet_det.benchmark.plot import draw, plot
-from vanillanet_det.benchmark.rows import Result
-from vanillanet_det.benchmark.words import labels
+from vanillanet_det.benchmark.plot import draw, plot, row_names
+from vanillanet_det.benchmark.report import digits
+from vanillanet_det.benchmark.results import Result
 
 pytestmark = pytest.mark.slow
 
@@ -28,12 +28,13 @@ def texts(figure):
     ]
 
 
-def one_line(text):
-    return "".join(text.replace("\u00a0", " ").split("\n"))
-
-
 def panel_texts(axes):
-    return [one_line(text.get_text()) for text in axes.texts]
+    return [text.get_text() for text in axes.texts]
+
+
+def legend_texts(figure):
+    """Entries of the legend of rows and limits, on one line each."""
+    return [text.get_text().replace("\n", " ") for text in figure.legends[0].get_texts()]
 
 
 def draw_like_plot(result):
@@ -44,8 +45,11 @@ def draw_like_plot(result):
 
 
 def check(figure):
-    """No text covers another or leaves the figure."""
-    boxes = [(text.get_text(), text.get_window_extent()) for text in shown(figure)]
+    """No text covers another or leaves the figure; numbers may, where points coincide."""
+    numbers = figure.axes[0].texts
+    boxes = [
+        (text.get_text(), text.get_window_extent()) for text in shown(figure) if text not in numbers
+    ]
     for (name, box), (other_name, other) in itertools.combinations(boxes, 2):
         wide = min(box.x1, other.x1) - max(box.x0, other.x0)
         high = min(box.y1, other.y1) - max(box.y0, other.y0)
@@ -59,7 +63,7 @@ def check(figure):
 
 
 def shown(figure):
-    # Ticks outside the limits are texts, too, that no one sees.
+    # Ticks outside the limits are invisible texts.
     hidden = set()
     for axes in figure.axes:
         for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
@@ -99,37 +103,53 @@ def test_a_long_legend_leaves_room_for_long_names(machine, make_row):
 
 
 @pytest.mark.parametrize("kind", ["result", "crowd"])
-def test_every_row_is_named_in_both_panels(request, kind):
+def test_numbers_name_every_row_in_both_panels(request, kind):
     result = request.getfixturevalue(kind)
-    speed, parts = draw(result).axes
-    names = [one_line(name) for name in labels(result.rows)]
+    figure = draw(result)
+    speed, parts = figure.axes
+    numbers = [str(number) for number in range(1, len(result.rows) + 1)]
+    assert panel_texts(speed) == numbers
+    assert [label.get_text() for label in parts.get_yticklabels()] == numbers
+    names = row_names(result.rows)
     assert len(set(names)) == len(result.rows)
-    assert set(names) <= set(panel_texts(speed))
-    assert [one_line(label.get_text()) for label in parts.get_yticklabels()] == names
-    for row, name in zip(result.rows, names):
+    for number, row, name, entry in zip(numbers, result.rows, names, legend_texts(figure)):
+        assert entry == f"{number}  {name}: {digits(row.fps)} images per second"
         assert row.config in name
         assert row.precision in name
 
 
+def test_a_number_stands_in_its_marker(result):
+    speed = draw(result).axes[0]
+    markers = [line.get_xydata()[0] for line in speed.lines if len(line.get_xdata()) == 1]
+    for text, marker in zip(speed.texts, markers):
+        assert text.get_position() == tuple(marker)
+
+
+def test_legend_entries_look_like_the_markers(result):
+    figure = draw(result)
+    markers = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 1]
+    for marker, entry in zip(markers, figure.legends[0].legend_handles):
+        assert entry.get_marker() == marker.get_marker()
+        assert entry.get_color() == marker.get_color()
+
+
 def test_what_differs_is_in_the_names(machine, make_row):
     rows = [make_row(size=(side, side)) for side in (320, 640)]
-    assert ["640" in name for name in labels(rows)] == [False, True]
+    assert ["640" in name for name in row_names(rows)] == [False, True]
     rows = [make_row(compiled=compiled) for compiled in (False, True)]
-    assert ["compiled" in name for name in labels(rows)] == [False, True]
+    assert ["compiled" in name for name in row_names(rows)] == [False, True]
 
 
 def test_engines_are_in_the_names_and_have_no_bar(machine, make_row):
     file = dict(layout=None, engine="ONNX Runtime 1.32.0", file_precision="int8", parts={})
     rows = [make_row(), make_row(precision="int8", checkpoint="a_model_int8.onnx", **file)]
-    name = labels(rows)[1].replace("\u00a0", " ")
-    # The version stays whole.
-    assert name.endswith("\nfused, int8,\nONNX Runtime 1.32.0, a_model_\nint8.onnx")
+    assert row_names(rows)[1].endswith("fused, int8, ONNX Runtime 1.32.0, a_model_int8.onnx")
     figure = draw_like_plot(Result(machine, rows))
     check(figure)
     speed, parts = figure.axes
-    assert one_line(name) in panel_texts(speed)
-    assert len(parts.get_yticklabels()) == 1
-    assert not any("limit, int8" in text for text in panel_texts(speed))
+    assert panel_texts(speed) == ["1", "2"]
+    assert [label.get_text() for label in parts.get_yticklabels()] == ["1"]
+    assert not any("limit, int8" in text for text in legend_texts(figure))
 
 
 def test_points_stand_at_their_figures(result):
@@ -140,17 +160,25 @@ def test_points_stand_at_their_figures(result):
 
 def test_guides_go_through_points_of_that_share(result):
     speed = draw(result).axes[0]
-    guides = [line.get_xydata() for line in speed.lines if len(line.get_xdata()) > 2]
+    guides = [line.get_xydata() for line in speed.lines if len(line.get_xdata()) == 2]
     rates = {round(2 * 1e9 * x * y / 1e9, 3) for guide in guides for x, y in guide}
     known = {share * limit for share in (0.1, 0.25, 0.5, 1) for limit in (150, 1200)}
     assert rates <= known
-    assert "50% of the limit, bf16" in panel_texts(speed)
-    assert "25% of the limit, fp32" in panel_texts(speed)
+    assert len(guides) == 8
+
+
+def test_limits_are_in_the_legend(result):
+    assert legend_texts(draw(result))[-2:] == [
+        "10, 25, 50, 100 % of the limit, fp32: matrix product, 150 GFLOP/s",
+        "10, 25, 50, 100 % of the limit, bf16: matrix product, 1.20 TFLOP/s",
+    ]
 
 
 def test_without_limits_there_are_no_guides(result):
     result.machine.limits = {}
-    assert not any("limit, " in text for text in panel_texts(draw(result).axes[0]))
+    figure = draw(result)
+    assert not any("limit, " in text for text in legend_texts(figure))
+    assert all(len(line.get_xdata()) == 1 for line in figure.axes[0].lines)
 
 
 def test_bars_are_as_long_as_the_parts(result):
@@ -162,29 +190,34 @@ def test_bars_are_as_long_as_the_parts(result):
     assert len({bar.get_facecolor() for bar in bars}) == len(bars)
 
 
-def test_parts_are_in_a_legend_only_where_they_do_not_fit(machine, make_row):
-    wide = make_row(parts={"neck": 1.0, "head": 1.0})
-    narrow = make_row(parts={"neck": 1.0, "head": 0.001})
-    assert not draw(Result(machine, [wide])).legends
-    (legend,) = draw(Result(machine, [wide, narrow])).legends
+def test_parts_are_in_a_legend_and_long_ones_are_labelled(machine, make_row):
+    row = make_row(parts={"neck": 1.0, "head": 0.001})
+    figure = draw(Result(machine, [row]))
+    parts = figure.axes[1]
+    legend = figure.legends[1]
     assert [text.get_text() for text in legend.get_texts()] == ["neck", "head"]
+    colours = [bar.get_facecolor() for bar in parts.patches]
+    assert [handle.get_facecolor() for handle in legend.legend_handles] == colours
+    assert panel_texts(parts) == ["1000", "1001 ms"]
 
 
 def test_backbones_are_drawn_where_there_are_no_detectors(machine, make_row):
     detector, backbone = make_row("a"), make_row("b", part="backbone", parts={}, boxes=None)
-    both = panel_texts(draw(Result(machine, [detector, backbone])).axes[0])
-    assert [text for text in both if "fused" in text] == ["afused, fp32"]
+    both = legend_texts(draw(Result(machine, [detector, backbone])))
+    assert [text.split(":")[0] for text in both if "fused" in text] == ["1  a, fused, fp32"]
     figure = draw_like_plot(Result(machine, [backbone]))
     assert len(figure.axes) == 1
-    assert any(text.startswith("bfused") for text in panel_texts(figure.axes[0]))
+    assert legend_texts(figure)[0].startswith("1  b, fused, fp32: ")
     check(figure)
 
 
-def test_what_can_not_be_counted_is_named_below(result):
+def test_what_can_not_be_counted_is_in_the_legend_alone(result):
     result.rows[3].flops = None
     figure = draw_like_plot(result)
-    below = figure.axes[0].get_xlabel()
-    assert "not counted, retinanet_vanillanet11_coco" in below.replace("\n", "")
+    assert panel_texts(figure.axes[0]) == [str(number) for number in range(1, 11) if number != 4]
+    assert [text.endswith(", operations not counted") for text in legend_texts(figure)[:5]] == [
+        *(False, False, False, True, False)
+    ]
     check(figure)
 
 
@@ -192,7 +225,7 @@ def test_a_result_without_any_count_is_drawn(result):
     for row in result.rows:
         row.flops = None
     figure = draw_like_plot(result)
-    assert figure.axes[0].get_xlabel().count("not counted") == len(result.rows)
+    assert sum("not counted" in text for text in legend_texts(figure)) == len(result.rows)
     check(figure)
 
 
@@ -202,7 +235,7 @@ def test_limits_near_each_other_find_room(result, factor):
     check(draw_like_plot(result))
 
 
-def test_it_says_units_and_machine(result):
+def test_units_and_machine_are_named(result):
     figure = draw(result)
     assert result.machine.name in figure.get_suptitle()
     speed, parts = figure.axes

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from small_detectors import CHANNELS, crops, small_detector
 
 from vanillanet_det import switch_to_deploy
-from vanillanet_det.benchmark.precision import to_precision
+from vanillanet_det.benchmark.pytorch import to_precision
 from vanillanet_det.benchmark.random_weights import NUM_CANDIDATES, prepare_random_weights
 
 pytestmark = pytest.mark.usefixtures("mmdet_scope")
@@ -148,6 +148,6 @@ def test_a_head_that_is_not_understood(root):
     model.neck.update(in_channels=[16, 16, 16], out_channels=CHANNELS, num_outs=3)
     detector = MODELS.build(model)
     detector.init_weights()
-    said = prepare_random_weights(detector, crops(SEEN))
-    assert said.startswith("With random weights the detector finds ")
-    assert " boxes per image of at most 100; the post-processing is of those" in said
+    note = prepare_random_weights(detector, crops(SEEN))
+    assert note.startswith("With random weights the detector finds ")
+    assert " boxes per image of at most 100; post-processing may take longer" in note

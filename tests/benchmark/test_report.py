@@ -12,13 +12,13 @@ from markdown_tables import tables
 from vanillanet_det.analysis.published import COCO_TABLE
 from vanillanet_det.benchmark.report import (
     csv_text,
+    digits,
     json_text,
     markdown_report,
     published_report,
     text_report,
 )
-from vanillanet_det.benchmark.rows import Result
-from vanillanet_det.benchmark.words import digits
+from vanillanet_det.benchmark.results import Result
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def fast(make_row):
     return make_row(compiled=True, missing=["a.weight", "a.bias"], **changes)
 
 
-def test_a_row_says_everything(machine, slow, fast):
+def test_a_row_shows_everything(machine, slow, fast):
     ((first, second),) = tables(markdown_report(Result(machine, [slow, fast])))
     assert first == {
         "network": "retinanet_vanillanet11_coco",
@@ -104,7 +104,7 @@ def test_several_shapes_are_counted_and_what_rests_on_the_first_is_marked(machin
     assert (row["achieved"], row["of limit"]) == ("~100 GFLOP/s", "~67 %")
 
 
-def test_a_note_is_said_once_with_the_networks_it_is_for(machine, slow, fast, make_row):
+def test_a_note_appears_once_with_its_networks(machine, slow, fast, make_row):
     other = make_row("retinanet_resnet50_coco", "only", notes=["Of all.", "Of one."])
     slow.notes = fast.notes = ["Of all.", "Frequency scaling is on."]
     notes = [
@@ -181,7 +181,7 @@ def test_files_carry_the_engine(machine, slow, exported):
     assert found == [("channels-last", ""), ("", "fp32")]
 
 
-def test_random_weights_are_said_beside_a_file_that_has_its_own(machine, slow, exported):
+def test_random_weights_are_reported_beside_a_file_with_its_own(machine, slow, exported):
     random = replace(slow, checkpoint=None)
     given = replace(exported, checkpoint="a.onnx")
     text = text_report(Result(machine, [random, replace(random), given]))
@@ -265,7 +265,7 @@ def test_measured_speed_stands_beside_the_published_one(machine, make_row):
     assert swin["mask AP (published)"] == "39.3"
     resnet = by_name["RetinaNet", "ResNet-50"]
     assert (resnet["FPS published"], resnet["FLOPs G"]) == ("", "/ 239.0*")
-    assert "AP is published, and was not measured here." in text
+    assert "AP is published and was not measured here." in text
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 from markdown_tables import tables
 
-from vanillanet_det.benchmark.report import scaling_report
-from vanillanet_det.benchmark.rows import Result
+from vanillanet_det.benchmark.results import Result
+from vanillanet_det.benchmark.scaling import scaling_report
 
 
 def timed(make_row, milliseconds, sizes=(320, 480, 640), batches=(1,), **other):
-    """Rows whose batches take what a function of their megapixels says."""
+    """Rows whose time is a function of their megapixels."""
     rows = []
     for size in sizes:
         for batch in batches:
@@ -54,7 +54,7 @@ def test_what_leaves_the_line_is_named(machine, make_row):
     text = scaling_report(Result(machine, rows))
     assert f"= {295 - 0.27 * slope:.3g} + {slope:.0f} x megapixels, R² = {r_squared:.4f}" in text
     # The outlier lifts the line, which then is off most, in relation, at the smallest.
-    assert f"{100 * off[0] / 90:+.1f} % of what was measured, at 300 x 300." in text
+    assert f"{100 * off[0] / 90:+.1f} % of the measured time, at 300 x 300." in text
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 
 from vanillanet_det.benchmark.candidates import Candidate, Inputs
 from vanillanet_det.benchmark.machine import describe_machine, matrix_product, peak_bytes
-from vanillanet_det.benchmark.rows import Row
+from vanillanet_det.benchmark.results import Row
 from vanillanet_det.benchmark.timing import LEAST_ROUNDS, interleaved, seconds_of
 
 CPU = torch.device("cpu")
@@ -97,11 +97,11 @@ def test_boxes_are_the_mean_of_the_batches_that_were_timed(rounds, boxes, notes)
     candidate = Found(row, Inputs([2, 4, 12], [(2, 3, 8, 8)] * 3))
     candidate.warm_up()
     (seconds,) = interleaved([candidate], nothing, budget=0.0, rounds=rounds)
-    candidate.note(seconds)
+    candidate.record(seconds)
     assert row.seconds == seconds
     assert row.boxes == boxes
     assert len(row.notes) == notes
-    assert all("2 of 3 batches of pictures were timed" in note for note in row.notes)
+    assert all("2 of 3 batches of images were timed" in note for note in row.notes)
 
 
 def test_peak_memory_is_the_highest_and_not_what_is_left():
@@ -121,7 +121,7 @@ def test_a_matrix_product_and_its_operations():
     assert operations == 2 * side**3
 
 
-def test_what_a_processor_imitates_is_said(monkeypatch):
+def test_emulated_precisions_are_reported(monkeypatch):
     monkeypatch.setattr("vanillanet_det.benchmark.machine._is_native", lambda p, d: p == "fp32")
     machine = describe_machine(CPU, ["fp32", "bf16"])
     assert len(machine.notes) == 1

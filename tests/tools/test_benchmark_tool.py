@@ -10,16 +10,16 @@ QUICK = ("--input-size", "64x96", "--rounds", 2, "--form", "deploy")
 
 
 @pytest.mark.slow
-def test_tables_figures_and_a_picture(small_config, run_tool, tmp_path):
-    figures, picture = tmp_path / "figures.json", tmp_path / "picture.png"
+def test_tables_figures_and_a_plot(small_config, run_tool, tmp_path):
+    figures, plot = tmp_path / "figures.json", tmp_path / "plot.png"
     run = run_tool(
-        "benchmark", small_config, *QUICK, "--markdown", "--out", figures, "--plot", picture
+        "benchmark", small_config, *QUICK, "--markdown", "--out", figures, "--plot", plot
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("| small ") == 2  # backbone and detector
     assert "warming up" in run.stderr
     assert json.loads(figures.read_text())["rows"][1]["part"] == "detector"
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert plot.read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_plain_table_and_csv(small_config, tool, tmp_path, capsys):
@@ -55,9 +55,10 @@ def test_the_published_table(root, small_config, tool, monkeypatch, tmp_path, ca
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ((), "expected a config file or more, or --table for the published ones"),
+        ((), "expected one or more config files, or --table for the published ones"),
         (("nowhere.py",), "config nowhere.py: there is no such file"),
-        (("CONFIG", "--checkpoint", "nowhere.pth"), "nowhere.pth"),
+        (("CONFIG", "--weights", "nowhere.pth"), "nowhere.pth"),
+        (("CONFIG", "--checkpoint", "a.pth"), "--checkpoint is called --weights now"),
         (("CONFIG", "--out", "figures.xlsx"), "--out figures.xlsx: expected a name that ends in"),
         (("CONFIG", "--cfg-options", "model.neck.type=Nothing"), "the model can't be built"),
         (("CONFIG", "--exported", "nowhere.onnx"), "nowhere.onnx: there is no such file"),

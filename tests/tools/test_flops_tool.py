@@ -11,7 +11,7 @@ from vanillanet_det.apis import get_flops
 def test_json_is_all_there_is_on_standard_output(small_config, tool, tmp_path, capsys):
     talkative = tmp_path / "talkative.py"
     talkative.write_text(f"_base_ = '{small_config}'\nprint('reading')\n")
-    assert tool("get_flops", talkative, "--input-size", 160, 192, "--json") == 0
+    assert tool("get_flops", talkative, "--input-size", "160x192", "--json") == 0
     printed = capsys.readouterr()
     assert json.loads(printed.out)["input_size"] == [160, 192]
     assert "reading" in printed.err
@@ -22,14 +22,15 @@ def test_the_printed_text_is_that_of_the_package(small_config, tool, capsys):
     args = ["--input-size", 160, "--cfg-options", *options]
     assert tool("get_flops", small_config, *args) == 0
     printed = capsys.readouterr().out
-    assert printed == get_flops(str(small_config), [160], cfg_options=options) + "\n"
+    assert printed == get_flops(str(small_config), "160", cfg_options=options) + "\n"
 
 
 def test_a_size_too_small_is_one_sentence(small_config, tool, capsys):
-    assert tool("get_flops", small_config, "--input-size", 8) == 2
+    option = "model.backbone.stem_stride=64"  # one pixel behind the stem
+    assert tool("get_flops", small_config, "--input-size", 32, "--cfg-options", option) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err.startswith("error: --input-size 8 8: the model can't take it")
+    assert printed.err.startswith("error: --input-size 32x32: the model can't take it")
     assert "Traceback" not in printed.err
 
 
@@ -40,3 +41,22 @@ def test_the_table_finds_its_configs_from_anywhere(tool, tmp_path, monkeypatch, 
     monkeypatch.setattr(module, "classifier_rows", list)
     assert tool("get_flops", "--table") == 0
     assert "| MaskRCNN, VanillaNet 13 " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("CONFIG", "--input-size", 800, 1280),
+        ("--input-size", 800, 1280, "CONFIG"),
+        ("CONFIG", "--input-size=800", 1280, "--json"),
+        ("--table", "--input", 800, 1280),
+        ("--input-size", 800, 1280),
+    ],
+)
+def test_two_numbers_are_answered_with_the_form_of_today(small_config, tool, capsys, args):
+    args = [small_config if arg == "CONFIG" else arg for arg in args]
+    assert tool("get_flops", *args) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    message = "error: --input-size 800 1280: expected one value; give --input-size 800x1280\n"
+    assert printed.err == message

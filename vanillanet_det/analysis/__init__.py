@@ -1,4 +1,4 @@
-"""What a model costs, counted, and the published figures to compare it with."""
+"""Parameters, FLOPs and training cost of models, and the published figures."""
 
 from .complexity import Complexity, Cost, count_complexity
 

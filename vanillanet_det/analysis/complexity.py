@@ -1,8 +1,8 @@
 """Parameters, multiply-accumulates and activations of a model, module by module.
 
-"FLOPs" are multiply-accumulates, as in the field's tables. Convolutions and matrix products
-count, and activations are the numbers of their outputs; normalisation, activation functions,
-pooling and interpolation count as nothing.
+"FLOPs" are multiply-accumulates of convolutions and matrix products, as in the field's tables;
+activations are the size of their outputs. Normalisation, activation functions, pooling and
+interpolation are not counted.
 """
 
 from collections import Counter
@@ -17,19 +17,19 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from .forward import forward_once
 
-# Operators of PyTorch's own that multiply, and that its counter may not know.
+# PyTorch's own operators that multiply, and that its counter may not know.
 _MULTIPLYING = ("attention", "transformer", "grid_sampler", "rnn")
 _OWN_NAMESPACES = ("aten", "prim", "profiler")
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a model or a part of it costs; costs add up.
+    """Cost of a model or a part of it; costs can be added.
 
     Attributes:
         parameters: Number of parameters.
         flops: Multiply-accumulates.
-        activations: Outputs of convolutions and matrix products.
+        activations: Size of the outputs of convolutions and matrix products.
     """
 
     parameters: int = 0
@@ -46,23 +46,23 @@ class Cost:
 
 @dataclass(frozen=True)
 class Complexity:
-    """Costs of a model, and what could not be counted.
+    """Costs of a model, and the operators that could not be counted.
 
     Attributes:
         modules: Name of every module -> its cost, without the modules below it.
-        uncounted: Sentences' ends such as `torchvision::deform_conv2d in DeformConv2d`.
+        uncounted: Phrases such as `torchvision::deform_conv2d in DeformConv2d`.
     """
 
     modules: dict[str, Cost]
     uncounted: tuple[str, ...]
 
     def total(self, chosen: Callable[[str], bool] = lambda name: True) -> Cost:
-        """Add up the modules whose name is chosen; all of them by default."""
+        """Add up the modules with a chosen name; all of them by default."""
         return sum((cost for name, cost in self.modules.items() if chosen(name)), Cost())
 
     @property
     def parts(self) -> dict[str, Cost]:
-        """Cost of each of the model's own parts that costs something."""
+        """Cost of each direct child of the model, if it has any."""
         names = dict.fromkeys(name.partition(".")[0] for name in self.modules)
         costs = {
             part or "(itself)": self.total(lambda name, part=part: name.partition(".")[0] == part)
@@ -72,18 +72,18 @@ class Complexity:
 
 
 def count_complexity(model: nn.Module, input_size: tuple[int, int]) -> Complexity:
-    """Count what one image costs in evaluation mode.
+    """Count the cost of one image in evaluation mode.
 
     Args:
-        model: A detector or any network of images, on the meta device or a real one. It is
-            left as it was.
+        model: A detector or any network that takes images, on the meta device or a real one. It
+            is left unchanged.
         input_size: Height and width of the image.
 
     Returns:
         The costs.
 
     Raises:
-        Exception: What the model raises of this size, or of the device it is on.
+        Exception: Whatever the model raises for this size or on its device.
     """
     recorder = _Recorder(model)
     with _frozen(model), recorder.watching():
@@ -93,7 +93,7 @@ def count_complexity(model: nn.Module, input_size: tuple[int, int]) -> Complexit
 
 @contextmanager
 def _frozen(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode, and what autograd would record out of the way."""
+    """Put a model into evaluation mode, and keep autograd from recording."""
     modes = {module: module.training for module in model.modules()}
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     model.eval()
@@ -108,7 +108,7 @@ def _frozen(model: nn.Module) -> Iterator[None]:
 
 
 class _Recorder(TorchDispatchMode):
-    """Tells for every operator which module called it, and what PyTorch's counter makes of it."""
+    """Attributes the FLOPs of every operator, from PyTorch's counter, to the calling module."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class _Recorder(TorchDispatchMode):
         self.counter = FlopCounterMode(display=False)
         self.flops: Counter = Counter()
         self.activations: Counter = Counter()
-        self.seen: set[int] = set()  # ids of the tensors that operators got
+        self.seen: set[int] = set()  # ids of the operators' input tensors
         self.unknown: set[str] = set()
 
     @contextmanager
@@ -129,7 +129,7 @@ class _Recorder(TorchDispatchMode):
                 stack.enter_context(_removed(module.register_forward_pre_hook(self._enter)))
                 stack.enter_context(_removed(module.register_forward_hook(self._leave)))
             stack.enter_context(self.counter)
-            stack.enter_context(self)  # inside the counter, which then counts what this calls
+            stack.enter_context(self)  # inside the counter, which counts the calls from here
             yield
 
     def _enter(self, module: nn.Module, args: Any) -> None:
@@ -145,7 +145,9 @@ class _Recorder(TorchDispatchMode):
         kwargs = kwargs or {}
         before = self.counter.get_total_flops()
         output = func(*args, **kwargs)
-        flops = (self.counter.get_total_flops() - before) // 2  # it counts 2 for each
+        flops = (
+            self.counter.get_total_flops() - before
+        ) // 2  # it counts two per multiply-accumulate
         module = self.calls[-1] if self.calls else None
         name = self.names.get(module, "")
         self.seen.update(map(id, _tensors((*args, *kwargs.values()))))
@@ -160,15 +162,15 @@ class _Recorder(TorchDispatchMode):
         return output
 
     def complexity(self) -> Complexity:
-        """Put together what was seen."""
-        counted: set[int] = set()  # a parameter that modules share counts once
+        """Sum up the recorded operators."""
+        counted: set[int] = set()  # a shared parameter counts once
         modules = {}
         for module, name in self.names.items():
             own = {id(p): p for p in module.parameters(recurse=False) if id(p) not in counted}
             counted.update(own)
             number = sum(parameter.numel() for parameter in own.values())
             modules[name] = Cost(number, self.flops[name], self.activations[name])
-        # Compiled operators outside PyTorch's dispatcher leave no trace but this one.
+        # Compiled operators bypass PyTorch's dispatcher; only their unseen weights show.
         hidden = {
             type(module).__name__
             for module in self.called

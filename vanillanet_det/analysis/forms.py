@@ -1,4 +1,4 @@
-"""The forms of a model, training and fused, counted side by side."""
+"""Costs of the forms of a model, training and fused."""
 
 from dataclasses import dataclass
 from typing import Optional
@@ -16,13 +16,13 @@ from .published import DETECTOR_SIZE
 
 @dataclass(frozen=True)
 class Form:
-    """What one form of a model costs.
+    """Costs of one form of a model.
 
     Attributes:
-        total: The whole model.
-        parts: Its own parts, such as backbone, neck and heads.
-        series_activation: The share of the series activations; None for a model without any.
-        uncounted: Operators that the figures leave out.
+        total: Cost of the whole model.
+        parts: Cost of each part, such as backbone, neck and heads.
+        series_activation: Cost of the series activations; None for a model without any.
+        uncounted: Operators that the figures don't include.
     """
 
     total: Cost
@@ -33,11 +33,11 @@ class Form:
 
 @dataclass(frozen=True)
 class Forms:
-    """What the forms of a model cost.
+    """Costs of all forms of a model.
 
     Attributes:
         forms: `training` and `fused`, or `model` alone where there is nothing to fuse.
-        device: `meta`, or `cpu` for a model that reads values of tensors.
+        device: `meta`, or `cpu` for a model that reads tensor values.
     """
 
     forms: dict[str, Form]
@@ -45,9 +45,9 @@ class Forms:
 
 
 def count_forms(model_cfg: dict, input_size: tuple[int, int]) -> Forms:
-    """Build a model, count it, and count it fused.
+    """Build a model, and count it in its training form and fused.
 
-    Nothing is computed, as far as the model allows it: tensors have shapes and no data.
+    Nothing is computed, unless the model reads tensor values: tensors have shapes but no data.
 
     Args:
         model_cfg: The model's config.
@@ -58,19 +58,19 @@ def count_forms(model_cfg: dict, input_size: tuple[int, int]) -> Forms:
 
     Raises:
         UserError: The network can't take images of this size, or can't run at all.
-        Exception: What the registry or a constructor raises.
+        Exception: Whatever the registry or a constructor raises.
     """
     model = build_on_meta(model_cfg)
     try:
         return Forms(_count(model, input_size), "meta")
     except UserError:
         raise
-    except Exception as error:  # of the size, of tensors without data, or of the model itself
+    except Exception as error:  # caused by the size, by tensors without data, or by the model
         if input_size != DETECTOR_SIZE and _can_run(model, DETECTOR_SIZE):
-            height, width = input_size
+            size, default = ("x".join(map(str, sides)) for sides in (input_size, DETECTOR_SIZE))
             raise UserError(
-                f"--input-size {height} {width}: the model can't take it, as it can "
-                f"{DETECTOR_SIZE[0]} {DETECTOR_SIZE[1]}: {_first_line(error)}"
+                f"--input-size {size}: the model can't take it, unlike {default}: "
+                f"{_first_line(error)}"
             ) from error
     model = MODELS.build(model_cfg)
     try:
@@ -114,7 +114,7 @@ def count_form(model: nn.Module, input_size: tuple[int, int]) -> Form:
         Its costs.
 
     Raises:
-        Exception: As `count_complexity`.
+        Exception: From `count_complexity`.
     """
     complexity = count_complexity(model, input_size)
     return Form(
@@ -124,7 +124,7 @@ def count_form(model: nn.Module, input_size: tuple[int, int]) -> Form:
 
 def _series(model: nn.Module, complexity: Complexity) -> Optional[Cost]:
     names = {name for name, module in model.named_modules() if isinstance(module, SeriesActivation)}
-    # The training form's have a BatchNorm below them.
+    # In the training form a BatchNorm belongs to each.
     below = {
         name for name in complexity.modules if name in names or name.rpartition(".")[0] in names
     }

@@ -1,4 +1,4 @@
-"""Models without data: shapes only, built in milliseconds."""
+"""Models on the meta device: shapes without data, built in milliseconds."""
 
 import copy
 
@@ -14,24 +14,24 @@ def build_on_meta(model_cfg: dict) -> nn.Module:
         model_cfg: Its config.
 
     Returns:
-        The model, whose lambda, if it has any, is 1.
+        The model; lambda, if it has one, is 1.
 
     Raises:
-        Exception: What the registry or a constructor raises.
+        Exception: Whatever the registry or a constructor raises.
     """
     try:
         with torch.device("meta"):
             model = MODELS.build(copy.deepcopy(model_cfg))
-    except Exception:  # some read values while they are built, as Swin does its drop rates
+    except Exception:  # some constructors read tensor values, as Swin does for its drop rates
         model = _without_data(MODELS.build(copy.deepcopy(model_cfg)))
     for module in model.modules():
         if hasattr(module, "act_lambda"):
-            module.act_lambda = torch.tensor(1.0, device="cpu")  # the one value that is read
+            module.act_lambda = torch.tensor(1.0, device="cpu")  # its value is read
     return model
 
 
 def _without_data(model: nn.Module) -> nn.Module:
-    """Copy a model to the meta device; what its modules share stays shared."""
+    """Copy a model to the meta device; shared tensors stay shared."""
     copies: dict[int, Tensor] = {}
     for tensor in (*model.parameters(), *model.buffers()):
         data = tensor.detach().to("meta")

@@ -1,4 +1,4 @@
-"""Published figures: ImageNet and COCO tables of arXiv 2305.12972.
+"""Published figures: the ImageNet and COCO tables of arXiv 2305.12972.
 
 The rows with VanillaNet-13 on COCO are those of the authors' detection code, with act_num 4.
 """
@@ -9,7 +9,7 @@ from typing import Optional
 
 @dataclass(frozen=True)
 class Published:
-    """Figures as printed: millions of parameters, milliards of multiply-accumulates."""
+    """Figures as printed: millions of parameters, billions of multiply-accumulates."""
 
     parameters: float
     flops: float
@@ -22,10 +22,10 @@ class PublishedDetector(Published):
     Attributes:
         framework: Name of the detector.
         backbone: Name of its backbone.
-        fps: Images per second on the authors' GPU, one image in a batch; None if not published.
+        fps: Images per second on the authors' GPU at batch size 1; None if not published.
         box_ap: COCO box AP in %; None if not published.
         mask_ap: COCO mask AP in %; None if not published, or without masks.
-        counted: Whether parameters and FLOPs aren't published, but counted.
+        counted: Whether parameters and FLOPs are counted, not published.
     """
 
     framework: str
@@ -83,7 +83,7 @@ COCO_TABLE = {
         77.1, 420.7, "Mask R-CNN", "VanillaNet-13", 32.6, 44.3, 40.1
     ),
 }
-"""Name of the config -> row of the COCO table, or what was counted of ResNet-50 beside it."""
+"""Name of the config -> row of the COCO table; unpublished peers are counted."""
 
 DETECTORS = {name: row for name, row in COCO_TABLE.items() if row.backbone.startswith("VanillaNet")}
-"""Name of the config -> detector with a VanillaNet."""
+"""Name of the config -> row of a detector with a VanillaNet."""

@@ -1,4 +1,4 @@
-"""The published tables, counted again."""
+"""The published tables, recounted, and tables in Markdown."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +16,8 @@ def classifier_rows() -> list[dict[str, Any]]:
     """Count the fused classifiers.
 
     Returns:
-        A row for each published arch: name, `parameters`, `flops`, `series_activation_flops`
-        and what is published, in millions and milliards.
+        A row for each published arch: name, `parameters`, `flops`, `series_activation_flops`,
+        and the published figures in millions and billions.
     """
     rows = []
     for arch, published in CLASSIFIERS.items():
@@ -33,7 +33,7 @@ def detector_rows(configs: Path) -> list[dict[str, Any]]:
         configs: Folder with their configs.
 
     Returns:
-        A row for each, as `classifier_rows`, with `training_parameters` too.
+        A row for each, as in `classifier_rows`, plus `training_parameters`.
     """
     rows = []
     for name, published in DETECTORS.items():
@@ -63,14 +63,14 @@ def _figures(form: Form, published: Published) -> dict[str, Any]:
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Write a table in GitHub's Markdown, aligned to be read as it stands, too.
+    """Write a table in GitHub's Markdown, aligned to be readable as plain text.
 
     Args:
         header: Names of the columns.
         rows: Cells, as many in each row as in the header.
 
     Returns:
-        The table; all columns but the first are numbers, to the right.
+        The table; all columns but the first are right-aligned.
     """
     numbers = ["right"] * (len(header) - 1)
     return tabulate(

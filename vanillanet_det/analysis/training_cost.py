@@ -1,4 +1,4 @@
-"""What a training step of the forms of VanillaNet keeps for the backward pass, and takes."""
+"""Time of a training step of VanillaNet's forms, and memory kept for the backward pass."""
 
 import statistics
 import time
@@ -26,14 +26,14 @@ LAYOUTS = {"contiguous": torch.contiguous_format, "channels-last": torch.channel
 
 @dataclass
 class TrainingCost:
-    """What training one form of a network costs.
+    """Cost of training one form of a network.
 
     Attributes:
         form: Its name.
         layout: Memory layout of kernels and features.
         parameters: Number of parameters.
-        kept_bytes: What the forward pass keeps for the backward pass, without parameters.
-        seconds: Of each step: forward pass, backward pass, optimizer.
+        kept_bytes: Bytes that the forward pass keeps for the backward pass, without parameters.
+        seconds: Time of each step: forward pass, backward pass, optimizer.
     """
 
     form: str
@@ -53,18 +53,18 @@ def training_costs(
 ) -> list[TrainingCost]:
     """Train each form of a backbone for a few steps, and measure.
 
-    The first row is the form as it is published: conv, BN, conv, BN, PyTorch's max pooling,
-    ReLU, depthwise conv, BN, contiguous. All rows take one step in turn, so that what else the
-    machine does falls on all of them.
+    The first row is the published form: conv, BN, conv, BN, PyTorch's max pooling, ReLU,
+    depthwise conv, BN, contiguous. Forms take turns, one step each, so that a slow phase of the
+    machine hits all of them.
 
     Args:
         arch: Name of a published arch.
-        image_size: Images, height and width in pixels.
-        repeats: Steps to measure, behind one to warm up.
+        image_size: Number of images, height and width in pixels.
+        repeats: Steps to measure, after one warm-up step.
         device: Such as `cpu` or `cuda`.
 
     Returns:
-        The costs of each form in each layout.
+        The cost of each form in each layout.
     """
     images = torch.randn(image_size[0], 3, *image_size[1:], device=device)
     networks = [
@@ -79,7 +79,7 @@ def training_costs(
         )
         for form, layout, net in networks
     ]
-    # Foreach and fused optimizers differ between devices; the loop is the same on all.
+    # Foreach and fused optimizers depend on the device; the plain loop doesn't.
     optimizers = [torch.optim.AdamW(net.parameters(), foreach=False) for _, _, net in networks]
     for repeat in range(repeats + 1):
         for (_, _, network), optimizer, cost in zip(networks, optimizers, costs):
@@ -107,8 +107,8 @@ def kept_bytes(network: nn.Module, images: Tensor) -> int:
         images: Its input.
 
     Returns:
-        Bytes of all storages that autograd holds on to, each counted once, but for the
-        network's own parameters and buffers, which are there anyhow.
+        Bytes of all storages that autograd keeps, each counted once, without the network's
+        parameters and buffers.
     """
     own = {t.untyped_storage().data_ptr() for t in (*network.parameters(), *network.buffers())}
     kept: dict[int, Tensor] = {}
@@ -140,7 +140,7 @@ def _wait(images: Tensor) -> None:
 
 
 def table(costs: Sequence[TrainingCost]) -> str:
-    """Write costs as Markdown, relative to the first ones."""
+    """Write costs as Markdown, relative to the first row."""
     return markdown(
         ["form", "layout", "parameters M", "kept MB", "ratio", "step s", "ratio"],
         list(_rows(costs)),

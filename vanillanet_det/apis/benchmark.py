@@ -1,4 +1,4 @@
-"""Speed, as `tools/benchmark.py` measures it."""
+"""Speed of detectors, for `tools/benchmark.py`."""
 
 import os
 import re
@@ -8,21 +8,20 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 import torch
-from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from ..analysis.published import COCO_TABLE, DETECTOR_SIZE
-from ..benchmark.plan import PYTORCH, Plan
 from ..benchmark.report import (
     csv_text,
     json_text,
     markdown_report,
     published_report,
-    scaling_report,
     text_report,
 )
-from ..benchmark.rows import Result
-from ..benchmark.run import run
+from ..benchmark.results import Result
+from ..benchmark.run import NamedConfig, run
+from ..benchmark.scaling import scaling_report
+from ..benchmark.settings import PYTORCH, BenchmarkSettings
 from ..engine.config import read_config
 from ..engine.options import parse_device, parse_size
 from ..errors import UserError
@@ -34,7 +33,7 @@ _FORMS = {"train": "training", "deploy": "deploy"}
 def benchmark(
     configs: Sequence[str] = (),
     table: bool = False,
-    checkpoint: Sequence[str] = (),
+    weights: Sequence[str] = (),
     exported: Sequence[str] = (),
     part: Sequence[str] = ("backbone", "detector"),
     form: Optional[Sequence[str]] = None,
@@ -59,36 +58,36 @@ def benchmark(
 
     Args:
         configs: Config files.
-        table: Measure the published table's detectors instead.
-        checkpoint: Weights, one for each config, or none.
-        exported: Exported files to measure, too, `.onnx` or `.xml`; of several configs, a file
-            belongs to the one that it was exported with.
+        table: Measure the detectors of the published table instead.
+        weights: Checkpoints, one for each config, or none for random weights.
+        exported: Exported files to measure as well, `.onnx` or `.xml`; with several configs, a
+            file belongs to the one that it was exported from.
         part: `backbone` and `detector`, or one of them.
         form: `train` and `deploy`, or one of them; None for both, or with `table` the latter.
         precision: `fp32`, `bf16`, `fp16`.
         memory_format: `auto`, `contiguous`, `channels-last`.
-        compile: Measure with torch.compile, too.
+        compile: Also measure with torch.compile.
         engine: `pytorch`, `onnxruntime`, `openvino`; for all but the first, the fused network is
             exported.
-        images: Folder of pictures; None for embedded ones.
-        input_size: `320` or `480x640` (height x width); None for the config's own.
+        images: Folder of images; None for the embedded ones.
+        input_size: Sizes such as `320` or `480x640` (height x width); None keeps the config's.
         batch_size: Images in a batch.
         device: Where to compute.
-        threads: Of the CPU, for every engine; None for PyTorch's own number.
-        seconds: How long to measure, in at least 5 rounds.
-        rounds: How many rounds to measure, whatever they take.
+        threads: CPU threads of every engine; None for PyTorch's default.
+        seconds: Seconds to measure, in at least 5 rounds.
+        rounds: Number of rounds, regardless of time.
         out: File for all figures, `.json` or `.csv`.
-        plot: File for a picture of them, `.png`.
-        markdown: Give all columns as Markdown, and not the ones that fit a terminal.
+        plot: File for a plot of them, `.png`.
+        markdown: Return all columns as Markdown instead of those that fit a terminal.
         cfg_options: `key=value` pairs that override each config.
-        folder: Where the configs of the published table are.
+        folder: Folder with the configs of the published table.
 
     Returns:
         The text to print.
 
     Raises:
-        UserError: Anything the user can mend: config, checkpoint, pictures, values, device,
-            exported files, engines.
+        UserError: Config, weights, images, values, device, exported files or engines can't be
+            used.
     """
     _check_outputs(out, plot)
     for flag, values in (("batch-size", batch_size), ("threads", [threads]), ("rounds", [rounds])):
@@ -98,17 +97,19 @@ def benchmark(
     if not seconds > 0:
         raise UserError(f"--seconds {seconds:g}: expected a number above 0")
     if table:
-        if configs or checkpoint:
-            raise UserError("--table measures configs of its own; leave configs and weights out")
+        if configs or weights:
+            raise UserError(
+                "--table measures the published detectors; leave configs and --weights out"
+            )
         configs = [str(Path(folder) / f"{name}.py") for name in COCO_TABLE]
         input_size = input_size or [f"{DETECTOR_SIZE[0]}x{DETECTOR_SIZE[1]}"]
     if not configs:
-        raise UserError("expected a config file or more, or --table for the published ones")
-    if checkpoint and len(checkpoint) != len(configs):
+        raise UserError("expected one or more config files, or --table for the published ones")
+    if weights and len(weights) != len(configs):
         raise UserError(
-            f"--checkpoint: {len(checkpoint)} files for {len(configs)} configs; give one for each"
+            f"--weights: {len(weights)} files for {len(configs)} configs; give one for each"
         )
-    plan = Plan(
+    settings = BenchmarkSettings(
         forms=_unique(_FORMS[name] for name in form or (["deploy"] if table else _FORMS)),
         precisions=_unique(precision),
         layouts=_unique(memory_format),
@@ -123,13 +124,13 @@ def benchmark(
         budget=seconds,
         rounds=rounds,
     )
-    read = [read_config(config, cfg_options) for config in configs]
-    files = checkpoint or [None] * len(read)
-    chosen = list(zip(_names(configs, files), read, files))
+    checkpoints = weights or [None] * len(configs)
+    cfgs = [read_config(config, cfg_options) for config in configs]
+    networks = list(zip(_names(configs, checkpoints), cfgs, checkpoints))
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:
-        result = _run(chosen, plan)
+        result = _run(networks, settings)
     finally:
         torch.set_num_threads(before)
     reports = [
@@ -141,24 +142,24 @@ def benchmark(
     try:
         _write(result, out, plot)
     except BaseException:
-        # What took minutes isn't lost with a disk that has become full.
+        # A full disk must not cost the figures of minutes of measuring.
         sys.stdout.write(f"{text}\n")
         raise
     return text
 
 
 def _names(configs: Sequence[str], checkpoints: Sequence[Optional[str]]) -> list[str]:
-    """Name each network: by its config's file, its path, or path and checkpoint, as need be.
+    """Name each network by its config's name, or its path, or path and checkpoint.
 
     Raises:
-        UserError: One is given twice.
+        UserError: Config and checkpoint of two networks are the same.
     """
     paths = [str(Path(config).with_suffix("")) for config in configs]
     both = [f"{path} {Path(file).stem}" for path, file in zip(paths, checkpoints) if file]
     for names in ([Path(config).stem for config in configs], paths, both):
         if len(names) == len(set(names)) == len(configs):
             return names
-    raise UserError("the same config and checkpoint are given twice; leave one out")
+    raise UserError("two networks have the same config and weights; leave one out")
 
 
 def _unique(values: Any) -> tuple:
@@ -166,7 +167,7 @@ def _unique(values: Any) -> tuple:
 
 
 def _check_outputs(out: Optional[str], plot: Optional[str]) -> None:
-    """Refuse before anything is measured what can't be written after it."""
+    """Check the output files before anything is measured."""
     for flag, path, endings in (("out", out, (".json", ".csv")), ("plot", plot, (".png",))):
         if path is None:
             continue
@@ -177,26 +178,26 @@ def _check_outputs(out: Optional[str], plot: Optional[str]) -> None:
             raise UserError(f"--{flag} {path}: there is no folder {folder}")
         if Path(path).is_dir() or not os.access(folder, os.W_OK):
             raise UserError(
-                f"--{flag} {path}: can't be written, since it is a folder itself or nothing may be "
-                f"written in {folder}; choose another place"
+                f"--{flag} {path}: can't be written, since it is a folder or {folder} is "
+                "read-only; choose another place"
             )
 
 
-def _run(configs: Sequence[tuple[str, Config, Optional[str]]], plan: Plan) -> Result:
-    for _, cfg, _ in configs:
+def _run(networks: Sequence[NamedConfig], settings: BenchmarkSettings) -> Result:
+    for _, cfg, _ in networks:
         if not cfg.get("model"):
             raise UserError(f"config {cfg.filename}: there is no model in it")
-    with DefaultScope.overwrite_default_scope(configs[0][1].get("default_scope") or "mmdet"):
+    with DefaultScope.overwrite_default_scope(networks[0][1].get("default_scope") or "mmdet"):
         try:
-            return run(configs, plan)
+            return run(networks, settings)
         except UserError:
             raise
         except RuntimeError as error:
             if not re.search(r"out of memory|can't allocate memory", str(error)):
                 raise
             raise UserError(
-                "the networks don't fit into the memory together; measure fewer forms, "
-                "precisions or configs in one run, or smaller images and batches"
+                "the networks don't fit into memory together; measure fewer forms, precisions or "
+                "configs in one run, or smaller images and batches"
             ) from error
 
 
@@ -209,7 +210,7 @@ def _write(result: Result, out: Optional[str], plot: Optional[str]) -> None:
         except OSError as error:
             raise UserError(f"--out {out}: can't be written ({error.strerror})") from error
     if plot is not None:
-        # Imported here, since it takes a second that most runs don't need.
+        # Imported here: it takes a second, and most runs don't plot.
         from ..benchmark.plot import plot as draw
 
         draw(result, plot)

@@ -1,4 +1,4 @@
-"""Parameters, FLOPs and activations, as `tools/get_flops.py` prints them."""
+"""Parameters, FLOPs and activations of a model, for `tools/get_flops.py`."""
 
 import json
 from collections.abc import Sequence
@@ -12,19 +12,20 @@ from ..analysis.forms import Form, Forms, count_forms
 from ..analysis.published import DETECTOR_SIZE
 from ..analysis.table import classifier_rows, detector_rows, markdown
 from ..engine.config import config_errors, read_config
+from ..engine.options import parse_size
 from ..errors import UserError
 
 _MEANING = (
-    "FLOPs are multiply-accumulates of convolutions and matrix products, and activations the "
-    "numbers of\ntheir outputs, for one image in evaluation mode. Normalisation, activation "
-    "functions, pooling and\ninterpolation count as nothing; the second stage of a detector sees "
-    "1,000 boxes, masks 100."
+    "FLOPs are multiply-accumulates of convolutions and matrix products, activations the size of "
+    "their\noutputs, for one image in evaluation mode. Normalisation, activation functions, "
+    "pooling and\ninterpolation are not counted. The second stage of a detector gets 1,000 boxes, "
+    "mask heads get 100."
 )
 
 
 def get_flops(
     config: Optional[str] = None,
-    input_size: Optional[Sequence[int]] = None,
+    input_size: Optional[str] = None,
     table: bool = False,
     as_json: bool = False,
     cfg_options: Sequence[str] = (),
@@ -34,9 +35,9 @@ def get_flops(
 
     Args:
         config: The config file; None with `table`.
-        input_size: Height and width of the image, or one number for both; 800 x 1280 if None.
-        table: Count the published tables again instead.
-        as_json: Write JSON instead of Markdown, with whole numbers.
+        input_size: Size of the image, `320` or `480x640` (height x width); None for 800x1280.
+        table: Recount the published tables instead.
+        as_json: Return JSON with exact integers instead of Markdown.
         cfg_options: `key=value` pairs that override the config.
         configs: Folder with the configs of the published detectors, for `table`.
 
@@ -44,20 +45,20 @@ def get_flops(
         The text to print.
 
     Raises:
-        UserError: Anything the user can mend: config, options, size.
+        UserError: Config, options or size can't be used.
     """
     if table:
         if config is not None or input_size is not None or cfg_options:
             raise UserError(
-                "--table counts the published models at the published sizes; expected no config, "
-                "no --input-size and no --cfg-options beside it"
+                "--table counts the published models at the published sizes; leave the config, "
+                "--input-size and --cfg-options out"
             )
         with DefaultScope.overwrite_default_scope("mmdet"):
             rows = dict(classifiers=classifier_rows(), detectors=detector_rows(Path(configs)))
         return json.dumps(rows, indent=2) if as_json else _tables(**rows)
     if config is None:
         raise UserError("expected a config file, or --table for the published models")
-    size = _check_size(DETECTOR_SIZE if input_size is None else input_size)
+    size = DETECTOR_SIZE if input_size is None else parse_size(input_size, "input-size")
     cfg = read_config(config, cfg_options)
     if not cfg.get("model"):
         raise UserError(f"config {config}: there is no model in it")
@@ -75,15 +76,6 @@ def get_flops(
     return _json(config, size, counted) if as_json else _text(config, size, counted)
 
 
-def _check_size(input_size: Sequence[int]) -> tuple[int, int]:
-    if len(input_size) not in (1, 2) or min(input_size) < 1:
-        raise UserError(
-            f"--input-size {' '.join(map(str, input_size))}: expected height and width in pixels, "
-            "or one number for both, from 1"
-        )
-    return input_size[0], input_size[-1]
-
-
 def _json(config: str, size: tuple[int, int], counted: Forms) -> str:
     content = dict(
         config=str(config), input_size=size, flops_are="multiply-accumulates", **asdict(counted)
@@ -99,9 +91,11 @@ def _text(config: str, size: tuple[int, int], counted: Forms) -> str:
     blocks.append(_MEANING)
     uncounted = sorted({what for form in counted.forms.values() for what in form.uncounted})
     if uncounted:
-        blocks.append(f"Not counted, and not in these figures: {', '.join(uncounted)}.")
+        blocks.append(f"Not included in these figures: {', '.join(uncounted)}.")
     if counted.device == "cpu":
-        blocks.append("Counted by running on the CPU: this model needs the values of its tensors.")
+        blocks.append(
+            "Counted by running on the CPU, since this model reads the values of its tensors."
+        )
     return "\n\n".join(blocks)
 
 

@@ -1,56 +1,57 @@
-"""The cost of training the forms, as `tools/training_cost.py` runs it."""
+"""Memory and time of a training step, for `tools/training_cost.py`."""
 
 import re
 
 import torch
 
 from ..analysis.training_cost import table, training_costs
-from ..engine.options import parse_device
+from ..engine.options import parse_backbone, parse_device, parse_size
 from ..errors import UserError
-from ..models.backbones import ARCHS
+
+_LEAST_SIDE = 64  # training needs more than one value per channel at stride 32
 
 
 def training_cost(
-    arch: str = "11",
+    backbone: str = "vanillanet11",
     batch_size: int = 2,
-    size: int = 256,
+    input_size: str = "256",
     repeats: int = 5,
     device: str = "cpu",
 ) -> str:
     """Measure memory and time of a training step of VanillaNet's forms.
 
     Args:
-        arch: Name of a published arch.
+        backbone: `vanillanet` and a published arch.
         batch_size: Images in a batch.
-        size: Height and width of an image in pixels.
+        input_size: Size of an image, `256` or `480x640` (height x width).
         repeats: Steps to measure.
-        device: Where to train, `cpu` or `cuda`.
+        device: Where to train, such as `cpu` or `cuda`.
 
     Returns:
-        A table in Markdown; the first row is the form as it is published.
+        A table in Markdown; the first row is the published training form.
 
     Raises:
-        UserError: A value that can't be measured.
+        UserError: A value is out of range, or the networks don't fit into memory.
     """
-    if arch not in ARCHS:
-        raise UserError(f"--arch {arch}: expected one of {', '.join(ARCHS)}")
-    least = dict(batch_size=1, size=64, repeats=1)
-    for key, value in dict(batch_size=batch_size, size=size, repeats=repeats).items():
-        if value < least[key]:
-            flag = key.replace("_", "-")
-            raise UserError(f"--{flag} {value}: expected a whole number from {least[key]}")
+    arch = parse_backbone(backbone)
+    for flag, value in (("batch-size", batch_size), ("repeats", repeats)):
+        if value < 1:
+            raise UserError(f"--{flag} {value}: expected a whole number from 1")
+    height, width = parse_size(input_size, "input-size")
+    if min(height, width) < _LEAST_SIDE:
+        raise UserError(f"--input-size {input_size}: expected sides from {_LEAST_SIDE} pixels")
     parse_device(device)
     try:
-        costs = training_costs(arch, (batch_size, size, size), repeats, device)
+        costs = training_costs(arch, (batch_size, height, width), repeats, device)
     except RuntimeError as error:
         if not re.search(r"out of memory|can't allocate memory", str(error)):
             raise
         raise UserError(
-            f"--arch {arch} --batch-size {batch_size} --size {size}: the nine networks don't fit "
-            "into the memory together; choose smaller values"
+            f"--backbone {backbone} --batch-size {batch_size} --input-size {input_size}: the nine "
+            "networks don't fit into memory together; choose smaller values"
         ) from error
     where = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
     return (
-        f"VanillaNet-{arch}, {batch_size} x {size} x {size}, {where}, {torch.get_num_threads()} "
+        f"VanillaNet-{arch}, {batch_size} x {height} x {width}, {where}, {torch.get_num_threads()} "
         f"threads, PyTorch {torch.__version__}, medians of {repeats} steps\n\n{table(costs)}"
     )

@@ -1,4 +1,4 @@
-"""What candidates of a benchmark have in common, whatever computes them."""
+"""Candidates of a benchmark, in any engine, and the workload they share."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -13,110 +13,115 @@ from ..analysis.meta import build_on_meta
 from ..datasets.sample_images import evaluation_pipeline, find_pictures, make_batches
 from ..models.deploy import switch_to_deploy
 from .networks import Network, fuse, load_network
-from .plan import Plan
-from .rows import Row
+from .results import Row
+from .settings import BenchmarkSettings
+
+ShowStatus = Callable[[str], Any]
+"""Shows the current step of a benchmark."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Batches of one size and number of images.
+    """Batches of one batch size and image size.
 
     Attributes:
-        batches: As `make_batches` prepares them.
-        shapes: Shape `(N, C, H, W)` of each, as the network sees it.
+        batches: From `make_batches`.
+        shapes: Shape `(N, C, H, W)` of the network's input, for each batch.
     """
 
     batches: list[dict[str, list]]
     shapes: list[tuple[int, ...]]
 
     @property
-    def different(self) -> list[tuple[int, ...]]:
-        """The shapes, without repetition."""
+    def distinct_shapes(self) -> list[tuple[int, ...]]:
+        """The distinct shapes, in order."""
         return list(dict.fromkeys(self.shapes))
 
     @property
     def firsts(self) -> list[int]:
-        """One batch of each shape, for what is compiled or tuned by shape."""
-        return [self.shapes.index(shape) for shape in self.different]
+        """Index of the first batch of each shape; engines compile and tune by shape."""
+        return [self.shapes.index(shape) for shape in self.distinct_shapes]
 
 
 class Candidate:
-    """What is called for a row.
+    """A network to time, with the row for its figures.
 
     Args:
-        row: The row, which its figures are written into.
-        inputs: What it computes.
+        row: The row, filled in during the measurement.
+        inputs: Its batches.
     """
 
     def __init__(self, row: Row, inputs: Inputs) -> None:
         self.row, self.inputs = row, inputs
         self._boxes: dict[int, int] = {}
 
-    def __call__(self, number: int) -> None:
-        """Compute one batch, the next in each round."""
-        index = number % len(self.inputs.batches)
+    def __call__(self, round_number: int) -> None:
+        """Compute one batch: each round takes the next one."""
+        index = round_number % len(self.inputs.batches)
         self._boxes[index] = self.compute(index)
 
     def compute(self, index: int) -> int:
-        """Compute a batch; returns how many boxes were found."""
+        """Compute a batch; returns the number of detections."""
         raise NotImplementedError
 
     def warm_up(self) -> None:
-        """Compute a batch of each shape, and note what isn't a time."""
+        """Compute a batch of each shape, before anything is timed."""
         for index in self.inputs.firsts:
             self.compute(index)
 
-    def note(self, seconds: list[float]) -> None:
-        """Note times, one for each round, and what was found in them."""
+    def record(self, seconds: list[float]) -> None:
+        """Record times, one per round, and the mean number of detections."""
         self.row.seconds = seconds
-        timed, there = len(self._boxes), len(self.inputs.batches)
+        timed, total = len(self._boxes), len(self.inputs.batches)
         if self.row.part == "detector":
             self.row.boxes = sum(self._boxes.values()) / timed / self.row.batch_size
-        if timed < there:
+        if timed < total:
             self.row.notes = [
                 *self.row.notes,
-                f"{timed} of {there} batches of pictures were timed: --rounds {there} times all.",
+                f"{timed} of {total} batches of images were timed; --rounds {total} times all.",
             ]
 
     def time_parts(self) -> None:
-        """Note where the time goes, if that can be seen; after the measurement."""
+        """Record the time of each part, if the engine shows it; after the measurement."""
 
 
-class Subject:
-    """A config's network, and what it is measured on.
+class Workload:
+    """The network of a config, and the inputs that it is measured on.
 
     Args:
-        name: What tables call it.
+        name: Its name in tables.
         cfg: The config.
         checkpoint: File of its weights; None for random ones.
-        plan: What to measure.
+        settings: What to measure.
 
     Raises:
-        UserError: As `find_pictures`, `evaluation_pipeline`, `make_batches` and `load_network`.
+        UserError: From `find_pictures`, `evaluation_pipeline`, `make_batches` or `load_network`.
     """
 
-    def __init__(self, name: str, cfg: Config, checkpoint: Optional[str], plan: Plan) -> None:
-        pictures = find_pictures(plan.images)
+    def __init__(
+        self, name: str, cfg: Config, checkpoint: Optional[str], settings: BenchmarkSettings
+    ) -> None:
+        images = find_pictures(settings.images)
         batches = [
-            make_batches(pictures, evaluation_pipeline(cfg, size), batch_size)
-            for size, batch_size in itertools.product(plan.sizes, plan.batch_sizes)
+            make_batches(images, evaluation_pipeline(cfg, size), batch_size)
+            for size, batch_size in itertools.product(settings.sizes, settings.batch_sizes)
         ]
         self.name, self.cfg = name, cfg
         self.network = load_network(name, cfg, checkpoint, batches[0][0])
-        see = self.network.model.data_preprocessor
+        prepare = self.network.model.data_preprocessor
         self.inputs = [
-            Inputs(found, [tuple(see(batch, False)["inputs"].shape) for batch in found])
-            for found in batches
+            Inputs(group, [tuple(prepare(batch, False)["inputs"].shape) for batch in group])
+            for group in batches
         ]
         self._counted: dict[tuple, dict[str, int]] = {}
 
     @cached_property
     def fused(self) -> Network:
-        """The network as it is deployed, see `fuse`."""
+        """The fused network, see `fuse`."""
         return fuse(self.network)
 
     def in_forms(self, forms: Sequence[str]) -> list[Network]:
-        """Bring the network into the forms asked for; one that can't be fused has but one."""
+        """Return the network in each form; only once if nothing can be fused."""
         fused = self.fused if "deploy" in forms else self.network
         if fused.form == "only":
             return [fused]
@@ -124,15 +129,15 @@ class Subject:
         return list({network.form: network for network in networks}.values())
 
     def make_row(self, network: Network, part: str, inputs: Inputs, **values: Any) -> Row:
-        """Begin a row.
+        """Make a row without times.
 
         Args:
-            network: One of this subject's.
+            network: This workload's network in one of its forms.
             part: `backbone` or `detector`.
-            inputs: One of this subject's.
-            values: Of the row, its other attributes.
+            inputs: One of this workload's inputs.
+            values: Further attributes of the row.
         """
-        shapes = inputs.different
+        shapes = inputs.distinct_shapes
         own = network.model.backbone if part == "backbone" else network.model
         known = dict(
             input_shapes=shapes,
@@ -151,16 +156,12 @@ class Subject:
 
 
 def _count(cfg: Config, form: str, size: tuple[int, int]) -> dict[str, int]:
-    """Count multiply-accumulates of one image; nothing where they can't be counted."""
+    """Count multiply-accumulates of one image by part; empty where they can't be counted."""
     try:
         model = build_on_meta(cfg.model)
         counted = count_form(switch_to_deploy(model) if form == "deploy" else model, size)
-    except Exception:  # a model that reads values of tensors, or takes no such size
+    except Exception:  # a model that reads tensor values, or that can't take this size
         return {}
     if counted.uncounted:
         return {}
     return {"backbone": counted.parts["backbone"].flops, "detector": counted.total.flops}
-
-
-Say = Callable[[str], Any]
-"""Shows what is going on."""

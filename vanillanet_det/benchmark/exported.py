@@ -1,29 +1,47 @@
-"""Exported files, which other engines than PyTorch compute."""
+"""Exported files as candidates, computed by another engine than PyTorch."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
 import torch
 
+from ..errors import UserError
 from ..runtime import Detector
 from ..runtime.engines import Engine, open_engine
 from ..runtime.metadata import Metadata
 from ..runtime.preprocessing import fit
-from .candidates import Candidate, Inputs, Subject
-from .rows import Row
+from .candidates import Candidate, Inputs, Workload
+from .results import Row
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """A file to measure.
+
+    Attributes:
+        path: The file.
+        part: `detector` or `backbone`, whichever it holds.
+        engine: As in `open_engine`; None for the default of its format.
+        values: Attributes of its rows that differ from those of the network.
+    """
+
+    path: Path
+    part: str
+    engine: Optional[str] = None
+    values: dict[str, Any] = field(default_factory=dict)
 
 
 class ExportedCandidate(Candidate):
-    """An exported file.
+    """An exported file on one input.
 
     Args:
         row: Its row.
-        inputs: What it computes.
-        engine: What computes it.
-        detector: What brings its boxes into the pictures' pixels; None for a backbone's file.
+        inputs: Its batches.
+        engine: The opened file.
+        detector: Scales its boxes to the pixels of the images; None for a backbone.
     """
 
     def __init__(
@@ -38,66 +56,69 @@ class ExportedCandidate(Candidate):
         ]
 
     def compute(self, index: int) -> int:
-        """Compute a batch; returns how many boxes were found."""
+        """Compute a batch; returns the number of detections."""
         outputs = self._engine.run(np.stack(self._batches[index]))
         if self._detector is None:
             return 0
-        found = [
+        detections = [
             self._detector.finish({name: out[place] for name, out in outputs.items()}, *target)
             for place, target in enumerate(self._targets[index])
         ]
-        return sum(map(len, found))
+        return sum(map(len, detections))
 
 
 def exported_candidates(
-    subject: Subject,
-    part: str,
-    path: Path,
-    engine: Optional[str],
-    device: torch.device,
-    **values: Any,
+    workload: Workload, files: Iterable[ExportedFile], device: torch.device
 ) -> Iterator[ExportedCandidate]:
-    """Make the candidates of a file: on each batch that it takes.
+    """Make the candidates of files: one for each input that a file takes.
 
     Args:
-        subject: The network that it was made of.
-        part: `detector` or `backbone`, whichever is in it.
-        path: The file.
-        engine: As `open_engine` takes it; it gets as many threads as PyTorch has.
+        workload: The network that the files were exported from, and its inputs.
+        files: The files. Their engines get as many threads as PyTorch.
         device: Where to compute.
-        values: Of the rows, attributes that aren't the network's.
 
     Raises:
-        UserError: File, engine or device can't be used.
+        UserError: File, engine or device can't be used, or a file takes none of the inputs.
     """
-    options = dict(engine=engine, device=str(device), threads=torch.get_num_threads())
-    detector = Detector(path, score=0.0, **options) if part == "detector" else None
-    opened = detector.engine if detector else open_engine(path, **options)
-    for inputs in subject.inputs:
-        if not takes(opened.metadata, inputs):
-            continue
-        row = subject.make_row(
-            subject.fused,
-            part,
-            inputs,
-            precision=opened.precision,
-            layout=None,
-            compiled=False,
-            engine=opened.name,
-            file_precision=opened.metadata.precision,
-            **values,
+    for file in files:
+        options = dict(engine=file.engine, device=str(device), threads=torch.get_num_threads())
+        detector = Detector(file.path, score=0.0, **options) if file.part == "detector" else None
+        engine = detector.engine if detector else open_engine(file.path, **options)
+        fitting = [inputs for inputs in workload.inputs if _takes(engine.metadata, inputs)]
+        if not fitting:
+            _refuse_inputs(file.path, engine.metadata, workload)
+        for inputs in fitting:
+            row = _make_row(workload, file, inputs, engine, device)
+            yield ExportedCandidate(row, inputs, engine, detector)
+
+
+def _make_row(
+    workload: Workload, file: ExportedFile, inputs: Inputs, engine: Engine, device: torch.device
+) -> Row:
+    row = workload.make_row(
+        workload.fused,
+        file.part,
+        inputs,
+        precision=engine.precision,
+        layout=None,
+        compiled=False,
+        engine=engine.name,
+        file_precision=engine.metadata.precision,
+        **file.values,
+    )
+    notes = []
+    if row.precision != row.file_precision:
+        notes.append(f"{row.engine} computes {row.file_precision} files in {row.precision} here.")
+    if file.part == "backbone" and device.type != "cpu":
+        notes.append(
+            f"The time of {row.engine} includes copying the features to the CPU, unlike PyTorch's."
         )
-        if row.precision != row.file_precision:
-            sentence = f"{row.engine} computes {row.file_precision} files in {row.precision} here."
-            row.notes = [*row.notes, sentence]
-        if part == "backbone" and device.type != "cpu":
-            sentence = f"{row.engine} copies features to the processor in its time, unlike PyTorch."
-            row.notes = [*row.notes, sentence]
-        yield ExportedCandidate(row, inputs, opened, detector)
+    row.notes = [*row.notes, *notes]
+    return row
 
 
-def takes(metadata: Metadata, inputs: Inputs) -> bool:
-    """Say whether a file takes batches as they are, or is fixed to others."""
+def _takes(metadata: Metadata, inputs: Inputs) -> bool:
+    """Tell whether a file takes all batches, or is fixed to other shapes."""
     sizes = {
         array.shape[:2] for batch in inputs.batches for array in _arrays(batch["inputs"], metadata)
     }
@@ -106,15 +127,28 @@ def takes(metadata: Metadata, inputs: Inputs) -> bool:
     )
 
 
+def _refuse_inputs(path: Path, metadata: Metadata, workload: Workload) -> None:
+    size, number = metadata.input_size, metadata.batch_size
+    fixed = [
+        *([f"--input-size {size[0]}x{size[1]}"] if size else []),
+        *([f"--batch-size {number}"] if number else []),
+    ]
+    shapes = {" x ".join(map(str, s)) for i in workload.inputs for s in i.distinct_shapes}
+    raise UserError(
+        f"--exported {path}: is fixed to {' and '.join(fixed)}, but the inputs here are "
+        f"{', '.join(sorted(shapes))}; measure with these options, or export it without them"
+    )
+
+
 def _arrays(images: list[torch.Tensor], metadata: Metadata) -> list[np.ndarray]:
-    """Lay images `(3, H, W)` out as `(H, W, 3)`, filled up to one size as networks do."""
+    """Convert images `(3, H, W)` to arrays `(H, W, 3)`, padded to one size as networks pad."""
     arrays = [image.permute(1, 2, 0).contiguous().numpy() for image in images]
     height, width = (max(array.shape[axis] for array in arrays) for axis in (0, 1))
-    # They are resized already.
-    fill = replace(metadata, resize=None, input_size=(height, width))
-    return [fit(array, fill)[0] for array in arrays]
+    # The pipeline has resized them already.
+    padding = replace(metadata, resize=None, input_size=(height, width))
+    return [fit(array, padding)[0] for array in arrays]
 
 
 def _target(metainfo: dict[str, Any]) -> tuple[tuple[float, float], tuple[int, int]]:
-    """Find how much a picture was scaled, in width and height, and its own height and width."""
+    """Return the scale of an image in width and height, and its original height and width."""
     return metainfo.get("scale_factor", (1.0, 1.0)), metainfo["ori_shape"][:2]

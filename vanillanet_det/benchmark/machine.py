@@ -1,4 +1,4 @@
-"""Where a benchmark runs: processor, versions, and what it can do at most."""
+"""The machine of a benchmark: processor, versions, speed limit and memory."""
 
 import contextlib
 import ctypes
@@ -12,14 +12,14 @@ from typing import Optional
 
 import torch
 
-from .rows import Machine
+from .results import Machine
 
 DTYPES = dict(fp32=torch.float32, bf16=torch.bfloat16, fp16=torch.float16)
 _PACKAGES = (
     *("torch", "torchvision", "mmdet", "mmengine", "mmcv", "mmcv-lite", "timm"),
     *("onnxruntime", "openvino"),
 )
-_LINEAR = {False: "are in fp32", True: "are in TF32, too"}
+_LINEAR = {False: "are in fp32", True: "are also in TF32"}
 _VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -37,11 +37,11 @@ _VARIABLES = (
 
 
 def describe_machine(device: torch.device, precisions: Sequence[str]) -> Machine:
-    """Describe where a benchmark runs.
+    """Describe the machine.
 
     Args:
-        device: Where it computes.
-        precisions: What is going to be measured, of `PRECISIONS`.
+        device: Where to compute.
+        precisions: The measured ones, of `PRECISIONS`.
 
     Returns:
         The machine, without limits.
@@ -59,12 +59,12 @@ def describe_machine(device: torch.device, precisions: Sequence[str]) -> Machine
     )
     if device.type == "cuda" and _is_ampere(device) and torch.backends.cudnn.allow_tf32:
         machine.notes.append(
-            "fp32 is TF32 in convolutions, PyTorch's default, and in the matrix product that they "
-            f"are compared with; linear layers {_LINEAR[torch.backends.cuda.matmul.allow_tf32]}."
+            "fp32 convolutions and the matrix product are in TF32, PyTorch's default for "
+            f"convolutions; linear layers {_LINEAR[torch.backends.cuda.matmul.allow_tf32]}."
         )
     machine.notes.extend(
-        f"This processor has no instructions for {precision}: PyTorch imitates them, up to a "
-        "hundred times as slow as fp32."
+        f"This processor has no instructions for {precision}: PyTorch emulates it, up to a "
+        "hundred times slower than fp32."
         for precision in precisions
         if not _is_native(precision, device)
     )
@@ -72,7 +72,7 @@ def describe_machine(device: torch.device, precisions: Sequence[str]) -> Machine
 
 
 def _is_ampere(device: torch.device) -> bool:
-    """Say whether a GPU is new enough for bf16 and TF32."""
+    """Tell whether a GPU supports bf16 and TF32."""
     return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
@@ -96,14 +96,14 @@ def _is_native(precision: str, device: torch.device) -> bool:
 
 
 def matrix_product(precision: str, device: torch.device) -> tuple[Callable[[], object], int]:
-    """Make the operation that networks are compared with.
+    """Make the matrix product that networks are compared with.
 
     Args:
         precision: One of `PRECISIONS`.
         device: Where to compute.
 
     Returns:
-        A function that multiplies two square matrices, and how many operations it takes.
+        A function that multiplies two square matrices, and its number of operations.
     """
     side = 8192 if device.type == "cuda" else 2048 if _is_native(precision, device) else 256
     a, b = (torch.randn(side, side, device=device).to(DTYPES[precision]) for _ in range(2))
@@ -117,7 +117,7 @@ def matrix_product(precision: str, device: torch.device) -> tuple[Callable[[], o
 
 @contextlib.contextmanager
 def _tf32_as_in_convolutions() -> Iterator[None]:
-    # In PyTorch's default the limit would be of another precision than the networks' convolutions.
+    # By default PyTorch uses TF32 in convolutions, but not in matrix products.
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32
     try:
@@ -127,20 +127,20 @@ def _tf32_as_in_convolutions() -> Iterator[None]:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until a device has computed what it was given."""
+    """Wait until a device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def peak_bytes(call: Callable[[], object], device: torch.device) -> Optional[int]:
-    """Measure how much memory a call takes at its highest, beside what was taken before it.
+    """Measure the peak memory of a call, beyond the memory in use before it.
 
     Args:
-        call: What to call, once.
+        call: Called once.
         device: Where it computes.
 
     Returns:
-        Bytes of GPU memory, or of the process; None where the system doesn't tell.
+        Bytes of GPU memory, or of the process; None where the system doesn't report them.
     """
     if device.type == "cuda":
         synchronize(device)
@@ -150,10 +150,10 @@ def peak_bytes(call: Callable[[], object], device: torch.device) -> Optional[int
         synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
     with contextlib.suppress(AttributeError, OSError, TypeError):  # not glibc
-        ctypes.CDLL(None).malloc_trim(0)  # freed pages that the process still holds
+        ctypes.CDLL(None).malloc_trim(0)  # returns freed pages to the system
     before = _status("VmRSS")
     try:
-        Path("/proc/self/clear_refs").write_text("5")  # forget the highest so far
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     except OSError:
         before = None
     call()

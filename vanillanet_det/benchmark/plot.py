@@ -1,25 +1,26 @@
-"""Speed against operations, and where the time goes, as a picture."""
+"""A plot of speed against operations, and of the time of each part."""
 
 import re
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional, Union
+from typing import Union
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from ..errors import UserError
 from ..fileio import atomic_write
-from .labels import Labels
-from .rows import Result, Row
-from .words import digits, labels, machine_line, wrap
+from .report import digits, machine_line, rate
+from .results import Result, Row
 
-# Okabe and Ito's colours, which the colour-blind tell apart, too.
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
 _BLUE, _ORANGE, _GREEN, _PURPLE, _YELLOW, _RED, _SKY, _GREY = (
     "#0072B2",
     "#E69F00",
@@ -43,23 +44,19 @@ _NETWORK_COLOURS = (_BLUE, _RED, _GREEN, _PURPLE, _ORANGE, _SKY, "black")
 _MARKERS = {"training": "o", "deploy": "s", "only": "D"}
 _LINES = {"fp32": "-", "bf16": "--", "fp16": ":"}
 _SHARES = (0.1, 0.25, 0.5, 1.0)
-_OPERATIONS = (
-    "GFLOPs per image (multiply-accumulates)\n"
-    "limit: a large matrix product in the same precision, measured here"
-)
 _SMALL = 8
-_PAPER = dict(facecolor="white", edgecolor="none", alpha=0.7, pad=0.5)
 
 
 def plot(result: Result, path: Union[str, Path]) -> None:
-    """Draw a result into a PNG file.
+    """Plot a result into a PNG file.
 
-    To the left, images per second against operations of each detector, or of each backbone if
-    there are no detectors; to the right, milliseconds of a batch by part.
+    On the left, images per second against operations of each detector, or of each backbone if
+    there are no detectors; on the right, milliseconds of a batch by part. Numbers in both panels
+    refer to the legend.
 
     Args:
         result: With at least one row.
-        path: The file to write or replace; it is either whole or not there.
+        path: The file to write or replace; it is never left incomplete.
 
     Raises:
         UserError: It can't be written.
@@ -82,130 +79,124 @@ def draw(result: Result) -> Figure:
         The figure that `plot` writes.
     """
     rows = [row for row in result.rows if row.part == "detector"] or result.rows
-    names = labels(rows)
-    lines = 1 + max(name.count("\n") for name in names)
-    height = max(5.5, 1.8 + len(rows) * max(0.55, 0.15 * lines))
-    # Text keeps its size, so that there is room for every label in the end.
-    while True:
-        figure = _draw(result, rows, names, height)
-        if figure is not None:
-            return figure
-        height *= 1.2
-
-
-def _draw(
-    result: Result, rows: Sequence[Row], names: Sequence[str], height: float
-) -> Optional[Figure]:
-    parted = [(name, row) for name, row in zip(names, rows) if row.parts]
-    figure = Figure((16 if parted else 9, height), dpi=120, layout="constrained")
+    numbered = dict(enumerate(rows, 1))
+    timed = {number: row for number, row in numbered.items() if row.parts}
+    letters = 190 if timed else 100  # that fit the width
+    names = ["\n".join(textwrap.wrap(name, letters)) for name in row_names(rows)]
+    lines = sum(1 + name.count("\n") for name in names)
+    parts = len({part for row in timed.values() for part in row.parts})
+    height = max(6, 1 + 0.17 * parts) + 0.17 * lines  # inches, with room for both legends
+    figure = Figure((16 if timed else 9, height), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
-    title = wrap(machine_line(result.machine), 150 if parted else 85)
+    title = textwrap.wrap(machine_line(result.machine), 150 if timed else 85)
     figure.suptitle("\n".join(title), fontsize=10)
-    speed, *others = figure.subplots(1, 2 if parted else 1, squeeze=False)[0]
-    points = _draw_points(speed, rows, names)
-    if parted and not _draw_bars(figure, others[0], parted):
-        return None
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    placed = Labels(speed, [point for _, point in points])
-    _draw_guides(speed, placed, result, rows)
-    fits = all(placed.put_near(name, point, fontsize=_SMALL, bbox=_PAPER) for name, point in points)
-    return figure if fits else None
+    panels = figure.subplots(1, 2 if timed else 1, squeeze=False)[0]
+    handles = _draw_points(panels[0], numbered, names) + _draw_limits(panels[0], result, rows)
+    figure.legend(handles=handles, loc="outside lower left", fontsize=_SMALL)
+    if timed:
+        patches = _draw_bars(panels[1], timed)
+        figure.legend(handles=patches, loc="outside right upper", fontsize=_SMALL)
+    return figure
 
 
-def _draw_points(
-    axes: Axes, rows: Sequence[Row], names: Sequence[str]
-) -> list[tuple[str, tuple[float, float]]]:
-    configs = list(dict.fromkeys(row.config for row in rows))
-    points = []
-    for row, name in zip(rows, names):
-        if row.flops:
-            points.append((name, (row.flops / 1e9, row.fps)))
-            colour = _NETWORK_COLOURS[configs.index(row.config) % len(_NETWORK_COLOURS)]
-            axes.plot(*points[-1][1], _MARKERS[row.form], color=colour, markersize=7, zorder=3)
-    axes.set(xscale="log", yscale="log", ylabel="images per second (median)")
-    axes.set_title(f"Speed of the {rows[0].part} against its operations", fontsize=11)
-    uncounted = [
-        f"{' '.join(name.split())}: {digits(row.fps)} images per second"
-        for row, name in zip(rows, names)
-        if not row.flops
+def row_names(rows: Sequence[Row]) -> list[str]:
+    """Name each row: config, form, precision, and whatever differs between the rows."""
+    columns = [
+        values
+        for values in (
+            [row.layout_name for row in rows],
+            [f"batch size {row.batch_size}" for row in rows],
+            [row.shape_name for row in rows],
+        )
+        if len(set(values)) > 1
     ]
-    missing = [line for text in uncounted for line in wrap(f"not counted, {text}", 75)]
-    axes.set_xlabel("\n".join([_OPERATIONS, *missing]))
-    if points:
-        for axis, values in zip("xy", zip(*(point for _, point in points))):
-            axes.set(**{f"{axis}lim": (min(values) / 2.5, max(values) * 2.5)})
+    return [
+        ", ".join([row.config, row.form_name, row.precision, *(values[i] for values in columns)])
+        for i, row in enumerate(rows)
+    ]
+
+
+def _draw_points(axes: Axes, numbered: dict[int, Row], names: Sequence[str]) -> list[Line2D]:
+    """Draw a numbered marker for each row; returns the legend."""
+    rows = numbered.values()
+    configs = list(dict.fromkeys(row.config for row in rows))
+    points, handles = [], []
+    for (number, row), name in zip(numbered.items(), names):
+        colour = _NETWORK_COLOURS[configs.index(row.config) % len(_NETWORK_COLOURS)]
+        style = dict(marker=_MARKERS[row.form], color=colour, linestyle="none")
+        label = f"{number}  {name}: {digits(row.fps)} images per second"
+        if row.flops:
+            points.append((row.flops / 1e9, row.fps))
+            # Each marker covers the earlier ones with their numbers.
+            axes.plot(*points[-1], markersize=13, zorder=2 + number, **style)
+            text = dict(ha="center", va="center", fontsize=_SMALL, zorder=2 + number)
+            axes.text(*points[-1], str(number), color=_contrast(colour), **text)
+        else:
+            label += ", operations not counted"
+        handles.append(Line2D([], [], label=label, **style))
+    axes.set(xscale="log", yscale="log", ylabel="images per second (median)")
+    axes.set_xlabel("GFLOPs per image (multiply-accumulates)")
+    part = next(iter(rows)).part
+    axes.set_title(f"Speed of the {part} against its operations", fontsize=11)
+    for axis, values in zip("xy", zip(*points)):
+        axes.set(**{f"{axis}lim": (min(values) / 2.5, max(values) * 2.5)})
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
         axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    return points
+    return handles
 
 
-def _draw_guides(axes: Axes, placed: Labels, result: Result, rows: Sequence[Row]) -> None:
-    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
-    x = np.geomspace(right, left, 200)
+def _draw_limits(axes: Axes, result: Result, rows: Sequence[Row]) -> list[Line2D]:
+    """Draw lines at shares of the matrix product in each precision; returns the legend."""
+    ends = np.array(axes.get_xlim())
+    handles = []
     for precision in dict.fromkeys(row.precision for row in rows):
+        limit = result.machine.limits.get(precision)
+        if not limit:
+            continue
+        style = dict(linestyle=_LINES[precision], color="0.7")
         for share in _SHARES:
-            y = share * result.machine.limits.get(precision, 0) / (2e9 * x)
-            seen = np.stack([x, y], axis=1)[(low < y) & (y < high)]
-            name = f"{share:.0%} of the limit, {precision}"
-            # One that only touches a corner may have no room for its label.
-            if placed.put(name, seen, fontsize=7, color="0.4", bbox=_PAPER):
-                axes.plot(*seen.T, _LINES[precision], color="0.8", linewidth=0.9, zorder=1)
+            speed = share * limit / (2e9 * ends)
+            axes.plot(ends, speed, scalex=False, scaley=False, linewidth=0.5 + share, **style)
+        shares = ", ".join(f"{100 * share:g}" for share in _SHARES)
+        name = f"{shares} % of the limit, {precision}: matrix product, {rate(limit)}"
+        handles.append(Line2D([], [], label=name, **style))
+    return handles
 
 
-def _draw_bars(figure: Figure, axes: Axes, parted: Sequence[tuple[str, Row]]) -> bool:
+def _draw_bars(axes: Axes, timed: dict[int, Row]) -> list[Patch]:
+    """Draw the time of each part as a stacked bar for each row; returns the legend."""
     # The deepest network has all stages of the others, in order.
-    deepest = sorted((row.parts for _, row in parted), key=len, reverse=True)
+    deepest = sorted((row.parts for row in timed.values()), key=len, reverse=True)
     colours = _part_colours(list(dict.fromkeys(part for parts in deepest for part in parts)))
-    axes.set_title("Where the time of a batch goes", fontsize=11)
+    axes.set_title("Time of a batch by part", fontsize=11)
     axes.set_xlabel("ms per batch")
-    axes.set_ylim(len(parted) - 0.4, -0.6)
-    axes.set_yticks(range(len(parted)), [name for name, _ in parted], fontsize=_SMALL)
-    longest = 1e3 * max(sum(row.parts.values()) for _, row in parted)
+    axes.set_ylim(len(timed) - 0.4, -0.6)
+    axes.set_yticks(range(len(timed)), list(map(str, timed)))
+    longest = 1e3 * max(sum(row.parts.values()) for row in timed.values())
     axes.set_xlim(0, 1.15 * longest)
-    texts = []
-    for place, (_, row) in enumerate(parted):
+    text = dict(va="center", fontsize=_SMALL)
+    for place, row in enumerate(timed.values()):
         end = 0.0
         for part, seconds in row.parts.items():
             width = 1e3 * seconds
-            bar = axes.barh(place, width, 0.7, end, color=colours[part], edgecolor="white")[0]
-            texts.append((bar, part, digits(width)))
+            axes.barh(place, width, 0.7, end, color=colours[part], edgecolor="white")
+            if width > 0.06 * longest:
+                middle, colour = end + width / 2, _contrast(colours[part])
+                axes.text(middle, place, digits(width), ha="center", color=colour, **text)
             end += width
-        axes.text(end + 0.01 * longest, place, f"{digits(end)} ms", va="center", fontsize=_SMALL)
-    patches = [Patch(color=colour, label=part) for part, colour in colours.items()]
-    # Letters are about 0.6 times as wide as high; a patch takes the room of six.
-    widest = 0.6 * _SMALL / 72 * (6 + max(map(len, colours)))
-    columns = max(1, int(figure.get_figwidth() / widest))
-    style = dict(loc="outside lower right", ncols=columns, fontsize=_SMALL)
-    legend = figure.legend(handles=patches, **style)
-    figure.draw_without_rendering()
-    pitch = axes.bbox.height / (len(parted) + 0.2)
-    if any(label.get_window_extent().height > pitch for label in axes.get_yticklabels()):
-        return False
-    labelled = [_label_bar(axes, *text) for text in texts]
-    if all(labelled):
-        legend.remove()
-    return True
+        axes.text(end + 0.01 * longest, place, f"{digits(end)} ms", **text)
+    return [Patch(color=colour, label=part) for part, colour in colours.items()]
 
 
-def _label_bar(axes: Axes, bar: Rectangle, part: str, milliseconds: str) -> bool:
-    luminance = np.dot(bar.get_facecolor()[:3], (0.3, 0.59, 0.11))
-    room = bar.get_window_extent()
-    centre = (bar.get_x() + bar.get_width() / 2, bar.get_y() + bar.get_height() / 2)
-    broken = part.replace(" ", "\n")
-    for text in (f"{part}\n{milliseconds}", f"{broken}\n{milliseconds}", milliseconds):
-        label = axes.text(*centre, text, ha="center", va="center", fontsize=_SMALL)
-        label.set_color("white" if luminance < 0.5 else "black")
-        size = label.get_window_extent()
-        if size.width + 4 < room.width and size.height < room.height:
-            return text != milliseconds
-        label.remove()
-    return False
+def _contrast(colour: Union[str, Sequence[float]]) -> str:
+    """Choose white or black text for a background."""
+    return "white" if np.dot(to_rgb(colour), (0.3, 0.59, 0.11)) < 0.5 else "black"
 
 
 def _part_colours(parts: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """Give parts of the same kind shades of one colour."""
     families: dict[str, list[str]] = {}
     for part in parts:
         colour = next(c for pattern, c in _PART_COLOURS.items() if re.search(pattern, part.lower()))

@@ -1,23 +1,24 @@
-"""Networks that PyTorch computes."""
+"""Networks in PyTorch: precisions and layouts."""
 
 import copy
 import itertools
 import statistics
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import torch
-from torch import nn
+from mmdet.models.backbones.swin import WindowMSA
+from mmdet.models.roi_heads.roi_extractors import BaseRoIExtractor
+from torch import Tensor, nn
 
 from ..models.raw_pixels import fold_normalization
-from .candidates import Candidate, Inputs, Say, Subject
+from .candidates import Candidate, Inputs, ShowStatus, Workload
 from .machine import DTYPES, peak_bytes, synchronize
 from .networks import compile_parts, set_layout
-from .parts import part_times
-from .plan import Plan
-from .precision import to_precision
-from .rows import LAYOUTS, Row
-from .timing import seconds_of
+from .results import LAYOUTS, Row
+from .settings import BenchmarkSettings
+from .timing import part_times, seconds_of
 
 
 class PyTorchCandidate(Candidate):
@@ -25,7 +26,7 @@ class PyTorchCandidate(Candidate):
 
     Args:
         row: Its row.
-        inputs: What it computes.
+        inputs: Its batches.
         model: The detector, on the device.
         device: Where it computes.
     """
@@ -39,7 +40,7 @@ class PyTorchCandidate(Candidate):
             self._batches = [prepare(batch, False)["inputs"] for batch in inputs.batches]
 
     def compute(self, index: int) -> int:
-        """Compute a batch; returns how many boxes were found."""
+        """Compute a batch; returns the number of detections."""
         batch = self._batches[index]
         if self.row.part == "backbone":
             self.model.backbone(batch)
@@ -47,7 +48,7 @@ class PyTorchCandidate(Candidate):
         return sum(len(sample.pred_instances) for sample in self.model.test_step(batch))
 
     def warm_up(self) -> None:
-        """Compute a batch of each shape, and note memory."""
+        """Compute a batch of each shape, and record the peak memory."""
         super().warm_up()
         firsts = self.inputs.firsts
         extra = [peak_bytes(partial(self.compute, index), self.device) for index in firsts]
@@ -57,7 +58,7 @@ class PyTorchCandidate(Candidate):
             self.row.peak_bytes = max(extra) + weights
 
     def time_parts(self) -> None:
-        """Note where the time of a typical batch goes."""
+        """Record the time of each part for a typical batch."""
         row = self.row
         if row.part == "backbone" or row.compiled:
             return
@@ -68,51 +69,59 @@ class PyTorchCandidate(Candidate):
         row.parts = part_times(self.model, self._batches[typical], repeats, wait)
 
 
-def pytorch_candidates(subject: Subject, plan: Plan, say: Say) -> Iterator[PyTorchCandidate]:
-    """Make a network's candidates in PyTorch: its backbone and the whole, on each batch.
+def pytorch_candidates(
+    workload: Workload, settings: BenchmarkSettings, show_status: ShowStatus
+) -> Iterator[PyTorchCandidate]:
+    """Make the candidates of a network in PyTorch, in every combination of the settings.
 
     Args:
-        subject: The network.
-        plan: What to measure.
-        say: Called with what is done.
+        workload: The network and its inputs.
+        settings: What to measure.
+        show_status: Called with the current step.
 
     Raises:
         UserError: The network can't be fused yet.
     """
-    networks = subject.in_forms(plan.forms)
-    # Backbone and detector each have weights of their own, since each has its best layout.
-    choices = (networks, plan.precisions, plan.layouts, plan.compiled, plan.parts)
+    networks = workload.in_forms(settings.forms)
+    # Backbone and detector get separate copies of the weights: their best layouts may differ.
+    choices = (
+        networks,
+        settings.precisions,
+        settings.layouts,
+        settings.compiled,
+        settings.parts,
+    )
     for network, precision, layout, compiled, part in itertools.product(*choices):
-        say(f"{subject.name} {part}, {network.form}, {precision}: preparing")
+        show_status(f"{workload.name} {part}, {network.form}, {precision}: preparing")
         model = copy.deepcopy(network.model)
         if network.form == "deploy" and precision == "fp32":
             fold_normalization(model)
         to_precision(model, DTYPES[precision])
-        model.to(plan.device)
+        model.to(settings.device)
         values = dict(precision=precision, layout=layout, compiled=compiled)
         candidates = [
             PyTorchCandidate(
-                subject.make_row(network, part, inputs, **values), inputs, model, plan.device
+                workload.make_row(network, part, inputs, **values), inputs, model, settings.device
             )
-            for inputs in subject.inputs
+            for inputs in workload.inputs
         ]
         used = _settle_layout(candidates[0])
         if compiled:
-            compile_parts(model, plan.device)
+            compile_parts(model, settings.device)
         for candidate in candidates:
             candidate.row.layout = used
             yield candidate
 
 
 def _settle_layout(candidate: PyTorchCandidate) -> str:
-    """Bring a model into its row's layout, or into the one that is clearly faster on a batch."""
+    """Bring a model into the layout of its row; for `auto`, into the faster one."""
     if candidate.row.layout != "auto":
         set_layout(candidate.model, candidate.row.layout)
         return candidate.row.layout
     call, wait = partial(candidate.compute, 0), partial(synchronize, candidate.device)
     seconds: dict[str, list[float]] = {name: [] for name in LAYOUTS}
-    # The first trial only warms up. The more of the others the better: what is between layouts
-    # is often less than what is between two calls, and a wrong one is in every ratio.
+    # The first trial is a warm-up. Layouts often differ less than two calls of the same one, and
+    # a wrong choice affects every ratio, so there are many trials.
     for trial in range(9):
         for name in LAYOUTS:
             set_layout(candidate.model, name)
@@ -123,3 +132,60 @@ def _settle_layout(candidate: PyTorchCandidate) -> str:
     fastest = LAYOUTS[statistics.median(b / a for a, b in zip(contiguous, last)) < 0.97]
     set_layout(candidate.model, fastest)
     return fastest
+
+
+def to_precision(model: nn.Module, dtype: torch.dtype) -> None:
+    """Make a backbone or a detector compute in a precision, in place.
+
+    Parameters and buffers are converted, images after normalisation. Boxes are decoded in
+    float32 and regions of interest stay in it: bfloat16 has 8 bits for a coordinate, and would
+    move one at 1,333 by up to 4 pixels. Heads that decode in their forward pass, such as those
+    of the DETR family, decode in the model's precision.
+
+    Args:
+        model: In float32, fused already if it is to be fused. A detector takes the same images
+            and samples as before, a bare backbone takes images in the new precision.
+        dtype: torch.float32 (no change), torch.bfloat16 or torch.float16.
+    """
+    if dtype == torch.float32:
+        return
+    preprocessor = getattr(model, "data_preprocessor", None)
+    if preprocessor is not None:
+        del model.data_preprocessor  # its mean and standard deviation stay in float32
+    model.to(dtype)
+    # Partial functions, unlike closures, let the model be copied and saved.
+    narrow, widen = partial(_cast_output, dtype), partial(_cast_output, torch.float32)
+    for module in model.modules():
+        if hasattr(module, "predict_by_feat"):
+            module.register_forward_hook(widen)
+        elif isinstance(module, BaseRoIExtractor):
+            # mmdet casts the regions to the type of the features. The features become float32:
+            # RoIAlign has no kernel for bfloat16.
+            module.register_forward_pre_hook(partial(_cast_input, torch.float32), with_kwargs=True)
+            module.register_forward_hook(narrow)
+        elif isinstance(module, WindowMSA):  # Swin makes its masks in float32
+            module.register_forward_pre_hook(partial(_cast_input, dtype), with_kwargs=True)
+    if preprocessor is not None:
+        preprocessor.register_forward_hook(narrow)
+        model.data_preprocessor = preprocessor
+
+
+def _cast_output(dtype: torch.dtype, module: nn.Module, args: tuple, output: Any) -> Any:
+    return _cast(output, dtype)
+
+
+def _cast_input(
+    dtype: torch.dtype, module: nn.Module, args: tuple, kwargs: dict
+) -> tuple[tuple, dict]:
+    return _cast(args, dtype), _cast(kwargs, dtype)
+
+
+def _cast(value: Any, dtype: torch.dtype) -> Any:
+    """Cast floating-point tensors, also in lists, tuples and dicts; leave anything else."""
+    if isinstance(value, Tensor):
+        return value.to(dtype) if value.is_floating_point() else value
+    if isinstance(value, dict):
+        return {key: _cast(item, dtype) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_cast(item, dtype) for item in value)
+    return value

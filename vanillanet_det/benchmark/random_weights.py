@@ -1,8 +1,8 @@
-"""Random weights with which a detector does the work of a trained one.
+"""Random weights that give a detector the workload of a trained one.
 
-Convolutions take the same time whatever the weights are. What follows them doesn't: a head as it
-is initialised gives no box above the threshold or hundreds of thousands, and features that have
-faded give the same box everywhere. So one image passes, and what it meets is set by it.
+The time of a convolution doesn't depend on its weights, but the time of post-processing does: an
+untrained head finds no box above the threshold, or hundreds of thousands, and vanishing features
+give the same box everywhere. So BatchNorms and heads are calibrated on a batch of images.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,30 +15,30 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.weak import WeakIdKeyDictionary
 
-NUM_CANDIDATES = 1000  # scores per image above the threshold, what a trained RetinaNet has
-# Of logits, over the positions of an image and over classes: together wide enough for scores of 8
-# bits to differ. With more over positions, boxes crowd where the features of random weights are
-# largest, and a plain picture has none.
+NUM_CANDIDATES = 1000  # scores per image above the threshold, as in a trained RetinaNet
+# Standard deviations of logits over the positions of an image and over classes: together large
+# enough for bf16 scores to differ. With a larger one over positions, boxes crowd where the random
+# features are largest, and a plain image has none.
 POSITION_STD, CLASS_STD = 0.5, 1.6
-DELTA_STD = 0.1  # of a box against its anchor or region, in sides of it
+DELTA_STD = 0.1  # of box deltas, relative to the sides of the anchor or region
 
 
 def prepare_random_weights(detector: BaseDetector, data: dict) -> str:
-    """Set BatchNorms and heads so that as many boxes are found as with trained weights.
+    """Calibrate BatchNorms and heads to find as many boxes as trained weights do.
 
     BatchNorms take the statistics of their features. The last layers of region, box and dense
     heads are scaled and shifted: boxes differ from their anchors by a tenth of the side, and
-    `NUM_CANDIDATES` scores pass the model's own threshold.
+    `NUM_CANDIDATES` scores pass the model's threshold.
 
     Args:
-        detector: After `init_weights`, in the training form and in float32. Fused and converted
-            forms are made of it afterwards. It is left in evaluation mode.
+        detector: After `init_weights`, in the training form and in float32; fuse or convert it
+            afterwards. It is left in evaluation mode.
         data: Images, as `detector.test_step` takes them: `inputs` and `data_samples`. The more
-            they resemble those to come, the closer are the counts.
+            they resemble the images to measure, the closer the counts are.
 
     Returns:
-        Nothing, or a sentence that the post-processing is of fewer boxes, because the heads are
-        of a kind that isn't understood here.
+        An empty string, or a sentence that fewer boxes are found, because the heads are of an
+        unknown kind.
     """
     detector.eval()
     sources: WeakIdKeyDictionary = WeakIdKeyDictionary()
@@ -59,18 +59,18 @@ def prepare_random_weights(detector: BaseDetector, data: dict) -> str:
                         hooks.enter_context(module.register_forward_hook(remember))
                 hooks.enter_context(head.register_forward_hook(calibration, with_kwargs=True))
         samples = detector.test_step(data)
-    found = sum(len(sample.pred_instances) for sample in samples) / len(samples)
-    wanted = groups[-1][1].get("max_per_img", 100) if groups else 100
-    if found >= wanted / 2:
+    boxes = sum(len(sample.pred_instances) for sample in samples) / len(samples)
+    most = groups[-1][1].get("max_per_img", 100) if groups else 100
+    if boxes >= most / 2:
         return ""
     return (
-        f"With random weights the detector finds {found:.0f} boxes per image of at most {wanted}; "
-        "the post-processing is of those, and a trained one may take longer."
+        f"With random weights the detector finds {boxes:.0f} boxes per image, of at most {most}; "
+        "post-processing may take longer with trained weights."
     )
 
 
 def _heads(detector: BaseDetector) -> Iterator[tuple[Iterable[nn.Module], dict]]:
-    """Heads that score boxes, stages together, with their test_cfg, in order of computing."""
+    """List heads that score boxes, by stages, with their test_cfg, in order of execution."""
     for parent in detector.modules():
         for name in ("rpn_head", "bbox_head"):
             head = getattr(parent, name, None)
@@ -86,12 +86,12 @@ def _take_statistics(norm: _BatchNorm, args: tuple[Tensor]) -> None:
 
 
 class _Calibration:
-    """Hook on the heads whose scores are used together, one or the stages of a cascade.
+    """Hook that calibrates a head, or the stages of a cascade, whose scores are averaged.
 
     Args:
         cfg: Their test_cfg.
-        sources: Output of a layer -> the layer, while the output lives.
-        num_images: Images of the batch.
+        sources: Output of a layer -> the layer, while the output is alive.
+        num_images: Images in the batch.
     """
 
     def __init__(self, cfg: dict, sources: WeakIdKeyDictionary, num_images: int) -> None:
@@ -118,7 +118,7 @@ class _Calibration:
         return head.forward(*args, **kwargs)
 
     def _layers(self, outputs: Any) -> dict[nn.Module, Tensor]:
-        """Layers that end in these outputs, with `(positions, channels)`; none if one has none."""
+        """Map the layers behind these outputs to rows `(positions, channels)`; empty if unknown."""
         outputs = [outputs] if isinstance(outputs, Tensor) else outputs
         rows: dict[nn.Module, list[Tensor]] = {}
         for output in outputs or ():
@@ -129,7 +129,7 @@ class _Calibration:
         return {layer: torch.cat(found) for layer, found in rows.items()}
 
     def _shift(self, head: nn.Module, layers: Iterable[nn.Module], logits: Tensor) -> None:
-        """Add what lets the wanted number pass to the biases of all classes but the background."""
+        """Shift the biases of all classes but the background, so that the wanted number passes."""
         if self.threshold <= 0:
             return
         sigmoid = getattr(head, "use_sigmoid_cls", False)
@@ -140,7 +140,7 @@ class _Calibration:
         offsets = CLASS_STD * torch.randn_like(is_class) * is_class
         logits = (logits + offsets).view(-1, classes)
         is_class = is_class.view(-1, classes)[0]
-        # MMDetection gives the stages of a cascade the mean of their logits.
+        # MMDetection averages the logits of a cascade's stages.
         earlier = sum(self.earlier) if self.earlier else 0
         low, high = -40.0, 40.0
         while high - low > 1e-3:
@@ -154,15 +154,15 @@ class _Calibration:
 
 
 def _normalize(layer: nn.Module, rows: Tensor, std: Tensor) -> Tensor:
-    """Give the channels of a layer's output the mean 0 and a deviation.
+    """Give the channels of a layer's output mean 0 and a standard deviation.
 
     Args:
         layer: A convolution or a linear layer with a bias.
-        rows: What it gave, `(positions, channels)`.
-        std: For each channel.
+        rows: Its output, `(positions, channels)`.
+        std: Standard deviation of each channel.
 
     Returns:
-        What it gives from now on.
+        Its output from now on.
     """
     mean = rows.mean(0)
     factor = std / rows.std(0, correction=0).clamp(min=1e-12)

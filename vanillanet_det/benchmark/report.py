@@ -1,8 +1,9 @@
-"""What a benchmark measured, as Markdown, CSV and JSON."""
+"""Reports of a benchmark: text, Markdown, CSV and JSON."""
 
 import csv
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Optional
@@ -11,37 +12,25 @@ from tabulate import tabulate
 
 from ..analysis.published import DETECTOR_SIZE, PublishedDetector
 from ..analysis.table import markdown
-from .rows import Result, Row
-from .scaling import scaling_report
-from .words import FORMS, digits, layout, machine_line, rate, shapes
-
-__all__ = [
-    "csv_text",
-    "json_text",
-    "markdown_report",
-    "published_report",
-    "scaling_report",
-    "text_report",
-]
+from .results import Machine, Result, Row
 
 _MEANING = """\
-- Input: images x channels x height x width, as the network saw them. Of several shapes, the range.
+- Input: images x channels x height x width of the network's input; a range if there are several.
 - ms, p10, p90: median, 10th and 90th percentile of the time of one batch. FPS: images per second
   at the median.
-- Ratio: how many times as fast as the first row of the same network, part, batch size and input;
-  the mean over the middle half of the rounds.
-- GFLOPs: multiply-accumulates of one image of the first shape, in milliards. Achieved: operations
-  per second, two for each multiply-accumulate; with ~ where the shapes differ and the first stands
-  for all. Of limit: share of what a large matrix product in the same precision reaches here.
-- Peak MB: the most memory in one batch, parameters included, in millions of bytes.
-- Boxes: detections per image, on average. Their number changes the time of post-processing.
-- Fused: VanillaNet as the deployed form computes it, with the image's normalisation in its stem
-  (in fp32); of other networks the BatchNorms of backbone and neck are in the convolutions.
-- Layout: where it is tried out (auto), on the first size, before compiling. Of an exported file,
-  the engine that computes it, always fused and with normalisation and padding of uint8 images in
-  it; memory isn't measured there. GFLOPs are those of the fused network.
+- Ratio: speedup over the first row of the same network, part, batch size and input; the
+  interquartile mean over the rounds.
+- GFLOPs: billions of multiply-accumulates for one image of the first shape. Achieved: operations
+  per second, two per multiply-accumulate; ~ marks rows whose FLOPs are those of the first of
+  several shapes. Of limit: share of the speed of a large matrix product in the same precision here.
+- Peak MB: peak memory of one batch, parameters included, in millions of bytes.
+- Boxes: mean number of detections per image. It affects the time of post-processing.
+- Fused: VanillaNet in its deployed form, in fp32 with the normalisation of images in its stem;
+  in other networks the BatchNorms of backbone and neck are folded into the convolutions.
+- Layout: with auto, the faster one on the first size, before compiling. For an exported file,
+  its engine. Such a file is always fused, with the normalisation and padding of uint8 images
+  inside; its GFLOPs are those of the fused network, its memory isn't measured.
 - Missing: tensors of the network that its checkpoint lacks."""
-
 
 _HEADER = (
     *("network", "form", "precision", "layout", "input", "ms", "p10", "p90", "FPS", "ratio"),
@@ -62,15 +51,17 @@ def text_report(result: Result) -> str:
     blocks = [machine_line(result.machine)]
     for part in dict.fromkeys(row.part for row in result.rows):
         rows = [row for row in result.rows if row.part == part]
-        for shape in dict.fromkeys(shapes(row) for row in rows):
-            cells = [dict(zip(_HEADER, _cells(result, r))) for r in rows if shapes(r) == shape]
+        for shape in dict.fromkeys(row.shape_name for row in rows):
+            cells = [
+                dict(zip(_HEADER, _cells(result, row))) for row in rows if row.shape_name == shape
+            ]
             lines = [[line[name] for name in _SHORT] for line in cells]
             blocks += [f"{part}, {shape}", tabulate(lines, _SHORT, disable_numparse=True)]
     return "\n\n".join([*blocks, *_weights(result), *_limits_and_notes(result)])
 
 
 def _weights(result: Result) -> list[str]:
-    """Say which weights aren't a checkpoint's."""
+    """Name the networks with random weights or incomplete checkpoints."""
     lines = []
     for row in result.rows:
         if row.checkpoint is None:
@@ -103,10 +94,10 @@ def _limits_and_notes(result: Result) -> list[str]:
 
 
 def csv_text(result: Result) -> str:
-    """Write the rows as CSV: a line for each, without the single measurements.
+    """Write the rows as CSV, without the individual measurements.
 
     Args:
-        result: What was measured.
+        result: The measurements.
 
     Returns:
         The text. Times are in seconds; names in a cell are joined by spaces, sentences by
@@ -121,15 +112,15 @@ def csv_text(result: Result) -> str:
 
 
 def json_text(result: Result) -> str:
-    """Write everything that was measured as JSON.
+    """Write all measurements as JSON.
 
     Args:
-        result: What was measured.
+        result: The measurements.
 
     Returns:
-        An object with `machine` and `rows`, each with the attributes of `Machine` and `Row`, and
-        each row with `median`, `p10`, `p90` (seconds), `fps`, `flop_rate` (operations per
-        second), `share` (of the limit) and `ratio` (to the first row of its kind), too.
+        An object with `machine` and `rows`, each with the attributes of `Machine` and `Row`.
+        Each row also has `median`, `p10`, `p90` (seconds), `fps`, `flop_rate` (operations per
+        second), `share` (of the limit) and `ratio` (to the first row of its kind).
     """
     rows = [dict(asdict(row), **_derived(result, row)) for row in result.rows]
     content = dict(
@@ -142,12 +133,13 @@ def published_report(result: Result, published: Mapping[str, PublishedDetector])
     """Write the published COCO table with the measured speed beside the published one.
 
     Args:
-        result: Its detectors with one image in a batch are shown; their training form only where
-            the fused one wasn't measured.
+        result: Rows of detectors at batch size 1 are shown; the training form only where the
+            fused one wasn't measured.
         published: Name of the config -> published row.
 
     Returns:
-        A table with a line for each measured row, or one without measurements, and what it says.
+        A table with a line for each measured row, or an empty one for an unmeasured detector,
+        and an explanation.
     """
     header = ["framework", "backbone", "measured as", "input", "FLOPs G", "params M", "FPS here"]
     header += ["ms", "FPS published", "box AP (published)", "mask AP (published)"]
@@ -161,25 +153,25 @@ def published_report(result: Result, published: Mapping[str, PublishedDetector])
         [
             machine_line(result.machine),
             markdown(header, lines),
-            "AP is published, and was not measured here. FLOPs and params: counted here / "
+            "AP is published and was not measured here. FLOPs and params: counted here / "
             f"published; published FLOPs are for {height} x {width}, those counted here for the "
-            "input in the table.\nPublished FPS are from the authors' GPU, one image in a batch. "
-            "*: not published, but counted.",
+            "input in the table.\nPublished FPS are from the authors' GPU at batch size 1. "
+            "*: counted, not published.",
         ]
     )
 
 
 def _cells(result: Result, row: Row) -> list[str]:
     figures = _derived(result, row)
-    # The FLOPs are of the first shape, the time of all of them.
+    # FLOPs are those of the first shape, times are those of all.
     about = "~" if len(row.input_shapes) > 1 else ""
     share = figures["share"]
     return [
         row.config,
-        FORMS[row.form],
+        row.form_name,
         row.precision,
-        layout(row),
-        shapes(row),
+        row.layout_name,
+        row.shape_name,
         *(digits(1e3 * figures[key]) for key in ("median", "p10", "p90")),
         digits(row.fps),
         f"{figures['ratio']:.2f}x",
@@ -214,14 +206,14 @@ def _first(rows: Sequence[Row], row: Row) -> Row:
 
 def _notes(result: Result) -> list[str]:
     configs = {row.config for row in result.rows}
-    carriers: dict[str, dict[str, None]] = {}
+    configs_of: dict[str, dict[str, None]] = {}
     for row in result.rows:
         for note in row.notes:
-            carriers.setdefault(note, {})[row.config] = None
+            configs_of.setdefault(note, {})[row.config] = None
     machine = list(dict.fromkeys(result.machine.notes))
     return machine + [
-        note if set(found) == configs else f"{note} ({', '.join(found)})"
-        for note, found in carriers.items()
+        note if set(names) == configs else f"{note} ({', '.join(names)})"
+        for note, names in configs_of.items()
         if note not in machine
     ]
 
@@ -259,10 +251,33 @@ def _published_cells(figures: PublishedDetector, row: Optional[Row]) -> list[str
     return [
         figures.framework,
         figures.backbone,
-        "" if row is None else f"{FORMS[row.form]}, {row.precision}, {layout(row)}",
-        "" if row is None else shapes(row),
+        "" if row is None else f"{row.form_name}, {row.precision}, {row.layout_name}",
+        "" if row is None else row.shape_name,
         f"{flops} / {figures.flops}{mark}",
         f"{parameters} / {figures.parameters}{mark}",
         *measured,
         *("" if ap is None else str(ap) for ap in (figures.fps, figures.box_ap, figures.mask_ap)),
     ]
+
+
+def machine_line(machine: Machine) -> str:
+    """Describe a machine: name, threads, versions, and environment variables that are set."""
+    where = [f"{machine.name} ({machine.device})"]
+    if machine.device == "cpu":
+        where.append(f"{machine.threads} thread{'s' if machine.threads > 1 else ''}")
+    versions = [f"{name} {version}" for name, version in machine.versions.items()]
+    environment = [f"{name}={value}" for name, value in machine.environment.items()]
+    return "; ".join(", ".join(group) for group in (where, versions, environment) if group)
+
+
+def digits(value: float) -> str:
+    """Write a positive number with three significant digits, or as a whole number from 100."""
+    after = 2 - math.floor(math.log10(value)) if value > 0 else 0
+    return f"{value:.{max(after, 0)}f}"
+
+
+def rate(operations: float) -> str:
+    """Write operations per second with a unit."""
+    if operations < 1e12:
+        return f"{digits(operations / 1e9)} GFLOP/s"
+    return f"{digits(operations / 1e12)} TFLOP/s"

@@ -9,45 +9,45 @@ import torch
 from mmengine.config import Config
 from tqdm import tqdm
 
-from .candidates import Candidate, Say, Subject
-from .exporting import check_exports, written_candidates
-from .given import given_candidates, read_files
+from .candidates import Candidate, ShowStatus, Workload
+from .exported import exported_candidates
+from .exported_files import check_exports, export_files, find_user_files, user_files
 from .machine import DTYPES, describe_machine, matrix_product, synchronize
-from .plan import PYTORCH, Plan
 from .pytorch import pytorch_candidates
-from .rows import Result, Row
+from .results import Result, Row
+from .settings import PYTORCH, BenchmarkSettings
 from .timing import interleaved
-from .words import layout
 
-Source = tuple[str, Config, Optional[str]]
+NamedConfig = tuple[str, Config, Optional[str]]
+"""Name, config, and checkpoint or None."""
 
 
 @torch.no_grad()
-def run(configs: Sequence[Source], plan: Plan) -> Result:
+def run(configs: Sequence[NamedConfig], settings: BenchmarkSettings) -> Result:
     """Measure detectors, all in turn.
 
     Args:
         configs: Name, config and checkpoint of each; no checkpoint means random weights.
-        plan: What to measure.
+        settings: What to measure.
 
     Returns:
-        What was measured.
+        The measurements.
 
     Raises:
-        UserError: Pictures, a pipeline or a checkpoint that don't do, a network that can't be
-            fused yet, or an exported file or an engine that can't be used.
-        Exception: What a constructor or a network raises.
+        UserError: Images, a pipeline, a checkpoint, an exported file or an engine can't be used,
+            or a network can't be fused yet.
+        Exception: Whatever a constructor or a network raises.
     """
-    wait = partial(synchronize, plan.device)
+    wait = partial(synchronize, settings.device)
     with tqdm(total=1.0, bar_format="{l_bar}{bar}| {elapsed}", leave=False) as bar:
-        candidates = list(_make_candidates(configs, plan, bar.set_description))
-        # What is compared with one another runs one after the other.
+        candidates = list(_make_candidates(configs, settings, bar.set_description))
+        # Comparable candidates run one after the other.
         kinds = list(dict.fromkeys(candidate.row.kind for candidate in candidates))
         candidates.sort(key=lambda candidate: kinds.index(candidate.row.kind))
         rows = [candidate.row for candidate in candidates]
         precisions = [p for p in dict.fromkeys(row.precision for row in rows) if p in DTYPES]
-        machine = describe_machine(plan.device, precisions)
-        products = {p: matrix_product(p, plan.device) for p in precisions}
+        machine = describe_machine(settings.device, precisions)
+        products = {p: matrix_product(p, settings.device) for p in precisions}
         titles = [_title(row) for row in rows] + [f"matrix product, {p}" for p in products]
         for title, candidate in zip(titles, candidates):
             bar.set_description(f"{title}: warming up")
@@ -60,9 +60,9 @@ def run(configs: Sequence[Source], plan: Plan) -> Result:
             bar.update(share - bar.n)
 
         calls = [*candidates, *(lambda _, f=f: f() for f, _ in products.values())]
-        times = interleaved(calls, wait, plan.budget, plan.rounds, progress)
+        times = interleaved(calls, wait, settings.budget, settings.rounds, progress)
         for title, candidate, seconds in zip(titles, candidates, times):
-            candidate.note(seconds)
+            candidate.record(seconds)
             bar.set_description(f"{title}: parts")
             candidate.time_parts()
     for (precision, (_, operations)), seconds in zip(products.items(), times[len(rows) :]):
@@ -70,20 +70,23 @@ def run(configs: Sequence[Source], plan: Plan) -> Result:
     return Result(machine, rows)
 
 
-def _make_candidates(configs: Sequence[Source], plan: Plan, say: Say) -> Iterator[Candidate]:
-    """Make all candidates, after a check of what can be checked before it takes time."""
-    check_exports([cfg for _, cfg, _ in configs], plan)
-    files = read_files([cfg for _, cfg, _ in configs], plan)
+def _make_candidates(
+    configs: Sequence[NamedConfig], settings: BenchmarkSettings, show_status: ShowStatus
+) -> Iterator[Candidate]:
+    """Make all candidates, after the checks that take no time."""
+    check_exports([cfg for _, cfg, _ in configs], settings)
+    files = find_user_files([cfg for _, cfg, _ in configs], settings)
     for index, (name, cfg, checkpoint) in enumerate(configs):
-        say(f"{name}: building")
-        subject = Subject(name, cfg, checkpoint, plan)
-        # Made first, for what is wrong with a file to be said at once.
-        given = list(given_candidates(subject, files[index], plan.device, say))
-        if PYTORCH in plan.engines:
-            yield from pytorch_candidates(subject, plan, say)
-        yield from written_candidates(subject, plan, say)
-        yield from given
+        show_status(f"{name}: building")
+        workload = Workload(name, cfg, checkpoint, settings)
+        measure = partial(exported_candidates, workload, device=settings.device)
+        # Opened first, so that a wrong file is reported at once.
+        opened = list(measure(user_files(workload, files[index], show_status)))
+        if PYTORCH in settings.engines:
+            yield from pytorch_candidates(workload, settings, show_status)
+        yield from measure(export_files(workload, settings, show_status))
+        yield from opened
 
 
 def _title(row: Row) -> str:
-    return f"{row.config} {row.part}, {row.form}, {row.precision}, {layout(row)}"
+    return f"{row.config} {row.part}, {row.form}, {row.precision}, {row.layout_name}"

@@ -1,4 +1,4 @@
-"""How time grows with the size of images, or with their number."""
+"""How time scales with image size and batch size."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Optional
@@ -6,21 +6,20 @@ from typing import Any, Optional
 import numpy as np
 
 from ..analysis.table import markdown
-from .rows import Result, Row
-from .words import FORMS, digits, layout
+from .report import digits
+from .results import Result, Row
 
 
 def scaling_report(result: Result) -> Optional[str]:
-    """Write how the time of a batch grows with its pixels, and how straight the line is.
+    """Write how the time of a batch scales with its pixels, and how linear that is.
 
     Args:
-        result: What was measured. Rows that saw several shapes are left out: their time isn't
-            that of a size.
+        result: The measurements. Rows with several input shapes are left out: their time isn't
+            that of one size.
 
     Returns:
-        A table for everything that was measured with at least three sizes of the same batch, or
-        at least three batches of the same size, with the straight line of least squares; None if
-        there is no such.
+        A table and a least-squares line for each series with at least three image sizes at one
+        batch size, or at least three batch sizes at one image size; None without any.
     """
     rows = [row for row in result.rows if len(row.input_shapes) == 1]
     blocks = []
@@ -39,7 +38,7 @@ def scaling_report(result: Result) -> Optional[str]:
 
 
 def _kind(row: Row) -> tuple[Any, ...]:
-    return row.config, row.part, row.form, row.precision, layout(row)
+    return row.config, row.part, row.form, row.precision, row.layout_name
 
 
 def _batch(row: Row) -> str:
@@ -63,7 +62,7 @@ def _groups(rows: Iterable[Row], key: Callable[[Row], Hashable]) -> Iterable[lis
 
 
 def _title(row: Row, same: str) -> str:
-    what = f"{row.part}, {FORMS[row.form]}, {row.precision}, {layout(row)}, {same}"
+    what = f"{row.part}, {row.form_name}, {row.precision}, {row.layout_name}, {same}"
     return f"**{row.config}**, {what}"
 
 
@@ -84,7 +83,7 @@ def _line(series: Sequence[Row], names: Sequence[str]) -> str:
     x = np.array([_megapixels(row) for row in series])
     y = np.array([1e3 * row.median for row in series])
     if np.ptp(x) == 0:
-        return "All have the same number of pixels: there is no line through them."
+        return "All have the same number of pixels, so there is no line through them."
     slope, start = np.polyfit(x, y, 1)
     off = y - (start + slope * x)
     spread = ((y - y.mean()) ** 2).sum()
@@ -94,6 +93,6 @@ def _line(series: Sequence[Row], names: Sequence[str]) -> str:
     sign = "-" if slope < 0 else "+"
     return (
         f"ms per batch = {start:.3g} {sign} {digits(abs(slope))} x megapixels, R² = "
-        f"{r_squared:.4f}; the largest deviation is {share[worst]:+.1f} % of what was measured, "
+        f"{r_squared:.4f}; the largest deviation is {share[worst]:+.1f} % of the measured time, "
         f"at {names[worst]}."
     )

@@ -1,4 +1,4 @@
-"""Networks that the benchmark exports itself."""
+"""Networks that the benchmark itself exports."""
 
 import importlib.util
 import tempfile
@@ -9,14 +9,13 @@ import torch
 from mmengine.config import Config
 
 from vanillanet_det import UserError
-from vanillanet_det.benchmark import exporting
 from vanillanet_det.benchmark import run as run_module
-from vanillanet_det.benchmark.exporting import check_exports
-from vanillanet_det.benchmark.plan import Plan
+from vanillanet_det.benchmark.exported_files import check_exports, export_files
 from vanillanet_det.benchmark.run import run
+from vanillanet_det.benchmark.settings import BenchmarkSettings
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("mmdet_scope")]
-QUICK = Plan(
+QUICK = BenchmarkSettings(
     forms=("deploy",), layouts=("contiguous",), sizes=((64, 96),), parts=("backbone",), rounds=1
 )
 
@@ -28,15 +27,15 @@ def cfg(small_config):
 
 def test_every_precision_size_and_engine_is_a_row(cfg, detector_file, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    plan = replace(
+    settings = replace(
         QUICK,
         engines=("pytorch", "onnxruntime", "openvino"),
         precisions=("fp32", "fp16"),
         sizes=((64, 96), (96, 64)),
     )
-    rows = run([("small", cfg, str(detector_file))], plan).rows
+    rows = run([("small", cfg, str(detector_file))], settings).rows
     assert not list(tmp_path.iterdir())
-    for size in plan.sizes:
+    for size in settings.sizes:
         found = [row for row in rows if row.input_shapes == [(1, 3, *size)]]
         engines = [row.engine.rpartition(" ")[0] or row.engine for row in found]
         assert engines == ["PyTorch"] * 2 + ["ONNX Runtime"] * 2 + ["OpenVINO"] * 2
@@ -46,8 +45,8 @@ def test_every_precision_size_and_engine_is_a_row(cfg, detector_file, tmp_path, 
 
 
 def test_random_weights_find_the_same_boxes(cfg):
-    plan = replace(QUICK, engines=("pytorch", "onnxruntime"), parts=("detector",))
-    pytorch, onnx = run([("small", cfg, None)], plan).rows
+    settings = replace(QUICK, engines=("pytorch", "onnxruntime"), parts=("detector",))
+    pytorch, onnx = run([("small", cfg, None)], settings).rows
     assert onnx.boxes == pytorch.boxes == 20
     assert onnx.checkpoint is None
 
@@ -66,7 +65,7 @@ def test_one_graph_in_fp32_serves_both_engines(cfg, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("plan", "message"),
+    ("settings", "message"),
     [
         (
             replace(QUICK, engines=("pytorch", "onnxruntime"), precisions=("fp32", "bf16")),
@@ -78,9 +77,9 @@ def test_one_graph_in_fp32_serves_both_engines(cfg, monkeypatch):
         ),
     ],
 )
-def test_what_an_engine_cant_do_is_refused(cfg, plan, message):
+def test_what_an_engine_cant_do_is_refused(cfg, settings, message):
     with pytest.raises(UserError, match=message):
-        check_exports([cfg], plan)
+        check_exports([cfg], settings)
 
 
 def test_bf16_is_openvinos(cfg):
@@ -91,33 +90,33 @@ def test_bf16_is_openvinos(cfg):
 def test_a_missing_package_is_named(cfg, package, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == package else find(n))
-    plan = replace(QUICK, engines=("openvino",))
+    settings = replace(QUICK, engines=("openvino",))
     with pytest.raises(UserError, match=rf"--engine openvino: needs {package}: pip install"):
-        check_exports([cfg], plan)
+        check_exports([cfg], settings)
     check_exports([cfg], QUICK)
     monkeypatch.setattr(torch, "__version__", "2.5.1+cpu")
     with pytest.raises(UserError, match=r"PyTorch 2.5.1\+cpu: its exporter lacks"):
-        check_exports([cfg], plan)
+        check_exports([cfg], settings)
 
 
 def test_a_detector_that_cant_be_exported_is_refused_before_any_is_built(root, cfg, monkeypatch):
-    monkeypatch.delattr(run_module, "Subject")
+    monkeypatch.delattr(run_module, "Workload")
     other = Config.fromfile(root / "configs/mask_rcnn_vanillanet11_coco.py")
     other.model.test_cfg.rcnn.nms.type = "soft_nms"
     networks = [("small", cfg, None), ("other", other, None)]
-    plan = replace(QUICK, engines=("pytorch", "onnxruntime"), parts=("backbone", "detector"))
+    settings = replace(QUICK, engines=("pytorch", "onnxruntime"), parts=("backbone", "detector"))
     message = r"--engine onnxruntime: mask_rcnn_vanillanet11_coco: test_cfg of .*soft_nms"
     with pytest.raises(UserError, match=message):
-        run(networks, plan)
-    check_exports([other], replace(plan, parts=("backbone",)))
-    check_exports([other], replace(plan, engines=("pytorch",)))
+        run(networks, settings)
+    check_exports([other], replace(settings, parts=("backbone",)))
+    check_exports([other], replace(settings, engines=("pytorch",)))
 
 
-def test_a_pipeline_that_no_file_can_say_is_refused(cfg):
+def test_a_pipeline_that_no_file_can_describe_is_refused(cfg):
     cfg.test_dataloader.dataset.pipeline.insert(1, dict(type="RandomFlip", prob=1.0))
-    plan = replace(QUICK, engines=("onnxruntime",), parts=("detector",))
+    settings = replace(QUICK, engines=("onnxruntime",), parts=("detector",))
     with pytest.raises(UserError, match=r"--engine onnxruntime: small: .*RandomFlip"):
-        check_exports([cfg], plan)
+        check_exports([cfg], settings)
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
@@ -129,10 +128,10 @@ def test_no_room_for_the_files_is_one_sentence(cfg, engine, small_disk, monkeypa
 
 
 def test_what_takes_time_is_shown(cfg, detector_file):
-    from vanillanet_det.benchmark.candidates import Subject
+    from vanillanet_det.benchmark.candidates import Workload
 
-    said = []
-    plan = replace(QUICK, engines=("openvino",))
-    subject = Subject("small", cfg, str(detector_file), plan)
-    assert len(list(exporting.written_candidates(subject, plan, said.append))) == 1
-    assert said == ["small backbone, fp32: exporting for openvino, up to a minute"]
+    shown = []
+    settings = replace(QUICK, engines=("openvino",))
+    workload = Workload("small", cfg, str(detector_file), settings)
+    assert len(list(export_files(workload, settings, shown.append))) == 1
+    assert shown == ["small backbone, fp32: exporting for openvino, up to a minute"]

@@ -1,4 +1,4 @@
-"""What a benchmark is asked to measure."""
+"""The settings of a benchmark."""
 
 from dataclasses import dataclass, field
 from typing import Optional
@@ -12,26 +12,26 @@ ENGINES = (PYTORCH, *RUNTIMES)
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchmarkSettings:
     """What to measure: every combination of these.
 
-    Forms, layouts and whether torch.compile is used are PyTorch's alone: what other engines
-    compute is fused.
+    Forms, layouts and torch.compile apply to PyTorch alone: other engines compute the fused
+    network.
 
     Attributes:
         forms: Of `training` and `deploy`.
         precisions: Of `PRECISIONS`.
-        layouts: Of `LAYOUTS`, and `auto` for whichever is faster.
+        layouts: Of `LAYOUTS`, and `auto` for the faster one.
         compiled: Of False and True.
-        sizes: Height and width of images; None for what the config's pipeline makes.
+        sizes: Height and width of images; None keeps the size of the config's pipeline.
         batch_sizes: Images in a batch.
         parts: Of `backbone` and `detector`.
         engines: Of `ENGINES`.
-        exported: Exported files to measure, too, each in its own precision, part and engine.
-        images: Folder of pictures, or None for embedded ones.
+        exported: Exported files, each measured in its own precision, part and engine.
+        images: Folder of images; None for the embedded ones.
         device: Where to compute.
         budget: Seconds to measure.
-        rounds: How many rounds, whatever they take; None for as many as fit.
+        rounds: Number of rounds, regardless of time; None for as many as fit the budget.
     """
 
     forms: tuple[str, ...] = ("training", "deploy")
@@ -49,6 +49,6 @@ class Plan:
     rounds: Optional[int] = None
 
     @property
-    def others(self) -> list[str]:
+    def export_engines(self) -> list[str]:
         """The engines for which networks are exported."""
         return [engine for engine in self.engines if engine != PYTORCH]

@@ -1,0 +1,175 @@
+"""The results of a benchmark: one row for each network, form and input."""
+
+import statistics
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+from ..runtime.engines import ENDINGS
+
+PRECISIONS = ("fp32", "bf16", "fp16")
+LAYOUTS = ("contiguous", "channels-last")
+_FORMS = {"training": "training form", "deploy": "fused", "only": "nothing to fuse"}
+
+
+@dataclass
+class Row:
+    """Times of one network, in one form, on one shape of input.
+
+    Attributes:
+        config: Name of the config file, without folder and suffix.
+        part: `backbone`, or `detector` for everything from a uint8 image to its boxes.
+        form: `training`, `deploy` (fused), or `only` where nothing can be fused.
+        precision: One of `PRECISIONS`, or `int8`: the precision of the computation.
+        layout: One of `LAYOUTS`, of kernels and features; None for an exported file, whose
+            engine chooses its own.
+        compiled: Whether torch.compile is used.
+        batch_size: Images in a batch.
+        input_shapes: Distinct shapes `(N, C, H, W)` of the network's input.
+        flops: Multiply-accumulates of one image of the first of these shapes, or None where
+            they can't be counted; for an exported file, those of its config's fused form.
+        parameters: Number of parameters; for an exported file, likewise.
+        seconds: Time of each measured batch, one per round.
+        peak_bytes: Peak memory of one batch, parameters included; None where it isn't known,
+            as for an exported file, whose engine keeps the memory it has allocated.
+        boxes: Mean number of detections per timed image; None for a backbone.
+        parts: Seconds of one batch by part, in order of execution; only of a detector in PyTorch.
+        checkpoint: File of the weights, a checkpoint or an exported file; None for random ones.
+        missing: Tensors of the network that the checkpoint lacks.
+        notes: Sentences that the reader of the row must know.
+        engine: `PyTorch`, or the engine with its version, such as `ONNX Runtime 1.32.0`.
+        file_precision: Precision of the exported file; None in PyTorch.
+    """
+
+    config: str
+    part: str
+    form: str
+    precision: str
+    layout: Optional[str]
+    compiled: bool
+    batch_size: int
+    input_shapes: list[tuple[int, ...]] = field(default_factory=list)
+    flops: Optional[int] = None
+    parameters: int = 0
+    seconds: list[float] = field(default_factory=list)
+    peak_bytes: Optional[int] = None
+    boxes: Optional[float] = None
+    parts: dict[str, float] = field(default_factory=dict)
+    checkpoint: Optional[str] = None
+    missing: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    engine: str = "PyTorch"
+    file_precision: Optional[str] = None
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """What comparable rows have in common: network, part and input."""
+        return self.config, self.part, self.batch_size, *self.input_shapes
+
+    @property
+    def form_name(self) -> str:
+        """The form as tables name it."""
+        return _FORMS[self.form]
+
+    @property
+    def layout_name(self) -> str:
+        """The layout, and whether torch.compile is used; for an exported file, its engine.
+
+        An exported file is named where the user gave it. Its precision is named where the
+        engine computes in another one.
+        """
+        if self.layout is not None:
+            return f"{self.layout}, compiled" if self.compiled else self.layout
+        file = Path(self.checkpoint or "")
+        if file.suffix in ENDINGS:
+            return f"{self.engine}, {file.name}"
+        if self.file_precision == self.precision:
+            return self.engine
+        return f"{self.engine}, {self.file_precision} file"
+
+    @property
+    def shape_name(self) -> str:
+        """The input: `1 x 3 x 320 x 320`, or the number of shapes and their range."""
+        if not self.input_shapes:
+            return ""
+        sides = [
+            f"{min(side)}" if min(side) == max(side) else f"{min(side)}-{max(side)}"
+            for side in zip(*self.input_shapes)
+        ]
+        count = len(self.input_shapes)
+        return " x ".join(sides) if count == 1 else f"{count} shapes, {' x '.join(sides)}"
+
+    @property
+    def median(self) -> float:
+        """Median time of a batch in seconds."""
+        return statistics.median(self.seconds)
+
+    def percentile(self, percent: int) -> float:
+        """A percentile, from 1 to 99, of the time of a batch in seconds."""
+        if len(self.seconds) == 1:
+            return self.seconds[0]
+        cuts = statistics.quantiles(self.seconds, n=100, method="inclusive")
+        return cuts[percent - 1]
+
+    @property
+    def fps(self) -> float:
+        """Images per second, at the median."""
+        return self.batch_size / self.median
+
+    @property
+    def flop_rate(self) -> Optional[float]:
+        """Operations per second, two per multiply-accumulate; None if not counted."""
+        return None if self.flops is None else 2 * self.flops * self.fps
+
+    def ratio(self, other: "Row") -> float:
+        """How many times as long another row takes: the interquartile mean over the rounds.
+
+        Rows of one run take turns, so a slow phase of the machine hits both in the same round
+        and cancels out in their ratio. Where it hits only one of them, the ratio of that round
+        is an outlier, which the interquartile mean drops.
+        """
+        ratios = sorted(b / a for a, b in zip(self.seconds, other.seconds))
+        cut = len(ratios) // 4
+        return statistics.mean(ratios[cut : len(ratios) - cut])
+
+
+@dataclass
+class Machine:
+    """Where a benchmark ran, and the speed limit there.
+
+    Attributes:
+        device: Such as `cpu` or `cuda:0`.
+        name: Name of the processor or GPU.
+        threads: Threads of PyTorch, and of every other engine on a CPU.
+        versions: Name -> version, of Python and of the libraries that compute.
+        environment: Environment variables that affect speed, if set.
+        limits: Precision -> operations per second of a large matrix product, two per
+            multiply-accumulate: the median over the rounds of the same run.
+        notes: Sentences, such as that the processor has no instructions for bf16.
+    """
+
+    device: str
+    name: str
+    threads: int
+    versions: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    limits: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Result:
+    """One run.
+
+    Attributes:
+        machine: Where it ran.
+        rows: The measurements, comparable ones next to each other.
+    """
+
+    machine: Machine
+    rows: list[Row]
+
+    def share(self, row: Row) -> Optional[float]:
+        """Speed of a row as a share of the matrix product in its precision, or None."""
+        limit = self.machine.limits.get(row.precision)
+        return None if not limit or row.flop_rate is None else row.flop_rate / limit
