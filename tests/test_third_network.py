@@ -83,11 +83,11 @@ def test_it_is_exported(third, tmp_path):
 
 
 def test_it_is_measured_fused(third):
-    text = apis.benchmark([third[0]], checkpoint=[third[1]], input_size=["96"], rounds=5)
+    text = apis.benchmark([third[0]], weights=[third[1]], input_size=["96"], rounds=5)
     assert "fused" in text
 
 
 def test_its_flops_are_counted_in_both_forms(third):
-    text = apis.get_flops(third[0], input_size=[96])
+    text = apis.get_flops(third[0], input_size="96")
     assert "training form" in text
     assert "deployed form" in text or "fused form" in text
