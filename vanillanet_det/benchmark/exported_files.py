@@ -11,7 +11,7 @@ from torch import nn
 
 from ..analysis.meta import build_on_meta
 from ..errors import UserError
-from ..export.description import describe, find_resize
+from ..export.file_metadata import find_resize, make_metadata
 from ..export.support import check_packages, check_support
 from ..runtime.engines import open_engine
 from ..runtime.metadata import Metadata
@@ -198,13 +198,13 @@ def _export(
     show_status: ShowStatus,
 ) -> Iterator[ExportedFile]:
     # Imported here: it needs packages that not everybody has.
-    from ..export.exporting import ENDINGS, Exporter, Plan
+    from ..export.exporter import ENDINGS, Exporter, ExportOptions
 
     model = workload.fused.model
     metadata = Metadata(part, workload.name, "fp32")
     if part == "detector":
-        metadata = describe(workload.cfg, model, ())
-    exporter = Exporter(model, metadata, Plan(part=part))
+        metadata = make_metadata(workload.cfg, model, ())
+    exporter = Exporter(model, metadata, ExportOptions(part=part))
     for engine, precision in itertools.product(settings.export_engines, settings.precisions):
         show_status(f"{workload.name} {part}, {precision}: exporting for {engine}, up to a minute")
         path = folder / f"{part}_{precision}{ENDINGS[_FORMATS[engine]]}"
