@@ -48,6 +48,18 @@ def _without_housekeeping():
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _without_waiting_for_workers():
+    """PyTorch waits 5 s for each data loader worker of a runner that is garbage collected.
+
+    The connection that would tell the worker to end may have been collected before. Then it is
+    terminated, which needs no waiting here.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.2)
+        yield
+
+
 @pytest.fixture(scope="session")
 def root():
     """The checkout."""
