@@ -40,11 +40,14 @@ def _seed():
 def _without_housekeeping():
     """Skip what takes more than half the time of small trainings.
 
-    MMEngine formats the config of a run, and collects garbage for each dataset.
+    MMEngine formats a run's config, and collects garbage for each dataset. PyTorch waits 5 s for
+    each worker of a garbage-collected data loader, in whichever test that happens: the pipe that
+    tells the worker to end may be gone already. It terminates the worker afterwards.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mmengine_config, "FormatCode", lambda text, **style: (f"{text}\n", False))
         patch.setattr(base_dataset, "gc", SimpleNamespace(collect=lambda: 0))
+        patch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.2)
         yield
 
 
@@ -105,10 +108,7 @@ def all_threads():
 
 @pytest.fixture
 def reused_memory():
-    """Keep freed memory in the process, for tests that allocate gigabytes.
-
-    Otherwise the system would map it again, page by page.
-    """
+    """Keep freed memory in the process instead of mapping gigabytes again, page by page."""
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "mallopt"):  # glibc's
         yield

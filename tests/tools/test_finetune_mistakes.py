@@ -100,7 +100,6 @@ def test_two_spellings_of_a_class(tool, renamed, weights, tmp_path, capsys, ours
     assert f"class '{theirs}' occurs in validation images only, and '{ours}' in training" in error
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [("C++", "C"), ("C", "C#"), ("A+", "A-"), ("A", "A-"), ("1.5", "15"), ("+", "-"), ("1", "-1")],
