@@ -10,7 +10,7 @@ from mmengine.config import ConfigDict
 from sklearn.datasets import load_sample_images
 
 from ..errors import UserError
-from ..inference.pipeline import inference_pipeline
+from .pipeline import inference_pipeline
 
 MOST_PICTURES = 32  # which stay in memory, ready for every network
 _ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")

@@ -8,9 +8,9 @@ from mmengine.config import Config
 
 from ..apis.convert_checkpoint import convert_checkpoint
 from ..checkpoints import read_checkpoint
+from ..datasets.pipeline import find_test_dataset, is_loader
 from ..inference.building import ConfigLike, find_classes, find_config, find_meta
 from ..inference.model_config import config_text
-from ..inference.pipeline import find_test_dataset, is_loader
 
 
 def save_fused(config: ConfigLike, checkpoint: Union[str, Path], target: Union[str, Path]) -> str:

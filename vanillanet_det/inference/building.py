@@ -12,12 +12,12 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from ..checkpoints import Match, backbone_state_dict, model_state_dict, read_checkpoint
+from ..datasets.pipeline import find_test_dataset, inference_pipeline
 from ..errors import UserError
 from ..models.backbones.state_dict import describe
 from ..models.deploy import detector_error, switch_to_deploy
 from ..models.layers.act_lambda import OUTLOOK, HasLambda
 from .model_config import check_types, model_config
-from .pipeline import find_test_dataset, inference_pipeline
 
 ConfigLike = Union[Config, str, Path]
 _NAME_IT = "name its config file (--config, config=)"
