@@ -57,7 +57,9 @@ def add_renamed(parser: argparse.ArgumentParser, old: str, new: str) -> None:
         def __call__(self, *_: Any, **__: Any) -> None:
             _stop(f"{old} is called {new} now; give {new} instead")
 
-    parser.add_argument(old, action=Renamed, nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument(
+        old, action=Renamed, nargs="*", default=argparse.SUPPRESS, help=argparse.SUPPRESS
+    )
 
 
 def run(function: str, args: argparse.Namespace) -> Any:

@@ -1,4 +1,4 @@
-"""The embedded data set: reproducible, whole or not there, and COCO's to every reader."""
+"""The embedded dataset: reproducible, whole or not there, and COCO's to every reader."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def contents(folder):
 
 @pytest.fixture
 def own(small_digits, tmp_path):
-    """A copy of the data set to do harm to."""
+    """A copy of the dataset to do harm to."""
     return shutil.copytree(small_digits, tmp_path / "digits")
 
 
@@ -208,7 +208,7 @@ def test_at_a_limit_of_file_sizes_it_says_so_and_keeps_nothing(tmp_path, file_si
 def test_a_parent_that_is_a_file_or_read_only_is_named(tmp_path):
     (tmp_path / "file").touch()
     for root in (tmp_path / "file" / "digits", "/sys/kernel/digits"):
-        with pytest.raises(UserError, match=rf"data set {root}: can't be written .*nothing"):
+        with pytest.raises(UserError, match=rf"dataset {root}: can't be written .*nothing"):
             ensure_digits(root)
 
 

@@ -1,4 +1,4 @@
-"""The embedded scenes in four forms: the same data set in each."""
+"""The embedded scenes in four forms: the same dataset in each."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def flat(content):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_is_the_same_data_set(sources, form):
+def test_every_form_is_the_same_dataset(sources, form):
     source, coco = sources[form], sources["coco"]
     assert source.classes == ("even", "odd")
     assert len(source.remarks) == 1  # nothing left out

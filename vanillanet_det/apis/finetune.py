@@ -136,7 +136,7 @@ def _write_config(
         with DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmdet"):
             cfg = prepare(data, cfg, asked, where)
             set_amp(cfg, amp)
-            findings = check_config(cfg, pictures=True)
+            findings = check_config(cfg, images=True)
         say(report(findings) or "Data, weights and config are checked: nothing is wrong")
         stop_at_errors(findings)
         path.parent.mkdir(exist_ok=True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from data_folders import BOX, SIZE, content, found, picture, remark, sizes, write
+from data_folders import BOX, SIZE, content, found, remark, save_image, sizes, write
 from pycocotools import mask
 
 from vanillanet_det import UserError
@@ -23,7 +23,7 @@ from vanillanet_det.datasets.formats import read_source
 )
 @pytest.mark.parametrize("as_file", [True, False])
 def test_images_are_found_where_the_first_ones_are(tmp_path, json_file, image, as_file):
-    picture(tmp_path / image)
+    save_image(tmp_path / image)
     write(tmp_path / json_file, content("a.jpg"))
 
     source = read_source(tmp_path / json_file if as_file else tmp_path)
@@ -36,7 +36,7 @@ def test_images_are_found_where_the_first_ones_are(tmp_path, json_file, image, a
 
 def test_official_layout(tmp_path):
     for split in ("train", "val"):
-        picture(tmp_path / f"{split}2017" / "0 ü.jpg")
+        save_image(tmp_path / f"{split}2017" / "0 ü.jpg")
         write(tmp_path / "annotations" / f"instances_{split}2017.json", content("0 ü.jpg"))
         write(tmp_path / "annotations" / f"captions_{split}2017.json", content("0 ü.jpg"))
     write(tmp_path / "annotations" / "image_info_test2017.json", content("0 ü.jpg"))
@@ -51,7 +51,7 @@ def test_official_layout(tmp_path):
 
 def test_roboflow_layout_and_its_placeholder(tmp_path):
     for split in ("train", "valid", "test"):
-        picture(tmp_path / split / "a.jpg")
+        save_image(tmp_path / split / "a.jpg")
         exported = content("a.jpg", "a.jpg")
         exported["categories"].insert(0, dict(id=0, name="animals", supercategory="none"))
         write(tmp_path / split / "_annotations.coco.json", exported)
@@ -67,7 +67,7 @@ def test_roboflow_layout_and_its_placeholder(tmp_path):
 
 
 def test_ids_are_kept_and_numbers_read(tmp_path):
-    picture(tmp_path / "a.jpg")
+    save_image(tmp_path / "a.jpg")
     written = content("a.jpg", "a.jpg", ids=(17, 90), box=["5.5", "6", "20", "1e1"], area="12.5")
     written["annotations"][0]["segmentation"] = [["5.5", 6, 25.5, 6, "25.5", 16]]
     written["images"][0] |= dict(width="60", height="40.0")
@@ -87,7 +87,7 @@ def test_ids_are_kept_and_numbers_read(tmp_path):
 
 @pytest.mark.parametrize(("crowd", "read"), [(True, 1), (False, 0), ("1", 1), (1.0, 1), (None, 0)])
 def test_crowds_are_marked_by_numbers_or_truths(tmp_path, crowd, read):
-    picture(tmp_path / "a.jpg")
+    save_image(tmp_path / "a.jpg")
     write(tmp_path / "a.json", content("a.jpg", iscrowd=crowd))
     (annotation,) = read_source(tmp_path).train["annotations"]
     assert annotation["iscrowd"] == read
@@ -95,7 +95,7 @@ def test_crowds_are_marked_by_numbers_or_truths(tmp_path, crowd, read):
 
 
 def test_crowd_and_run_lengths_are_kept(tmp_path):
-    picture(tmp_path / "a.jpg")
+    save_image(tmp_path / "a.jpg")
     written = content("a.jpg", "a.jpg")
     pixels = np.zeros(SIZE[::-1], np.uint8)
     pixels[6:16, 5:25] = 1
@@ -114,7 +114,7 @@ def test_crowd_and_run_lengths_are_kept(tmp_path):
 
 
 def test_what_is_left_out_is_filled_in(tmp_path):
-    picture(tmp_path / "a.jpg", turned=True)
+    save_image(tmp_path / "a.jpg", turned=True)
     written = content("a.jpg", "b.jpg", area=0)
     del written["images"][0]["width"]
     polygon, box = written["annotations"]
@@ -136,7 +136,7 @@ def test_what_is_left_out_is_filled_in(tmp_path):
 
 def test_validation_follows_the_ids_of_training(tmp_path):
     for split, ids in (("train", (1, 2)), ("val", (2, 1))):
-        picture(tmp_path / split / "a.jpg")
+        save_image(tmp_path / split / "a.jpg")
         write(tmp_path / f"{split}.json", content("a.jpg", "a.jpg", ids=ids))
     written = content("a.jpg", "a.jpg", ids=(2, 1))
     written["categories"].append(dict(id=2.0, name="bird"))
@@ -199,8 +199,8 @@ def test_validation_follows_the_ids_of_training(tmp_path):
     ],
 )
 def test_mistakes_are_named(tmp_path, harm, message):
-    picture(tmp_path.parent / "a.jpg")
-    picture(tmp_path / "a.jpg")
+    save_image(tmp_path.parent / "a.jpg")
+    save_image(tmp_path / "a.jpg")
     written = content("a.jpg")
     harm(written)
     write(tmp_path / "a.json", written)
@@ -222,7 +222,7 @@ def test_which_file_must_be_clear(tmp_path):
 
 
 def test_twenty_thousand_annotations_take_no_time(tmp_path, clock):
-    picture(tmp_path / "0.jpg")
+    save_image(tmp_path / "0.jpg")
     written = content(*(f"{i}.jpg" for i in range(2_000)))
     outline = [[5.5, 6.5] * 20]
     written["annotations"] = [

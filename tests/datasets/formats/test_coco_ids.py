@@ -1,7 +1,7 @@
 """Ids of COCO files as users bring them become numbers, which the evaluation wants."""
 
 import pytest
-from data_folders import BOX, content, found, picture, remark, write
+from data_folders import BOX, content, found, remark, save_image, write
 
 from vanillanet_det.datasets.formats import read_source
 
@@ -38,7 +38,7 @@ def with_ids(images=(1, 2), categories=(1, 2), annotations=(1, 2), refer=(0, 1))
     ],
 )
 def test_ids_become_numbers_that_can_be_compared(tmp_path, ids, images, categories, annotations):
-    picture(tmp_path / "a.jpg")
+    save_image(tmp_path / "a.jpg")
     written = with_ids(**ids)
     write(tmp_path / "a.json", written)
 
@@ -54,7 +54,7 @@ def test_ids_become_numbers_that_can_be_compared(tmp_path, ids, images, categori
 
 
 def test_new_ids_are_told(tmp_path):
-    picture(tmp_path / "a.jpg")
+    save_image(tmp_path / "a.jpg")
     write(tmp_path / "a.json", with_ids(("x", 1), ("y", 1), ("z", 1)))
     source = read_source(tmp_path)
     for name in ("images", "categories"):
@@ -63,7 +63,7 @@ def test_new_ids_are_told(tmp_path):
 
 
 def test_an_id_without_leading_zeros_means_the_one_with_them(tmp_path):
-    picture(tmp_path / "a.jpg")
+    save_image(tmp_path / "a.jpg")
     written = with_ids(images=("007", "008"))
     written["annotations"][0]["image_id"] = 7
     write(tmp_path / "a.json", written)

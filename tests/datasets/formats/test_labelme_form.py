@@ -3,7 +3,7 @@
 import base64
 
 import pytest
-from data_folders import SIZE, found, picture, remark, sizes, write
+from data_folders import SIZE, found, remark, save_image, sizes, write
 
 from vanillanet_det import UserError
 from vanillanet_det.datasets.formats import read_source
@@ -30,7 +30,7 @@ def labelme(*shapes, image="a.jpg", size=SIZE):
 
 
 def standard(root, *shapes, name="a", **keys):
-    picture(root / f"{name}.jpg")
+    save_image(root / f"{name}.jpg")
     write(root / f"{name}.json", labelme(*shapes, **keys))
     return root
 
@@ -93,15 +93,15 @@ def test_what_has_no_area_is_left_out_and_counted(tmp_path):
     ],
 )
 def test_images_are_found(tmp_path, json_file, image, said):
-    picture(tmp_path.parent / "a.jpg")
-    picture(tmp_path / image)
+    save_image(tmp_path.parent / "a.jpg")
+    save_image(tmp_path / image)
     write(tmp_path / json_file, labelme(shape(), image=said))
     assert found(read_source(tmp_path)) == [(image, "cat", BOX)]
 
 
 def test_the_path_decides_between_equal_names(tmp_path):
     for folder in ("one", "two"):
-        picture(tmp_path / folder / "a.jpg")
+        save_image(tmp_path / folder / "a.jpg")
     write(tmp_path / "json/a.json", labelme(shape(), image="../two/a.jpg"))
     assert found(read_source(tmp_path)) == [("two/a.jpg", "cat", BOX)]
 
@@ -110,7 +110,7 @@ def test_folders_say_the_split(tmp_path):
     for split in ("train", "val", "test"):
         standard(tmp_path / split, shape())
     standard(tmp_path / "val", name="empty")
-    picture(tmp_path / "train/alone.jpg")
+    save_image(tmp_path / "train/alone.jpg")
     write(tmp_path / "settings.json", {"a": 1})
     source = read_source(tmp_path)
     assert found(source) == [("train/a.jpg", "cat", BOX)]
@@ -122,7 +122,7 @@ def test_folders_say_the_split(tmp_path):
 def test_size_is_of_the_displayed_image_unless_declared(tmp_path):
     standard(tmp_path, shape(), size=(0, 0))
     standard(tmp_path, name="b", size=("7", 5))
-    picture(tmp_path / "a.jpg", turned=True)
+    save_image(tmp_path / "a.jpg", turned=True)
     assert list(sizes(read_source(tmp_path)).values()) == [SIZE[::-1], (7, 5)]
 
 
@@ -147,7 +147,7 @@ def test_missing_images_and_double_files_are_named(tmp_path):
     with pytest.raises(UserError, match=r"b\.json: annotates a\.jpg as a\.json does"):
         read_source(tmp_path)
     write(tmp_path / "b.json", labelme(shape(), image="../b.jpg"))
-    picture(tmp_path.parent / "b.jpg")
+    save_image(tmp_path.parent / "b.jpg")
     with pytest.raises(UserError, match=r"b\.json: neither an image of the same name nor '\.\./b"):
         read_source(tmp_path)
 

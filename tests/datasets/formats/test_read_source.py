@@ -1,10 +1,10 @@
-"""The form of a data set is found by looking, and its images are measured without decoding."""
+"""The form of a dataset is found by looking, and its images are measured without decoding."""
 
 import os
 
 import mmcv
 import pytest
-from data_folders import SIZE, found, picture, write
+from data_folders import SIZE, found, save_image, write
 
 from vanillanet_det import UserError
 from vanillanet_det.datasets.formats import read_source
@@ -23,7 +23,7 @@ def yolo(root, *names):
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tiff"])
 @pytest.mark.parametrize("turned", [False, True])
 def test_size_is_what_training_loads(tmp_path, suffix, turned):
-    path = picture(tmp_path / f"a.{suffix}", turned=turned)
+    path = save_image(tmp_path / f"a.{suffix}", turned=turned)
     assert image_size(path) == mmcv.imfrombytes(path.read_bytes()).shape[1::-1]
 
 
@@ -32,14 +32,14 @@ def test_size_is_what_training_loads(tmp_path, suffix, turned):
     [("CMYK", "jpg"), ("P", "png"), ("I;16", "png"), ("L", "bmp"), ("LA", "png"), ("1", "tif")],
 )
 def test_images_of_any_kind(tmp_path, mode, suffix):
-    picture(tmp_path / "images" / f"à b.{suffix}", mode=mode)
+    save_image(tmp_path / "images" / f"à b.{suffix}", mode=mode)
     assert found(read_source(yolo(tmp_path, "à b.txt"))) == [
         (f"à b.{suffix}", "cat", [15, 10, 30, 20])
     ]
 
 
 def test_only_the_header_is_read(tmp_path):
-    path = picture(tmp_path / "images/a.png")
+    path = save_image(tmp_path / "images/a.png")
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     assert image_size(path) == SIZE
@@ -52,22 +52,22 @@ def test_an_unreadable_image_is_named(tmp_path):
 
 
 def test_hidden_files_and_links_to_folders_above_are_passed_over(tmp_path):
-    picture(tmp_path / "images/a.jpg")
+    save_image(tmp_path / "images/a.jpg")
     write(tmp_path / "images/._a.jpg", "of a Mac")
-    picture(tmp_path / "images/__MACOSX/b.jpg")
+    save_image(tmp_path / "images/__MACOSX/b.jpg")
     os.symlink(tmp_path, tmp_path / "images/loop")
     assert len(read_source(yolo(tmp_path, "a.jpg")).train["images"]) == 1
 
 
 def test_folders_that_are_links_are_followed(tmp_path):
-    picture(tmp_path / "elsewhere/a.jpg")
+    save_image(tmp_path / "elsewhere/a.jpg")
     yolo(tmp_path / "data", "a.jpg")
     os.symlink(tmp_path / "elsewhere", tmp_path / "data/images")
     assert len(read_source(tmp_path / "data").train["images"]) == 1
 
 
 def test_of_two_forms_one_is_read_and_the_other_named(tmp_path):
-    picture(tmp_path / "images/a.jpg")
+    save_image(tmp_path / "images/a.jpg")
     write(tmp_path / "instances.json", {"images": [], "annotations": [], "categories": []})
     source = read_source(yolo(tmp_path, "a.jpg"))
     assert source.form == "YOLO"
@@ -75,7 +75,7 @@ def test_of_two_forms_one_is_read_and_the_other_named(tmp_path):
 
 
 def test_what_has_no_form_is_told_what_the_forms_are(tmp_path):
-    picture(tmp_path / "a.jpg")
+    save_image(tmp_path / "a.jpg")
     with pytest.raises(UserError) as error:
         read_source(tmp_path)
     for part in ("COCO (", "YOLO (", "Pascal VOC (", "LabelMe (", "Found 1 files (.jpg)", "a.jpg"):
@@ -84,7 +84,7 @@ def test_what_has_no_form_is_told_what_the_forms_are(tmp_path):
 
 def test_a_data_set_in_a_folder_below_is_pointed_at(tmp_path):
     yolo(tmp_path / "inner", "a.jpg")
-    with pytest.raises(UserError, match=r"There is a data set in inner: give that folder"):
+    with pytest.raises(UserError, match=r"There is a dataset in inner: give that folder"):
         read_source(tmp_path)
 
 
@@ -104,7 +104,7 @@ def test_what_is_no_folder(tmp_path, name, message):
 
 
 def test_text_that_is_not_utf8_is_named_with_its_line(tmp_path):
-    picture(tmp_path / "images/a.jpg")
+    save_image(tmp_path / "images/a.jpg")
     yolo(tmp_path)
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels/a.txt").write_bytes(LINE.encode() + "é".encode("latin-1"))
@@ -130,7 +130,7 @@ def test_names_of_splits(name, split):
 
 def test_files_of_other_tools_do_not_hide_a_form(tmp_path):
     write_voc = "<annotation><object><name>cat</name><bndbox><xmin>2</xmin><ymin>2</ymin>"
-    picture(tmp_path / "a.jpg")
+    save_image(tmp_path / "a.jpg")
     write(
         tmp_path / "a.xml",
         f"{write_voc}<xmax>9</xmax><ymax>9</ymax></bndbox></object></annotation>",

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from data_folders import SIZE, found, picture, remark, sizes, write
+from data_folders import SIZE, found, remark, save_image, sizes, write
 
 from vanillanet_det import UserError
 from vanillanet_det.datasets.formats import read_source
@@ -23,7 +23,7 @@ def xml(name="a.jpg", edges=(6, 7, 25, 16), size=SIZE, label="cat", extra="", mo
 
 def standard(root, *names, lists=(), **keys):
     for name in names:
-        picture(root / "JPEGImages" / f"{name}.jpg")
+        save_image(root / "JPEGImages" / f"{name}.jpg")
         write(root / "Annotations" / f"{name}.xml", xml(f"{name}.jpg", **keys))
     for split, listed in lists:
         write(root / "ImageSets/Main" / f"{split}.txt", "".join(f"{name}\n" for name in listed))
@@ -63,7 +63,7 @@ def test_lists_that_are_there(tmp_path, lists, train, val):
 def cameras(root, *files, lists):
     """Write annotation files and images of the same names; the x of a box tells which it is."""
     for x, name in enumerate(files):
-        picture(root / "JPEGImages" / f"{name}.jpg", seed=x)
+        save_image(root / "JPEGImages" / f"{name}.jpg", seed=x)
         edges = (x + 1, 7, 25, 16)
         write(root / "Annotations" / f"{name}.xml", xml(f"{name}.jpg", edges=edges))
     for split, listed in lists:
@@ -117,7 +117,7 @@ def test_a_name_is_found_in_whatever_folder(tmp_path):
 
 def test_folders_say_the_split(tmp_path):
     for split in ("train", "valid"):
-        picture(tmp_path / split / "a.jpg")
+        save_image(tmp_path / split / "a.jpg")
         write(tmp_path / split / "a.xml", xml())
     source = read_source(tmp_path)
     assert found(source) == [("train/a.jpg", "cat", BOX)]
@@ -126,10 +126,10 @@ def test_folders_say_the_split(tmp_path):
 
 def test_images_are_found_by_the_folder_s_name(tmp_path):
     for split in ("train", "val"):
-        picture(tmp_path / "images" / split / "a.jpg")
+        save_image(tmp_path / "images" / split / "a.jpg")
         write(tmp_path / "xml" / split / "a.xml", xml("stale.jpg"))
     write(tmp_path / "xml/train/other.xml", xml("b.jpg"))
-    picture(tmp_path / "images/b.jpg")
+    save_image(tmp_path / "images/b.jpg")
     source = read_source(tmp_path)
     assert [name for name, *_ in found(source)] == ["images/b.jpg", "images/train/a.jpg"]
     assert [name for name, *_ in found(source, "val")] == ["images/val/a.jpg"]
@@ -152,8 +152,8 @@ def test_difficult_objects_are_crowd(tmp_path):
 
 def test_images_without_objects_are_kept_and_those_without_a_file_left_out(tmp_path):
     standard(tmp_path, "a")
-    picture(tmp_path / "JPEGImages/b.jpg")
-    picture(tmp_path / "JPEGImages/c.jpg")
+    save_image(tmp_path / "JPEGImages/b.jpg")
+    save_image(tmp_path / "JPEGImages/c.jpg")
     write(tmp_path / "Annotations/c.xml", "<annotation><filename>c.jpg</filename></annotation>")
     source = read_source(tmp_path)
     assert found(source)[1:] == ["JPEGImages/c.jpg"]
@@ -164,7 +164,7 @@ def test_images_without_objects_are_kept_and_those_without_a_file_left_out(tmp_p
 def test_size_is_of_the_displayed_image_unless_declared(tmp_path, size):
     standard(tmp_path, "a", size=size)
     standard(tmp_path, "b", size=(7, 5))
-    picture(tmp_path / "JPEGImages/a.jpg", turned=True)
+    save_image(tmp_path / "JPEGImages/a.jpg", turned=True)
     assert list(sizes(read_source(tmp_path)).values()) == [SIZE[::-1], (7, 5)]
 
 
@@ -194,11 +194,11 @@ def test_missing_and_doubtful_images_are_named(tmp_path):
     with pytest.raises(UserError, match=r"b\.xml: annotates JPEGImages/a\.jpg as Annotations/a\."):
         read_source(tmp_path)
     write(tmp_path / "Annotations/b.xml", xml("../../b.jpg"))
-    picture(tmp_path.parent / "b.jpg")
+    save_image(tmp_path.parent / "b.jpg")
     with pytest.raises(UserError, match=r"b\.xml: neither an image of the same name nor '\.\./"):
         read_source(tmp_path)
     for folder in ("one", "two"):
-        picture(tmp_path / folder / "b.jpg")
+        save_image(tmp_path / folder / "b.jpg")
     with pytest.raises(UserError, match=r"b\.xml: could belong to one/b\.jpg, two/b\.jpg; keep"):
         read_source(tmp_path)
 
@@ -218,7 +218,7 @@ def test_wrong_lists_are_named(tmp_path, lists, message):
 
 def test_twenty_thousand_objects_take_no_time(tmp_path, clock):
     text = xml(more="".join(xml().partition("<object>")[1:])[: -len("</annotation>")] * 49)
-    picture(tmp_path / "0.jpg")
+    save_image(tmp_path / "0.jpg")
     for i in range(400):
         (tmp_path / f"{i}.jpg").touch()
         write(tmp_path / f"{i}.xml", text)
@@ -226,8 +226,8 @@ def test_twenty_thousand_objects_take_no_time(tmp_path, clock):
         assert len(read_source(tmp_path).train["annotations"]) == 20_000
 
 
-def test_a_picture_beside_the_annotation_comes_before_one_below_it(tmp_path):
+def test_a_image_beside_the_annotation_comes_before_one_below_it(tmp_path):
     write(tmp_path / "a.xml", xml("a.jpg"))
     for name in ("a.jpg", "older/a.jpg"):
-        picture(tmp_path / name)
+        save_image(tmp_path / name)
     assert [name for name, *_ in found(read_source(tmp_path))] == ["a.jpg"]

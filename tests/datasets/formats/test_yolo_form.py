@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from data_folders import SIZE, found, picture, remark, sizes, write
+from data_folders import SIZE, found, remark, save_image, sizes, write
 
 from vanillanet_det import UserError
 from vanillanet_det.datasets.formats import read_source
@@ -14,7 +14,7 @@ BOX = [15, 15, 30, 10]  # the same in pixels
 
 
 def standard(root, line=LINE, yaml="train: images/train\n", name="a b.jpg"):
-    picture(root / "images/train" / name)
+    save_image(root / "images/train" / name)
     write((root / "labels/train" / name).with_suffix(".txt"), line)
     write(root / "data.yaml", yaml + NAMES)
     return root
@@ -24,7 +24,7 @@ def standard(root, line=LINE, yaml="train: images/train\n", name="a b.jpg"):
 @pytest.mark.parametrize("as_file", [True, False])
 def test_names_are_a_list_or_numbered(tmp_path, yaml, as_file):
     standard(tmp_path, name="ä b.jpg")
-    picture(tmp_path / "images/val/c.PNG")
+    save_image(tmp_path / "images/val/c.PNG")
     write(tmp_path / "labels/val/c.txt", "0 0.5 0.5 1 1\n")
     path = write(tmp_path / "data.yaml", f"train: images/train\nval: images/val\n{yaml}\n")
 
@@ -63,7 +63,7 @@ def test_polygons_and_boxes_mixed(tmp_path):
 )
 def test_train_is_a_folder_folders_or_a_list(tmp_path, train):
     standard(tmp_path, yaml=f"train: {train}\n")
-    picture(tmp_path / "images/more/c d.jpg")
+    save_image(tmp_path / "images/more/c d.jpg")
     write(tmp_path / "lists/train.txt", "./images/train/a b.jpg\n\nimages/more/c d.jpg\n")
     source = read_source(tmp_path)
     assert found(source) == [("train/a b.jpg", "dog", BOX), "more/c d.jpg"]
@@ -80,8 +80,8 @@ def test_path_is_where_it_says_or_where_the_file_is(tmp_path, monkeypatch):
 
 def test_images_without_objects_and_labels_without_images(tmp_path):
     standard(tmp_path)
-    picture(tmp_path / "images/train/none.jpg")
-    picture(tmp_path / "images/train/empty.jpg")
+    save_image(tmp_path / "images/train/none.jpg")
+    save_image(tmp_path / "images/train/empty.jpg")
     write(tmp_path / "labels/train/empty.txt", "\n")
     write(tmp_path / "labels/train/alone.txt", LINE)
 
@@ -95,7 +95,7 @@ def test_images_without_objects_and_labels_without_images(tmp_path):
 @pytest.mark.parametrize("folder", ["", "labels"])
 def test_classes_txt_stands_for_data_yaml(tmp_path, folder):
     standard(tmp_path)
-    picture(tmp_path / "images/val/b.jpg")
+    save_image(tmp_path / "images/val/b.jpg")
     (tmp_path / "data.yaml").unlink()
     with pytest.raises(UserError, match=r"neither data\.yaml nor classes\.txt names the classes"):
         read_source(tmp_path)
@@ -106,7 +106,7 @@ def test_classes_txt_stands_for_data_yaml(tmp_path, folder):
 
 
 def test_labels_beside_the_images(tmp_path):
-    picture(tmp_path / "a.jpg")
+    save_image(tmp_path / "a.jpg")
     write(tmp_path / "a.txt", LINE)
     write(tmp_path / "classes.txt", "cat\ndog\n")
     assert found(read_source(tmp_path)) == [("a.jpg", "dog", BOX)]
@@ -171,7 +171,7 @@ def test_wrong_data_yaml_is_named(tmp_path, yaml, message):
 
 @pytest.mark.parametrize("name", ["../b.jpg", "/b.jpg", "images/../../b.jpg"])
 def test_lists_don_t_leave_the_folder(tmp_path, name):
-    picture(tmp_path / "b.jpg")
+    save_image(tmp_path / "b.jpg")
     standard(tmp_path / "data", yaml="train: list.txt\n")
     write(tmp_path / "data/list.txt", f"images/train/a b.jpg\n{name}\n")
     with pytest.raises(UserError, match=r"list\.txt:2: '.*b\.jpg' leaves the data folder"):
@@ -180,7 +180,7 @@ def test_lists_don_t_leave_the_folder(tmp_path, name):
 
 def test_displayed_size_of_a_turned_image(tmp_path):
     standard(tmp_path)
-    picture(tmp_path / "images/train/a b.jpg", turned=True)
+    save_image(tmp_path / "images/train/a b.jpg", turned=True)
     source = read_source(tmp_path)
     assert sizes(source) == {"a b.jpg": SIZE[::-1]}
     assert found(source)[0][2] == [10, 22.5, 20, 15]

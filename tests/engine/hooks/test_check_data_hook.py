@@ -27,7 +27,7 @@ def test_only_what_a_run_uses_is_checked(make_runner, checked):
     ):
         with pytest.raises(UserError, match="there are 10 classes"):
             getattr(make_runner(**wrong), method)()
-        assert checked.pop() == dict(pictures=False, dataloaders=keys)
+        assert checked.pop() == dict(images=False, dataloaders=keys)
 
 
 def test_warnings_are_logged_and_training_goes_on(make_runner, checked, logged):

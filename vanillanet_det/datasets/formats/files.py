@@ -235,6 +235,11 @@ def is_finite(value: Any) -> bool:
     return type(value) in (int, float) and -_LARGEST <= value <= _LARGEST
 
 
+def is_remote(path: str) -> bool:
+    """Tell whether a path belongs to remote storage, such as `s3://`."""
+    return "://" in path
+
+
 def image_size(path: Path) -> tuple[int, int]:
     """Read width and height of an image as it is displayed and loaded: turned as Exif says.
 

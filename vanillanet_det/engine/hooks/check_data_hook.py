@@ -45,7 +45,7 @@ class CheckDataHook(Hook):
         used = [key for key, loop in loops.items() if isinstance(loop, BaseLoop)]
         found: list = [None]
         if is_main_process():
-            found = [check_config(runner.cfg, pictures=False, dataloaders=used)]
+            found = [check_config(runner.cfg, images=False, dataloaders=used)]
         broadcast_object_list(found)
         stop_at_errors(found[0])
         _log_warnings(runner, found[0])
