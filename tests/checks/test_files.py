@@ -135,7 +135,7 @@ def test_an_annotation_file_that_may_not_be_read_is_named(data, monkeypatch):
 
 
 def test_a_misspelt_class_is_refused_with_the_categories_there_are(data):
-    said = r"none of its 1 annotations belongs to the config's classes \(kat, dog\).*are cat\. List them"
+    said = r"none of its 1 annotations belongs to .* \(kat, dog\).*are cat\. List them"
     with pytest.raises(UserError, match=said):
         check(data(metainfo=dict(classes=("kat", "dog"))))
 
@@ -143,7 +143,7 @@ def test_a_misspelt_class_is_refused_with_the_categories_there_are(data):
 def test_classes_are_those_of_the_config_and_not_of_coco(data):
     content = {**CONTENT, "categories": [dict(id=3, name="screw")]}
     with pytest.raises(
-        UserError, match=r"\(person, bicycle, car, motorcycle, airplane and 75 more\)"
+        UserError, match=r"\(person, bicycle, .*, airplane and 75 more\)"
     ):
         check(dataset := data(content, metainfo=None))
     check({**dataset, "metainfo": dict(classes=("screw",))})
