@@ -142,9 +142,7 @@ def test_a_misspelt_class_is_refused_with_the_categories_there_are(data):
 
 def test_classes_are_those_of_the_config_and_not_of_coco(data):
     content = {**CONTENT, "categories": [dict(id=3, name="screw")]}
-    with pytest.raises(
-        UserError, match=r"\(person, bicycle, .*, airplane and 75 more\)"
-    ):
+    with pytest.raises(UserError, match=r"\(person, bicycle, .*, airplane and 75 more\)"):
         check(dataset := data(content, metainfo=None))
     check({**dataset, "metainfo": dict(classes=("screw",))})
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from vanillanet_det import UserError
 from vanillanet_det.datasets.examples import FORMS, main, write_example
-from vanillanet_det.datasets.formats import read_source
+from vanillanet_det.datasets.formats import read_dataset
 
 SCENES = {"train": 24, "val": 6}  # of small_digits
 
@@ -21,7 +21,7 @@ def sources(small_digits, tmp_path_factory):
     """What is read of each form."""
     folder = tmp_path_factory.mktemp("examples")
     return {
-        form: read_source(write_example(folder / form, form, SCENES, small_digits))
+        form: read_dataset(write_example(folder / form, form, SCENES, small_digits))
         for form in FORMS
     }
 
@@ -109,7 +109,7 @@ def test_a_failure_leaves_nothing(small_digits, tmp_path, monkeypatch):
 def test_command_line(tmp_path, capsys):
     main([str(tmp_path / "a"), "--form", "yolo", "--scenes", "3", "2"])
     assert "3 scenes for training and 2 for validation" in capsys.readouterr().out
-    assert len(read_source(tmp_path / "a").val["images"]) == 2
+    assert len(read_dataset(tmp_path / "a").val["images"]) == 2
     assert os.listdir(tmp_path) == ["a"]
 
 

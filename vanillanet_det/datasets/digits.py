@@ -1,4 +1,4 @@
-"""The embedded data set: handwritten digits on photographs, in COCO's format."""
+"""The embedded dataset: handwritten digits on photographs, in COCO's format."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ from ..errors import UserError
 
 CLASSES = tuple(str(digit) for digit in range(10))
 NUM_SCENES = {"train": 2000, "val": 200}
-_NAME = "the digits data set"
+_NAME = "the digits dataset"
 _MEGABYTES = 120
 _VERSION = 1  # of what is drawn; a folder made by another one is refused
 _MOST_WAITING = 64  # drawn images that wait to be saved
@@ -29,11 +29,11 @@ _MOST_WAITING = 64  # drawn images that wait to be saved
 
 @DATASETS.register_module()
 class DigitsDataset(CocoDataset):
-    """The embedded data set; its files are made the first time they are needed.
+    """The embedded dataset; its files are made the first time they are needed.
 
     Args:
         *args: As for MMDetection's `CocoDataset`.
-        data_root: Folder of the data set.
+        data_root: Folder of the dataset.
         **kwargs: As for MMDetection's `CocoDataset`.
     """
 
@@ -68,10 +68,10 @@ class DigitsDataset(CocoDataset):
 def ensure_digits(
     root: Union[str, Path], seed: int = 0, num_scenes: Any = None, side: int = 160
 ) -> Path:
-    """Make the data set in a folder unless it is there.
+    """Make the dataset in a folder unless it is there.
 
     The same arguments give the same bytes. The folder gets its name only once it is whole,
-    so a run that is killed leaves nothing that could be taken for a data set. Of several
+    so a run that is killed leaves nothing that could be taken for a dataset. Of several
     processes one makes it and the others wait.
 
     Args:
@@ -131,7 +131,7 @@ def _make(target: Path, made_with: dict[str, Any]) -> None:
 
 def _cannot_write(root: Path, error: OSError) -> str:
     return (
-        f"data set {root}: can't be written ({error.strerror or error}); nothing was kept. It "
+        f"dataset {root}: can't be written ({error.strerror or error}); nothing was kept. It "
         f"needs about {_MEGABYTES} MB: make room, or choose another folder with "
         "--cfg-options data_root=FOLDER"
     )
@@ -146,28 +146,28 @@ def _check_whole(root: Path, made_with: dict[str, Any]) -> None:
             found_with, images = content["info"]["made_with"], content["images"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
-                f"data set {root}: not one of embedded digits ({ann_file}: {error}); {remedy}"
+                f"dataset {root}: not one of embedded digits ({ann_file}: {error}); {remedy}"
             ) from error
         if found_with != made_with:
             raise UserError(
-                f"data set {root}: made with {found_with} but {made_with} is wanted; {remedy}"
+                f"dataset {root}: made with {found_with} but {made_with} is wanted; {remedy}"
             )
         folder = root / split
         there = set(os.listdir(folder)) if folder.is_dir() else set()
         missing = [image["file_name"] for image in images if image["file_name"] not in there]
         if missing or len(images) != wanted:
             raise UserError(
-                f"data set {root}: {len(missing)} of {wanted} images of {split}/ are missing "
+                f"dataset {root}: {len(missing)} of {wanted} images of {split}/ are missing "
                 f"({', '.join(missing[:3])}); {remedy}"
             )
 
 
 def _write(root: Path, made_with: dict[str, Any]) -> None:
-    from .scenes import load_sources  # scikit-learn is slow to import, and needed only here
+    from .scenes import load_assets  # scikit-learn is slow to import, and needed only here
 
     # RandomState and not a Generator: numpy promises that its numbers never change.
     random = np.random.RandomState(made_with["seed"])
-    sources = load_sources(random)
+    sources = load_assets(random)
     num_scenes, side = made_with["num_scenes"], made_with["side"]
     (root / "annotations").mkdir()
     total = sum(num_scenes.values())

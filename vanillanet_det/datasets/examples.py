@@ -19,7 +19,7 @@ from ..errors import UserError
 from .digits import NUM_SCENES, ensure_digits
 
 CLASSES = ("even", "odd")
-_COCO_IDS = {"even": 3, "odd": 7}  # not 1 and 2, as in many data sets
+_COCO_IDS = {"even": 3, "odd": 7}  # not 1 and 2, as in many datasets
 _SIDES = ("width", "height")
 _INSET = 0.125  # of the embedded outlines from the edges of their pixels
 
@@ -39,7 +39,7 @@ def write_example(
         folder: Folder to make.
         form: `coco`, `yolo`, `voc` or `labelme`.
         num_scenes: Scenes of `train` and of `val`; 2,000 and 200 unless given.
-        digits: Folder of the embedded data set, to take the images from; made if it is missing.
+        digits: Folder of the embedded dataset, to take the images from; made if it is missing.
             Without it the images are made anew.
 
     Returns:
@@ -212,7 +212,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
         description="Write the embedded scenes with the classes even and odd, in a form of choice.",
     )
     parser.add_argument("folder", help="folder to make")
-    parser.add_argument("--form", choices=FORMS, required=True, help="form of the data set")
+    parser.add_argument("--form", choices=FORMS, required=True, help="form of the dataset")
     parser.add_argument(
         "--scenes",
         nargs=2,

@@ -20,7 +20,7 @@ _MOST_OVERLAP = 0.05  # of two boxes, relative to the smaller one
 
 
 @dataclass(frozen=True)
-class Source:
+class SceneAssets:
     """What scenes of one split are made of.
 
     Attributes:
@@ -49,7 +49,7 @@ class Instance:
     mask: np.ndarray
 
 
-def load_sources(random: np.random.RandomState) -> dict[str, Source]:
+def load_assets(random: np.random.RandomState) -> dict[str, SceneAssets]:
     """Split scans and photographs so that training and validation share neither.
 
     Returns:
@@ -64,7 +64,7 @@ def load_sources(random: np.random.RandomState) -> dict[str, Source]:
         "val": (order[:num_val], _VAL_COLUMNS),
     }
     return {
-        split: Source(
+        split: SceneAssets(
             (digits.images[chosen] / 16).astype(np.float32),
             digits.target[chosen],
             tuple(np.ascontiguousarray(photo[:, columns]) for photo in photos),
@@ -74,7 +74,7 @@ def load_sources(random: np.random.RandomState) -> dict[str, Source]:
 
 
 def draw_scene(
-    source: Source, side: int, random: np.random.RandomState
+    source: SceneAssets, side: int, random: np.random.RandomState
 ) -> tuple[np.ndarray, list[Instance]]:
     """Draw one scene.
 
@@ -105,7 +105,7 @@ def draw_scene(
     return image.astype(np.uint8), instances
 
 
-def _draw_background(source: Source, side: int, random: np.random.RandomState) -> np.ndarray:
+def _draw_background(source: SceneAssets, side: int, random: np.random.RandomState) -> np.ndarray:
     photo = source.photos[random.randint(len(source.photos))]
     height, width = photo.shape[:2]
     crop = random.randint(side // 2, min(height, width) + 1)

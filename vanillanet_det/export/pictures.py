@@ -12,7 +12,7 @@ from mmengine.config import Config
 
 from ..checks.datasets import Dataset, find_datasets
 from ..datasets.sample_images import find_pictures, list_pictures
-from ..datasets.scenes import draw_scene, load_sources
+from ..datasets.scenes import draw_scene, load_assets
 from ..errors import UserError
 from ..inference.images import as_bgr
 
@@ -37,7 +37,7 @@ def pictures_to_compare(folder: Optional[str], cfg: Config) -> list[np.ndarray]:
     found = [_load(picture) for picture in find_pictures(folder)]
     if folder is None:
         random = np.random.RandomState(0)
-        source = load_sources(random)["val"]
+        source = load_assets(random)["val"]
         for _ in range(_SCENES):
             found.append(np.ascontiguousarray(draw_scene(source, _SIDE, random)[0][..., ::-1]))
         found += [as_bgr(path) for path in _evenly(_files(cfg, "test_dataloader"), _OF_DATA_SET)]

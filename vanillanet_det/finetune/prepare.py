@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from ..checks.classes import plain_name
-from ..datasets.formats import Source, read_source, split
+from ..datasets.formats import RawDataset, read_dataset, split
 from ..errors import UserError
 from ..fileio import atomic_write
 from ..runtime.outputs import printable
@@ -80,7 +80,7 @@ def prepare(data: Union[str, Path], template: Config, wishes: Wishes, where: Pat
     Raises:
         UserError: Data, weights and wishes don't fit together.
     """
-    source = read_source(Path(data))
+    source = read_dataset(Path(data))
     say("\n".join(source.remarks))
     train, val = source.train, source.val
     if val is None:
@@ -129,7 +129,7 @@ def prepare(data: Union[str, Path], template: Config, wishes: Wishes, where: Pat
         load_from=start.path if start.kind == "detector" else None,
         record=dict(
             data=str(Path(data).expanduser().resolve()),
-            form=source.form,
+            form=source.format,
             weights=start.path or "random",
             **derived,
         ),
@@ -191,7 +191,7 @@ def _spelling(name: str) -> str:
     return plain_name(name) if inside else name.casefold()
 
 
-def _check_masks(model: dict, source: Source, train: dict, val: dict) -> None:
+def _check_masks(model: dict, source: RawDataset, train: dict, val: dict) -> None:
     if not has_masks(model):
         return
     annotations = [*train["annotations"], *val["annotations"]]
@@ -199,7 +199,7 @@ def _check_masks(model: dict, source: Source, train: dict, val: dict) -> None:
     if without:
         raise UserError(
             f"--model mask-rcnn: {without} of {len(annotations)} annotations have no "
-            f"outline, which masks are learned from ({source.form}); take --model faster-rcnn or "
+            f"outline, which masks are learned from ({source.format}); take --model faster-rcnn or "
             "retinanet, which learn boxes"
         )
 
@@ -244,7 +244,7 @@ def _write_file(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
-def _write(where: Path, source: Source, train: dict, val: dict) -> Data:
+def _write(where: Path, source: RawDataset, train: dict, val: dict) -> Data:
     folder = (where / "annotations").resolve()
     folder.mkdir(exist_ok=True)
     for name, content in (("train", train), ("val", val)):

@@ -1,4 +1,4 @@
-"""Data sets of a few small images, written as users bring them."""
+"""Datasets of a few small images in the formats that users have."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 ORIENTATION = 0x0112  # the tag of Exif
-SIZE = (60, 40)  # width and height of images unless said otherwise
+SIZE = (60, 40)  # default width and height of images
 BOX = [5, 6, 20, 10]
 
 
