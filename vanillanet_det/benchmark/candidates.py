@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from ..analysis.forms import count_form
 from ..analysis.meta import build_on_meta
-from ..datasets.sample_images import evaluation_pipeline, find_pictures, make_batches
+from ..datasets.sample_images import evaluation_pipeline, find_images, make_batches
 from ..models.deploy import switch_to_deploy
 from .networks import Network, fuse, load_network
 from .plan import Plan
@@ -92,11 +92,11 @@ class Subject:
         plan: What to measure.
 
     Raises:
-        UserError: As `find_pictures`, `evaluation_pipeline`, `make_batches` and `load_network`.
+        UserError: As `find_images`, `evaluation_pipeline`, `make_batches` and `load_network`.
     """
 
     def __init__(self, name: str, cfg: Config, checkpoint: Optional[str], plan: Plan) -> None:
-        pictures = find_pictures(plan.images)
+        pictures = find_images(plan.images)
         batches = [
             make_batches(pictures, evaluation_pipeline(cfg, size), batch_size)
             for size, batch_size in itertools.product(plan.sizes, plan.batch_sizes)

@@ -11,7 +11,7 @@ from mmdet.registry import DATASETS
 from mmengine.config import Config
 
 from ..checks.datasets import Dataset, find_datasets
-from ..datasets.sample_images import find_pictures, list_pictures
+from ..datasets.sample_images import find_images, list_images
 from ..datasets.scenes import draw_scene, load_assets
 from ..errors import UserError
 from ..inference.images import as_bgr
@@ -34,7 +34,7 @@ def pictures_to_compare(folder: Optional[str], cfg: Config) -> list[np.ndarray]:
     Raises:
         UserError: The folder has none, or a file can't be read.
     """
-    found = [_load(picture) for picture in find_pictures(folder)]
+    found = [_load(picture) for picture in find_images(folder)]
     if folder is None:
         random = np.random.RandomState(0)
         source = load_assets(random)["val"]
@@ -61,7 +61,7 @@ def calibration_pictures(folder: Optional[str], cfg: Config, count: int) -> list
     if folder is None:
         paths = _files(cfg, "train_dataloader")
     else:
-        paths = list_pictures(folder, "calibration")
+        paths = list_images(folder, "calibration")
     if not paths:
         raise UserError(
             "--precision int8 needs pictures to learn ranges from, and those of the config's "
