@@ -49,7 +49,7 @@ def test_nothing_in_all_data_sets_together_is_an_error(small):
 
 
 @pytest.mark.parametrize(("name", "level"), [("zebra", "warning"), ("Dog", "error")])
-def test_objects_of_other_classes_are_told(small, name, level):
+def test_objects_of_other_classes_are_reported(small, name, level):
     add_background(small, small["train"]["annotations"][::2], name=name)
     message = small.the_one(level, "data-empty")
     assert "none of its 2 annotations belongs to the config's classes (cat, dog)" in message

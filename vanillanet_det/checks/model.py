@@ -72,11 +72,11 @@ def _check_features(model: nn.Module) -> Iterator[Finding]:
         return
     neck = getattr(model, "neck", None)
     if neck is not None:
-        made = _run(neck, features)
-        if made is None:
+        outputs = _run(neck, features)
+        if outputs is None:
             yield from _misfit("model.neck", neck, "the backbone", features)
             return
-        features = made
+        features = outputs
     source = "the backbone" if neck is None else "the neck"
     for name in ("bbox_head", "rpn_head"):
         head = getattr(model, name, None)

@@ -138,7 +138,7 @@ def _cannot_write(root: Path, error: OSError) -> str:
 
 def _check_whole(root: Path, made_with: dict[str, Any]) -> None:
     remedy = "remove it so that it is created again, or choose another folder"
-    for split, wanted in made_with["num_scenes"].items():
+    for split, count in made_with["num_scenes"].items():
         ann_file = root / "annotations" / f"instances_{split}.json"
         try:
             content = json.loads(ann_file.read_text())
@@ -154,9 +154,9 @@ def _check_whole(root: Path, made_with: dict[str, Any]) -> None:
         folder = root / split
         there = set(os.listdir(folder)) if folder.is_dir() else set()
         missing = [image["file_name"] for image in images if image["file_name"] not in there]
-        if missing or len(images) != wanted:
+        if missing or len(images) != count:
             raise UserError(
-                f"dataset {root}: {len(missing)} of {wanted} images of {split}/ are missing "
+                f"dataset {root}: {len(missing)} of {count} images of {split}/ are missing "
                 f"({', '.join(missing[:3])}); {remedy}"
             )
 

@@ -88,9 +88,9 @@ def draw_scene(
     """
     image = _draw_background(assets, side, random)
     instances: list[Instance] = []
-    wanted = random.randint(DIGITS_PER_SCENE[0], DIGITS_PER_SCENE[1] + 1)
-    for _ in range(10 * wanted):  # a crowded scene may have no room for more
-        if len(instances) == wanted:
+    count = random.randint(DIGITS_PER_SCENE[0], DIGITS_PER_SCENE[1] + 1)
+    for _ in range(10 * count):  # a crowded scene may have no room for more
+        if len(instances) == count:
             break
         index = random.randint(len(assets.labels))
         opacity, left, top = _draw_digit(assets.scans[index], side, random)

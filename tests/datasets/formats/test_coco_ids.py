@@ -53,7 +53,7 @@ def test_ids_become_numbers_that_can_be_compared(tmp_path, ids, images, categori
     assert found(source) == sorted(expected)
 
 
-def test_new_ids_are_told(tmp_path):
+def test_new_ids_are_reported(tmp_path):
     save_image(tmp_path / "a.jpg")
     write(tmp_path / "a.json", with_ids(("x", 1), ("y", 1), ("z", 1)))
     source = read_dataset(tmp_path)

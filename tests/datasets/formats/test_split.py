@@ -99,7 +99,7 @@ def test_equal_images_stay_together(tmp_path, seed):
     ("images", "equal"), [([[1]], ()), ([[1], []], ()), ([[1], [1]], [(0, 1)]), ([[]], ())]
 )
 def test_too_few_images_are_refused(tmp_path, images, equal):
-    with pytest.raises(UserError, match=r"different image with objects can't be split"):
+    with pytest.raises(UserError, match=r"at least two different images with objects, but"):
         split(content(tmp_path, images, equal), tmp_path)
 
 

@@ -38,8 +38,8 @@ def split(
     annotated = len([group for group in classes if group])
     if annotated < 2:
         raise UserError(
-            f"{root}: {annotated} different image with objects can't be split into training and "
-            "validation; annotate at least two, or add validation images"
+            f"{root}: splitting off validation images needs at least two different images with "
+            f"objects, but there are {annotated}; annotate more, or add validation images"
         )
     in_val = _chosen(classes, share, random.Random(seed))  # noqa: S311, nothing secret
     val_ids = {image_id for group, ids in enumerate(groups) if in_val[group] for image_id in ids}
