@@ -1,4 +1,4 @@
-"""Each mistake in ids and boxes is one finding, with an example and the count."""
+"""Each mistake in entries and boxes is one finding, with an example and the count."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Images that are missing, unreadable, of another size, or in both sets."""
+"""Images that are missing, unreadable, of another size, or in both splits."""
 
 import os
 import unicodedata

@@ -1,4 +1,4 @@
-"""The learning rate is for a size of batches."""
+"""The learning rate fits the total batch size."""
 
 import pytest
 from mmengine.config import Config

@@ -1,4 +1,4 @@
-"""Classes of the config and categories of the files, both ways and in order."""
+"""Classes of the config and categories of the files, in both directions and in order."""
 
 import pytest
 from mmdet.datasets import CocoDataset

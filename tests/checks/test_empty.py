@@ -1,4 +1,4 @@
-"""Images without objects are fine where they mean something, and mistakes elsewhere."""
+"""Datasets without objects are allowed as background images, and errors elsewhere."""
 
 import json
 

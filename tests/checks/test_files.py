@@ -1,4 +1,4 @@
-"""Data and weights that aren't there are named before anything slow begins."""
+"""Missing data and weights are reported before anything slow starts."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Ids that COCO's evaluation can't use are found before the training, and no others."""
+"""Ids that COCO's evaluation can't use are reported before training, and no others."""
 
 import json
 

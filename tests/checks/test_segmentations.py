@@ -1,4 +1,4 @@
-"""Objects without outlines are found where masks are loaded or evaluated, and nowhere else."""
+"""Missing segmentations are reported only where masks are loaded or evaluated."""
 
 import pytest
 from mmdet.registry import DATASETS

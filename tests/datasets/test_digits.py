@@ -1,4 +1,4 @@
-"""The embedded dataset: reproducible, whole or not there, and COCO's to every reader."""
+"""The embedded dataset: reproducible, complete or absent, and readable as COCO."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The embedded scenes in four forms: the same dataset in each."""
+"""The embedded scenes in four formats: the same dataset in each."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Images go through the config's own pipeline."""
+"""Images go through the config's test pipeline."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Scenes: what they are made of, and boxes and polygons that fit."""
+"""Scenes: their scans and photographs, and boxes and polygons that fit."""
 
 from itertools import combinations
 

@@ -1,4 +1,4 @@
-"""faster-coco-eval finds the figures of pycocotools."""
+"""faster-coco-eval computes the same metrics as pycocotools."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""COCO as users bring it: wherever the images are, and whatever its annotations leave out."""
+"""COCO in the wild: image folders of all kinds, and annotations with missing keys."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Ids of COCO files as users bring them become numbers, which the evaluation wants."""
+"""Ids of COCO files become integers, which the evaluation needs."""
 
 import pytest
 from data_folders import BOX, content, found, remark, save_image, write

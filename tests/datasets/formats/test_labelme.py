@@ -1,4 +1,4 @@
-"""LabelMe as users bring it: shapes, groups, and images named as another machine names them."""
+"""LabelMe in the wild: shapes, groups, and image paths of another machine."""
 
 import base64
 

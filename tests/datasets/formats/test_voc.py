@@ -1,4 +1,4 @@
-"""Pascal VOC as users bring it: lists, boxes that count from 1, and what is wrong."""
+"""Pascal VOC in the wild: lists, boxes that count from 1, and invalid files."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""YOLO as users bring it: layouts, boxes and polygons, and lines that are wrong."""
+"""YOLO in the wild: layouts, boxes and polygons, and invalid lines."""
 
 import os
 
