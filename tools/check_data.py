@@ -1,31 +1,32 @@
-"""Check data, weights and parts of a config: `python tools/check_data.py CONFIG`."""
+"""Check a config, its datasets and its weights: `python tools/check_data.py CONFIG`."""
 
 import argparse
 import contextlib
 import sys
 
-from command_line import add_cfg_options, run
+from command_line import add_cfg_options, add_renamed, run
 
 
 def main() -> None:
-    """Parse the command line, check and print; the status is 1 where there are errors."""
+    """Parse the command line, check and print; exit with status 1 if there are errors."""
     parser = argparse.ArgumentParser(
-        description="Find mistakes in a config, its data sets and its weights before a training "
-        "does. Status 0: none, or warnings alone; 1: errors; 2: it could not be checked."
+        description="Find mistakes in a config, its datasets and its weights before training. "
+        "Exit status 0: no errors; 1: errors; 2: the check could not run."
     )
     parser.add_argument("config", help="config file of any detector")
     parser.add_argument(
-        "--no-pictures",
-        dest="pictures",
+        "--no-images",
+        dest="images",
         action="store_false",
-        help="don't decode the images, only look whether they are there",
+        help="don't decode the images, only check that they exist",
     )
     parser.add_argument(
-        "--json", dest="as_json", action="store_true", help="print one JSON object instead"
+        "--json", dest="as_json", action="store_true", help="print a JSON object instead of text"
     )
+    add_renamed(parser, "--no-pictures", "--no-images")
     add_cfg_options(parser)
     args = parser.parse_args()
-    # What libraries log meanwhile doesn't belong to the findings.
+    # Libraries log to standard output, which is for the findings.
     with contextlib.redirect_stdout(sys.stderr):
         text, is_clean = run("check_data", args)
     print(text)

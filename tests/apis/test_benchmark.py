@@ -122,11 +122,11 @@ def test_batchnorms_of_other_networks_are_folded(root, tmp_path):
         cfg = Config.fromfile(config)
         from vanillanet_det.datasets.sample_images import (
             evaluation_pipeline,
-            find_pictures,
+            find_images,
             make_batches,
         )
 
-        batch = make_batches(find_pictures(), evaluation_pipeline(cfg, (64, 96)), 1)[0]
+        batch = make_batches(find_images(), evaluation_pipeline(cfg, (64, 96)), 1)[0]
         network = load_network("resnet", cfg, None, batch)
         fused = fuse(network)
     assert (network.form, fused.form) == ("training", "deploy")

@@ -1,4 +1,4 @@
-"""A small data set to break, one thing at a time."""
+"""A small dataset to break, one thing at a time."""
 
 import json
 
@@ -33,7 +33,7 @@ def make_content(seed):
 
 
 class SmallSet:
-    """A training and a validation set, each its content and a folder of pictures."""
+    """A training and a validation set, each its content and a folder of images."""
 
     def __init__(self, root):
         self.root = root
@@ -85,5 +85,5 @@ class SmallSet:
 
 @pytest.fixture
 def small(tmp_path):
-    """A data set that passes, to be changed."""
+    """A dataset that passes, to be changed."""
     return SmallSet(tmp_path)

@@ -1,4 +1,4 @@
-"""Each mistake in ids and boxes is one finding, with an example and the count."""
+"""Each mistake in entries and boxes is one finding, with an example and the count."""
 
 import math
 
@@ -22,9 +22,9 @@ def test_a_clean_data_set_passes(small):
 @pytest.mark.parametrize(
     ("box", "code", "said"),
     [
-        ([0, 0, -5, 5], "box-inverted", "its width or height is below 0"),
+        ([0, 0, -5, 5], "box-inverted", "its width or height is negative"),
         ([9, 9, 0, 5], "box-empty", "its width or height is 0"),
-        ([41, 5, 5, 5], "box-outside", "it lies outside the picture of 40x30"),
+        ([41, 5, 5, 5], "box-outside", "it lies outside the image of 40x30"),
         ([5, -9, 5, 9], "box-outside", "it lies outside"),
         ([1, 2, "12.5", 5], "box-not-numbers", "isn't four numbers"),
         ([1, 2, math.nan, 5], "box-not-numbers", "isn't four numbers"),
@@ -71,7 +71,9 @@ def test_one_stray_box_of_many_is_a_warning(small, changes, code):
 def test_areas_of_nothing_throughout_are_an_error(small):
     for annotation in small["train"]["annotations"]:
         annotation["area"] = 0
-    assert "(and 3 more like it); MMDetection drops it" in small.the_one("error", "area-empty")
+    assert "(and 3 more like it); MMDetection silently drops it" in small.the_one(
+        "error", "area-empty"
+    )
 
 
 def test_an_area_that_is_a_text_is_an_error(small):
@@ -107,21 +109,21 @@ def test_the_same_id_twice_is_an_error(small, name, id):
     small["train"][name].append(dict(small["train"][name][0]))
     findings = {finding.code: finding for finding in small.check()}
     message = findings["id-duplicate"].message
-    assert f"{name}: id {id} is there twice" in message
-    assert f"number the {name} anew" in message
+    assert f"{name}: id {id} is used twice" in message
+    assert f"renumber the {name}" in message
 
 
 @pytest.mark.parametrize("id", [99, "11", [11], None])
 def test_an_annotation_of_an_unknown_image_is_an_error(small, id):
     small["train"]["annotations"][0]["image_id"] = id
     message = next(f.message for f in small.check() if f.code == "image-unknown")
-    assert f"annotation 113 of image {id}: the file lists no image of this id" in message
+    assert f"annotation 113 of image {id}: the file lists no image with this id" in message
 
 
 def test_an_annotation_of_an_unknown_category_is_an_error(small):
     small["train"]["annotations"][0]["category_id"] = "3"
     message = small.the_one("error", "category-unknown")
-    assert "category_id '3' is of no category of the file" in message
+    assert "the file lists no category with its category_id '3'" in message
 
 
 @pytest.mark.parametrize(
@@ -138,7 +140,7 @@ def test_an_entry_without_what_is_needed_is_an_error(small, name, key):
 @pytest.mark.parametrize("width", ["40", 0, -40, 10**400])
 def test_an_image_size_that_is_none_is_an_error(small, width):
     small["train"]["images"][0]["width"] = width
-    message = small.the_one("error", "image-size", pictures=width == "40")
+    message = small.the_one("error", "image-size", images=width == "40")
     assert f"image 11 has width {width!r} and height 30" in message
 
 

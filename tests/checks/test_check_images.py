@@ -1,4 +1,4 @@
-"""Images that are missing, unreadable, of another size, or in both sets."""
+"""Images that are missing, unreadable, of another size, or in both splits."""
 
 import os
 import unicodedata
@@ -24,27 +24,27 @@ def rename(small, name):
     image["file_name"] = name
 
 
-@pytest.mark.parametrize("pictures", [True, False])
-def test_missing_images_are_counted_and_the_first_is_named(small, pictures):
+@pytest.mark.parametrize("images", [True, False])
+def test_missing_images_are_counted_and_the_first_is_named(small, images):
     for image in small["train"]["images"]:
         (small.root / "train" / image["file_name"]).unlink()
-    message = small.the_one("error", "image-missing", pictures=pictures)
-    assert "of 2 images 2 are missing" in message
-    assert f"{small.root}/train/1-11.png isn't there (and 1 more like it)" in message
+    message = small.the_one("error", "image-missing", images=images)
+    assert "2 of 2 images are missing" in message
+    assert f"{small.root}/train/1-11.png doesn't exist (and 1 more like it)" in message
     assert "data_prefix=dict(img=...)" in message
 
 
 def test_a_missing_image_of_a_similar_name_is_hinted_at(small):
     _, path = first_image(small)
     path.rename(path.with_suffix(".PNG"))
-    assert "1-11.png isn't there, but 1-11.PNG is" in small.the_one("error", "image-missing")
+    assert "1-11.png doesn't exist (but 1-11.PNG does)" in small.the_one("error", "image-missing")
 
 
 def test_a_name_in_another_form_of_unicode_is_hinted_at(small):
     rename(small, unicodedata.normalize("NFD", "é.png"))
     image, _ = first_image(small)
     image["file_name"] = unicodedata.normalize("NFC", "é.png")
-    assert "isn't there, but " in small.the_one("error", "image-missing")
+    assert "doesn't exist (but " in small.the_one("error", "image-missing")
 
 
 @pytest.mark.parametrize(
@@ -64,15 +64,15 @@ def test_names_with_spaces_and_other_letters_and_folders_pass(small, name):
     assert small.check() == []
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", None])
+@pytest.mark.parametrize("content", [b"", b"no image", None])
 def test_an_unreadable_image_is_an_error_where_it_stops_the_training(small, content):
     _, path = first_image(small)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2] if content is None else content)
-    assert small.check(pictures=False) == []
+    assert small.check(images=False) == []
     message = small.the_one("error", "picture-unreadable")
     assert message.startswith(f"train_dataloader: image {path}: can't be read (")
-    assert "replace the file, or take it out" in message
+    assert "replace the file, or remove it" in message
     small.dataset("train").pipeline[0].unreadable = "skip"
     small.the_one("warning", "picture-unreadable")
 
@@ -90,15 +90,15 @@ def test_an_image_of_another_size_is_an_error(small):
     image, path = first_image(small)
     image["width"], image["height"] = 80, 60
     message = small.the_one("error", "picture-size")
-    assert f"{path}: is 40x30, but declared 80x60; boxes are for the declared size" in message
+    assert f"{path}: is 40x30, but declared 80x60; boxes refer to the declared size" in message
 
 
 def turn(small):
     image, path = first_image(small)
     exif = Image.Exif()
     exif[ORIENTATION] = 6
-    with Image.open(path) as picture:
-        picture.save(path.with_suffix(".jpg"), exif=exif)
+    with Image.open(path) as opened:
+        opened.save(path.with_suffix(".jpg"), exif=exif)
     image["file_name"] = path.with_suffix(".jpg").name
     return image
 
@@ -106,7 +106,7 @@ def turn(small):
 def test_the_size_is_that_after_turning_as_exif_says(small):
     image = turn(small)
     message = small.the_one("error", "picture-size")
-    assert "is 30x40, but declared 40x30, which is it before it is turned" in message
+    assert "is 30x40, but declared 40x30, its size before it is rotated" in message
     image["width"], image["height"] = 30, 40
     small["train"]["annotations"] = small["train"]["annotations"][2:]
     assert small.check() == []
@@ -119,18 +119,18 @@ XMP = (
 )
 
 
-def save_turned(picture, path, by):
+def save_turned(opened, path, by):
     exif, text = Image.Exif(), PngInfo()
     if by == "exif":
         exif[ORIENTATION] = 6
-        picture.save(path, exif=exif)
+        opened.save(path, exif=exif)
     elif path.suffix == ".png":
         text.add_itxt("XML:com.adobe.xmp", XMP)
-        picture.save(path, pnginfo=text)
+        opened.save(path, pnginfo=text)
     elif path.suffix == ".tiff":
-        picture.save(path, tiffinfo={700: XMP.encode()})
+        opened.save(path, tiffinfo={700: XMP.encode()})
     else:
-        picture.save(path, xmp=XMP.encode())
+        opened.save(path, xmp=XMP.encode())
 
 
 @pytest.mark.parametrize("colour", ["color", "color_ignore_orientation", "unchanged"])
@@ -138,8 +138,8 @@ def save_turned(picture, path, by):
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tiff"])
 def test_the_size_is_that_which_training_loads(small, suffix, by, colour):
     image, path = first_image(small)
-    with Image.open(path) as picture:
-        save_turned(picture, path := path.with_suffix(suffix), by)
+    with Image.open(path) as opened:
+        save_turned(opened, path := path.with_suffix(suffix), by)
     pixels = mmcv.imfrombytes(path.read_bytes(), flag=colour)
     image.update(file_name=path.name, width=pixels.shape[1], height=pixels.shape[0])
     small["train"]["annotations"] = small["train"]["annotations"][2:]
@@ -158,7 +158,7 @@ def test_a_loader_that_ignores_exif_is_believed(small):
 @pytest.mark.parametrize(
     ("mode", "suffix"), [("I;16", ".png"), ("P", ".png"), ("CMYK", ".jpg"), ("L", ".jpg")]
 )
-def test_pictures_of_all_kinds_pass(small, mode, suffix):
+def test_images_of_all_kinds_pass(small, mode, suffix):
     image, path = first_image(small)
     size = (image["width"], image["height"])
     Image.new(mode, size).save(path.with_suffix(suffix))
@@ -170,7 +170,7 @@ def test_an_image_in_both_sets_is_a_warning(small):
     _, ours = first_image(small)
     _, theirs = first_image(small, "val")
     theirs.write_bytes(ours.read_bytes())
-    message = small.the_one("warning", "image-shared", pictures=False)
+    message = small.the_one("warning", "image-shared", images=False)
     assert message.startswith(f"val_dataloader: annotation file {small.root}/val.json: 1 of 2")
     assert f"{theirs} equals {ours}" in message
 
@@ -187,7 +187,7 @@ def test_files_of_the_same_size_or_end_alone_are_not_the_same(small):
     blocks = {ours: b"a", theirs: b"b"}
     for path, letter in blocks.items():
         path.write_bytes(letter * 5000 + b"z" * 5000)
-    assert small.check(pictures=False) == []
+    assert small.check(images=False) == []
 
 
 def test_a_test_set_that_is_the_validation_set_is_looked_at_once(small):

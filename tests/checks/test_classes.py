@@ -1,10 +1,10 @@
-"""Classes of the config and categories of the files, both ways and in order."""
+"""Classes of the config and categories of the files, in both directions and in order."""
 
 import pytest
 from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 
-from vanillanet_det.checks.content import read_content
+from vanillanet_det.checks.annotation_file import read_annotation_file
 from vanillanet_det.checks.datasets import find_datasets
 
 
@@ -23,7 +23,7 @@ def test_a_misspelt_class_is_named_with_the_closest_category(small, spelling):
     small.dataset("train").metainfo = dict(classes=("cat", spelling))
     message = small.the_one("error", "class-misspelt")
     assert (
-        f"class {spelling!r} of the config is no category of the file, which has 'dog'" in message
+        f"the config's class {spelling!r} is not a category of the file, which has 'dog'" in message
     )
     assert "2 annotations would be dropped. Write 'dog' in metainfo" in message
     assert small.count == 2
@@ -40,7 +40,7 @@ def test_a_class_of_no_category_is_a_warning(small):
     set_classes(small, "cat", "dog", "zebra")
     first, second = small.check()
     assert (first.level, first.code) == (second.level, second.code) == ("warning", "class-unknown")
-    assert "classes zebra are no categories" in first.message
+    assert "classes zebra are not categories" in first.message
 
 
 def test_categories_that_are_no_classes_are_counted(small):
@@ -71,7 +71,7 @@ def test_a_class_that_is_a_text_is_an_error(small, classes):
         small.dataset(split).metainfo = dict(classes=classes)
     findings = small.check()
     assert {(f.level, f.code) for f in findings} == {("error", "classes-text")}
-    how = "the text 'cat'" if classes == "cat" else "the letters of 'cat': c, a, t"
+    how = "the string 'cat'" if classes == "cat" else "the letters of 'cat': c, a, t"
     assert findings[0].message.startswith(f"train_dataloader: metainfo classes is {how}")
     assert "write classes=('cat',) with the comma" in findings[0].message
 
@@ -137,4 +137,4 @@ def test_two_categories_of_one_name_are_an_error(small):
 def test_what_is_known_of_a_file_is_counted_by_category(small):
     small.check()
     dataset = find_datasets(small.cfg, ["train_dataloader"])[0]
-    assert read_content(dataset).counts.tolist() == [2, 2]
+    assert read_annotation_file(dataset).category_counts.tolist() == [2, 2]

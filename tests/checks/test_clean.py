@@ -1,4 +1,4 @@
-"""The embedded data set passes with no warning."""
+"""The embedded dataset passes without a warning."""
 
 from mmengine.config import Config
 

@@ -1,4 +1,4 @@
-"""Pictures without objects are fine where they mean something, and mistakes elsewhere."""
+"""Datasets without objects are allowed as background images, and errors elsewhere."""
 
 import json
 
@@ -8,7 +8,7 @@ from mmengine.registry import DefaultScope
 
 
 def add_background(small, annotations=(), name=None, **keys):
-    """Put a data set without objects beside the one for training."""
+    """Put a dataset without objects beside the one for training."""
     inner = small.dataset("train")
     background = dict(small["train"], annotations=list(annotations), categories=[])
     if annotations:
@@ -19,7 +19,7 @@ def add_background(small, annotations=(), name=None, **keys):
     )
 
 
-def test_pictures_of_background_may_stand_beside_others(small):
+def test_images_of_background_may_stand_beside_others(small):
     add_background(small, filter_cfg=dict(filter_empty_gt=False))
     assert small.check() == []
     with DefaultScope.overwrite_default_scope("mmdet"):
@@ -34,8 +34,8 @@ def test_a_data_set_that_is_filtered_out_as_a_whole_is_an_error(small, objects):
     add_background(small, objects, name="zebra", filter_cfg=dict(filter_empty_gt=True))
     message = small.the_one("error", "data-empty")
     assert message.startswith(f"train_dataloader: annotation file {small.root}/background.json")
-    assert f"none of its {len(objects)} annotations is of the config's classes" in message
-    assert "leaves all its 2 images out, at which MMDetection fails; set filter" in message
+    assert f"none of its {len(objects)} annotations belongs to the config's classes" in message
+    assert "drops all its 2 images, on which MMDetection fails; set filter" in message
     with DefaultScope.overwrite_default_scope("mmdet"), pytest.raises(ValueError, match="need at"):
         DATASETS.build(small.cfg.train_dataloader.dataset)
 
@@ -49,10 +49,10 @@ def test_nothing_in_all_data_sets_together_is_an_error(small):
 
 
 @pytest.mark.parametrize(("name", "level"), [("zebra", "warning"), ("Dog", "error")])
-def test_objects_of_other_classes_are_told(small, name, level):
+def test_objects_of_other_classes_are_reported(small, name, level):
     add_background(small, small["train"]["annotations"][::2], name=name)
     message = small.the_one(level, "data-empty")
-    assert "none of its 2 annotations is of the config's classes (cat, dog)" in message
+    assert "none of its 2 annotations belongs to the config's classes (cat, dog)" in message
 
 
 def test_validation_without_objects_is_an_error(small):
@@ -63,7 +63,7 @@ def test_validation_without_objects_is_an_error(small):
 
 
 @pytest.mark.parametrize("left_out", [True, False])
-def test_pictures_for_tests_may_be_without_annotations(small, left_out):
+def test_images_for_tests_may_be_without_annotations(small, left_out):
     small.check()
     secret = {**small["val"], "annotations": []}
     if left_out:
@@ -77,4 +77,4 @@ def test_pictures_for_tests_may_be_without_annotations(small, left_out):
     assert small.check(**check) == []
     small.cfg.test_evaluator.format_only = False
     message = small.the_one("warning", "data-empty", **check)
-    assert "AP will be -1; to write detections down" in message
+    assert "AP will be -1; to only save detections" in message

@@ -1,4 +1,4 @@
-"""The evaluation reads the file of the data that it judges."""
+"""The evaluator reads the annotation file of the dataset that it evaluates."""
 
 import pytest
 
@@ -7,7 +7,7 @@ def test_another_file_is_an_error(small):
     small.cfg.val_evaluator.ann_file = str(small.root / "train.json")
     message = small.the_one("error", "evaluator-file")
     assert message == (
-        f"val_evaluator.ann_file: {small.root}/train.json is another file than that of "
+        f"val_evaluator.ann_file: {small.root}/train.json differs from the file of "
         f"val_dataloader, {small.root}/val.json; set val_evaluator.ann_file={small.root}/val.json, "
         "the file of val_dataloader"
     )

@@ -1,4 +1,4 @@
-"""Data and weights that aren't there are named before anything slow begins."""
+"""Missing data and weights are reported before anything slow starts."""
 
 import json
 import re
@@ -22,7 +22,7 @@ CONTENT = dict(images=[IMAGE], annotations=[ANNOTATION], categories=[dict(id=3, 
 
 @pytest.fixture
 def data(tmp_path):
-    """Function that writes a data set and gives its config."""
+    """Function that writes a dataset and gives its config."""
 
     def write(content=CONTENT, **kwargs):
         (tmp_path / "train2017").mkdir()
@@ -56,13 +56,13 @@ def test_a_missing_annotation_file_is_answered_with_what_to_do(tmp_path):
         check(dataset)
     assert str(caught.value).splitlines() == [
         f"train_dataloader: {tmp_path}/a/instances_2017.json is missing.",
-        "COCO 2017 is laid out as",
+        "The layout of COCO 2017:",
         f"  {tmp_path}/annotations/instances_train2017.json and instances_val2017.json",
         f"  {tmp_path}/train2017/*.jpg",
         f"  {tmp_path}/val2017/*.jpg",
         "Data elsewhere: --cfg-options data_root=/path/to/it/",
         "No data at hand: python tools/train.py configs/retinanet_vanillanet5_digits.py",
-        "  trains on pictures that come with this project",
+        "  trains on images that come with this project",
     ]
 
 
@@ -108,7 +108,7 @@ def test_an_annotation_file_without_data_is_refused(data, content, said):
         ("utf-16", "UTF-16"),
         ("utf-16-le", "UTF-16-LE"),
         ("utf-32", "UTF-32"),
-        ("latin-1", r"no UTF-8 (byte 1 in line 2 is 0xfc)"),
+        ("latin-1", r"not UTF-8 (byte 1 in line 2 is 0xfc)"),
     ],
 )
 def test_text_that_mmdetection_reads_otherwise_is_refused(data, tmp_path, encoding, said):
@@ -135,14 +135,14 @@ def test_an_annotation_file_that_may_not_be_read_is_named(data, monkeypatch):
 
 
 def test_a_misspelt_class_is_refused_with_the_categories_there_are(data):
-    said = r"none of its 1 annotations is of the config's classes \(kat, dog\).*are cat\. Name them"
+    said = r"none of its 1 annotations belongs to .* \(kat, dog\).*are cat\. List them"
     with pytest.raises(UserError, match=said):
         check(data(metainfo=dict(classes=("kat", "dog"))))
 
 
 def test_classes_are_those_of_the_config_and_not_of_coco(data):
     content = {**CONTENT, "categories": [dict(id=3, name="screw")]}
-    with pytest.raises(UserError, match=r"\(person, bicycle, car, motorcycle, airplane, \.\.\.\)"):
+    with pytest.raises(UserError, match=r"\(person, bicycle, .*, airplane and 75 more\)"):
         check(dataset := data(content, metainfo=None))
     check({**dataset, "metainfo": dict(classes=("screw",))})
 

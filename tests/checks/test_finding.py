@@ -1,4 +1,4 @@
-"""Findings are told errors first, and stop a run with all of them."""
+"""Findings are reported errors first, and stop a run with all of them."""
 
 import pytest
 

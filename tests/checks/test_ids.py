@@ -1,4 +1,4 @@
-"""Ids that COCO's evaluation can't use are found before the training, and no others."""
+"""Ids that COCO's evaluation can't use are reported before training, and no others."""
 
 import json
 
@@ -86,10 +86,10 @@ def test_ids_that_are_none_are_named_with_what_to_do(small):
     small.cfg.val_evaluator.update(PYCOCOTOOLS)
     set_ids(small, "val", annotations=("3f2a", "3f2b"))
     assert small.the_one("error", "id-kind") == (
-        f"val_dataloader: annotation file {small.root}/val.json: annotations: the id '3f2a' is no "
-        "whole number below 2^63 (and 1 more like it); COCO's evaluation fails at other ids, or "
+        f"val_dataloader: annotation file {small.root}/val.json: annotations: the id '3f2a' isn't "
+        "an integer below 2^63 (and 1 more like it); COCO's evaluation fails on other ids, or "
         "counts their objects as missed; number the annotations from 1, as tools/finetune.py does "
-        "when it converts a data set"
+        "when it converts a dataset"
     )
     assert small.count == 2
 
@@ -98,11 +98,11 @@ def test_ids_of_both_kinds_and_of_texts_are_told_apart(small):
     small.cfg.val_evaluator.update(PYCOCOTOOLS)
     set_ids(small, "val", images=("a12", 7))
     message = small.the_one("error", "id-kind")
-    assert "images: the id 'a12' is a text, and others are numbers" in message
+    assert "images: the id 'a12' is a string, but others are numbers" in message
     pytest.importorskip("faster_coco_eval")
     small.cfg.val_evaluator.update(FASTER)
     message = small.the_one("error", "id-kind")
-    assert "images: the id 'a12' is a text; faster-coco-eval, which computes AP here" in message
+    assert "images: the id 'a12' is a string; faster-coco-eval, which computes AP here" in message
     assert "or set backend='pycocotools' of FasterCocoMetric" in message
 
 
@@ -126,7 +126,7 @@ def test_an_id_that_cannot_be_looked_up_is_an_error_in_training_too(small, name,
     small["train"][name][0]["id"] = id
     findings = {finding.code: finding for finding in small.check()}
     assert findings["id-kind"].level == "error"
-    assert f"{name}: the id {id!r} is no number; MMDetection" in findings["id-kind"].message
+    assert f"{name}: the id {id!r} isn't a number; MMDetection" in findings["id-kind"].message
     (small.root / "train.json").write_text(json.dumps(small["train"]))
     with pytest.raises(TypeError, match="unhashable"):
         COCO(small.root / "train.json")

@@ -1,4 +1,4 @@
-"""The embedded scenes in four forms: the same data set in each."""
+"""The embedded scenes in four formats: the same dataset in each."""
 
 import json
 import os
@@ -10,19 +10,19 @@ import pytest
 from PIL import Image
 
 from vanillanet_det import UserError
-from vanillanet_det.datasets.examples import FORMS, main, write_example
-from vanillanet_det.datasets.formats import read_source
+from vanillanet_det.datasets.examples import FORMATS, main, write_example
+from vanillanet_det.datasets.formats import read_dataset
 
 SCENES = {"train": 24, "val": 6}  # of small_digits
 
 
 @pytest.fixture(scope="module")
 def sources(small_digits, tmp_path_factory):
-    """What is read of each form."""
+    """What is read of each format."""
     folder = tmp_path_factory.mktemp("examples")
     return {
-        form: read_source(write_example(folder / form, form, SCENES, small_digits))
-        for form in FORMS
+        format: read_dataset(write_example(folder / format, format, SCENES, small_digits))
+        for format in FORMATS
     }
 
 
@@ -38,9 +38,9 @@ def flat(content):
     return images, objects
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_every_form_is_the_same_data_set(sources, form):
-    source, coco = sources[form], sources["coco"]
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_format_is_the_same_dataset(sources, format):
+    source, coco = sources[format], sources["coco"]
     assert source.classes == ("even", "odd")
     assert len(source.remarks) == 1  # nothing left out
     for split, count in SCENES.items():
@@ -60,9 +60,11 @@ def test_boxes_are_those_of_the_embedded_scenes(sources, small_digits):
     assert [label for _, label in read] == [(3, 7)[digit % 2] for _, digit in boxes]
 
 
-@pytest.mark.parametrize(("form", "outlines"), [("yolo", True), ("labelme", True), ("voc", False)])
-def test_outlines_are_kept_where_the_form_has_them(sources, form, outlines):
-    annotations = sources[form].val["annotations"]
+@pytest.mark.parametrize(
+    ("format", "outlines"), [("yolo", True), ("labelme", True), ("voc", False)]
+)
+def test_outlines_are_kept_where_the_format_has_them(sources, format, outlines):
+    annotations = sources[format].val["annotations"]
     assert all(("segmentation" in a) == outlines for a in annotations)
     if outlines:
         coco = sources["coco"].val["annotations"]
@@ -89,9 +91,9 @@ def test_images_are_copied_where_links_are_impossible(small_digits, tmp_path, mo
 
 def test_a_folder_that_holds_something_is_left_alone(small_digits, tmp_path):
     (tmp_path / "mine.txt").touch()
-    with pytest.raises(UserError, match=r"is there already; remove it, or choose another folder"):
+    with pytest.raises(UserError, match=r"already exists; remove it, or choose another folder"):
         write_example(tmp_path, "coco", SCENES, small_digits)
-    with pytest.raises(UserError, match=r"form 'csv' but expected one of coco, yolo"):
+    with pytest.raises(UserError, match=r"format 'csv' but expected one of coco, yolo"):
         write_example(tmp_path / "a", "csv")
     assert os.listdir(tmp_path) == ["mine.txt"]
 
@@ -100,27 +102,35 @@ def test_a_failure_leaves_nothing(small_digits, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setitem(FORMS, "coco", fail)
+    monkeypatch.setitem(FORMATS, "coco", fail)
     with pytest.raises(UserError, match=r"a: can't be written \(No space left on device\)"):
         write_example(tmp_path / "a", "coco", SCENES, small_digits)
     assert os.listdir(tmp_path) == []
 
 
 def test_command_line(tmp_path, capsys):
-    main([str(tmp_path / "a"), "--form", "yolo", "--scenes", "3", "2"])
+    main([str(tmp_path / "a"), "--format", "yolo", "--scenes", "3", "2"])
     assert "3 scenes for training and 2 for validation" in capsys.readouterr().out
-    assert len(read_source(tmp_path / "a").val["images"]) == 2
+    assert len(read_dataset(tmp_path / "a").val["images"]) == 2
     assert os.listdir(tmp_path) == ["a"]
+
+
+def test_the_earlier_name_of_the_flag_is_answered_with_the_new_one(tmp_path, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([str(tmp_path / "a"), "--form", "yolo"])
+    assert caught.value.code == 2
+    message = "error: --form is called --format now; give --format instead\n"
+    assert capsys.readouterr().err == message
 
 
 @pytest.mark.slow
 def test_command_line_names_mistakes(tmp_path):
     (tmp_path / "mine.txt").touch()
     run = subprocess.run(
-        [sys.executable, "-m", "vanillanet_det.datasets.examples", tmp_path, "--form", "voc"],
+        [sys.executable, "-m", "vanillanet_det.datasets.examples", tmp_path, "--format", "voc"],
         capture_output=True,
         text=True,
     )
     assert (run.returncode, run.stdout) == (2, "")
-    assert run.stderr.endswith("is there already; remove it, or choose another folder\n")
+    assert run.stderr.endswith("already exists; remove it, or choose another folder\n")
     assert "Traceback" not in run.stderr

@@ -32,7 +32,7 @@ def bad(request, tmp_path):
 
 @pytest.fixture
 def dataset(tmp_path, mmdet_scope):
-    """Function that makes a data set of one good image and an empty file, `0.png`."""
+    """Function that makes a dataset of one good image and an empty file, `0.png`."""
     (tmp_path / "0.png").touch()
     (tmp_path / "1.png").write_bytes(PNG.tobytes())
     images = [dict(id=i, file_name=f"{i}.png", height=20, width=30) for i in range(2)]

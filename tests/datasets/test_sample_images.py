@@ -1,4 +1,4 @@
-"""Pictures go through the config's own pipeline."""
+"""Images go through the config's test pipeline."""
 
 from pathlib import Path
 
@@ -21,53 +21,53 @@ def shapes(batches):
 
 
 def test_the_embedded_photographs_are_resized_as_the_config_says(cfg):
-    batches = images.make_batches(images.find_pictures(), images.evaluation_pipeline(cfg), 1)
+    batches = images.make_batches(images.find_images(), images.evaluation_pipeline(cfg), 1)
     assert shapes(batches) == [[(3, 800, 1199)]] * 2
     assert batches[0]["data_samples"][0].scale_factor == pytest.approx((1.873, 1.874), abs=1e-3)
 
 
 def test_a_size_of_ones_own(cfg):
     pipeline = images.evaluation_pipeline(cfg, (96, 128))
-    assert shapes(images.make_batches(images.find_pictures(), pipeline, 1)) == [[(3, 96, 128)]] * 2
+    assert shapes(images.make_batches(images.find_images(), pipeline, 1)) == [[(3, 96, 128)]] * 2
     # The config itself stays as it was.
     assert shapes(
-        images.make_batches(images.find_pictures(), images.evaluation_pipeline(cfg), 1)
+        images.make_batches(images.find_images(), images.evaluation_pipeline(cfg), 1)
     ) != [[(3, 96, 128)]]
 
 
-def test_batches_hold_every_picture_and_are_filled_up(cfg, tmp_path):
+def test_batches_hold_every_image_and_are_filled_up(cfg, tmp_path):
     for index in range(3):
         Image.fromarray(np.full((20, 30, 3), (index, 0, 0), np.uint8)).save(
             tmp_path / f"{index}.png"
         )
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no image")
     pipeline = images.evaluation_pipeline(cfg, (32, 32))
-    batches = images.make_batches(images.find_pictures(tmp_path), pipeline, 2)
+    batches = images.make_batches(images.find_images(tmp_path), pipeline, 2)
     # The third channel is red: pipelines read BGR.
     reds = [[int(x[2, 0, 0]) for x in batch["inputs"]] for batch in batches]
     assert reds == [[0, 1], [2, 0]]
 
 
-def test_of_many_pictures_some_from_all_over(tmp_path):
-    for index in range(images.MOST_PICTURES * 2 + 1):
+def test_of_many_images_some_from_all_over(tmp_path):
+    for index in range(images.MAX_IMAGES * 2 + 1):
         (tmp_path / f"{index:03}.png").touch()
-    names = [Path(found["img_path"]).name for found in images.find_pictures(tmp_path)]
-    assert names == [f"{index:03}.png" for index in range(0, images.MOST_PICTURES * 2 + 1, 3)]
+    names = [Path(found["img_path"]).name for found in images.find_images(tmp_path)]
+    assert names == [f"{index:03}.png" for index in range(0, images.MAX_IMAGES * 2 + 1, 3)]
 
 
-def test_pictures_that_are_not_there(tmp_path):
-    with pytest.raises(UserError, match=r"--images .*: no picture in it, expected .bmp"):
-        images.find_pictures(tmp_path)
+def test_images_that_are_not_there(tmp_path):
+    with pytest.raises(UserError, match=r"--images .*: no image in it, expected .bmp"):
+        images.find_images(tmp_path)
     with pytest.raises(UserError, match="there is no such folder"):
-        images.find_pictures(tmp_path / "elsewhere")
+        images.find_images(tmp_path / "elsewhere")
 
 
 @pytest.mark.parametrize("loader", ["LoadReadableImage", "LoadImageFromFile"])
-def test_a_picture_that_cannot_be_read_is_named(cfg, tmp_path, loader):
-    (tmp_path / "broken.jpg").write_text("no picture")
+def test_a_image_that_cannot_be_read_is_named(cfg, tmp_path, loader):
+    (tmp_path / "broken.jpg").write_text("no image")
     cfg.test_dataloader.dataset.pipeline[0].type = loader
     with pytest.raises(UserError, match=r"broken.jpg: (can't be read|.* can't prepare it)"):
-        images.make_batches(images.find_pictures(tmp_path), images.evaluation_pipeline(cfg), 1)
+        images.make_batches(images.find_images(tmp_path), images.evaluation_pipeline(cfg), 1)
 
 
 def test_a_pipeline_that_cannot_be_used(cfg):

@@ -1,4 +1,4 @@
-"""Scenes: what they are made of, and boxes and polygons that fit."""
+"""Scenes: their scans and photographs, and boxes and polygons that fit."""
 
 from itertools import combinations
 
@@ -7,12 +7,18 @@ import pytest
 from pycocotools import mask as coco_mask
 from sklearn.datasets import load_digits, load_sample_images
 
-from vanillanet_det.datasets.scenes import SCAN_SIDES, Source, draw_scene, load_sources, to_polygons
+from vanillanet_det.datasets.scenes import (
+    SCAN_SIDES,
+    SceneAssets,
+    draw_scene,
+    load_assets,
+    to_polygons,
+)
 
 
 @pytest.fixture(scope="module")
 def sources():
-    return load_sources(np.random.RandomState(0))
+    return load_assets(np.random.RandomState(0))
 
 
 def test_every_scan_goes_to_one_split_only(sources):
@@ -46,7 +52,7 @@ def test_no_column_of_a_photo_is_in_both_splits(sources):
 
 def test_scans_are_drawn_28_to_72_pixels_large(sources):
     # Of a scan that is ink all over, the box shows the side.
-    full = Source(np.ones((1, 8, 8), np.float32), np.array([3]), sources["train"].photos)
+    full = SceneAssets(np.ones((1, 8, 8), np.float32), np.array([3]), sources["train"].photos)
     random = np.random.RandomState(0)
     boxes = [i.box for _ in range(150) for i in draw_scene(full, 160, random)[1]]
     sides = {max(box[2:]) for box in boxes}
@@ -86,7 +92,7 @@ def test_two_digits_hardly_overlap(sources):
 
 
 def test_a_digit_stands_out_from_what_is_behind(sources):
-    grey = Source(*(getattr(sources["val"], key) for key in ("scans", "labels")), (GREY,))
+    grey = SceneAssets(*(getattr(sources["val"], key) for key in ("scans", "labels")), (GREY,))
     random = np.random.RandomState(2)
     for _ in range(10):
         image, instances = draw_scene(grey, 160, random)

@@ -1,4 +1,4 @@
-"""faster-coco-eval finds the figures of pycocotools."""
+"""faster-coco-eval computes the same metrics as pycocotools."""
 
 import json
 import sys
@@ -189,6 +189,6 @@ def test_without_faster_coco_eval_pycocotools_evaluates(
 def test_a_choice_that_makes_no_sense():
     with pytest.raises(UserError, match=r"backend 'coco' but expected one of auto, pycocotools"):
         FasterCocoMetric(backend="coco")
-    with pytest.raises(UserError, match=r"use_mp_eval=True is pycocotools in many processes"):
+    with pytest.raises(UserError, match=r"use_mp_eval=True is pycocotools in several processes"):
         FasterCocoMetric(backend="faster-coco-eval", use_mp_eval=True)
     assert FasterCocoMetric(use_mp_eval=True)._evaluator is COCOeval

@@ -109,12 +109,12 @@ def test_a_whole_detector_finds_the_same(small_config, mmdet_scope):
     from vanillanet_det.benchmark.networks import load_network
     from vanillanet_det.datasets.sample_images import (
         evaluation_pipeline,
-        find_pictures,
+        find_images,
         make_batches,
     )
 
     cfg = Config.fromfile(small_config)
-    batch = make_batches(find_pictures(), evaluation_pipeline(cfg, (75, 101)), 2)[0]
+    batch = make_batches(find_images(), evaluation_pipeline(cfg, (75, 101)), 2)[0]
     fused = switch_to_deploy(load_network("small", cfg, None, batch).model)
     folded = copy.deepcopy(fused)
     assert fold_normalization(folded)

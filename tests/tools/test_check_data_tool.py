@@ -1,4 +1,4 @@
-"""The command line prints what is wrong, and its status says whether that is much."""
+"""The command line prints the findings, and its status tells errors from warnings."""
 
 import json
 
@@ -45,7 +45,7 @@ def test_errors_are_status_1_and_come_first(config, tool, capsys):
 
 def test_json_is_all_there_is_on_standard_output(config, tool, capsys):
     path = config("print('reading')\nmodel = dict(bbox_head=dict(num_classes=3))")
-    assert tool("check_data", path, "--json", "--no-pictures") == 1
+    assert tool("check_data", path, "--json", "--no-images") == 1
     printed = capsys.readouterr()
     content = json.loads(printed.out)
     (finding,) = content["findings"]
@@ -57,7 +57,7 @@ def test_json_is_all_there_is_on_standard_output(config, tool, capsys):
     assert "reading" in printed.err
 
 
-def test_pictures_are_read_unless_told_otherwise(small_config, tool, tmp_path, capsys):
+def test_images_are_decoded_unless_disabled(small_config, tool, tmp_path, capsys):
     option = "train_dataloader.dataset.pipeline.0.color_type=unchanged"
     data = tmp_path / "images"
     data.mkdir()
@@ -65,8 +65,14 @@ def test_pictures_are_read_unless_told_otherwise(small_config, tool, tmp_path, c
     options = ["--cfg-options", option, f"train_dataloader.dataset.data_prefix.img={data}"]
     assert tool("check_data", small_config, *options) == 1
     assert "[picture-unreadable]" in capsys.readouterr().out
-    assert tool("check_data", small_config, "--no-pictures", *options) == 1
+    assert tool("check_data", small_config, "--no-images", *options) == 1
     assert "[picture-unreadable]" not in capsys.readouterr().out
+
+
+def test_the_earlier_name_of_the_flag_is_answered_with_the_new_one(small_config, tool, capsys):
+    assert tool("check_data", small_config, "--no-pictures") == 2
+    printed = capsys.readouterr().err
+    assert printed == "error: --no-pictures is called --no-images now; give --no-images instead\n"
 
 
 @pytest.mark.parametrize("args", [["no.py"], ["no.py", "--json"]])

@@ -146,7 +146,7 @@ def _write_config(
         with DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmdet"):
             cfg = prepare(data, cfg, settings, where)
             set_amp(cfg, amp)
-            findings = check_config(cfg, pictures=True)
+            findings = check_config(cfg, images=True)
         print_message(report(findings) or "Dataset, weights and config: no problems found")
         stop_at_errors(findings)
         path.parent.mkdir(exist_ok=True)

@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from ..analysis.forms import count_form
 from ..analysis.meta import build_on_meta
-from ..datasets.sample_images import evaluation_pipeline, find_pictures, make_batches
+from ..datasets.sample_images import evaluation_pipeline, find_images, make_batches
 from ..models.deploy import switch_to_deploy
 from .networks import Network, fuse, load_network
 from .results import Row
@@ -95,13 +95,13 @@ class Workload:
         settings: What to measure.
 
     Raises:
-        UserError: From `find_pictures`, `evaluation_pipeline`, `make_batches` or `load_network`.
+        UserError: From `find_images`, `evaluation_pipeline`, `make_batches` or `load_network`.
     """
 
     def __init__(
         self, name: str, cfg: Config, checkpoint: Optional[str], settings: BenchmarkSettings
     ) -> None:
-        images = find_pictures(settings.images)
+        images = find_images(settings.images)
         batches = [
             make_batches(images, evaluation_pipeline(cfg, size), batch_size)
             for size, batch_size in itertools.product(settings.sizes, settings.batch_sizes)

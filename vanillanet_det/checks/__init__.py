@@ -1,16 +1,15 @@
-"""Mistakes in configs and data, found before anything slow begins."""
+"""Checks that find mistakes in configs and data before anything slow starts."""
 
+from .config import Findings, check_config
 from .datasets import DATALOADERS, leaf_datasets
 from .finding import Finding, errors_in, report, stop_at_errors, warnings_in
-from .inspection import Inspection, check_config, inspect_config
 
 __all__ = [
     "DATALOADERS",
     "Finding",
-    "Inspection",
+    "Findings",
     "check_config",
     "errors_in",
-    "inspect_config",
     "leaf_datasets",
     "report",
     "stop_at_errors",

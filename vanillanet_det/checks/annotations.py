@@ -1,72 +1,67 @@
-"""Entries and boxes of an annotation file, many at once."""
+"""Entries and boxes of an annotation file, checked with NumPy all at once."""
+
+from collections.abc import Iterator
 
 import numpy as np
 
 from ..datasets.formats.files import is_finite
-from .content import Content
-from .datasets import Dataset
+from .annotation_file import AnnotationFile
 from .finding import ERROR, WARNING, Finding
-from .found import Found
 from .ids import check_ids
 
-# COCO's own files have a few boxes without area, which do no harm. A mistake is in many.
-_STRAY = 0.01
-# Boxes of hidden parts reach out of the picture, too; but corners taken for sizes nearly all do.
-_MOST_OVERHANG = 0.5
-_OVERHANG_PX = 1.0  # what rounding explains
-_FORMAT = "COCO's bbox is [x, y, width, height] in pixels, not corners and not shares"
-_CONVERT = "write plain numbers, as tools/finetune.py does when it converts a data set"
+# COCO's own files have a few harmless boxes without area. A mistake affects many.
+_MAX_STRAY = 0.01
+# Boxes of occluded objects also extend beyond the image, but almost all do if corners were
+# exported in place of sizes.
+_MAX_OVERHANG = 0.5
+_OVERHANG_PX = 1.0  # explained by rounding
+_FORMAT = "COCO's bbox is [x, y, width, height] in pixels, not corners and not fractions"
+_CONVERT = "write plain numbers, as tools/finetune.py does when it converts a dataset"
 
 
-def check_annotations(dataset: Dataset, content: Content) -> list[Finding]:
-    """Check entries, ids and boxes of an annotation file.
+def check_annotations(file: AnnotationFile) -> list[Finding]:
+    """Check the entries, ids and boxes of an annotation file.
 
     Args:
-        dataset: Whose file it is.
-        content: What is in it.
+        file: The annotation file.
 
     Returns:
         A finding for each kind of mistake.
     """
-    found = Found(dataset, content)
-    _check_entries(found)
-    check_ids(found)
-    _check_crowds(found)
-    _check_boxes(found)
-    return found.findings
+    checks = (_check_entries, check_ids, _check_crowds, _check_boxes)
+    return [finding for check in checks for finding in check(file)]
 
 
-def _check_entries(found: Found) -> None:
-    for name, wanted in (
+def _check_entries(file: AnnotationFile) -> Iterator[Finding]:
+    for name, required in (
         ("images", ("id", "width", "height", "file_name")),
         ("annotations", ("id", "image_id", "category_id", "bbox", "area")),
         ("categories", ("id", "name")),
     ):
-        entries = getattr(found.content, name)
-        for key in wanted:
-            places = [
-                place
-                for place, entry in enumerate(entries)
-                # LVIS gives the name as an address.
+        entries = getattr(file, name)
+        for key in required:
+            incomplete = [
+                index
+                for index, entry in enumerate(entries)
+                # LVIS has coco_url in place of file_name.
                 if entry.get(key) is None and not (key == "file_name" and "coco_url" in entry)
             ]
-            found.add(
+            yield from file.findings(
                 ERROR,
                 "entry-incomplete",
-                places,
-                lambda place, name=name, key=key, entries=entries: (
-                    f"{name}[{place}] (id {entries[place].get('id')}) has no {key}"
+                incomplete,
+                lambda index, name=name, key=key, entries=entries: (
+                    f"{name}[{index}] (id {entries[index].get('id')}) has no {key}"
                 ),
                 f"MMDetection needs {key} in each of {name}; add it"
                 + (" (width times height of the box will do)" if key == "area" else ""),
             )
-    places = [p for p, image in enumerate(found.content.images) if not all(_size(image))]
-    found.add(
+    yield from file.findings(
         ERROR,
         "image-size",
-        [place for place in places if _has_size(found.content.images[place])],
-        lambda place: "image {id} has width {width!r} and height {height!r}".format(
-            **found.content.images[place]
+        [i for i, image in enumerate(file.images) if _has_size(image) and not all(_size(image))],
+        lambda index: "image {id} has width {width!r} and height {height!r}".format(
+            **file.images[index]
         ),
         f"expected numbers of pixels; {_CONVERT}",
     )
@@ -77,124 +72,121 @@ def _has_size(image: dict) -> bool:
 
 
 def _size(image: dict) -> tuple[float, float]:
-    """Width and height in pixels, 0 for what is no number above 0."""
+    """Width and height in pixels, 0 where it isn't a positive number."""
     sides = (image.get("width"), image.get("height"))
     return tuple(s if is_finite(s) and s > 0 else 0 for s in sides)
 
 
-def _check_crowds(found: Found) -> None:
-    annotations = found.content.annotations
-    crowd = sum(bool(annotation.get("iscrowd")) for annotation in annotations)
-    if crowd and crowd == len(annotations):
+def _check_crowds(file: AnnotationFile) -> Iterator[Finding]:
+    crowds = sum(bool(annotation.get("iscrowd")) for annotation in file.annotations)
+    if crowds and crowds == len(file.annotations):
         message = (
-            f"{found.dataset.where}: all {crowd:,} annotations are crowds (iscrowd=1), and nothing "
-            "is left to learn; set iscrowd=0 in those of single objects"
+            f"{file.dataset.where}: all {crowds:,} annotations are crowds (iscrowd=1), so nothing "
+            "is left to learn; set iscrowd=0 for single objects"
         )
-        found.findings.append(Finding(ERROR, "crowd-only", message, crowd))
+        yield Finding(ERROR, "crowd-only", message, crowds)
 
 
-def _check_boxes(found: Found) -> None:
-    content = found.content
-    if not content.annotations:
-        return
-    boxes, bad = _numbers([annotation.get("bbox") for annotation in content.annotations], 4)
-    present = np.array([a.get("bbox") is not None for a in content.annotations])
-    found.add(
+def _check_boxes(file: AnnotationFile) -> list[Finding]:
+    if not file.annotations:
+        return []
+    boxes, bad = _numbers([annotation.get("bbox") for annotation in file.annotations], 4)
+    present = np.array([a.get("bbox") is not None for a in file.annotations])
+    findings = file.findings(
         ERROR,
         "box-not-numbers",
         np.flatnonzero(bad & present),
-        lambda p: f"{found.name(p)}: bbox {content.annotations[p]['bbox']!r} isn't four numbers",
+        lambda i: f"{file.name(i)}: bbox {file.annotations[i]['bbox']!r} isn't four numbers",
         _CONVERT,
     )
-    areas, bad_area = _numbers([[annotation.get("area")] for annotation in content.annotations], 1)
-    present = np.array([a.get("area") is not None for a in content.annotations])
-    found.add(
+    areas, bad_area = _numbers([[annotation.get("area")] for annotation in file.annotations], 1)
+    present = np.array([a.get("area") is not None for a in file.annotations])
+    findings += file.findings(
         ERROR,
         "area-not-number",
         np.flatnonzero(bad_area & present),
-        lambda p: f"{found.name(p)}: area {content.annotations[p]['area']!r} isn't a number",
+        lambda i: f"{file.name(i)}: area {file.annotations[i]['area']!r} isn't a number",
         _CONVERT,
     )
     x, y, w, h = boxes.T
     good = ~bad
-    sizes = np.array([_size(image) for image in content.images], dtype=float)
-    known = content.image_places >= 0
-    width, height = np.where(known, sizes[content.image_places].T, 0.0)
+    sizes = np.array([_size(image) for image in file.images], dtype=float)
+    known = file.image_indices >= 0
+    width, height = np.where(known, sizes[file.image_indices].T, 0.0)
     known &= (width > 0) & (height > 0)
 
     def take(level: str, code: str, wrong: np.ndarray, what: str, remedy: str) -> None:
-        """Report boxes, which no later check looks at again."""
-        nonlocal good
-        places = np.flatnonzero(good & wrong)
-        found.add(level, code, places, lambda p: _describe(found, p, what), remedy)
+        """Report boxes and exclude them from later checks."""
+        nonlocal good, findings
+        indices = np.flatnonzero(good & wrong)
+        findings += file.findings(level, code, indices, lambda i: _describe(file, i, what), remedy)
         good &= ~wrong
 
     def unless_stray(wrong: np.ndarray) -> str:
-        return ERROR if (good & wrong).sum() > _STRAY * len(good) else WARNING
+        return ERROR if (good & wrong).sum() > _MAX_STRAY * len(good) else WARNING
 
-    picture = "the picture of {width}x{height}"
-    dropped = "MMDetection drops it without a word; take it out, or mend it"
-    take(ERROR, "box-inverted", (w < 0) | (h < 0), "its width or height is below 0", _FORMAT)
+    image = "the image of {width}x{height}"
+    dropped = "MMDetection silently drops it; remove or correct it"
+    take(ERROR, "box-inverted", (w < 0) | (h < 0), "its width or height is negative", _FORMAT)
     empty = (w == 0) | (h == 0)
     take(unless_stray(empty), "box-empty", empty, "its width or height is 0", dropped)
     outside = known & ((x >= width) | (y >= height) | (x + w <= 0) | (y + h <= 0))
-    take(ERROR, "box-outside", outside, f"it lies outside {picture}", f"{dropped}. {_FORMAT}")
+    take(ERROR, "box-outside", outside, f"it lies outside {image}", f"{dropped}. {_FORMAT}")
     take(WARNING, "box-tiny", (w < 1) | (h < 1), "it is thinner than a pixel", dropped)
     flat = ~bad_area & (areas[:, 0] <= 0)
-    take(unless_stray(flat), "area-empty", flat, "its area isn't above 0", dropped)
+    take(unless_stray(flat), "area-empty", flat, "its area isn't positive", dropped)
     sound = good.copy()
     over = _OVERHANG_PX
     overhang = known & (
         (x < -over) | (y < -over) | (x + w > width + over) | (y + h > height + over)
     )
-    level = ERROR if (good & overhang).sum() > _MOST_OVERHANG * len(good) else WARNING
-    take(level, "box-overhang", overhang, f"it reaches out of {picture}", _FORMAT)
-    labels = np.stack([content.image_places, content.category_places])
-    found.add(
+    level = ERROR if (good & overhang).sum() > _MAX_OVERHANG * len(good) else WARNING
+    take(level, "box-overhang", overhang, f"it extends beyond {image}", _FORMAT)
+    labels = np.stack([file.image_indices, file.category_indices])
+    return findings + file.findings(
         WARNING,
         "box-duplicate",
         _equal_rows(np.vstack([labels, boxes.T]).T, sound),
-        lambda p: _describe(found, p, "the image has the same box of the same class"),
-        "one object counts twice; take the copy out",
+        lambda i: _describe(file, i, "the image has the same box of the same class"),
+        "the object counts twice; remove the duplicate",
     )
 
 
-def _describe(found: Found, place: int, what: str) -> str:
-    content = found.content
-    what = what.format(**content.images[content.image_places[place]])
-    return f"{found.name(place)}: box {content.annotations[place]['bbox']}: {what}"
+def _describe(file: AnnotationFile, index: int, what: str) -> str:
+    what = what.format(**file.images[file.image_indices[index]])
+    return f"{file.name(index)}: box {file.annotations[index]['bbox']}: {what}"
 
 
 def _numbers(rows: list, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Make rows of a JSON file an array.
+    """Convert rows of a JSON file to an array.
 
     Returns:
-        Values, shape (n, length), NaN in rows that aren't `length` finite numbers; and which
-        those are, shape (n,).
+        Values, shape (n, length), NaN in rows that aren't `length` finite numbers; and a mask of
+        those rows, shape (n,).
     """
     try:
         raw = np.array(rows)
     except ValueError:  # of different lengths
         raw = np.array(None)
-    # NumPy would make numbers of texts such as '12.5', which MMDetection can't.
+    # NumPy would convert strings such as '12.5' to numbers, which MMDetection can't.
     if raw.shape == (len(rows), length) and raw.dtype.kind in "iuf":
         values = raw.astype(float)
     else:
         values = np.full((len(rows), length), np.nan)
-        for place, row in enumerate(rows):
+        for index, row in enumerate(rows):
             if isinstance(row, list) and [*map(is_finite, row)] == [True] * length:
-                values[place] = row
+                values[index] = row
     bad = ~np.isfinite(values).all(axis=1)
     values[bad] = np.nan
     return values, bad
 
 
 def _equal_rows(rows: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Places of rows that were there before, of those marked in `among`."""
-    places = np.flatnonzero(among)
-    rows = np.ascontiguousarray(rows[places]) + 0.0  # of -0.0 and 0.0 the bytes differ
+    """Indices of rows that repeat an earlier one, of those marked in `among`."""
+    indices = np.flatnonzero(among)
+    rows = np.ascontiguousarray(rows[indices]) + 0.0  # -0.0 and 0.0 differ in their bytes
     keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
     _, first = np.unique(keys, return_index=True)
-    repeated = np.ones(len(places), dtype=bool)
+    repeated = np.ones(len(indices), dtype=bool)
     repeated[first] = False
-    return places[repeated]
+    return indices[repeated]

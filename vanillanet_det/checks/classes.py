@@ -6,20 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
-from .content import Content
+from ..datasets.formats.files import some
+from .annotation_file import AnnotationFile
 from .datasets import Dataset
-from .empty import SET_CLASSES, Empty, describe_empty
-from .finding import ERROR, WARNING, Finding, first_of, some
+from .empty import SET_CLASSES, EmptyDataset, describe_empty
+from .finding import ERROR, WARNING, Finding, and_more
 
 
 @dataclass(frozen=True)
-class Labels:
-    """How MMDetection numbers the classes of a data set.
+class ClassOrder:
+    """How MMDetection numbers the classes of a dataset.
 
     Attributes:
-        dataset: The data set.
-        names: Names by number: the file's categories that are classes, in the file's order.
-        classes: Names by number as the config has them, and as pictures show them.
+        dataset: The dataset.
+        names: Names by index: the file's categories that are classes, in the file's order.
+        classes: Names by index in the config, which are displayed with detections.
     """
 
     dataset: Dataset
@@ -27,78 +28,77 @@ class Labels:
     classes: tuple[str, ...]
 
 
-class Compared(NamedTuple):
-    """Classes of a data set and categories of its file, compared.
+class ClassCheck(NamedTuple):
+    """The result of comparing a dataset's classes with its file's categories.
 
     Attributes:
-        findings: What is wrong.
-        labels: How the classes are numbered, if they can be.
-        empty: That nothing is left to learn, if so.
+        findings: The mistakes.
+        order: How the classes are numbered; None if it can't be told.
+        empty: The dataset, if it has no object of these classes.
     """
 
     findings: list[Finding]
-    labels: Optional[Labels] = None
-    empty: Optional[Empty] = None
+    order: Optional[ClassOrder] = None
+    empty: Optional[EmptyDataset] = None
 
 
-def check_classes(dataset: Dataset, content: Content) -> Compared:
-    """Compare the classes of a data set with the categories of its file, both ways.
+def check_classes(file: AnnotationFile) -> ClassCheck:
+    """Compare a dataset's classes with the categories of its file, in both directions.
 
     Args:
-        dataset: The data set.
-        content: What is in its annotation file.
+        file: The annotation file.
     """
-    names = [str(category.get("name")) for category in content.categories]
-    if content.is_secret and not names:
-        return Compared([])
+    dataset, names = file.dataset, file.category_names
+    if file.is_unlabeled and not names:
+        return ClassCheck([])
     findings, classes = read_classes(dataset, names)
-    wanted = set(names if classes is None else classes)
+    used = set(names if classes is None else classes)
     counts = dict.fromkeys(names, 0)
-    for name, count in zip(names, content.counts.tolist()):
+    for name, count in zip(names, file.category_counts.tolist()):
         counts[name] += count
-    if not content.is_secret and not any(counts[name] for name in wanted.intersection(names)):
+    if not file.is_unlabeled and not any(counts[name] for name in used.intersection(names)):
         ours = classes or ()
-        empty = describe_empty(dataset, content, ours, names, _misspelt(ours, names))
-        return Compared(findings, empty=empty)
+        empty = describe_empty(file, ours, names, _misspelt(ours, names))
+        return ClassCheck(findings, empty=empty)
     findings += _check_names(dataset, classes, names, counts)
-    if findings and any(finding.level == ERROR for finding in findings):
-        return Compared(findings)
-    labels = tuple(name for name in names if name in wanted)
-    return Compared(findings, Labels(dataset, labels, labels if classes is None else classes))
+    if any(finding.level == ERROR for finding in findings):
+        return ClassCheck(findings)
+    order = tuple(name for name in names if name in used)
+    return ClassCheck(findings, ClassOrder(dataset, order, order if classes is None else classes))
 
 
 def read_classes(
     dataset: Dataset, names: Sequence[str]
 ) -> tuple[list[Finding], Optional[tuple[str, ...]]]:
-    """Read classes as they were meant, and say what is wrong with the way they are written.
+    """Read the classes that a config intends, and report mistakes in how it writes them.
 
     Args:
-        dataset: The data set.
+        dataset: The dataset.
         names: The categories of its annotation file.
 
     Returns:
-        What is wrong, and the classes; None for all categories.
+        The mistakes, and the classes; None for all categories.
     """
     classes: Any = dataset.classes
     if not classes:
         return [], None
     if isinstance(classes, str):
-        if Path(classes).is_file():  # MMEngine reads it, a class a line
+        if Path(classes).is_file():  # MMEngine reads it, one class per line
             return [], tuple(Path(classes).read_text().splitlines())
-        how = f"the text {classes!r}, not a list"
-        meant = classes
+        how = f"the string {classes!r}, not a list"
+        intended = classes
     else:
         classes = tuple(map(str, classes))
-        meant = "".join(classes)
-        letters = len(classes) > 1 and all(len(name) == 1 for name in classes)
-        if not letters or set(classes) & set(names) or _closest(meant, names) is None:
+        intended = "".join(classes)
+        are_letters = len(classes) > 1 and all(len(name) == 1 for name in classes)
+        if not are_letters or set(classes) & set(names) or _closest(intended, names) is None:
             return [], classes
-        how = f"the letters of {meant!r}: {some(classes)}"
+        how = f"the letters of {intended!r}: {some(classes, 5)}"
     message = (
-        f"{dataset.key}: metainfo classes is {how}, and MMDetection takes its letters or parts for "
-        f"classes; write classes=({meant!r},) with the comma"
+        f"{dataset.key}: metainfo classes is {how}, so MMDetection takes its letters or parts as "
+        f"classes; write classes=({intended!r},) with the comma"
     )
-    return [Finding(ERROR, "classes-text", message)], (meant,)
+    return [Finding(ERROR, "classes-text", message)], (intended,)
 
 
 def _check_names(
@@ -107,52 +107,53 @@ def _check_names(
     names: Sequence[str],
     counts: dict[str, int],
 ) -> Iterable[Finding]:
-    twice = [name for place, name in enumerate(names) if name in names[:place]]
-    if twice:
+    repeated = [name for index, name in enumerate(names) if name in names[:index]]
+    if repeated:
+        example = and_more(f"two categories are named {repeated[0]!r}", len(repeated))
         message = (
-            f"{dataset.where}: {first_of(f'two categories are named {twice[0]!r}', len(twice))}, "
-            "which shifts the numbers of all later classes; give both one id"
+            f"{dataset.where}: {example}, which shifts the indices of all later classes; give both "
+            "the same id"
         )
-        yield Finding(ERROR, "category-duplicate", message, len(twice))
+        yield Finding(ERROR, "category-duplicate", message, len(repeated))
     if classes is None:
         return
-    meant = _misspelt(classes, names)
-    for ours, theirs in meant.items():
+    misspelt = _misspelt(classes, names)
+    for ours, theirs in misspelt.items():
         message = (
-            f"{dataset.where}: class {ours!r} of the config is no category of the file, which has "
-            f"{theirs!r}; {counts[theirs]:,} annotations would be dropped. Write {theirs!r} in "
+            f"{dataset.where}: the config's class {ours!r} is not a category of the file, which "
+            f"has {theirs!r}; {counts[theirs]:,} annotations would be dropped. Write {theirs!r} in "
             f"{SET_CLASSES}"
         )
         yield Finding(ERROR, "class-misspelt", message, counts[theirs])
-    unknown = [name for name in classes if name not in names and name not in meant]
+    unknown = [name for name in classes if name not in names and name not in misspelt]
     if unknown:
         message = (
-            f"{dataset.where}: the config's classes {some(unknown)} are no categories of the file, "
-            f"and nothing is learned of them; take them out of {SET_CLASSES}, or check their "
-            f"names: the file has {some(names)}"
+            f"{dataset.where}: the config's classes {some(unknown, 5)} are not categories of the "
+            f"file and won't be learned; remove them from {SET_CLASSES}, or check their names: the "
+            f"file has {some(names, 5)}"
         )
         yield Finding(WARNING, "class-unknown", message, len(unknown))
-    unused = [n for n in names if n not in classes and n not in meant.values() and counts[n]]
+    unused = [n for n in names if n not in classes and n not in misspelt.values() and counts[n]]
     dropped = sum(counts[name] for name in unused)
     if dropped:
+        categories = some([f"{name} ({counts[name]:,})" for name in unused], 5)
         message = (
-            f"{dataset.where}: {dropped:,} annotations are dropped, since their categories are no "
-            f"classes of the config: {some(f'{name} ({counts[name]:,})' for name in unused)}; add "
-            f"them to {SET_CLASSES} to learn them"
+            f"{dataset.where}: {dropped:,} annotations are dropped because their categories are "
+            f"not classes of the config: {categories}; add them to {SET_CLASSES} to learn them"
         )
         yield Finding(WARNING, "category-dropped", message, dropped)
 
 
 def _misspelt(classes: Sequence[str], names: Sequence[str]) -> dict[str, str]:
-    """Find categories that were probably meant by classes which are none."""
+    """Map each class that is not a category to the category that it probably means."""
     free = [name for name in names if name not in classes]
-    meant = {}
+    intended = {}
     for name in classes:
         closest = None if name in names else _closest(name, free)
         if closest is not None:
-            meant[name] = closest
+            intended[name] = closest
             free.remove(closest)
-    return meant
+    return intended
 
 
 def _closest(name: str, among: Sequence[str]) -> Optional[str]:
@@ -162,45 +163,45 @@ def _closest(name: str, among: Sequence[str]) -> Optional[str]:
 
 
 def plain_name(name: str) -> str:
-    """Write a class's name in the one way that its spellings share."""
+    """Normalize the spelling of a class name: case, spaces, dashes and underscores."""
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
 
 
-def check_order(labels: Sequence[Labels]) -> list[Finding]:
-    """Check that data sets number their classes alike, and as the config names them.
+def check_order(orders: Sequence[ClassOrder]) -> list[Finding]:
+    """Check that datasets number their classes alike, and in the config's order.
 
-    MMDetection numbers classes in the order of a file's categories, whatever the order in the
-    config, which gives the names of what is detected.
+    MMDetection numbers classes in the order of the file's categories, regardless of the order in
+    the config, which provides the names of detected classes.
 
     Args:
-        labels: The numbers of each data set, the first one those to compare with.
+        orders: The class order of each dataset; the others are compared with the first.
     """
     findings = []
-    for each in labels:
-        first, where = labels[0], each.dataset.where
+    for each in orders:
+        first, where = orders[0], each.dataset.where
         if not _agree(each.names, first.names):
-            place = _first_difference(each.names, first.names)
+            index = _first_difference(each.names, first.names)
             findings.append(
                 Finding(
                     ERROR,
                     "category-order",
-                    f"{where}: class {place} is {_at(each.names, place)}, but "
-                    f"{_at(first.names, place)} in {first.dataset.ann_file}: MMDetection numbers "
-                    "classes in the order of a file's categories, and AP would be near 0; list the "
-                    "same categories in the same order in both files",
+                    f"{where}: class {index} is {each.names[index]!r}, but "
+                    f"{first.names[index]!r} in {first.dataset.ann_file}: MMDetection numbers "
+                    "classes in the order of the file's categories, so AP would be near 0; list "
+                    "the same categories in the same order in both files",
                 )
             )
         elif not _agree(each.names, each.classes) and (
             each is first or each.classes != first.classes
         ):
-            place = _first_difference(each.names, each.classes)
+            index = _first_difference(each.names, each.classes)
             findings.append(
                 Finding(
                     ERROR,
                     "class-order",
-                    f"{where}: class {place} is {_at(each.names, place)}, but "
-                    f"{_at(each.classes, place)} in the config: MMDetection numbers classes in the "
-                    "order of the file's categories, and detections would get wrong names; write "
+                    f"{where}: class {index} is {each.names[index]!r}, but "
+                    f"{each.classes[index]!r} in the config: MMDetection numbers classes in the "
+                    "order of the file's categories, so detections would get wrong names; write "
                     f"metainfo=dict(classes=({', '.join(map(repr, each.names[:5]))}, ...))",
                 )
             )
@@ -212,8 +213,4 @@ def _agree(a: Sequence[str], b: Sequence[str]) -> bool:
 
 
 def _first_difference(a: Sequence[str], b: Sequence[str]) -> int:
-    return next(place for place, (x, y) in enumerate(zip(a, b)) if x != y)
-
-
-def _at(names: Sequence[str], place: int) -> str:
-    return repr(names[place])
+    return next(index for index, (x, y) in enumerate(zip(a, b)) if x != y)

@@ -1,4 +1,4 @@
-"""The data sets that a config names, and their files."""
+"""The datasets that a config defines, and their files."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -10,20 +10,21 @@ from mmdet.datasets import CocoDataset, CocoPanopticDataset
 from mmdet.registry import DATASETS
 from mmengine.config import Config, ConfigDict
 
+from ..datasets.formats.files import is_remote
+from .evaluators import EvaluatorSpec, find_evaluators
 from .finding import ERROR, Finding
-from .judges import Judge, find_judges
 
 DATALOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
-_ELSEWHERE = (
+_ADVICE = (
     "Data elsewhere: --cfg-options data_root=/path/to/it/\n"
     "No data at hand: python tools/train.py configs/retinanet_vanillanet5_digits.py\n"
-    "  trains on pictures that come with this project"
+    "  trains on images that come with this project"
 )
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set with files of its own.
+    """A dataset with an annotation file.
 
     Attributes:
         key: The dataloader that it belongs to.
@@ -31,9 +32,9 @@ class Dataset:
         kind: Its class.
         root: Its folder.
         ann_file: Path of the annotation file.
-        folder: What `file_name` is relative to.
-        classes: As the config or the class gives them; None for all categories.
-        judges: The evaluators that compute COCO's metric with its annotation file.
+        folder: Folder that `file_name` is relative to.
+        classes: The classes of its config, else of its class; None for all categories.
+        evaluators: The evaluators that compute COCO's metrics with its annotation file.
     """
 
     key: str
@@ -43,24 +44,24 @@ class Dataset:
     ann_file: str
     folder: str
     classes: Any
-    judges: tuple[Judge, ...] = ()
+    evaluators: tuple[EvaluatorSpec, ...] = ()
 
     @property
     def where(self) -> str:
-        """What a message about the annotation file begins with."""
+        """Prefix of messages about the annotation file."""
         return f"{self.key}: annotation file {self.ann_file}"
 
     @property
     def is_coco(self) -> bool:
-        """Whether the annotation file is in COCO's format of instances."""
-        # Others, of panoptic segmentation too, have JSON files of their own kinds.
+        """Whether the annotation file is in COCO's instances format."""
+        # Others, including those for panoptic segmentation, have JSON files with other contents.
         return _is_subclass(self.kind, CocoDataset) and not _is_subclass(
             self.kind, CocoPanopticDataset
         )
 
     @property
     def numbers_like_coco(self) -> bool:
-        """Whether classes are numbered as MMDetection's `CocoDataset` does it."""
+        """Whether classes are numbered as in MMDetection's `CocoDataset`."""
         return getattr(self.kind, "load_data_list", None) is CocoDataset.load_data_list
 
     @property
@@ -74,7 +75,7 @@ def _is_subclass(kind: Any, parent: type) -> bool:
 
 
 def leaf_datasets(node: Optional[dict]) -> Iterator[ConfigDict]:
-    """Find the data sets with files of their own below a dataloader or a wrapper."""
+    """Find the datasets with an annotation file in a dataloader or a wrapper."""
     if node is None:
         return
     inner = node.get("datasets") or ([node["dataset"]] if "dataset" in node else [])
@@ -85,44 +86,44 @@ def leaf_datasets(node: Optional[dict]) -> Iterator[ConfigDict]:
 
 
 def find_datasets(cfg: Config, dataloaders: Sequence[str]) -> list[Dataset]:
-    """Find the data sets of a config.
+    """Find the datasets of a config.
 
-    Those that are made on demand, as the embedded one, are made here.
+    Datasets that are created on demand, such as the embedded one, are created here.
 
     Args:
         cfg: The config.
-        dataloaders: Keys such as `train_dataloader`; absent ones are passed over.
+        dataloaders: Keys such as `train_dataloader`; absent ones are ignored.
 
     Raises:
-        UserError: A data set can't be made.
+        UserError: A dataset can't be created.
     """
     found = []
     for key in dataloaders:
-        judges = [each for each in find_judges(cfg, key) if each.ann_file and each.measures]
-        found += [_describe(key, node, tuple(judges)) for node in leaf_datasets(cfg.get(key))]
-    made = {(each.kind, each.root) for each in found if hasattr(each.kind, "prepare")}
-    for kind, root in made:
+        evaluators = [each for each in find_evaluators(cfg, key) if each.ann_file and each.metrics]
+        found += [_describe(key, node, tuple(evaluators)) for node in leaf_datasets(cfg.get(key))]
+    on_demand = {(each.kind, each.root) for each in found if hasattr(each.kind, "prepare")}
+    for kind, root in on_demand:
         kind.prepare(root)
     return found
 
 
 def distinct(datasets: Sequence[Dataset]) -> list[Dataset]:
-    """Leave out data sets that came before; for training and evaluation each comes once."""
+    """Drop repeated datasets; one used in both training and evaluation is kept for each."""
     return [
         dataset
-        for place, dataset in enumerate(datasets)
-        if not any(is_same(dataset, other) for other in datasets[:place])
+        for index, dataset in enumerate(datasets)
+        if not any(is_same(dataset, other) for other in datasets[:index])
     ]
 
 
 def is_same(a: Dataset, b: Dataset) -> bool:
-    """Tell whether two data sets are one for training, or one for evaluation."""
+    """Tell whether two datasets are the same one, both for training or both for evaluation."""
     if a.key.startswith("train") != b.key.startswith("train"):
         return False
     return (a.kind, a.ann_file, a.folder, a.classes) == (b.kind, b.ann_file, b.folder, b.classes)
 
 
-def _describe(key: str, node: dict, judges: tuple[Judge, ...]) -> Dataset:
+def _describe(key: str, node: dict, evaluators: tuple[EvaluatorSpec, ...]) -> Dataset:
     kind = node["type"]  # a name, or in mmengine's newer configs a class
     kind = DATASETS.get(kind) if isinstance(kind, str) else kind
     root = node.get("data_root") or getattr(kind, "DATA_ROOT", "")
@@ -135,33 +136,28 @@ def _describe(key: str, node: dict, judges: tuple[Judge, ...]) -> Dataset:
         ann_file=os.path.join(root, node["ann_file"]),
         folder=os.path.join(root, (node.get("data_prefix") or {}).get("img") or ""),
         classes=classes or getattr(kind, "METAINFO", {}).get("classes"),
-        judges=judges,
+        evaluators=evaluators,
     )
 
 
-def check_files(dataset: Dataset, told: bool) -> list[Finding]:
-    """Check that annotation file and image folder are there.
+def check_files(dataset: Dataset, advise: bool) -> list[Finding]:
+    """Check that the annotation file and the image folder exist.
 
     Args:
-        dataset: The data set.
-        told: Leave out the advice where to find data.
+        dataset: The dataset.
+        advise: Add advice on where to find data.
 
     Returns:
-        The first of them that is missing.
+        A finding for the first of them that is missing.
     """
     if is_remote(dataset.ann_file):
         return []
-    for path, there in ((dataset.ann_file, os.path.isfile), (dataset.folder, os.path.isdir)):
-        if not is_remote(path) and not there(path or "."):
-            advice = "" if told else f"\n{_layout(dataset)}{_ELSEWHERE}"
+    for path, exists in ((dataset.ann_file, os.path.isfile), (dataset.folder, os.path.isdir)):
+        if not is_remote(path) and not exists(path or "."):
+            advice = f"\n{_layout(dataset)}{_ADVICE}" if advise else ""
             message = f"{dataset.key}: {path} is missing.{advice}"
             return [Finding(ERROR, "file-missing", message)]
     return []
-
-
-def is_remote(path: str) -> bool:
-    """Tell whether a path belongs to another storage, such as `s3://`."""
-    return "://" in path
 
 
 def _layout(dataset: Dataset) -> str:
@@ -169,7 +165,7 @@ def _layout(dataset: Dataset) -> str:
         return ""
     root = dataset.root.rstrip("/")
     return (
-        f"COCO 2017 is laid out as\n"
+        f"The layout of COCO 2017:\n"
         f"  {root}/annotations/instances_train2017.json and instances_val2017.json\n"
         f"  {root}/train2017/*.jpg\n"
         f"  {root}/val2017/*.jpg\n"

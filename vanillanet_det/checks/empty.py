@@ -1,99 +1,95 @@
-"""Data sets without any object to learn or to judge by."""
+"""Datasets without any object to train on or to evaluate."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple, Optional
 
-from .content import Content
+from ..datasets.formats.files import some
+from .annotation_file import AnnotationFile
 from .datasets import Dataset, is_same
-from .finding import ERROR, WARNING, Finding, some
+from .finding import ERROR, WARNING, Finding
 
 SET_CLASSES = "metainfo=dict(classes=...)"
 
 
-class Empty(NamedTuple):
-    """A data set without objects of the config's classes.
+class EmptyDataset(NamedTuple):
+    """A dataset without objects of the config's classes.
 
     Attributes:
-        dataset: The data set.
-        alone: What to say if the other data sets of its dataloader are as empty, or there are none.
-        beside: What to say if one of them has objects; None for nothing.
+        dataset: The dataset.
+        if_all_empty: The finding if all datasets of its dataloader are empty.
+        if_mixed: The finding if another dataset of its dataloader has objects; None for none.
     """
 
     dataset: Dataset
-    alone: Finding
-    beside: Optional[Finding]
+    if_all_empty: Finding
+    if_mixed: Optional[Finding]
 
 
 def describe_empty(
-    dataset: Dataset,
-    content: Content,
+    file: AnnotationFile,
     classes: Sequence[str],
     names: Sequence[str],
-    meant: dict[str, str],
-) -> Empty:
-    """Say of a data set that it has no object of the config's classes.
+    misspelt: dict[str, str],
+) -> EmptyDataset:
+    """Make the findings for a dataset that has no object of the config's classes.
 
     Args:
-        dataset: The data set.
-        content: What is in its annotation file.
-        classes: Those of the config.
+        file: The annotation file.
+        classes: The config's classes.
         names: The file's categories.
-        meant: Categories that were probably meant by classes which are none.
+        misspelt: The category that each misspelt class probably means.
     """
-    hint = "".join(f"; {ours!r} is probably its {theirs!r}" for ours, theirs in meant.items())
-    count = len(content.annotations)
+    dataset = file.dataset
+    hint = "".join(f"; {ours!r} is probably its {theirs!r}" for ours, theirs in misspelt.items())
+    count = len(file.annotations)
     message = (
-        f"{dataset.where}: the data set is empty: none of its {count} annotations is of the "
-        f"config's classes ({some(classes)}); its categories are {some(names)}. Name them in "
+        f"{dataset.where}: the dataset is empty: none of its {count} annotations belongs to the "
+        f"config's classes ({some(classes, 5)}); its categories are {some(names, 5)}. List them in "
         f"{SET_CLASSES}{hint}"
     )
-    alone = Finding(ERROR, "data-empty", message, count)
+    error = Finding(ERROR, "data-empty", message, count)
     if _is_filtered(dataset):
         message = (
-            f"{dataset.where}: none of its {count} annotations is of the config's classes "
-            f"({some(classes)}), and filter_cfg=dict(filter_empty_gt=True) leaves all its "
-            f"{len(content.images):,} images out, at which MMDetection fails; set "
-            "filter_empty_gt=False to learn from them that there is nothing, or take the data set "
-            f"out of the config{hint}"
+            f"{dataset.where}: none of its {count} annotations belongs to the config's classes "
+            f"({some(classes, 5)}), and filter_cfg=dict(filter_empty_gt=True) drops all its "
+            f"{len(file.images):,} images, on which MMDetection fails; set "
+            "filter_empty_gt=False to train on them as background, or remove the dataset from the "
+            f"config{hint}"
         )
-        return Empty(dataset, alone, Finding(ERROR, "data-empty", message, count))
-    if not content.annotations:
-        return Empty(dataset, alone, None)
-    return Empty(dataset, alone, alone if meant else replace(alone, level=WARNING))
+        return EmptyDataset(dataset, error, Finding(ERROR, "data-empty", message, count))
+    if not file.annotations:
+        return EmptyDataset(dataset, error, None)
+    return EmptyDataset(dataset, error, error if misspelt else replace(error, level=WARNING))
 
 
 def _is_filtered(dataset: Dataset) -> bool:
-    """Tell whether MMDetection leaves out images without objects."""
-    wanted = dataset.cfg.get("filter_cfg") or {}
-    return bool(wanted.get("filter_empty_gt")) and not dataset.cfg.get("test_mode")
+    """Tell whether MMDetection drops images without objects."""
+    filter_cfg = dataset.cfg.get("filter_cfg") or {}
+    return bool(filter_cfg.get("filter_empty_gt")) and not dataset.cfg.get("test_mode")
 
 
-def check_empty(datasets: Sequence[Dataset], empty: Sequence[Empty]) -> list[Finding]:
-    """Decide which empty data sets are mistakes: pictures of background may stand beside others.
+def check_empty(datasets: Sequence[Dataset], empty: Sequence[EmptyDataset]) -> list[Finding]:
+    """Decide which empty datasets are mistakes: others may complement them as background images.
 
     Args:
-        datasets: All data sets of the config.
-        empty: Those of them that are known to have no object.
+        datasets: All datasets of the config.
+        empty: Those of them that have no object.
     """
     findings = []
     for each in empty:
-        together = [dataset for dataset in datasets if dataset.key == each.dataset.key]
-        is_all = all(any(is_same(one, other.dataset) for other in empty) for one in together)
-        findings.append(each.alone if is_all else each.beside)
+        siblings = [dataset for dataset in datasets if dataset.key == each.dataset.key]
+        all_empty = all(any(is_same(one, other.dataset) for other in empty) for one in siblings)
+        findings.append(each.if_all_empty if all_empty else each.if_mixed)
     return [finding for finding in findings if finding is not None]
 
 
-def check_secret(dataset: Dataset) -> list[Finding]:
-    """Check that nothing is computed of a data set without annotations.
-
-    Args:
-        dataset: A data set for tests whose annotations are left out.
-    """
-    if not dataset.judges:
+def check_unlabeled(file: AnnotationFile) -> list[Finding]:
+    """Check that no metric is computed on test images whose annotations are withheld."""
+    if not file.is_unlabeled or not file.dataset.evaluators:
         return []
     message = (
-        f"{dataset.where}: it has no annotation to compare with, and AP will be -1; to write "
-        "detections down without it, set format_only=True and outfile_prefix of the evaluator"
+        f"{file.dataset.where}: it has no annotations to compare with, so AP will be -1; to only "
+        "save detections, set format_only=True and outfile_prefix of the evaluator"
     )
     return [Finding(WARNING, "data-empty", message)]

@@ -1,41 +1,106 @@
-"""Annotation files of the evaluation against those of the data."""
+"""The evaluators of a config that compute COCO's metrics, and their annotation files."""
 
 import filecmp
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
 
+from mmdet.evaluation import CocoMetric
+from mmdet.registry import METRICS
 from mmengine.config import Config
 
-from .datasets import Dataset, is_remote
+from ..datasets.formats.files import is_remote
+from ..errors import UserError
+from ..evaluation import FasterCocoMetric
+from ..evaluation.coco_metric import find_evaluator
 from .finding import ERROR, Finding
-from .judges import evaluator_key, find_judges
 
 
-def check_evaluators(cfg: Config, datasets: Sequence[Dataset]) -> list[Finding]:
-    """Check that evaluators read the file of the data set that they judge.
+@dataclass(frozen=True)
+class EvaluatorSpec:
+    """An evaluator as a config specifies it.
+
+    Attributes:
+        ann_file: The annotation file that it reads; None if it uses the dataset's objects.
+        metrics: The metrics that it computes: `bbox`, `segm`; none if it only writes detections.
+        is_faster: It uses faster-coco-eval, which requires numeric ids.
+    """
+
+    ann_file: Optional[str]
+    metrics: tuple[str, ...]
+    is_faster: bool
+
+
+def find_evaluators(cfg: Config, key: str) -> list[EvaluatorSpec]:
+    """Find a dataloader's evaluators that are, or inherit from, MMDetection's `CocoMetric`.
 
     Args:
         cfg: The config.
-        datasets: Its data sets. The evaluator of `val_dataloader` is `val_evaluator`.
+        key: The dataloader, such as `val_dataloader`, whose evaluator is `val_evaluator`.
+    """
+    evaluators = cfg.get(_evaluator_key(key)) or []
+    evaluators = [evaluators] if isinstance(evaluators, dict) else evaluators
+    kinds = [(_kind(evaluator), evaluator) for evaluator in evaluators]
+    return [
+        _make_spec(kind, evaluator)
+        for kind, evaluator in kinds
+        if isinstance(kind, type) and issubclass(kind, CocoMetric)
+    ]
+
+
+def check_evaluators(cfg: Config, ann_files: Mapping[str, Sequence[str]]) -> list[Finding]:
+    """Check that evaluators read the annotation file of the dataset that they evaluate.
+
+    Args:
+        cfg: The config.
+        ann_files: The annotation files of each dataloader's datasets.
     """
     findings = []
     seen = set()
-    for key in dict.fromkeys(dataset.key for dataset in datasets):
-        files = [dataset.ann_file for dataset in datasets if dataset.key == key]
-        for judge in find_judges(cfg, key) if len(files) == 1 else ():
-            file, wanted = judge.ann_file, files[0]
+    for key, files in ann_files.items():
+        for evaluator in find_evaluators(cfg, key) if len(files) == 1 else ():
+            file, expected = evaluator.ann_file, files[0]
             # The test set is often the validation set again.
-            if not file or (file, wanted) in seen:
+            if not file or (file, expected) in seen:
                 continue
-            seen.add((file, wanted))
-            name = f"{evaluator_key(key)}.ann_file"
-            if is_remote(file) or is_remote(wanted) or not os.path.isfile(wanted):
+            seen.add((file, expected))
+            name = f"{_evaluator_key(key)}.ann_file"
+            if is_remote(file) or is_remote(expected) or not os.path.isfile(expected):
                 continue
-            remedy = f"set {name}={wanted}, the file of {key}"
+            remedy = f"set {name}={expected}, the file of {key}"
             if not os.path.isfile(file):
                 message = f"{name}: {file} is missing; {remedy}"
                 findings.append(Finding(ERROR, "evaluator-file", message))
-            elif not os.path.samefile(file, wanted) and not filecmp.cmp(file, wanted, False):
-                message = f"{name}: {file} is another file than that of {key}, {wanted}; {remedy}"
+            elif not os.path.samefile(file, expected) and not filecmp.cmp(file, expected, False):
+                message = f"{name}: {file} differs from the file of {key}, {expected}; {remedy}"
                 findings.append(Finding(ERROR, "evaluator-file", message))
     return findings
+
+
+def _evaluator_key(key: str) -> str:
+    return key.replace("_dataloader", "_evaluator")
+
+
+def _kind(evaluator: dict) -> Any:
+    kind: Any = evaluator.get("type")
+    return METRICS.get(kind) if isinstance(kind, str) else kind
+
+
+def _make_spec(kind: type, evaluator: dict) -> EvaluatorSpec:
+    metric = evaluator.get("metric", "bbox")
+    metrics = [metric] if isinstance(metric, str) else metric or []
+    return EvaluatorSpec(
+        ann_file=evaluator.get("ann_file"),
+        metrics=() if evaluator.get("format_only") else tuple(metrics),
+        is_faster=issubclass(kind, FasterCocoMetric) and _is_faster(evaluator),
+    )
+
+
+def _is_faster(evaluator: dict) -> bool:
+    if evaluator.get("use_mp_eval"):
+        return False
+    try:
+        return find_evaluator(evaluator.get("backend", "auto"))[1] != "pycocotools"
+    except UserError:  # reported when the evaluator is built
+        return False

@@ -1,4 +1,4 @@
-"""What a check finds, told to people and to programs."""
+"""Findings: what a check reports, for people and for programs."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ ERROR, WARNING = "error", "warning"
 
 @dataclass(frozen=True)
 class Finding:
-    """Something in a config or its data that would go wrong.
+    """A mistake in a config or its data.
 
     Attributes:
         level: `error`, which stops a run, or `warning`.
-        code: Short name of the kind, such as `box-inverted`.
-        message: What it is, the first example of it, and the remedy.
-        count: How many there are.
+        code: Short name of the mistake, such as `box-inverted`.
+        message: The mistake, its first example, and the remedy.
+        count: Number of occurrences.
     """
 
     level: str
@@ -25,35 +25,29 @@ class Finding:
     count: int = 1
 
 
-def first_of(first: str, count: int) -> str:
-    """Say a first example, and how many more there are."""
-    return first + (f" (and {count - 1:,} more like it)" if count > 1 else "")
-
-
-def some(names: Iterable[object], most: int = 5) -> str:
-    """List the first few names."""
-    names = list(map(str, names))
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+def and_more(example: str, count: int) -> str:
+    """Append the number of further occurrences to an example."""
+    return example + (f" (and {count - 1:,} more like it)" if count > 1 else "")
 
 
 def errors_in(findings: Iterable[Finding]) -> list[Finding]:
-    """Select what stops a run."""
+    """Select the findings that stop a run."""
     return [finding for finding in findings if finding.level == ERROR]
 
 
 def warnings_in(findings: Iterable[Finding]) -> list[Finding]:
-    """Select what doesn't stop a run."""
+    """Select the findings that don't stop a run."""
     return [finding for finding in findings if finding.level == WARNING]
 
 
 def report(findings: Sequence[Finding]) -> str:
-    """Write findings down, errors first, a line or more for each."""
+    """Format findings as text, errors first, each on its own line."""
     ordered = [*errors_in(findings), *warnings_in(findings)]
     return "\n".join(f"{each.level}: {each.message} [{each.code}]" for each in ordered)
 
 
 def stop_at_errors(findings: Iterable[Finding]) -> None:
-    """Stop a run that can't go well.
+    """Stop a run if there are errors.
 
     Raises:
         UserError: There are errors; its message lists all of them.

@@ -1,65 +1,70 @@
-"""Ids of an annotation file: what MMDetection and COCO's evaluation can use."""
+"""Ids of an annotation file: whether MMDetection and COCO's evaluation can use them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Optional
 
 import numpy as np
 
-from .content import hashable
-from .finding import ERROR, WARNING
-from .found import Found
+from .annotation_file import AnnotationFile, hashable
+from .finding import ERROR, WARNING, Finding
 
-_ANEW = "number the {} from 1, as tools/finetune.py does when it converts a data set"
-_FASTER = "faster-coco-eval, which computes AP here, fails at such ids"
+_RENUMBER = "number the {} from 1, as tools/finetune.py does when it converts a dataset"
+_FASTER = "faster-coco-eval, which computes AP here, fails on such ids"
 _SLOWER = "or set backend='pycocotools' of FasterCocoMetric"
+_DROPPED = "MMDetection silently drops such annotations"
 
 
-def check_ids(found: Found) -> None:
-    """Check that ids are what MMDetection can use, and that annotations refer to some.
+def check_ids(file: AnnotationFile) -> Iterator[Finding]:
+    """Check that ids are usable and unique, and that annotations refer to existing entries.
 
     Args:
-        found: Takes the findings.
+        file: The annotation file.
+
+    Yields:
+        A finding for each kind of mistake.
     """
-    content = found.content
-    is_faster = any(judge.is_faster for judge in found.dataset.judges)
-    for name, what in (("images", "is lost"), ("annotations", "makes MMDetection fail")):
-        entries = getattr(content, name)
-        found.add(
+    is_faster = any(evaluator.is_faster for evaluator in file.dataset.evaluators)
+    for name, effect in (
+        ("images", "MMDetection loses all but one of them"),
+        ("annotations", "MMDetection fails on them"),
+    ):
+        entries = getattr(file, name)
+        yield from file.findings(
             ERROR,
             "id-duplicate",
             _repeated(hashable(entry.get("id")) for entry in entries if "id" in entry),
-            lambda place, name=name, entries=entries: (
-                f"{name}: id {[e for e in entries if 'id' in e][place]['id']} is there twice"
+            lambda index, name=name, entries=entries: (
+                f"{name}: id {[e for e in entries if 'id' in e][index]['id']} is used twice"
             ),
-            f"of equal ids one {what}; number the {name} anew",
+            f"{effect}; renumber the {name}",
         )
-    found.add(
+    yield from file.findings(
         ERROR,
         "image-unknown",
-        np.flatnonzero(content.image_places < 0),
-        lambda place: f"{found.name(place)}: the file lists no image of this id",
-        "such annotations are dropped without a word; list the image, or take them out",
+        np.flatnonzero(file.image_indices < 0),
+        lambda index: f"{file.name(index)}: the file lists no image with this id",
+        f"{_DROPPED}; list the image, or remove them",
     )
-    found.add(
+    yield from file.findings(
         ERROR,
         "category-unknown",
-        np.flatnonzero(content.category_places < 0),
-        lambda place: (
-            f"{found.name(place)}: category_id {content.annotations[place].get('category_id')!r} "
-            "is of no category of the file"
+        np.flatnonzero(file.category_indices < 0),
+        lambda index: (
+            f"{file.name(index)}: the file lists no category with its category_id "
+            f"{file.annotations[index].get('category_id')!r}"
         ),
-        "such annotations are dropped without a word; list the category, or mend the id",
+        f"{_DROPPED}; list the category, or correct the id",
     )
     for name in ("images", "annotations", "categories"):
-        _check_kinds(found, name, is_faster)
-    if not found.dataset.key.startswith("train"):
-        found.add(
+        yield from _check_types(file, name, is_faster)
+    if not file.dataset.key.startswith("train"):
+        yield from file.findings(
             WARNING,
             "id-zero",
-            [p for p, a in enumerate(content.annotations) if _is_lost(a.get("id"), is_faster)],
-            lambda place: f"{found.name(place)}: its id is {content.annotations[place]['id']!r}",
-            "COCO's evaluation takes 0 for no match, and faster-coco-eval what is below 0, too, so "
-            "that AP is too low; start at 1",
+            [i for i, a in enumerate(file.annotations) if _is_ignored(a.get("id"), is_faster)],
+            lambda index: f"{file.name(index)}: its id is {file.annotations[index]['id']!r}",
+            "COCO's evaluation reads id 0 as no match, as faster-coco-eval does negative ids, so "
+            "AP is too low; start at 1",
         )
 
 
@@ -68,43 +73,43 @@ def _repeated(values: Iterable[Any]) -> list[int]:
     if len(set(values)) == len(values):
         return []
     seen: set = set()
-    # set.add gives None: the first of equal ones isn't a repetition.
-    return [p for p, value in enumerate(values) if value in seen or seen.add(value)]
+    # set.add returns None: the first of equal values isn't a repetition.
+    return [i for i, value in enumerate(values) if value in seen or seen.add(value)]
 
 
-def _check_kinds(found: Found, name: str, is_faster: bool) -> None:
-    """Check for ids that can't be looked up, or that fail at the first evaluation."""
-    ids = {place: entry.get("id") for place, entry in enumerate(getattr(found.content, name))}
-    texts = [place for place, id in ids.items() if isinstance(id, str)]
-    what, remedy = f"{name}: the id {{!r}}", _ANEW.format(name)
-    wrong: Iterable[int] = [p for p, id in ids.items() if isinstance(id, (dict, list))]
+def _check_types(file: AnnotationFile, name: str, is_faster: bool) -> list[Finding]:
+    """Check for ids that can't be looked up, or on which the first evaluation fails."""
+    ids = {index: entry.get("id") for index, entry in enumerate(getattr(file, name))}
+    strings = [index for index, id in ids.items() if isinstance(id, str)]
+    what, remedy = f"{name}: the id {{!r}}", _RENUMBER.format(name)
+    wrong: Iterable[int] = [i for i, id in ids.items() if isinstance(id, (dict, list))]
     if wrong:
-        what += " is no number"
+        what += " isn't a number"
         remedy = f"MMDetection can't look such ids up; {remedy}"
-    elif not found.dataset.judges:
-        return
+    elif not file.dataset.evaluators:
+        return []
     elif name == "annotations":
-        known = ((place, id) for place, id in ids.items() if id is not None)
-        fits = _is_whole if is_faster else _is_number
-        wrong = [place for place, id in known if not fits(id)]
-        what += " is no whole number below 2^63"
+        known = ((index, id) for index, id in ids.items() if id is not None)
+        fits = _is_integer if is_faster else _is_number
+        wrong = [index for index, id in known if not fits(id)]
+        what += " isn't an integer below 2^63"
         remedy = (
-            "COCO's evaluation fails at other ids, or counts their objects as missed; " + remedy
+            f"COCO's evaluation fails on other ids, or counts their objects as missed; {remedy}"
         )
     elif is_faster:
-        wrong, what = texts, f"{what} is a text"
+        wrong, what = strings, f"{what} is a string"
         remedy = f"{_FASTER}; {remedy}, {_SLOWER}"
-    elif len(texts) < len(ids):
-        wrong, what = texts, f"{what} is a text, and others are numbers"
+    elif len(strings) < len(ids):
+        wrong, what = strings, f"{what} is a string, but others are numbers"
         remedy = f"COCO's evaluation sorts ids and can't compare both; {remedy}"
-    found.add(ERROR, "id-kind", wrong, lambda place: what.format(ids[place]), remedy)
+    return file.findings(ERROR, "id-kind", wrong, lambda index: what.format(ids[index]), remedy)
 
 
-def _is_whole(id: Any) -> bool:
+def _is_integer(id: Any) -> bool:
     return isinstance(id, int) and -(1 << 63) <= id < 1 << 63
 
 
-def _is_lost(id: Any, is_faster: bool) -> bool:
+def _is_ignored(id: Any, is_faster: bool) -> bool:
     number = _number(id)
     return number is not None and (number == 0 or (is_faster and number < 0))
 
@@ -114,7 +119,7 @@ def _is_number(id: Any) -> bool:
 
 
 def _number(id: Any) -> Optional[float]:
-    """Read an id as NumPy does when it is put into an array of numbers."""
+    """Convert an id as NumPy does when it is assigned to an array of numbers."""
     try:
         return float(id)
     except (TypeError, ValueError, OverflowError):

@@ -1,45 +1,56 @@
-"""Images that an annotation file lists: whether they are there, and whether in two sets."""
+"""Images of a dataset: whether they exist, can be read, have their declared size, or leak."""
 
 import hashlib
 import os
 import unicodedata
+import warnings
+from collections import defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
-from .content import Content
-from .datasets import Dataset, is_remote
-from .finding import ERROR, WARNING, Finding, first_of
+import cv2
+from PIL import Image
+from tqdm import tqdm
+
+from ..datasets.formats.files import is_remote, loaded_size
+from .annotation_file import AnnotationFile
+from .datasets import Dataset
+from .finding import ERROR, WARNING, Finding, and_more
 
 _SAMPLE_BYTES = 4096
 
 
-def image_paths(dataset: Dataset, content: Content) -> list[str]:
-    """List the paths of a data set's images; of those in other storages none."""
-    if is_remote(dataset.folder):
+def image_paths(file: AnnotationFile) -> list[str]:
+    """List the paths of a dataset's images; none if they are in remote storage."""
+    folder = file.dataset.folder
+    if is_remote(folder):
         return []
-    names = (image.get("file_name") for image in content.images)
-    return [os.path.join(dataset.folder, name) for name in names if isinstance(name, str)]
+    names = (image.get("file_name") for image in file.images)
+    return [os.path.join(folder, name) for name in names if isinstance(name, str)]
 
 
 def check_missing(dataset: Dataset, paths: Sequence[str]) -> list[Finding]:
-    """Check that images are there, by listing their folders once.
+    """Check that images exist, by listing each of their folders once.
 
     Args:
-        dataset: Whose images they are.
-        paths: Their paths.
+        dataset: The dataset.
+        paths: The paths of its images.
     """
-    there = {folder: _list(folder) for folder in set(map(os.path.dirname, paths))}
-    missing = [path for path in paths if os.path.basename(path) not in there[os.path.dirname(path)]]
+    listed = {folder: _list(folder) for folder in set(map(os.path.dirname, paths))}
+    missing = [
+        path for path in paths if os.path.basename(path) not in listed[os.path.dirname(path)]
+    ]
     if not missing:
         return []
     folder, name = os.path.split(missing[0])
-    similar = {_plain(other): other for other in there[folder]}.get(_plain(name))
-    hint = f", but {similar} is" if similar else ""
-    first = first_of(f"{missing[0]} isn't there{hint}", len(missing))
+    similar = {_plain(other): other for other in listed[folder]}.get(_plain(name))
+    hint = f" (but {similar} does)" if similar else ""
+    example = and_more(f"{missing[0]} doesn't exist{hint}", len(missing))
     message = (
-        f"{dataset.where}: of {len(paths):,} images {len(missing):,} are missing: {first}; put "
-        "them there, set data_prefix=dict(img=...) to their folder, or take them out of the file"
+        f"{dataset.where}: {len(missing):,} of {len(paths):,} images are missing: {example}; add "
+        "them, set data_prefix=dict(img=...) to their folder, or remove them from the file"
     )
     return [Finding(ERROR, "image-missing", message, len(missing))]
 
@@ -52,18 +63,91 @@ def _list(folder: str) -> set[str]:
 
 
 def _plain(name: str) -> str:
-    """Spell a name as file systems that are less exact do."""
+    """Normalize a name as case-insensitive, Unicode-normalizing file systems do."""
     return unicodedata.normalize("NFC", name).casefold()
+
+
+def check_images(file: AnnotationFile) -> list[Finding]:
+    """Decode all images of a dataset that exist.
+
+    Args:
+        file: The annotation file.
+    """
+    dataset = file.dataset
+    if is_remote(dataset.folder):
+        return []
+    color_type = dataset.loading.get("color_type", "color")
+    rotates = color_type != "unchanged" and not color_type.endswith("ignore_orientation")
+    problems = defaultdict(list)
+    bar = tqdm(file.images, desc="Reading images", unit="img", disable=None)
+    with ThreadPoolExecutor() as pool, bar, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about images that are large, or odd but readable
+        for problem in pool.map(lambda image: _decode(dataset.folder, image, rotates), bar):
+            if problem is not None:
+                problems[problem[0]].append(problem[1])
+    # Training can be configured to skip unreadable images.
+    skips = dataset.loading.get("unreadable") == "skip"
+    levels = {"picture-unreadable": WARNING if skips else ERROR, "picture-size": ERROR}
+    remedies = {
+        "picture-unreadable": "replace the file, or remove it from the annotation file",
+        "picture-size": "boxes refer to the declared size; correct width and height, or the boxes",
+    }
+    return [
+        Finding(
+            levels[code],
+            code,
+            f"{dataset.key}: image {and_more(texts[0], len(texts))}; {remedies[code]}",
+            len(texts),
+        )
+        for code, texts in problems.items()
+    ]
+
+
+def _decode(folder: str, image: dict, rotates: bool) -> Optional[tuple[str, str]]:
+    """Decode an image and return what is wrong with it: code and text."""
+    path = os.path.join(folder, str(image.get("file_name")))
+    if not os.path.isfile(path):
+        return None  # reported by check_missing
+    try:
+        size, stored = _sizes(path, rotates)
+    except Image.DecompressionBombError:
+        return None  # large; OpenCV has its own limit
+    except Exception as error:  # Pillow raises nearly anything
+        return "picture-unreadable", f"{path}: can't be read ({error})"
+    declared = (image.get("width"), image.get("height"))
+    if size == declared or any(type(side) not in (int, float) for side in declared):
+        return None  # sizes that aren't numbers are reported by check_annotations
+    text = f"{path}: is {size[0]}x{size[1]}, but declared {declared[0]}x{declared[1]}"
+    if declared == stored:
+        text += ", its size before it is rotated according to its Exif data"
+    return "picture-size", text
+
+
+def _sizes(path: str, rotates: bool) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Decode an image.
+
+    Returns:
+        Width and height as training loads it, and as stored, before Exif rotation.
+    """
+    # As bytes: OpenCV crashes on a name that isn't UTF-8.
+    if not cv2.haveImageReader(os.fsencode(path)):
+        raise ValueError("not an image format that OpenCV supports")
+    with Image.open(path) as image:
+        sizes = loaded_size(image, rotates), loaded_size(image, False)
+        # A JPEG is still read completely, but decoded at an eighth of its size.
+        image.draft(image.mode, (image.width // 8, image.height // 8))
+        image.load()
+    return sizes
 
 
 def check_shared(
     train: Sequence[tuple[Dataset, Sequence[str]]], others: Sequence[tuple[Dataset, Sequence[str]]]
 ) -> list[Finding]:
-    """Check that no image is in training and in evaluation, by content.
+    """Check that training and evaluation share no image, by content.
 
     Args:
-        train: The data sets to train on, with their images.
-        others: The data sets to evaluate on.
+        train: The training datasets, each with the paths of its images.
+        others: The evaluation datasets, each with the paths of its images.
     """
     trained = [path for _, paths in train for path in paths]
     findings = []
@@ -71,12 +155,12 @@ def check_shared(
         pairs = _equal_files(trained, paths)
         if not pairs:
             continue
-        first = first_of(f"{pairs[0][1]} equals {pairs[0][0]}", len(pairs))
+        example = and_more(f"{pairs[0][1]} equals {pairs[0][0]}", len(pairs))
         message = (
-            f"{dataset.where}: {len(pairs):,} of {len(paths):,} images are in the training set, "
-            f"too: {first}; AP tells nothing of other pictures then. Take them out of one of both"
+            f"{dataset.where}: {len(pairs):,} of {len(paths):,} images are also in the training "
+            f"set: {example}; AP then says nothing about new images. Remove them from one of both"
         )
-        # No error: to train and evaluate on the same few pictures is a common trial.
+        # Not an error: training and evaluating on the same few images is a common sanity check.
         findings.append(Finding(WARNING, "image-shared", message, len(pairs)))
     return findings
 
@@ -84,15 +168,15 @@ def check_shared(
 def _equal_files(ours: Sequence[str], theirs: Sequence[str]) -> list[tuple[str, str]]:
     """Pair each of `theirs` with one of `ours` that has the same bytes."""
     keys: dict[str, tuple] = dict.fromkeys([*ours, *theirs], ())
-    for measure in (os.path.getsize, _sample, _digest):  # from quick to sure
-        keys = {path: (*key, _measured(measure, path)) for path, key in keys.items()}
+    for measure in (os.path.getsize, _sample, _digest):  # from fast to exact
+        keys = {path: (*key, _try(measure, path)) for path, key in keys.items()}
         shared = {keys[p] for p in ours if p in keys} & {keys[p] for p in theirs if p in keys}
         keys = {p: key for p, key in keys.items() if key in shared and key[-1] is not None}
     by_key = {keys[path]: path for path in reversed(ours) if path in keys}
     return [(by_key[keys[path]], path) for path in theirs if path in keys]
 
 
-def _measured(measure: Callable[[str], Any], path: str) -> Any:
+def _try(measure: Callable[[str], Any], path: str) -> Any:
     try:
         return measure(path)
     except OSError:
@@ -100,7 +184,7 @@ def _measured(measure: Callable[[str], Any], path: str) -> Any:
 
 
 def _sample(path: str) -> bytes:
-    """Read the end of a file, where compressed pictures differ."""
+    """Read the end of a file, where compressed images differ."""
     with open(path, "rb") as file:
         file.seek(max(0, os.path.getsize(path) - _SAMPLE_BYTES))
         return file.read()

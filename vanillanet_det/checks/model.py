@@ -1,4 +1,4 @@
-"""Parts of a model against each other and against the classes: built without data."""
+"""Parts of a model against each other and against the classes, on a model without storage."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -13,27 +13,27 @@ from .finding import ERROR, Finding
 
 _HEADS = ("bbox_head", "mask_head", "mask_iou_head", "point_head")
 _SIDE = 1024  # a multiple of all strides
-_MOST_RATIO = 1.5  # of strides; borders that a network cuts off change them a little
+_MAX_RATIO = 1.5  # of strides, which differ slightly where a network crops borders
 
 
 def build_model(cfg: Config) -> Optional[nn.Module]:
-    """Build a config's model without data; None if it has none or it can't be built."""
+    """Build a config's model on the meta device; None if it has none or it can't be built."""
     if not cfg.get("model"):
         return None
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")
         try:
             return build_on_meta(cfg.model).eval()
-        except Exception:  # the runner builds it again and says why
+        except Exception:  # the runner builds it again and reports why
             return None
 
 
 def check_model(model: nn.Module, num_classes: Optional[int]) -> list[Finding]:
-    """Compare heads with the number of classes, and features with all that reads them.
+    """Compare heads with the number of classes, and features with the modules that take them.
 
     Args:
-        model: The model, without data.
-        num_classes: Number of classes; None leaves the heads out.
+        model: The model, on the meta device.
+        num_classes: Number of classes; None skips the heads.
     """
     findings = [] if num_classes is None else list(_check_heads(model, num_classes))
     with torch.no_grad(), warnings.catch_warnings():
@@ -42,7 +42,7 @@ def check_model(model: nn.Module, num_classes: Optional[int]) -> list[Finding]:
 
 
 def _check_heads(model: nn.Module, num_classes: int) -> Iterator[Finding]:
-    if hasattr(model, "language_model"):  # its classes are texts
+    if hasattr(model, "language_model"):  # its classes are prompts
         return
     for name, module in model.named_modules():
         path = name.split(".")
@@ -59,7 +59,7 @@ def _check_heads(model: nn.Module, num_classes: int) -> Iterator[Finding]:
 
 
 def _is_agnostic(head: nn.Module) -> bool:
-    """Tell whether a head only tells objects from background."""
+    """Tell whether a head only separates objects from background."""
     return getattr(head, "class_agnostic", False) or "RPN" in type(head).__name__
 
 
@@ -72,11 +72,11 @@ def _check_features(model: nn.Module) -> Iterator[Finding]:
         return
     neck = getattr(model, "neck", None)
     if neck is not None:
-        made = _run(neck, features)
-        if made is None:
+        outputs = _run(neck, features)
+        if outputs is None:
             yield from _misfit("model.neck", neck, "the backbone", features)
             return
-        features = made
+        features = outputs
     source = "the backbone" if neck is None else "the neck"
     for name in ("bbox_head", "rpn_head"):
         head = getattr(model, name, None)
@@ -101,7 +101,7 @@ def _check_roi_head(model: nn.Module, source: str, features: Sequence[Tensor]) -
         used = features[: len(strides)]
         yield from _check_strides(f"model.{name}.featmap_strides", strides, source, used)
         channels = {feature.shape[1] for feature in used}
-        # Some extractors of MMDetection have a list.
+        # Some of MMDetection's extractors have a list.
         if isinstance(extractor.out_channels, int) and channels != {extractor.out_channels}:
             yield _channels_finding(
                 f"model.{name}.out_channels", extractor.out_channels, source, channels
@@ -109,10 +109,10 @@ def _check_roi_head(model: nn.Module, source: str, features: Sequence[Tensor]) -
 
 
 def _run(module: nn.Module, *inputs: Any) -> Optional[tuple[Tensor, ...]]:
-    """Run a module without data; None if it can't."""
+    """Run a module on the meta device; None if it fails."""
     try:
         outputs = module(*inputs)
-    except Exception:  # made for more than one input, or really wrong
+    except Exception:  # it takes other inputs, or is misconfigured
         return None
     return (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
 
@@ -120,35 +120,34 @@ def _run(module: nn.Module, *inputs: Any) -> Optional[tuple[Tensor, ...]]:
 def _misfit(
     key: str, module: nn.Module, source: str, features: Sequence[Tensor]
 ) -> Iterator[Finding]:
-    """Say that the channels differ, for a module that can't be run."""
-    wanted = getattr(module, "in_channels", None)
+    """Report channels that don't match, for a module that can't be run."""
+    expected = getattr(module, "in_channels", None)
     channels = [feature.shape[1] for feature in features]
-    if isinstance(wanted, int):
-        # A neck may take one feature alone, and a head takes all of them, which are alike.
-        if wanted not in channels:
-            yield _channels_finding(f"{key}.in_channels", wanted, source, set(channels))
-    elif isinstance(wanted, (list, tuple)) and sorted(wanted) != sorted(channels):
-        yield _channels_finding(f"{key}.in_channels", list(wanted), source, channels)
+    if isinstance(expected, int):
+        # A neck may take a single feature; a head takes all of them, with equal channels.
+        if expected not in channels:
+            yield _channels_finding(f"{key}.in_channels", expected, source, set(channels))
+    elif isinstance(expected, (list, tuple)) and sorted(expected) != sorted(channels):
+        yield _channels_finding(f"{key}.in_channels", list(expected), source, channels)
 
 
-def _channels_finding(key: str, wanted: Any, source: str, channels: Any) -> Finding:
-    real = channels if isinstance(channels, list) else ", ".join(map(str, sorted(channels)))
-    message = f"{key} is {wanted}, but the features of {source} have {real} channels"
-    return Finding(ERROR, "channels", f"{message}; set {key}={str(real).replace(' ', '')}")
+def _channels_finding(key: str, expected: Any, source: str, channels: Any) -> Finding:
+    actual = channels if isinstance(channels, list) else ", ".join(map(str, sorted(channels)))
+    message = f"{key} is {expected}, but the features of {source} have {actual} channels"
+    return Finding(ERROR, "channels", f"{message}; set {key}={str(actual).replace(' ', '')}")
 
 
 def _check_strides(
     key: str, strides: Sequence[int], source: str, features: Sequence[Tensor]
 ) -> Iterator[Finding]:
-    real = [round(_SIDE / feature.shape[-1]) for feature in features]
-    if len(strides) == len(real) and all(
-        1 / _MOST_RATIO < a / b < _MOST_RATIO for a, b in zip(strides, real)
+    actual = [round(_SIDE / feature.shape[-1]) for feature in features]
+    if len(strides) == len(actual) and all(
+        1 / _MAX_RATIO < a / b < _MAX_RATIO for a, b in zip(strides, actual)
     ):
         return
     yield Finding(
         ERROR,
         "strides",
-        f"{key}: strides {list(strides)}, but the features of {source} have {real}, and boxes "
-        f"would be looked for at wrong places; set strides {real}, or change out_indices of the "
-        "backbone",
+        f"{key}: strides {list(strides)}, but the features of {source} have {actual}, so anchors "
+        f"would be misplaced; set strides {actual}, or change out_indices of the backbone",
     )

@@ -1,4 +1,4 @@
-"""Data sets and their transforms, registered with MMDetection."""
+"""Datasets and transforms, registered with MMDetection."""
 
 from .digits import DigitsDataset, ensure_digits
 from .loading import LoadReadableImage

@@ -1,4 +1,4 @@
-"""The embedded data set: handwritten digits on photographs, in COCO's format."""
+"""The embedded dataset: handwritten digits on photographs, in COCO format."""
 
 import hashlib
 import json
@@ -21,20 +21,19 @@ from ..errors import UserError
 
 CLASSES = tuple(str(digit) for digit in range(10))
 NUM_SCENES = {"train": 2000, "val": 200}
-_NAME = "the digits data set"
+_NAME = "the digits dataset"
 _MEGABYTES = 120
-_VERSION = 1  # of what is drawn; a folder made by another one is refused
-_MOST_WAITING = 64  # drawn images that wait to be saved
+_MAX_PENDING = 64  # drawn images that wait to be saved
 
 
 @DATASETS.register_module()
 class DigitsDataset(CocoDataset):
-    """The embedded data set; its files are made the first time they are needed.
+    """The embedded dataset; its files are created on first use.
 
     Args:
-        *args: As for MMDetection's `CocoDataset`.
-        data_root: Folder of the data set.
-        **kwargs: As for MMDetection's `CocoDataset`.
+        *args: Arguments of MMDetection's `CocoDataset`.
+        data_root: Folder of the dataset.
+        **kwargs: Arguments of MMDetection's `CocoDataset`.
     """
 
     DATA_ROOT = "data/digits"
@@ -55,36 +54,36 @@ class DigitsDataset(CocoDataset):
     )
 
     def __init__(self, *args: Any, data_root: str = DATA_ROOT, **kwargs: Any) -> None:
-        if not kwargs.get("lazy_init"):  # MMDetection's inferencer wants the class names alone
+        if not kwargs.get("lazy_init"):  # MMDetection's inferencer only needs the class names
             self.prepare(data_root)
         super().__init__(*args, data_root=data_root, **kwargs)
 
     @staticmethod
     def prepare(data_root: str) -> None:
-        """Make the files if they aren't there; see `ensure_digits`."""
+        """Create the files if they don't exist; see `ensure_digits`."""
         ensure_digits(data_root)
 
 
 def ensure_digits(
     root: Union[str, Path], seed: int = 0, num_scenes: Any = None, side: int = 160
 ) -> Path:
-    """Make the data set in a folder unless it is there.
+    """Create the dataset in a folder unless it exists.
 
-    The same arguments give the same bytes. The folder gets its name only once it is whole,
-    so a run that is killed leaves nothing that could be taken for a data set. Of several
-    processes one makes it and the others wait.
+    The result is deterministic to the byte. The folder gets its name only once it is complete,
+    so a killed run leaves no incomplete dataset. Of several processes one creates it and the
+    others wait.
 
     Args:
-        root: Folder to make, with `train/`, `val/` and `annotations/instances_*.json`.
-        seed: Decides everything that is drawn.
-        num_scenes: Scenes of `train` and of `val`; 2,000 and 200 unless given.
+        root: Folder to create, with `train/`, `val/` and `annotations/instances_*.json`.
+        seed: Random seed.
+        num_scenes: Number of scenes in `train` and `val`; None for 2,000 and 200.
         side: Height and width of a scene in pixels.
 
     Returns:
         The folder.
 
     Raises:
-        UserError: The folder holds something else or lacks files, or can't be written.
+        UserError: The folder has other content, lacks files, or can't be written.
     """
     root = Path(root)
     num_scenes = dict(num_scenes or NUM_SCENES)
@@ -93,7 +92,7 @@ def ensure_digits(
         if _is_made(root):
             _check_whole(root, made_with)
             return root
-        target = root.resolve()  # a link to a folder stays one
+        target = root.resolve()  # keeps a link to a folder
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(_lock_file(target)):
             if not _is_made(root):
@@ -109,8 +108,8 @@ def _is_made(root: Path) -> bool:
 
 
 def _lock_file(target: Path) -> Path:
-    # Not beside the data: a lock can't be taken away safely, and not every network file system
-    # has locks.
+    # Not beside the data: a lock file can't be removed safely, and some network file systems
+    # have no locks.
     name = hashlib.sha256(f"{os.geteuid()} {target}".encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"vanillanet_det-{name}.lock"
 
@@ -122,7 +121,7 @@ def _make(target: Path, made_with: dict[str, Any]) -> None:
         temporary.chmod(0o755)
         os.replace(temporary, target)
     except OSError:
-        # Of several nodes with one file system the first wins.
+        # Of several nodes that share a file system, the first wins.
         if not _is_made(target):
             raise
     finally:
@@ -131,52 +130,52 @@ def _make(target: Path, made_with: dict[str, Any]) -> None:
 
 def _cannot_write(root: Path, error: OSError) -> str:
     return (
-        f"data set {root}: can't be written ({error.strerror or error}); nothing was kept. It "
-        f"needs about {_MEGABYTES} MB: make room, or choose another folder with "
+        f"dataset {root}: can't be written ({error.strerror or error}); nothing was kept. It "
+        f"needs about {_MEGABYTES} MB: free some space, or choose another folder with "
         "--cfg-options data_root=FOLDER"
     )
 
 
 def _check_whole(root: Path, made_with: dict[str, Any]) -> None:
-    remedy = "remove it and it is made again, or choose another folder"
-    for split, wanted in made_with["num_scenes"].items():
+    remedy = "remove it so that it is created again, or choose another folder"
+    for split, count in made_with["num_scenes"].items():
         ann_file = root / "annotations" / f"instances_{split}.json"
         try:
             content = json.loads(ann_file.read_text())
             found_with, images = content["info"]["made_with"], content["images"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
-                f"data set {root}: not one of embedded digits ({ann_file}: {error}); {remedy}"
+                f"dataset {root}: not the embedded digits ({ann_file}: {error}); {remedy}"
             ) from error
         if found_with != made_with:
             raise UserError(
-                f"data set {root}: made with {found_with} but {made_with} is wanted; {remedy}"
+                f"dataset {root}: created with {found_with}, but expected {made_with}; {remedy}"
             )
         folder = root / split
         there = set(os.listdir(folder)) if folder.is_dir() else set()
         missing = [image["file_name"] for image in images if image["file_name"] not in there]
-        if missing or len(images) != wanted:
+        if missing or len(images) != count:
             raise UserError(
-                f"data set {root}: {len(missing)} of {wanted} images of {split}/ are missing "
+                f"dataset {root}: {len(missing)} of {count} images of {split}/ are missing "
                 f"({', '.join(missing[:3])}); {remedy}"
             )
 
 
 def _write(root: Path, made_with: dict[str, Any]) -> None:
-    from .scenes import load_sources  # scikit-learn is slow to import, and needed only here
+    from .scenes import load_assets  # scikit-learn is slow to import, and only needed here
 
-    # RandomState and not a Generator: numpy promises that its numbers never change.
+    # RandomState, not Generator: NumPy guarantees that its numbers never change.
     random = np.random.RandomState(made_with["seed"])
-    sources = load_sources(random)
+    assets = load_assets(random)
     num_scenes, side = made_with["num_scenes"], made_with["side"]
     (root / "annotations").mkdir()
     total = sum(num_scenes.values())
-    # disable=None: no bar where standard error is a file.
+    # disable=None: no bar if standard error is a file.
     bar = tqdm(total=total, desc=f"Making {_NAME}", unit="img", disable=None)
-    # Compressing releases Python's lock, and takes as long as drawing.
+    # Compression releases the GIL, and takes as long as drawing.
     with bar, ThreadPoolExecutor(max_workers=2) as pool:
         for split, count in num_scenes.items():
-            content = _write_split(root / split, sources[split], count, side, random, bar, pool)
+            content = _write_split(root / split, assets[split], count, side, random, bar, pool)
             content["info"] = {
                 "description": f"Digits of scikit-learn on its photographs: {split}",
                 "made_with": made_with,
@@ -186,7 +185,7 @@ def _write(root: Path, made_with: dict[str, Any]) -> None:
 
 def _write_split(
     folder: Path,
-    source: Any,
+    assets: Any,
     count: int,
     side: int,
     random: np.random.RandomState,
@@ -199,12 +198,12 @@ def _write_split(
     images, annotations = [], []
     saving: deque[Future] = deque()
     for image_id in range(1, count + 1):
-        pixels, instances = draw_scene(source, side, random)
+        pixels, instances = draw_scene(assets, side, random)
         name = f"{image_id:06d}.png"
         image = Image.fromarray(pixels)
         saving.append(pool.submit(image.save, folder / name, compress_level=1))
-        if len(saving) > _MOST_WAITING:
-            saving.popleft().result()  # raises what saving raised
+        if len(saving) > _MAX_PENDING:
+            saving.popleft().result()  # raises errors of saving
         images.append({"id": image_id, "file_name": name, "height": side, "width": side})
         for instance in instances:
             annotations.append(

@@ -1,6 +1,6 @@
-"""The embedded scenes as a stranger would bring them: even and odd digits in a form of choice.
+"""Example datasets: the embedded scenes with classes even and odd, in any supported format.
 
-python -m vanillanet_det.datasets.examples FOLDER --form yolo
+python -m vanillanet_det.datasets.examples FOLDER --format yolo
 """
 
 import argparse
@@ -12,47 +12,47 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 from xml.etree import ElementTree
 
 from ..errors import UserError
 from .digits import NUM_SCENES, ensure_digits
 
 CLASSES = ("even", "odd")
-_COCO_IDS = {"even": 3, "odd": 7}  # not 1 and 2, as in many data sets
+_COCO_IDS = {"even": 3, "odd": 7}  # with gaps, as in many datasets
 _SIDES = ("width", "height")
-_INSET = 0.125  # of the embedded outlines from the edges of their pixels
+_INSET = 0.125  # of the embedded polygons from the edges of their pixels
 
 
 def write_example(
     folder: Union[str, Path],
-    form: str,
+    format: str,
     num_scenes: Optional[Mapping[str, int]] = None,
     digits: Union[str, Path, None] = None,
 ) -> Path:
-    """Write the embedded scenes with two classes, even and odd, in a form that users have.
+    """Write the embedded scenes with two classes, even and odd, in one of the dataset formats.
 
-    All forms hold the same images, classes and boxes; all but Pascal VOC also outlines. The
-    folder gets its name once it is whole.
+    All formats have the same images, classes and boxes; all but Pascal VOC also segmentations.
+    The folder gets its name once it is complete.
 
     Args:
-        folder: Folder to make.
-        form: `coco`, `yolo`, `voc` or `labelme`.
-        num_scenes: Scenes of `train` and of `val`; 2,000 and 200 unless given.
-        digits: Folder of the embedded data set, to take the images from; made if it is missing.
-            Without it the images are made anew.
+        folder: Folder to create.
+        format: `coco`, `yolo`, `voc` or `labelme`.
+        num_scenes: Number of scenes in `train` and `val`; None for 2,000 and 200.
+        digits: Folder of the embedded dataset that provides the images, created if missing; None
+            draws the images again.
 
     Returns:
         The folder.
 
     Raises:
-        UserError: The form is unknown, the folder holds something, or it can't be written.
+        UserError: The format is unknown, the folder isn't empty, or it can't be written.
     """
     folder = Path(folder)
-    if form not in FORMS:
-        raise UserError(f"form {form!r} but expected one of {', '.join(FORMS)}")
+    if format not in FORMATS:
+        raise UserError(f"format {format!r} but expected one of {', '.join(FORMATS)}")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise UserError(f"{folder}: is there already; remove it, or choose another folder")
+        raise UserError(f"{folder}: already exists; remove it, or choose another folder")
     target = folder.resolve()
     temporary = None
     try:
@@ -61,12 +61,12 @@ def write_example(
         source = ensure_digits(digits or temporary / "digits", num_scenes=num_scenes)
         written = temporary / "written"
         for split in ("train", "val"):
-            FORMS[form](written, split, source / split, _scenes(source, split))
+            FORMATS[format](written, split, source / split, _scenes(source, split))
         os.replace(written, target)
     except OSError as error:
         raise UserError(
-            f"{folder}: can't be written ({error.strerror or error}); nothing was kept. Make room, "
-            "or choose another folder"
+            f"{folder}: can't be written ({error.strerror or error}); nothing was kept. Free some "
+            "space, or choose another folder"
         ) from error
     finally:
         if temporary:
@@ -75,7 +75,7 @@ def write_example(
 
 
 def _scenes(digits: Path, split: str) -> list[tuple[dict, list[dict]]]:
-    """Give each image of a split with its annotations, which have a `name` for their class."""
+    """Return each image of a split with its annotations, whose `name` is their class."""
     content = json.loads((digits / "annotations" / f"instances_{split}.json").read_text())
     of_image = defaultdict(list)
     for annotation in content["annotations"]:
@@ -87,7 +87,7 @@ def _scenes(digits: Path, split: str) -> list[tuple[dict, list[dict]]]:
 
 
 def _to_edges(part: Sequence[float], box: Sequence[float]) -> list[float]:
-    """Move the outermost points of an outline onto its box: most forms have no other box."""
+    """Move a polygon's outermost points onto its box: most formats derive the box from it."""
     moved = []
     for index, value in enumerate(part):
         low = box[index % 2]
@@ -98,12 +98,12 @@ def _to_edges(part: Sequence[float], box: Sequence[float]) -> list[float]:
 
 
 def _take_image(source: Path, image: dict, split: str, folder: Path) -> str:
-    """Link or copy an image to a name that is not in the other split."""
+    """Link or copy an image to a name that is unique across splits."""
     name = f"{split}_{image['file_name']}"
     folder.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source / image["file_name"], folder / name)
-    except OSError:  # another file system, or one without links
+    except OSError:  # on another file system, or one without links
         shutil.copyfile(source / image["file_name"], folder / name)
     return name
 
@@ -144,7 +144,7 @@ def _write_yolo(root: Path, split: str, source: Path, scenes: Scenes) -> None:
 
 
 def _one_outline(parts: Sequence[Sequence[float]]) -> list[float]:
-    """Join parts by bridges without width: a line of YOLO's has one polygon."""
+    """Join parts by zero-width bridges: a line in YOLO format has one polygon."""
     joined = list(parts[0])
     for part in parts[1:]:
         joined += [*parts[0][:2], *part, *part[:2]]
@@ -197,7 +197,7 @@ def _write_labelme(root: Path, split: str, source: Path, scenes: Scenes) -> None
         (root / split / name).with_suffix(".json").write_text(json.dumps(content))
 
 
-FORMS: dict[str, Callable[[Path, str, Path, Scenes], None]] = {
+FORMATS: dict[str, Callable[[Path, str, Path, Scenes], None]] = {
     "coco": _write_coco,
     "yolo": _write_yolo,
     "voc": _write_voc,
@@ -209,10 +209,11 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Run the command line; see `write_example`."""
     parser = argparse.ArgumentParser(
         prog="python -m vanillanet_det.datasets.examples",
-        description="Write the embedded scenes with the classes even and odd, in a form of choice.",
+        description="Write the embedded scenes with classes even and odd, in a dataset format.",
     )
-    parser.add_argument("folder", help="folder to make")
-    parser.add_argument("--form", choices=FORMS, required=True, help="form of the data set")
+    parser.add_argument("folder", help="folder to create")
+    parser.add_argument("--format", choices=FORMATS, required=True, help="dataset format")
+    parser.add_argument("--form", action=_Renamed, help=argparse.SUPPRESS)
     parser.add_argument(
         "--scenes",
         nargs=2,
@@ -225,15 +226,24 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     try:
         if min(args.scenes) < 1:
             raise UserError(f"--scenes {args.scenes} but expected at least one of each")
-        write_example(args.folder, args.form, dict(zip(NUM_SCENES, args.scenes)))
+        write_example(args.folder, args.format, dict(zip(NUM_SCENES, args.scenes)))
     except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)
+        _stop(str(error))
     train, val = args.scenes
     sys.stdout.write(
-        f"{args.folder}: {train:,} scenes for training and {val:,} for validation in the form "
-        f"{args.form}; classes {' and '.join(CLASSES)}\n"
+        f"{args.folder}: {train:,} scenes for training and {val:,} for validation in format "
+        f"{args.format}; classes {' and '.join(CLASSES)}\n"
     )
+
+
+class _Renamed(argparse.Action):
+    def __call__(self, *_: Any, **__: Any) -> None:
+        _stop("--form is called --format now; give --format instead")
+
+
+def _stop(message: str) -> None:
+    sys.stderr.write(f"error: {message}\n")
+    sys.exit(2)
 
 
 if __name__ == "__main__":

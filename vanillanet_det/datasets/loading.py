@@ -1,4 +1,4 @@
-"""Loading of images that names the file when one can't be read."""
+"""Image loading that names files that can't be read."""
 
 from typing import Any, Optional
 
@@ -11,22 +11,22 @@ from ..errors import UserError
 
 @TRANSFORMS.register_module()
 class LoadReadableImage(LoadImageFromFile):
-    """Load an image; one that can't be read is named.
+    """Load an image, or name the file if it can't be read.
 
-    MMDetection's own loading passes on what OpenCV makes of a broken file, nothing, and fails
-    at some later transform without the name.
+    MMDetection's loader passes on OpenCV's result for a corrupt file, None, on which a later
+    transform fails without naming the file.
 
     Args:
-        unreadable: `error` stops; `skip` warns, and training takes another image instead. In
+        unreadable: `error` stops; `skip` warns, and training uses another image instead. In
             evaluation an image can't be replaced, so `skip` is for training pipelines.
-        **kwargs: As for mmcv's `LoadImageFromFile`.
+        **kwargs: Arguments of mmcv's `LoadImageFromFile`.
 
     Raises:
-        UserError: `unreadable` is neither, or it is `error` and a file can't be read.
+        UserError: `unreadable` is invalid, or it is `error` and a file can't be read.
     """
 
     remedy = (
-        "replace the file or take it out of the annotation file, or skip such images in training "
+        "replace the file or remove it from the annotation file, or skip such images in training "
         "with LoadReadableImage(unreadable='skip')"
     )
 
@@ -39,10 +39,10 @@ class LoadReadableImage(LoadImageFromFile):
         self.unreadable = unreadable
 
     def transform(self, results: dict) -> Optional[dict]:
-        """Add the image to `results`; None stands for one to be skipped."""
+        """Add the image to `results`; None to skip it."""
         try:
             loaded = super().transform(results)
-            reason = "no image format that OpenCV knows"
+            reason = "not an image format that OpenCV supports"
         except Exception as error:  # the backends raise nearly anything
             loaded, reason = None, " ".join(str(error).split()) or type(error).__name__
         if loaded is not None and loaded.get("img") is not None:

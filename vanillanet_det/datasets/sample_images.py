@@ -1,4 +1,4 @@
-"""Pictures to measure on, as a config's own test pipeline prepares them."""
+"""Sample images to benchmark on, prepared by a config's test pipeline."""
 
 import copy
 from collections.abc import Sequence
@@ -10,66 +10,66 @@ from mmengine.config import ConfigDict
 from sklearn.datasets import load_sample_images
 
 from ..errors import UserError
-from ..inference.pipeline import inference_pipeline
+from .pipeline import inference_pipeline
 
-MOST_PICTURES = 32  # which stay in memory, ready for every network
-_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+MAX_IMAGES = 32  # all are kept in memory
+_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
-def find_pictures(folder: Optional[Union[str, Path]] = None) -> list[dict[str, Any]]:
-    """List pictures, as the first transform of a pipeline takes them.
+def find_images(folder: Optional[Union[str, Path]] = None) -> list[dict[str, Any]]:
+    """List images as the input of a pipeline's first transform.
 
     Args:
-        folder: Where they are; None for the two photographs of scikit-learn.
+        folder: The images' folder; None for scikit-learn's two photographs.
 
     Returns:
-        `img_path` of each file, or `img` of each photograph; of more than `MOST_PICTURES`
-        files, some from all over the folder.
+        `img_path` of each file, or `img` of each photograph. Of more than `MAX_IMAGES` files, an
+        evenly spaced selection.
 
     Raises:
-        UserError: No such folder, or no picture in it.
+        UserError: The folder doesn't exist or has no image.
     """
     if folder is None:
-        # The pipeline's pictures are BGR.
+        # Pipelines take BGR images.
         return [dict(img=rgb[..., ::-1].copy()) for rgb in load_sample_images().images]
-    paths = list_pictures(folder, "images")
-    step = -(-len(paths) // MOST_PICTURES)
+    paths = list_images(folder, "images")
+    step = -(-len(paths) // MAX_IMAGES)
     return [dict(img_path=str(path)) for path in paths[::step]]
 
 
-def list_pictures(folder: Union[str, Path], flag: str) -> list[Path]:
-    """List the pictures in a folder, sorted.
+def list_images(folder: Union[str, Path], flag: str) -> list[Path]:
+    """List the images in a folder, sorted.
 
     Args:
-        folder: Where they are.
-        flag: Name of the option that it was given to, without dashes.
+        folder: The folder.
+        flag: Name of the flag that it was passed to, without dashes.
 
     Raises:
-        UserError: No such folder, or no picture in it.
+        UserError: The folder doesn't exist or has no image.
     """
     if not Path(folder).is_dir():
         raise UserError(f"--{flag} {folder}: there is no such folder")
-    paths = [path for path in sorted(Path(folder).iterdir()) if path.suffix.lower() in _ENDINGS]
+    paths = [path for path in sorted(Path(folder).iterdir()) if path.suffix.lower() in _SUFFIXES]
     if not paths:
-        raise UserError(f"--{flag} {folder}: no picture in it, expected {', '.join(_ENDINGS)}")
+        raise UserError(f"--{flag} {folder}: no image in it, expected {', '.join(_SUFFIXES)}")
     return paths
 
 
 def evaluation_pipeline(
     cfg: ConfigDict, input_size: Optional[tuple[int, int]] = None
 ) -> list[dict]:
-    """Take a config's pipeline of evaluation, for pictures without annotations.
+    """Copy a config's test pipeline, without loading annotations, for an input size.
 
     Args:
         cfg: The whole config.
-        input_size: Height and width to resize to, whatever a picture's ratio; None for what
-            the config says.
+        input_size: Height and width to resize to, ignoring the aspect ratio; None keeps the
+            config's setting.
 
     Returns:
-        The pipeline, whose first transform loads a file.
+        The pipeline, whose first transform loads an image file.
 
     Raises:
-        UserError: The config has none, or none that resizes.
+        UserError: The config has none, or it doesn't have exactly one Resize.
     """
     pipeline = inference_pipeline(cfg)
     if input_size is not None:
@@ -77,7 +77,7 @@ def evaluation_pipeline(
         if len(resizes) != 1:
             raise UserError(
                 f"--input-size: the test pipeline of {cfg.filename} has {len(resizes)} Resize "
-                "transforms and should have one; leave --input-size out"
+                "transforms but should have one; omit --input-size"
             )
         resizes[0].pop("scale_factor", None)
         resizes[0].update(scale=(input_size[1], input_size[0]), keep_ratio=False)
@@ -85,25 +85,24 @@ def evaluation_pipeline(
 
 
 def make_batches(
-    pictures: Sequence[dict[str, Any]], pipeline: list[dict], batch_size: int
+    images: Sequence[dict[str, Any]], pipeline: list[dict], batch_size: int
 ) -> list[dict[str, list]]:
-    """Prepare batches, in which each picture comes at least once.
+    """Prepare batches in which each image occurs at least once.
 
     Args:
-        pictures: As `find_pictures` lists them.
-        pipeline: As `evaluation_pipeline` makes it.
-        batch_size: Pictures in a batch.
+        images: From `find_images`.
+        pipeline: From `evaluation_pipeline`.
+        batch_size: Number of images in a batch.
 
     Returns:
-        What `detector.test_step` takes: `inputs`, uint8 tensors `(3, H, W)`, and
-        `data_samples`.
+        Inputs of `detector.test_step`: `inputs`, uint8 tensors `(3, H, W)`, and `data_samples`.
 
     Raises:
         UserError: A file can't be read.
     """
-    loader = {"type": "mmdet.LoadImageFromNDArray"} if "img" in pictures[0] else pipeline[0]
+    loader = {"type": "mmdet.LoadImageFromNDArray"} if "img" in images[0] else pipeline[0]
     prepare = Compose([loader, *pipeline[1:]])
-    samples = [_prepared(prepare, index, picture) for index, picture in enumerate(pictures)]
+    samples = [_prepare(prepare, index, image) for index, image in enumerate(images)]
     batches = []
     for begin in range(0, len(samples), batch_size):
         chosen = [samples[i % len(samples)] for i in range(begin, begin + batch_size)]
@@ -111,13 +110,13 @@ def make_batches(
     return batches
 
 
-def _prepared(prepare: Compose, index: int, picture: dict[str, Any]) -> dict:
+def _prepare(prepare: Compose, index: int, image: dict[str, Any]) -> dict:
     try:
-        return prepare({"img_id": index, **copy.copy(picture)})
+        return prepare({"img_id": index, **copy.copy(image)})
     except UserError:
         raise
     except Exception as error:  # loaders and transforms raise nearly anything
-        what = picture.get("img_path", "the embedded photographs")
+        what = image.get("img_path", "the embedded photographs")
         raise UserError(
             f"{what}: the config's test pipeline can't prepare it ({type(error).__name__}: {error})"
         ) from error

@@ -1,7 +1,7 @@
-"""Scenes of handwritten digits on photographs: pure functions of a random state.
+"""Scenes of handwritten digits on photographs, drawn deterministically from a random state.
 
-Digits are scikit-learn's 1,797 scanned ones (8x8 pixels, 17 grey levels), backgrounds crops
-of its two photographs.
+The digits are scikit-learn's 1,797 scans (8x8 pixels, 17 grey levels), the backgrounds crops of
+its two photographs.
 """
 
 from dataclasses import dataclass
@@ -10,21 +10,21 @@ import cv2
 import numpy as np
 from sklearn.datasets import load_digits, load_sample_images
 
-SCAN_SIDES = (28, 72)  # pixels of a scan's side in a scene, least and most
+SCAN_SIDES = (28, 72)  # minimum and maximum side of a scan in a scene, in pixels
 DIGITS_PER_SCENE = (1, 5)
-# Columns of the photographs: training takes the left part, validation the right one.
+# Columns of the photographs: training uses the left part, validation the right one.
 _TRAIN_COLUMNS, _VAL_COLUMNS = slice(0, 430), slice(440, None)
-_VAL_SHARE = 6  # one scan of this many is for validation
-_LEAST_CONTRAST = 70  # grey levels between a digit and what is behind it
-_MOST_OVERLAP = 0.05  # of two boxes, relative to the smaller one
+_VAL_SHARE = 6  # one in this many scans is for validation
+_MIN_CONTRAST = 70  # grey levels between a digit and its background
+_MAX_OVERLAP = 0.05  # of two boxes, relative to the smaller one
 
 
 @dataclass(frozen=True)
-class Source:
-    """What scenes of one split are made of.
+class SceneAssets:
+    """Scans and photographs for the scenes of a split.
 
     Attributes:
-        scans: `(N, 8, 8)`, from 0 to 1.
+        scans: `(N, 8, 8)`, float32, from 0 to 1.
         labels: `(N,)`, the digit of each scan.
         photos: Images of shape `(H, W, 3)`, uint8, RGB.
     """
@@ -36,12 +36,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Instance:
-    """One digit in a scene.
+    """A digit in a scene.
 
     Attributes:
         label: The digit.
         box: Tight `(x, y, width, height)` in whole pixels.
-        mask: `(height, width)` within the box, bool, its outline filled.
+        mask: `(height, width)` within the box, bool, with holes filled.
     """
 
     label: int
@@ -49,11 +49,11 @@ class Instance:
     mask: np.ndarray
 
 
-def load_sources(random: np.random.RandomState) -> dict[str, Source]:
+def load_assets(random: np.random.RandomState) -> dict[str, SceneAssets]:
     """Split scans and photographs so that training and validation share neither.
 
     Returns:
-        The sources of `train` and of `val`.
+        The assets of `train` and `val`.
     """
     digits = load_digits()
     order = random.permutation(len(digits.target))
@@ -64,7 +64,7 @@ def load_sources(random: np.random.RandomState) -> dict[str, Source]:
         "val": (order[:num_val], _VAL_COLUMNS),
     }
     return {
-        split: Source(
+        split: SceneAssets(
             (digits.images[chosen] / 16).astype(np.float32),
             digits.target[chosen],
             tuple(np.ascontiguousarray(photo[:, columns]) for photo in photos),
@@ -74,39 +74,39 @@ def load_sources(random: np.random.RandomState) -> dict[str, Source]:
 
 
 def draw_scene(
-    source: Source, side: int, random: np.random.RandomState
+    assets: SceneAssets, side: int, random: np.random.RandomState
 ) -> tuple[np.ndarray, list[Instance]]:
-    """Draw one scene.
+    """Draw a scene.
 
     Args:
-        source: Scans and photographs to take from.
+        assets: Scans and photographs.
         side: Height and width of the scene in pixels.
-        random: Decides everything.
+        random: Source of all randomness.
 
     Returns:
         The image, `(side, side, 3)`, uint8, RGB, and its digits, at least one.
     """
-    image = _draw_background(source, side, random)
+    image = _draw_background(assets, side, random)
     instances: list[Instance] = []
-    wanted = random.randint(DIGITS_PER_SCENE[0], DIGITS_PER_SCENE[1] + 1)
-    for _ in range(10 * wanted):  # a full scene has no room for more
-        if len(instances) == wanted:
+    count = random.randint(DIGITS_PER_SCENE[0], DIGITS_PER_SCENE[1] + 1)
+    for _ in range(10 * count):  # a crowded scene may have no room for more
+        if len(instances) == count:
             break
-        index = random.randint(len(source.labels))
-        opacity, left, top = _draw_digit(source.scans[index], side, random)
+        index = random.randint(len(assets.labels))
+        opacity, left, top = _draw_digit(assets.scans[index], side, random)
         x, y, width, height = cv2.boundingRect((opacity > 0.5).astype(np.uint8))
         opacity = opacity[y : y + height, x : x + width]
         box = (left + x, top + y, width, height)
-        if any(_overlap(box, other.box) > _MOST_OVERLAP for other in instances):
+        if any(_overlap(box, other.box) > _MAX_OVERLAP for other in instances):
             continue
-        instance = Instance(int(source.labels[index]), box, _fill(opacity > 0.5))
+        instance = Instance(int(assets.labels[index]), box, _fill(opacity > 0.5))
         _blend(image, opacity, instance, random)
         instances.append(instance)
     return image.astype(np.uint8), instances
 
 
-def _draw_background(source: Source, side: int, random: np.random.RandomState) -> np.ndarray:
-    photo = source.photos[random.randint(len(source.photos))]
+def _draw_background(assets: SceneAssets, side: int, random: np.random.RandomState) -> np.ndarray:
+    photo = assets.photos[random.randint(len(assets.photos))]
     height, width = photo.shape[:2]
     crop = random.randint(side // 2, min(height, width) + 1)
     top, left = random.randint(height - crop + 1), random.randint(width - crop + 1)
@@ -123,7 +123,7 @@ def _draw_background(source: Source, side: int, random: np.random.RandomState) -
 def _draw_digit(
     scan: np.ndarray, side: int, random: np.random.RandomState
 ) -> tuple[np.ndarray, int, int]:
-    """Enlarge, turn a little and place a scan.
+    """Enlarge, slightly rotate and place a scan.
 
     Returns:
         Opacity of a square patch, from 0 to 1, and the patch's left and top in the scene.
@@ -135,12 +135,12 @@ def _draw_digit(
     matrix = cv2.getRotationMatrix2D((middle, middle), angle, scale)
     matrix[:, 2] += (length - 1) / 2 - middle
     ink = cv2.warpAffine(scan, matrix, (length, length), flags=cv2.INTER_CUBIC)
-    # Sharpen the blur of the enlargement into the edge of a pen stroke.
+    # Sharpen the blurred enlargement to the edges of a pen stroke.
     return np.clip((ink - 0.3) / 0.25, 0, 1), int(left), int(top)
 
 
 def _fill(mask: np.ndarray) -> np.ndarray:
-    """Fill holes, as outlines in COCO's polygons do."""
+    """Fill holes, which COCO's polygons can't represent."""
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = np.zeros(mask.shape, np.uint8)
     return cv2.drawContours(filled, contours, -1, 1, cv2.FILLED).astype(bool)
@@ -149,12 +149,12 @@ def _fill(mask: np.ndarray) -> np.ndarray:
 def _blend(
     image: np.ndarray, opacity: np.ndarray, instance: Instance, random: np.random.RandomState
 ) -> None:
-    """Paint a digit into the image in a colour that stands out."""
+    """Paint a digit onto the image in a colour that stands out."""
     x, y, width, height = instance.box
     part = image[y : y + height, x : x + width]
     behind = part[instance.mask].mean()
     colour = random.uniform(0, 255, size=3)
-    while abs(colour.mean() - behind) < _LEAST_CONTRAST:
+    while abs(colour.mean() - behind) < _MIN_CONTRAST:
         colour = random.uniform(0, 255, size=3)
     part += opacity[..., None] * (colour - part)
 
@@ -167,7 +167,7 @@ def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> floa
 
 
 def to_polygons(instance: Instance) -> list[list[float]]:
-    """Outline a digit in COCO's polygons.
+    """Convert a digit's mask to COCO's polygons.
 
     Args:
         instance: The digit.
@@ -176,8 +176,8 @@ def to_polygons(instance: Instance) -> list[list[float]]:
         One `[x1, y1, x2, y2, ...]` for each connected part, in pixels of the scene;
         pycocotools rasterises them to the instance's mask.
     """
-    # Outlines run through pixel centres; on a mask four times as large that is an eighth of
-    # a pixel inside the true edge, so that no pixel's centre is lost.
+    # Contours pass through pixel centres; on a mask four times as large that is an eighth of a
+    # pixel inside the true edge, so that no pixel centre is lost.
     large = instance.mask.astype(np.uint8).repeat(4, axis=0).repeat(4, axis=1)
     contours, _ = cv2.findContours(large, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     corner = np.array(instance.box[:2])

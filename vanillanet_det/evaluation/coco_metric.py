@@ -1,4 +1,4 @@
-"""COCO's figures, by faster-coco-eval where it is installed."""
+"""COCO metrics, computed by faster-coco-eval if it is installed."""
 
 from typing import Any
 
@@ -14,19 +14,19 @@ _BACKENDS = ("auto", "pycocotools", "faster-coco-eval")
 
 @METRICS.register_module()
 class FasterCocoMetric(CocoMetric):
-    """MMDetection's CocoMetric, with a choice of who matches the boxes.
+    """MMDetection's CocoMetric with a choice of evaluation backend.
 
-    faster-coco-eval does in C++ what pycocotools does in Python, and finds the same figures.
+    faster-coco-eval is a C++ implementation of pycocotools with the same results.
 
     Args:
-        *args: As for CocoMetric.
-        backend: `auto` for faster-coco-eval where it can be imported and pycocotools elsewhere,
-            or the name of one of them. `use_mp_eval`, which is pycocotools in many processes,
-            goes with pycocotools alone.
-        **kwargs: As for CocoMetric.
+        *args: Arguments of CocoMetric.
+        backend: `pycocotools`, `faster-coco-eval`, or `auto` for faster-coco-eval if it can be
+            imported, else pycocotools. `use_mp_eval`, which is pycocotools in several processes,
+            requires pycocotools.
+        **kwargs: Arguments of CocoMetric.
 
     Raises:
-        UserError: Another backend, or one that is not installed.
+        UserError: The backend is unknown or not installed.
     """
 
     def __init__(self, *args: Any, backend: str = "auto", **kwargs: Any) -> None:
@@ -37,31 +37,31 @@ class FasterCocoMetric(CocoMetric):
             )
         if self.use_mp_eval and backend == "faster-coco-eval":
             raise UserError(
-                "FasterCocoMetric: use_mp_eval=True is pycocotools in many processes, but backend "
-                "is 'faster-coco-eval'; leave one out"
+                "FasterCocoMetric: use_mp_eval=True is pycocotools in several processes, but "
+                "backend is 'faster-coco-eval'; omit one of them"
             )
         chosen = "pycocotools" if self.use_mp_eval else backend
         self._evaluator, self._by = find_evaluator(chosen)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Compute the metrics, as CocoMetric does."""
+        """Compute the metrics with the backend."""
         print_log(f"COCO evaluation by {self._by}", "current")
-        # CocoMetric finds the class in its module and takes no other.
-        theirs, coco_metric.COCOeval = coco_metric.COCOeval, self._evaluator
+        # CocoMetric looks the class up in its module and has no argument for it.
+        original, coco_metric.COCOeval = coco_metric.COCOeval, self._evaluator
         try:
             return super().compute_metrics(results)
         finally:
-            coco_metric.COCOeval = theirs
+            coco_metric.COCOeval = original
 
 
 def find_evaluator(backend: str = "auto") -> tuple[type, str]:
-    """Find the class that computes COCO's figures.
+    """Find the class that computes COCO's metrics.
 
     Args:
-        backend: As for FasterCocoMetric.
+        backend: See FasterCocoMetric.
 
     Returns:
-        pycocotools' COCOeval, or one with the same figures, and the name of the package.
+        pycocotools' COCOeval, or one with the same results, and the name of the package.
 
     Raises:
         UserError: `backend` is `faster-coco-eval`, and it can't be imported.
@@ -73,7 +73,7 @@ def find_evaluator(backend: str = "auto") -> tuple[type, str]:
             if backend != "auto":
                 raise UserError(
                     "FasterCocoMetric: backend 'faster-coco-eval' can't be imported "
-                    f"({error}); pip install faster-coco-eval, or leave backend out"
+                    f"({error}); pip install faster-coco-eval, or omit backend"
                 ) from error
     return COCOeval, "pycocotools"
 
@@ -82,8 +82,8 @@ def _make_faster_evaluator() -> type:
     from faster_coco_eval import COCOeval_faster
 
     class FasterCOCOeval(COCOeval_faster):
-        # faster-coco-eval's takes AP at the last of maxDets (1000 in MMDetection), pycocotools'
-        # at 100, which differs where an image has more than 100 detections of a class.
+        # faster-coco-eval computes AP at the last of maxDets (1000 in MMDetection), pycocotools at
+        # 100, which differs if an image has more than 100 detections of a class.
         summarize = COCOeval.summarize
 
     return FasterCOCOeval

@@ -7,8 +7,8 @@ from typing import Any, Optional
 
 from torch import nn
 
+from ..datasets.pipeline import inference_pipeline
 from ..errors import UserError
-from ..inference.pipeline import inference_pipeline
 from ..runtime.metadata import Metadata, Resize
 
 _IGNORED_TRANSFORMS = ("PackDetInputs",)

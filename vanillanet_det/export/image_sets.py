@@ -11,8 +11,8 @@ from mmdet.registry import DATASETS
 from mmengine.config import Config
 
 from ..checks.datasets import Dataset, find_datasets
-from ..datasets.sample_images import find_pictures, list_pictures
-from ..datasets.scenes import draw_scene, load_sources
+from ..datasets.sample_images import find_images, list_images
+from ..datasets.scenes import draw_scene, load_assets
 from ..errors import UserError
 from ..inference.images import as_bgr
 
@@ -34,10 +34,10 @@ def load_verification_images(folder: Optional[str], cfg: Config) -> list[np.ndar
     Raises:
         UserError: The folder has no images, or a file can't be read.
     """
-    images = [_load(image) for image in find_pictures(folder)]
+    images = [_load(image) for image in find_images(folder)]
     if folder is None:
         random = np.random.RandomState(0)
-        source = load_sources(random)["val"]
+        source = load_assets(random)["val"]
         for _ in range(_NUM_SCENES):
             scene = draw_scene(source, _SCENE_SIDE, random)[0]
             images.append(np.ascontiguousarray(scene[..., ::-1]))
@@ -63,7 +63,7 @@ def load_calibration_images(folder: Optional[str], cfg: Config, count: int) -> l
     if folder is None:
         paths = _find_files(cfg, "train_dataloader")
     else:
-        paths = list_pictures(folder, "calibration")
+        paths = list_images(folder, "calibration")
     if not paths:
         raise UserError(
             "--precision int8: needs calibration images, but those of the config's "

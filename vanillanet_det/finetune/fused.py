@@ -12,11 +12,11 @@ from torch import nn
 from ..checkpoints import Checkpoint, model_state_dict
 from ..checkpoints.checkpoint import below
 from ..checkpoints.reading import load_safely
+from ..datasets.pipeline import find_test_dataset, is_loader
 from ..errors import UserError
 from ..fileio import atomic_write
 from ..inference.building import ConfigLike, build_detector, set_form
 from ..inference.model_config import config_text
-from ..inference.pipeline import find_test_dataset, is_loader
 
 _OF_THE_TRAINING = ("epoch", "iter")
 

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from ..checks.classes import plain_name
-from ..datasets.formats import Source, read_source, split
+from ..datasets.formats import RawDataset, read_dataset, split
 from ..engine.options import parse_backbone
 from ..errors import UserError
 from ..fileio import atomic_write
@@ -95,7 +95,7 @@ def prepare(
     Raises:
         UserError: Dataset, weights and options don't match.
     """
-    source = read_source(Path(data))
+    source = read_dataset(Path(data))
     print_message("\n".join(source.remarks))
     train, val = source.train, source.val
     if val is None:
@@ -143,7 +143,7 @@ def prepare(
         load_from=start.path if start.kind == "detector" else None,
         record=dict(
             data=str(Path(data).expanduser().resolve()),
-            format=source.form,
+            format=source.format,
             weights=start.path or "random",
             **inferred,
         ),
@@ -204,7 +204,7 @@ def _spelling(name: str) -> str:
     return plain_name(name) if inside else name.casefold()
 
 
-def _check_masks(model: dict, source: Source, train: dict, val: dict) -> None:
+def _check_masks(model: dict, source: RawDataset, train: dict, val: dict) -> None:
     if not has_masks(model):
         return
     annotations = [*train["annotations"], *val["annotations"]]
@@ -212,7 +212,7 @@ def _check_masks(model: dict, source: Source, train: dict, val: dict) -> None:
     if without:
         raise UserError(
             f"--model mask-rcnn: {without} of {len(annotations)} annotations have no outline to "
-            f"learn masks from ({source.form}); use --model faster-rcnn or retinanet, which learn "
+            f"learn masks from ({source.format}); use --model faster-rcnn or retinanet, which learn "
             "boxes"
         )
 
@@ -258,7 +258,7 @@ def _write_file(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
-def _write_annotations(work_dir: Path, source: Source, train: dict, val: dict) -> FinetuneData:
+def _write_annotations(work_dir: Path, source: RawDataset, train: dict, val: dict) -> FinetuneData:
     folder = (work_dir / "annotations").resolve()
     folder.mkdir(exist_ok=True)
     for name, coco in (("train", train), ("val", val)):

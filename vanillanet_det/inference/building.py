@@ -12,12 +12,12 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from ..checkpoints import Checkpoint, fit_model
+from ..datasets.pipeline import find_test_dataset, inference_pipeline
 from ..errors import UserError, prefix_errors
 from ..models.deploy import fuse
 from ..models.layers.act_lambda import SCHEDULE_KEY, set_lambda_schedule
 from ..models.protocols import KnowsForms
 from .model_config import check_types, model_config
-from .pipeline import find_test_dataset, inference_pipeline
 
 ConfigLike = Union[Config, str, Path]
 _NAME_IT = "name its config file (--config, config=)"

@@ -12,6 +12,7 @@ from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from ..datasets.pipeline import inference_pipeline
 from ..errors import UserError
 from ..models.raw_pixels import fold_normalization
 from ..runtime.flow import BaseDetector, Prepared
@@ -19,7 +20,6 @@ from ..runtime.results import Detections
 from .building import ConfigLike, build_detector
 from .images import as_bgr
 from .instances import detections_of
-from .pipeline import inference_pipeline
 
 
 class Detector(BaseDetector):

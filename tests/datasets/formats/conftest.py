@@ -1,4 +1,4 @@
-"""What the tests of the forms share."""
+"""Fixtures of the dataset formats' tests."""
 
 import time
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Data sets of a few small images, written as users bring them."""
+"""Datasets of a few small images in the formats that users have."""
 
 import json
 from pathlib import Path
@@ -7,11 +7,11 @@ import numpy as np
 from PIL import Image
 
 ORIENTATION = 0x0112  # the tag of Exif
-SIZE = (60, 40)  # width and height of images unless said otherwise
+SIZE = (60, 40)  # default width and height of images
 BOX = [5, 6, 20, 10]
 
 
-def picture(path: Path, seed: int = 0, mode: str = "RGB", turned: bool = False) -> Path:
+def save_image(path: Path, seed: int = 0, mode: str = "RGB", turned: bool = False) -> Path:
     """Write an image of noise; `turned` is stored lying and displayed upright."""
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.RandomState(seed).randint(0, 255, (*SIZE[::-1], 3), np.uint8)

@@ -1,9 +1,9 @@
-"""Ids of COCO files as users bring them become numbers, which the evaluation wants."""
+"""Ids of COCO files become integers, which the evaluation needs."""
 
 import pytest
-from data_folders import BOX, content, found, picture, remark, write
+from data_folders import BOX, content, found, remark, save_image, write
 
-from vanillanet_det.datasets.formats import read_source
+from vanillanet_det.datasets.formats import read_dataset
 
 
 def with_ids(images=(1, 2), categories=(1, 2), annotations=(1, 2), refer=(0, 1)):
@@ -38,11 +38,11 @@ def with_ids(images=(1, 2), categories=(1, 2), annotations=(1, 2), refer=(0, 1))
     ],
 )
 def test_ids_become_numbers_that_can_be_compared(tmp_path, ids, images, categories, annotations):
-    picture(tmp_path / "a.jpg")
+    save_image(tmp_path / "a.jpg")
     written = with_ids(**ids)
     write(tmp_path / "a.json", written)
 
-    source = read_source(tmp_path)
+    source = read_dataset(tmp_path)
 
     assert [image["id"] for image in source.train["images"]] == images
     assert [category["id"] for category in source.train["categories"]] == categories
@@ -53,18 +53,18 @@ def test_ids_become_numbers_that_can_be_compared(tmp_path, ids, images, categori
     assert found(source) == sorted(expected)
 
 
-def test_new_ids_are_told(tmp_path):
-    picture(tmp_path / "a.jpg")
+def test_new_ids_are_reported(tmp_path):
+    save_image(tmp_path / "a.jpg")
     write(tmp_path / "a.json", with_ids(("x", 1), ("y", 1), ("z", 1)))
-    source = read_source(tmp_path)
+    source = read_dataset(tmp_path)
     for name in ("images", "categories"):
-        assert remark(source, f"Entries of {name} numbered anew, as not all").endswith(": 2.")
-    assert remark(source, "Annotations numbered anew, as not all").endswith(": 2.")
+        assert remark(source, f"Entries of {name} renumbered, since not all").endswith(": 2.")
+    assert remark(source, "Annotations renumbered, since not all").endswith(": 2.")
 
 
 def test_an_id_without_leading_zeros_means_the_one_with_them(tmp_path):
-    picture(tmp_path / "a.jpg")
+    save_image(tmp_path / "a.jpg")
     written = with_ids(images=("007", "008"))
     written["annotations"][0]["image_id"] = 7
     write(tmp_path / "a.json", written)
-    assert [a["image_id"] for a in read_source(tmp_path).train["annotations"]] == [7, 8]
+    assert [a["image_id"] for a in read_dataset(tmp_path).train["annotations"]] == [7, 8]

@@ -27,14 +27,14 @@ def test_only_what_a_run_uses_is_checked(make_runner, checked):
     ):
         with pytest.raises(UserError, match="there are 10 classes"):
             getattr(make_runner(**wrong), method)()
-        assert checked.pop() == dict(pictures=False, dataloaders=keys)
+        assert checked.pop() == dict(images=False, dataloaders=keys)
 
 
 def test_warnings_are_logged_and_training_goes_on(make_runner, checked, logged):
     runner = make_runner(**{"auto_scale_lr.base_batch_size": 64, "train_cfg.max_epochs": 1})
     runner.train()
     assert len(checked) == 1
-    assert logged().count("is for batches of 64 images") == 1
+    assert logged().count("is set for a batch size of 64") == 1
     assert "1 warnings of the config and its data:\nwarning: optim_wrapper" in logged()
 
 
@@ -43,7 +43,7 @@ def test_training_by_the_tool_checks_once_and_logs_once(small_config, tmp_path, 
     options = ["auto_scale_lr.base_batch_size=64", "train_cfg.max_epochs=1"]
     train(str(small_config), str(tmp_path), cfg_options=options)
     assert len(checked) == 1
-    assert logged().count("is for batches of 64 images") == 1
+    assert logged().count("is set for a batch size of 64") == 1
 
 
 def test_the_tool_checks_a_config_without_the_hook(small_config, tmp_path):

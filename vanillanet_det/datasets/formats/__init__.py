@@ -1,70 +1,73 @@
-"""Data sets in the forms users have them, read as COCO content."""
+"""Dataset formats: each reader converts a user's dataset to COCO's annotations."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Union
 
 from ...errors import UserError
 from . import coco, labelme, voc, yolo
-from .files import Tree, some
-from .source import Source
+from .files import FileTree, some
+from .raw_dataset import RawDataset
 from .split import split
 
-__all__ = ["Source", "read_source", "split"]
+__all__ = ["RawDataset", "read_dataset", "split"]
 
-_FORMS = (yolo, coco, voc, labelme)  # the surest sign first
+# To add a format, add its module here: it has NAME, LAYOUT (for messages), `detect(tree)` and
+# `read(tree)`, which returns a RawDataset. Formats with the most distinctive files come first.
+_FORMATS = (yolo, coco, voc, labelme)
 
 
-def read_source(data: Union[str, Path]) -> Source:
-    """Read a data set of whatever form; the form is found by looking.
+def read_dataset(data: Union[str, Path]) -> RawDataset:
+    """Read a dataset, detecting its format.
 
     Args:
-        data: A folder, a COCO annotation file, or a `data.yaml` of YOLO.
+        data: A folder, a COCO annotation file, or YOLO's `data.yaml`.
 
     Raises:
-        UserError: It is of no form, or something in it is wrong; one sentence that names the file
-            and the line or the id, what was expected and what to do.
+        UserError: The format is unknown, or something in the dataset is invalid. The message is
+            one sentence that names the file and the line or id, what is expected and the remedy.
     """
     data = Path(os.path.expanduser(data))
     if data.is_file():
         return _read_file(data)
     if not data.is_dir():
-        raise UserError(f"{data}: neither a file nor a folder; give the folder of a data set")
-    tree = Tree(data)
-    found = [form for form in _FORMS if form.find(tree)]
-    if not found:
-        raise UserError(_of_no_form(tree))
-    source = found[0].read(tree)
-    if len(found) == 1:
-        return source
-    others = some([form.FORM for form in found[1:]])
-    remark = f"The folder looks like {others}, too; it is read as {source.form}."
-    return Source(**{**vars(source), "remarks": (*source.remarks, remark)})
+        raise UserError(f"{data}: neither a file nor a folder; give the folder of a dataset")
+    tree = FileTree(data)
+    detected = [each for each in _FORMATS if each.detect(tree)]
+    if not detected:
+        raise UserError(_unknown_format(tree))
+    dataset = detected[0].read(tree)
+    if len(detected) == 1:
+        return dataset
+    others = some([each.NAME for each in detected[1:]])
+    remark = f"The folder also looks like {others}; it is read as {dataset.format}."
+    return replace(dataset, remarks=(*dataset.remarks, remark))
 
 
-def _read_file(path: Path) -> Source:
+def _read_file(path: Path) -> RawDataset:
     if path.suffix.lower() in (".yaml", ".yml"):
         return yolo.read_yaml(path)
     if path.suffix.lower() == ".json" and coco.is_coco(path):
         return coco.read_file(path)
     raise UserError(
         f"{path}: neither a COCO annotation file (.json with images, annotations and categories) "
-        "nor YOLO's data.yaml; give one of them, or the folder of the data set"
+        "nor YOLO's data.yaml; give one of them, or the folder of the dataset"
     )
 
 
-def _of_no_form(tree: Tree) -> str:
-    forms = "; ".join(form.LOOKS_LIKE for form in _FORMS)
+def _unknown_format(tree: FileTree) -> str:
+    layouts = "; ".join(each.LAYOUT for each in _FORMATS)
     below = [
         folder
         for folder in sorted({file.split("/")[0] for file in tree.files if "/" in file})
-        if any(form.find(Tree(tree.root / folder)) for form in _FORMS)
+        if any(each.detect(FileTree(tree.root / folder)) for each in _FORMATS)
     ]
-    hint = f". There is a data set in {some(below, 3)}: give that folder" if below else ""
-    return f"{tree.root}: no data set of a known form: {forms}. Found {_found(tree)}{hint}"
+    hint = f". There is a dataset in {some(below, 3)}: give that folder" if below else ""
+    return f"{tree.root}: no dataset in a known format: {layouts}. Found {_summary(tree)}{hint}"
 
 
-def _found(tree: Tree) -> str:
+def _summary(tree: FileTree) -> str:
     if not tree.files:
         return "no file"
     kinds = sorted({Path(file).suffix.lower() or Path(file).name for file in tree.files})

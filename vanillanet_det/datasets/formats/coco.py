@@ -1,4 +1,4 @@
-"""COCO: which annotation files a data set has, and where their images are."""
+"""COCO: a dataset's annotation files and the folders of their images."""
 
 import os
 from collections import Counter
@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ...errors import UserError
-from .coco_json import read_content
-from .files import Tree, holds, image_size, some, split_named, stem
-from .source import Source, assemble
+from .coco_json import read_coco_json
+from .files import FileTree, holds, image_size, some, split_named, stem
+from .raw_dataset import RawDataset, make_dataset
 
-FORM = "COCO"
-LOOKS_LIKE = "COCO (annotations/*.json with images, annotations and categories, image folders)"
-_LOOKED_UP = 20  # images by which their folder is recognised
-_REMAPPED = "Annotations whose category has another id in validation than in training, adapted"
+NAME = "COCO"
+LAYOUT = "COCO (annotations/*.json with images, annotations and categories, image folders)"
+_LOOKED_UP = 20  # images that are looked up to find their folder
+_REMAPPED = "Annotations whose category has another id in validation than in training, remapped"
 
 
-def find(tree: Tree) -> bool:
-    """Tell whether a folder holds a data set of this form."""
+def detect(tree: FileTree) -> bool:
+    """Tell whether a folder holds a dataset in this format."""
     return bool(_json_files(tree))
 
 
@@ -27,16 +27,16 @@ def is_coco(path: Path) -> bool:
     return holds(path, rb'"(images|annotations|categories)"\s*:\s*\[')
 
 
-def _json_files(tree: Tree) -> list[str]:
+def _json_files(tree: FileTree) -> list[str]:
     files = [file for file in tree.having(".json") if file.count("/") < 2]
     return [file for file in files if is_coco(tree.root / file)]
 
 
-def read(tree: Tree) -> Source:
-    """Read a folder with annotation files whose names, or whose folders', say the split.
+def read(tree: FileTree) -> RawDataset:
+    """Read a folder whose annotation files, or their folders, are named after the split.
 
     Raises:
-        UserError: As `read_files`; or it is not clear which file is for training.
+        UserError: From `read_files`; or the training file is missing or ambiguous.
     """
     by_split: dict[Optional[str], list[str]] = {}
     for file in _json_files(tree):
@@ -45,13 +45,13 @@ def read(tree: Tree) -> Source:
         by_split.setdefault(split, []).append(file)
     remarks: Counter = Counter()
     if "test" in by_split:
-        remarks[f"The test split is left out ({some(by_split['test'])})."] = 1
+        remarks[f"The test split is skipped ({some(by_split['test'])})."] = 1
     chosen = {}
     for split, files in (
         ("train", by_split.get("train") or by_split.get(None, [])),
         ("val", by_split.get("val", [])),
     ):
-        # COCO's own captions and keypoints of people stand beside the instances.
+        # COCO itself has captions and person keypoints beside the instances.
         files = [file for file in files if "instances" in stem(file)] or files
         if len(files) > 1:
             raise UserError(
@@ -68,29 +68,29 @@ def read(tree: Tree) -> Source:
     return read_files(chosen, remarks)
 
 
-def read_file(path: Path) -> Source:
+def read_file(path: Path) -> RawDataset:
     """Read one annotation file, without validation images.
 
     Raises:
-        UserError: As `read_files`.
+        UserError: From `read_files`.
     """
     return read_files({"train": Path(os.path.abspath(path))}, Counter())
 
 
-def read_files(paths: Mapping[str, Path], remarks: Counter) -> Source:
+def read_files(paths: Mapping[str, Path], remarks: Counter) -> RawDataset:
     """Read annotation files and find their images.
 
     Args:
-        paths: That of `train` and, if there is one, of `val`.
-        remarks: What was met, and how often.
+        paths: The files of `train` and, if there is one, `val`.
+        remarks: Remarks with their number of occurrences, added to.
 
     Raises:
-        UserError: A file is not as the form wants it, an image's name leaves the data folder, or
-            the images are in none of the usual places; the message names the file and the id.
+        UserError: A file is invalid, an image's name leaves the data folder, or the images are in
+            none of the usual folders; the message names the file and the id.
     """
     contents, folders = {}, {}
     for split, path in paths.items():
-        contents[split] = read_content(path, remarks)
+        contents[split] = read_coco_json(path, remarks)
         folders[split] = _image_folder(path, contents[split]["images"], split)
     _share_categories(contents, remarks)
     unused = _drop_unused(contents)
@@ -107,18 +107,18 @@ def read_files(paths: Mapping[str, Path], remarks: Counter) -> Source:
             image["file_name"] = name
             if not (image["width"] and image["height"]):
                 image["width"], image["height"] = image_size(root / name)
-    return assemble(FORM, root, contents, unused, remarks)
+    return make_dataset(NAME, root, contents, unused, remarks)
 
 
 def _image_folder(path: Path, images: Sequence[Mapping[str, Any]], split: str) -> Path:
-    """Find the folder that the file names are relative to: where the first images are."""
+    """Find the folder that file names are relative to: the one with most of the first images."""
     names = [image["file_name"] for image in images[:_LOOKED_UP]]
     places = list(dict.fromkeys(_places(path, split)))
     there = [sum((place / name).is_file() for name in names) for place in places]
     if not any(there):
         looked = ", ".join(map(str, places))
         raise UserError(
-            f"{path}: its first image {names[0]!r} is in none of {looked}; put the images into one "
+            f"{path}: its first image {names[0]!r} is in none of {looked}; move the images to one "
             "of these folders"
         )
     return places[there.index(max(there))]
@@ -133,7 +133,7 @@ def _places(path: Path, split: str) -> Iterator[Path]:
 
 
 def _share_categories(contents: Mapping[str, dict], remarks: Counter) -> None:
-    """Give the categories of validation the ids that those of training have."""
+    """Give validation categories the ids of the training categories."""
     if "val" not in contents:
         return
     train, val = contents["train"], contents["val"]

@@ -1,4 +1,4 @@
-"""COCO: the content of one annotation file, checked and with what may be left out filled in."""
+"""COCO: reads one annotation file, validates it and fills in optional keys."""
 
 import re
 from collections import Counter
@@ -8,39 +8,39 @@ from typing import Any, Optional
 
 from ...errors import UserError
 from .files import is_finite, number, read_json, some
-from .source import area, bounds
+from .raw_dataset import area, bounds
 
 _KEYS = ("images", "annotations", "categories")
-_AREA = "Annotations without an area, or with 0 for a box that has one, computed"
-_BOX = "Annotations without a box, computed from their outlines"
-_IDS = "Annotations numbered anew, as not all their ids are different whole numbers above 0"
-_NEW = "Entries of {} numbered anew, as not all their ids are different whole numbers"
-_PLAIN = re.compile(r"-?\d{1,15}")  # COCO's evaluations compute with doubles, which hold these
-_PARTS = "Parts of outlines with less than three points, left out"
+_AREA = "Annotations without an area, or with area 0 for a box that has one, computed"
+_BOX = "Annotations without a box, computed from their segmentation"
+_IDS = "Annotations renumbered, since not all their ids are unique positive integers"
+_NEW = "Entries of {} renumbered, since not all their ids are unique integers"
+_PLAIN = re.compile(r"-?\d{1,15}")  # COCO's evaluation uses doubles, which represent these exactly
+_PARTS = "Polygons with fewer than three points, skipped"
 
 
-def read_content(path: Path, remarks: Counter) -> dict[str, Any]:
+def read_coco_json(path: Path, remarks: Counter) -> dict[str, Any]:
     """Read an annotation file.
 
     Args:
         path: The file.
-        remarks: What was met is counted here.
+        remarks: Remarks with their number of occurrences, added to.
 
     Returns:
-        Images with `id`, `file_name`, `width` and `height` (0 where the file doesn't tell);
-        categories with `id` and `name`; annotations with `id`, `image_id`, `category_id`, `bbox`,
-        `area`, `iscrowd` and, if there is one, `segmentation`. Numbers are numbers, ids too, and
-        other keys are kept.
+        Images with `id`, `file_name`, `width` and `height` (0 if the file has none); categories
+        with `id` and `name`; annotations with `id`, `image_id`, `category_id`, `bbox`, `area`,
+        `iscrowd` and, if there is one, `segmentation`. Numbers and ids are converted from strings,
+        and other keys are kept.
 
     Raises:
-        UserError: Something is not as the form wants it; the message has the id.
+        UserError: An entry is invalid; the message has its id.
     """
     content = read_json(path)
     missing = [key for key in _KEYS if not isinstance(content.get(key), list)]
     if missing:
         raise UserError(
             f"{path}: no list {some(missing)}; expected COCO's {', '.join(_KEYS)}. Export the "
-            "instances, not captions or keypoints alone"
+            "instances, not only captions or keypoints"
         )
     if not content["images"]:
         raise UserError(f"{path}: lists no image; export it again")
@@ -62,7 +62,7 @@ def read_content(path: Path, remarks: Counter) -> dict[str, Any]:
         _read(annotation, entry, "annotations", i, path)
         for i, entry in enumerate(content["annotations"], 1)
     ]
-    _number_anew(parts["annotations"], remarks)
+    _renumber(parts["annotations"], remarks)
     info = content.get("info")
     return dict(info=info if isinstance(info, dict) else {}, **parts)
 
@@ -85,13 +85,13 @@ def _check_unique(values: Sequence[str], what: str, path: Path) -> None:
 
 
 class _Ids:
-    """Numbers for the ids of images or categories, by which annotations refer to them.
+    """Maps the ids of images or categories to integers.
 
-    Ids are kept if they are whole numbers, written as text or not. Otherwise the entries are
-    numbered: COCO's evaluation can't compare texts with numbers, and `007` isn't `7`.
+    Ids are kept if they are integers, possibly written as strings. Otherwise the entries are
+    renumbered: COCO's evaluation can't compare strings with numbers, and `007` isn't `7`.
 
     Attributes:
-        are_kept: The numbers are the ids.
+        are_kept: The integers are the ids.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
@@ -104,7 +104,7 @@ class _Ids:
         )
 
     def find(self, value: Any) -> Optional[int]:
-        """Give the number of an id; None if no entry has it."""
+        """Return the integer of an id; None if no entry has it."""
         text = _id(value)
         is_number = self.are_kept and _PLAIN.fullmatch(text)
         return self._numbers.get(int(text) if is_number else text)
@@ -114,7 +114,7 @@ def _id(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if type(value) not in (int, str):
-        raise ValueError(f"an id is {value!r}, expected a whole number")
+        raise ValueError(f"an id is {value!r}, expected an integer")
     return str(value)
 
 
@@ -134,16 +134,15 @@ def _image(entry: dict) -> dict:
 def _category(entry: dict) -> dict:
     name = str(entry["name"]).strip()
     if not name:
-        raise ValueError("its name is empty, expected one")
+        raise ValueError("its name is empty; expected the name of the class")
     return {**entry, "id": _id(entry["id"]), "name": name}
 
 
 def _annotation(entry: dict, images: _Ids, categories: _Ids, remarks: Counter) -> dict:
     image_id, category_id = images.find(entry["image_id"]), categories.find(entry["category_id"])
-    if image_id is None:
-        raise ValueError(f"its image_id {entry['image_id']!r} is of no image in the file")
-    if category_id is None:
-        raise ValueError(f"its category_id {entry['category_id']!r} is of no category in the file")
+    for key, found in (("image_id", image_id), ("category_id", category_id)):
+        if found is None:
+            raise ValueError(f"its {key} {entry[key]!r} isn't listed in the file")
     read = {**entry, "image_id": image_id, "category_id": category_id}
     outline = _segmentation(read.pop("segmentation", None), remarks)
     if outline:
@@ -154,11 +153,11 @@ def _annotation(entry: dict, images: _Ids, categories: _Ids, remarks: Counter) -
     remarks[_BOX] += not box
     read["bbox"] = _numbers(box, "bbox") if box else _box_around(outline)
     if len(read["bbox"]) != 4:
-        raise ValueError(f"its bbox {box} has not four numbers; expected [x, y, width, height]")
+        raise ValueError(f"its bbox {box} isn't four numbers; expected [x, y, width, height]")
     read["area"] = number(entry.get("area") or 0)
     width, height = read["bbox"][2:]
     if read["area"] <= 0 and width > 0 and height > 0:
-        # MMDetection passes over annotations with area 0 and says nothing.
+        # MMDetection silently drops annotations with area 0.
         remarks[_AREA] += 1
         read["area"] = _area(outline) or width * height
     crowd = entry.get("iscrowd") or 0
@@ -178,28 +177,28 @@ def _numbers(values: Any, what: str) -> list[float]:
 
 
 def _segmentation(outline: Any, remarks: Counter) -> Any:
-    """Read polygons or run lengths; None if there are neither."""
+    """Read polygons or an RLE mask; None if there is neither."""
     if isinstance(outline, dict):
         if not isinstance(outline.get("counts"), (list, str)) or "size" not in outline:
-            raise ValueError("its segmentation has no counts and size; expected COCO's run lengths")
+            raise ValueError("its segmentation has no counts and size; expected COCO's RLE")
         return {**outline, "size": [int(side) for side in _numbers(outline["size"], "size")]}
     if not outline:
         return None
     if not isinstance(outline, list):
         raise ValueError(f"its segmentation is a {type(outline).__name__}, expected polygons")
-    if not isinstance(outline[0], list):  # one polygon that isn't in a list
+    if not isinstance(outline[0], list):  # a single polygon, not nested in a list
         outline = [outline]
     parts = [_numbers(part, "segmentation") for part in outline]
     if any(len(part) % 2 for part in parts):
         raise ValueError(
-            "its segmentation has an odd number of numbers; expected x1, y1, x2, y2, ..."
+            "its segmentation has an odd number of coordinates; expected x1, y1, x2, y2, ..."
         )
     kept = [part for part in parts if len(part) >= 6]
     remarks[_PARTS] += len(parts) - len(kept)
     return kept
 
 
-def _run_lengths(outline: Mapping[str, Any]) -> dict:
+def _rle(outline: Mapping[str, Any]) -> dict:
     from pycocotools import mask
 
     if isinstance(outline["counts"], list):
@@ -212,7 +211,7 @@ def _box_around(outline: Any) -> list[float]:
         return bounds(outline)
     from pycocotools import mask
 
-    return mask.toBbox(_run_lengths(outline)).tolist()
+    return mask.toBbox(_rle(outline)).tolist()
 
 
 def _area(outline: Any) -> Optional[float]:
@@ -220,11 +219,11 @@ def _area(outline: Any) -> Optional[float]:
         return sum(map(area, outline or ()))
     from pycocotools import mask
 
-    return float(mask.area(_run_lengths(outline)))
+    return float(mask.area(_rle(outline)))
 
 
-def _number_anew(annotations: Sequence[dict], remarks: Counter) -> None:
-    """Make ids what the evaluation wants: different numbers, and not 0, which it takes for none.
+def _renumber(annotations: Sequence[dict], remarks: Counter) -> None:
+    """Make ids usable in COCO's evaluation: unique, and not 0, which it reads as no match.
 
     Nothing else refers to them.
     """

@@ -1,4 +1,4 @@
-"""Files of a data set: found, read, and named when they can't be."""
+"""Files of a dataset: finds and reads them, and names those that can't be read."""
 
 import contextlib
 import json
@@ -24,17 +24,17 @@ _SPLITS = {
     **dict.fromkeys(("val", "valid", "validation"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-_LOOK = 1 << 20  # bytes that tell what a file is; images inside one are longer
+_LOOK = 1 << 20  # bytes that identify a file; embedded images are longer
 _WIDTH, _HEIGHT = 0x0100, 0x0101  # tags of TIFF
 _ORIENTATION = 0x0112  # the tag of Exif and TIFF
 _LARGEST = sys.float_info.max
-_LYING = (5, 6, 7, 8)  # its values with which width and height change places
+_SWAPPED = (5, 6, 7, 8)  # orientations that swap width and height
 
 
-class Tree:
-    """The files below a folder, looked up once.
+class FileTree:
+    """The files below a folder, listed once.
 
-    Hidden ones are passed over, and folders that are links are followed.
+    Hidden files are ignored, and links to folders are followed.
 
     Attributes:
         root: The folder, absolute.
@@ -58,11 +58,11 @@ class Tree:
         self.files.sort()
 
     def having(self, *suffixes: str) -> list[str]:
-        """List the files with one of some endings, given in lower case."""
+        """List the files with one of the extensions, given in lower case."""
         return [file for file in self.files if file.lower().endswith(suffixes)]
 
     def images(self) -> list[str]:
-        """List the files that are named as images."""
+        """List the files with the extension of an image format."""
         return self.having(*IMAGE_SUFFIXES)
 
 
@@ -70,40 +70,40 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-class Images:
-    """The images of a tree, looked up by what annotations call them."""
+class ImageIndex:
+    """The images of a tree, indexed by the names that annotations use."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: FileTree) -> None:
         self.all = set(tree.images())
         self._by_stem: dict[str, list[str]] = defaultdict(list)
         for file in sorted(self.all):
             self._by_stem[stem(file)].append(file)
 
     def find(self, annotation: str, name: str) -> Optional[str]:
-        """Find the image of an annotation file: named like it, else as the file says.
+        """Find the image of an annotation file: by the file's name, else by the name in the file.
 
-        Of several the nearest is taken: in the same folder, then where the file says, then in
-        folders of the same names.
+        Of several the best match is used: in the same folder, then at the path in the file, then
+        in folders of the same names.
 
         Args:
-            annotation: The file, relative to the tree's root.
-            name: The image's name as the file gives it.
+            annotation: The annotation file, relative to the tree's root.
+            name: The image's name in the annotation file.
 
         Returns:
             The image, relative to the tree's root; None if there is none.
 
         Raises:
-            UserError: Several fit equally well.
+            UserError: Several match equally well.
         """
         name = name.replace("\\", "/")
         base = name.rsplit("/", 1)[-1]
         folders = annotation.split("/")[:-1]
-        said = posixpath.normpath(posixpath.join(*folders, name))
+        stated = posixpath.normpath(posixpath.join(*folders, name))
 
         def fit(file: str) -> tuple[int, ...]:
             others = file.split("/")[:-1]
             shared = len(set(others).intersection(folders))
-            return others == folders, file == said, shared, posixpath.basename(file) == base
+            return others == folders, file == stated, shared, posixpath.basename(file) == base
 
         found = self._by_stem.get(stem(annotation))
         if not found:
@@ -114,31 +114,31 @@ class Images:
         if len(found) > 1:
             raise UserError(
                 f"{annotation}: could belong to {some(found, 2)}; keep one image of this name, or "
-                "put the annotation file beside its image"
+                "move the annotation file beside its image"
             )
         return found[0] if found else None
 
 
 def some(names: Sequence[str], most: int = 8) -> str:
-    """Name a few of several things for a message."""
+    """List the first few names for a message, and the number of the others."""
     more = len(names) - most
     return ", ".join(map(str, names[:most])) + (f" and {more} more" if more > 0 else "")
 
 
 def stem(file: str) -> str:
-    """Give a file's name without folder and ending."""
+    """Return a file's name without folder and extension."""
     return file.rsplit("/", 1)[-1].rsplit(".", 1)[0]
 
 
 def split_named(text: str, alone: bool = False) -> Optional[str]:
-    """Tell which split a name is of.
+    """Find the split in the name of a file or folder.
 
     Args:
-        text: Name of a file or folder, such as `instances_train2017`.
+        text: The name, such as `instances_train2017`.
         alone: The split must be the only word.
 
     Returns:
-        `train`, `val` or `test`; None if the name doesn't say.
+        `train`, `val` or `test`; None if the name has none.
     """
     words = re.findall(r"[^\W\d_]+", text.lower())
     if alone and len(words) != 1:
@@ -147,20 +147,20 @@ def split_named(text: str, alone: bool = False) -> Optional[str]:
 
 
 def split_of_folders(file: str) -> Optional[str]:
-    """Tell which split a file is of by the folders of its relative path."""
+    """Find the split of a file in the folders of its relative path."""
     splits = (split_named(folder, alone=True) for folder in file.split("/")[:-1])
     return next(filter(None, splits), None)
 
 
 def holds(path: Path, pattern: bytes) -> bool:
-    """Tell whether a regular expression matches near the beginning or the end of a file."""
+    """Tell whether a regular expression matches near the start or the end of a file."""
     try:
         with open(path, "rb") as file:
             if re.search(pattern, file.read(_LOOK)):
                 return True
             file.seek(-min(_LOOK, path.stat().st_size), os.SEEK_END)
             return bool(re.search(pattern, file.read()))
-    except OSError:  # a link into nothing; whoever needs the file will say so
+    except OSError:  # a broken link; reported when the file is needed
         return False
 
 
@@ -191,10 +191,10 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file that holds an object.
+    """Read a JSON file that contains an object.
 
     Raises:
-        UserError: It can't be read or is none.
+        UserError: It can't be read, isn't JSON or isn't an object.
     """
     text = read_text(path)
     try:
@@ -211,32 +211,37 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _no_number(name: str) -> None:
-    raise ValueError(f"{name} stands among its numbers")
+    raise ValueError(f"{name} is among its numbers")
 
 
 def number(value: Any) -> float:
-    """Read a number, also one that was written as text.
+    """Read a number, which may be written as a string.
 
     Raises:
-        ValueError: It is none, or not finite.
+        ValueError: It isn't a number, or isn't finite.
     """
-    given = value
+    original = value
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
             value = float(value)
     if not is_finite(value):
-        raise ValueError(f"{given!r} is not a finite number")
+        raise ValueError(f"{original!r} is not a finite number")
     return value
 
 
 def is_finite(value: Any) -> bool:
-    """Tell whether a value is a number that a float can hold."""
+    """Tell whether a value is a number that a float can represent."""
     # math.isfinite raises for large integers; a comparison does not, and NaN fails it.
     return type(value) in (int, float) and -_LARGEST <= value <= _LARGEST
 
 
+def is_remote(path: str) -> bool:
+    """Tell whether a path belongs to remote storage, such as `s3://`."""
+    return "://" in path
+
+
 def image_size(path: Path) -> tuple[int, int]:
-    """Read width and height of an image as it is displayed and loaded: turned as Exif says.
+    """Read width and height of an image as displayed and loaded, after Exif rotation.
 
     Raises:
         UserError: It can't be read as an image.
@@ -247,30 +252,30 @@ def image_size(path: Path) -> tuple[int, int]:
     except Exception as error:  # the formats raise nearly anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
-            f"{path}: can't be read as an image ({reason}); replace the file or take it out of "
-            "the data set"
+            f"{path}: can't be read as an image ({reason}); replace the file or remove it from "
+            "the dataset"
         ) from error
 
 
-def loaded_size(image: Image.Image, turns: bool = True) -> tuple[int, int]:
-    """Tell width and height of an image as OpenCV loads it; the header is enough.
+def loaded_size(image: Image.Image, rotates: bool = True) -> tuple[int, int]:
+    """Return width and height of an image as OpenCV loads it, without decoding it.
 
     Args:
         image: The image, opened and not decoded.
-        turns: It is turned as Exif says, as it is unless the loader is told to ignore that.
+        rotates: The loader applies the Exif rotation, as it does unless configured otherwise.
     """
     width, height = image.size
     if image.format == "TIFF":
-        # OpenCV turns these in any case. Pillow does, too, but not all versions before decoding.
+        # OpenCV always rotates these. Pillow also does, but some versions only when decoding.
         width, height = image.tag_v2[_WIDTH], image.tag_v2[_HEIGHT]
-        turned = image.tag_v2.get(_ORIENTATION) in _LYING
+        swapped = image.tag_v2.get(_ORIENTATION) in _SWAPPED
     else:
-        turned = turns and _orientation(image) in _LYING
-    return (height, width) if turned else (width, height)
+        swapped = rotates and _orientation(image) in _SWAPPED
+    return (height, width) if swapped else (width, height)
 
 
 def _orientation(image: Image.Image) -> Optional[int]:
-    # Not getexif(): it decodes a whole PNG, and heeds XMP, which OpenCV doesn't.
+    # Not getexif(): it decodes the whole PNG, and reads XMP, which OpenCV ignores.
     if "exif" not in image.info:
         return None
     exif = Image.Exif()

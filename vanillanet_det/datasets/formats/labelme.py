@@ -1,4 +1,4 @@
-"""LabelMe: a JSON file of shapes for each image."""
+"""LabelMe: one JSON file with shapes per image."""
 
 import math
 from collections import Counter
@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ...errors import UserError
-from .files import Tree, holds, number, read_json, split_of_folders
-from .pairs import Annotation, read_pairs
-from .source import Object, Source, bounds
+from .files import FileTree, holds, number, read_json, split_of_folders
+from .per_image import ImageAnnotation, read_per_image
+from .raw_dataset import Object, RawDataset, bounds
 
-FORM = "LabelMe"
-LOOKS_LIKE = 'LabelMe (*.json with "shapes" beside the images)'
-_OTHER = "JSON files that are not LabelMe's, left out"
-_NO_AREA = "Shapes without an area (points, lines, polygons of two points), left out"
-_MASKS = "Shapes drawn as masks, of which the boxes are taken"
+NAME = "LabelMe"
+LAYOUT = 'LabelMe (*.json with "shapes" beside the images)'
+_OTHER = "JSON files that are not LabelMe's, skipped"
+_NO_AREA = "Shapes without an area (points, lines, polygons of two points), skipped"
+_MASKS = "Shapes drawn as masks, of which only the box is used"
 _LINES = ("point", "points", "line", "linestrip")
-_CORNERS = 64  # of a circle's outline; a multiple of 4 keeps its box exact
+_CORNERS = 64  # of the polygon of a circle; a multiple of 4 keeps its box exact
 
 
-def find(tree: Tree) -> bool:
-    """Tell whether a folder holds a data set of this form."""
+def detect(tree: FileTree) -> bool:
+    """Tell whether a folder holds a dataset in this format."""
     return any(_is_annotation(tree.root / file) for file in tree.having(".json"))
 
 
@@ -30,15 +30,15 @@ def _is_annotation(path: Path) -> bool:
     return holds(path, rb'"shapes"\s*:\s*\[')
 
 
-def read(tree: Tree) -> Source:
-    """Read a folder, with the splits in folders `train` and `val` if there are such.
+def read(tree: FileTree) -> RawDataset:
+    """Read a folder, whose splits are in folders `train` and `val` if these exist.
 
-    Polygons, rectangles and circles are read; those of one label and `group_id` are parts of one
-    object.
+    Polygons, rectangles and circles are read; those with the same label and `group_id` are parts
+    of one object.
 
     Raises:
-        UserError: A JSON file is not as the form wants it, or its image isn't there; the message
-            names the file and the number of the shape.
+        UserError: A JSON file is invalid, or its image is missing; the message names the file and
+            the number of the shape.
     """
     remarks: Counter = Counter()
     files = tree.having(".json")
@@ -48,10 +48,10 @@ def read(tree: Tree) -> Source:
         if _is_annotation(tree.root / file)
     }
     remarks[_OTHER] = len(files) - len(splits)
-    return read_pairs(FORM, tree, splits, partial(_parse, remarks=remarks), remarks)
+    return read_per_image(NAME, tree, splits, partial(_parse, remarks=remarks), remarks)
 
 
-def _parse(path: Path, remarks: Counter) -> Annotation:
+def _parse(path: Path, remarks: Counter) -> ImageAnnotation:
     content = read_json(path)
     image = content.get("imagePath") or ""
     if not isinstance(image, str):
@@ -70,7 +70,7 @@ def _parse(path: Path, remarks: Counter) -> Annotation:
                 groups.setdefault(key, []).append(read)
     except ValueError as error:
         raise UserError(f"{path}: {where}: {error}") from error
-    return Annotation(image, size, [_joined(group) for group in groups.values()])
+    return ImageAnnotation(image, size, [_joined(group) for group in groups.values()])
 
 
 def _size(content: dict[str, Any]) -> Optional[tuple[int, int]]:
@@ -78,7 +78,7 @@ def _size(content: dict[str, Any]) -> Optional[tuple[int, int]]:
     return (int(width), int(height)) if width > 0 and height > 0 else None
 
 
-_Shape = tuple[str, list[float], bool]  # label, outline, whether it is more than a box
+_Shape = tuple[str, list[float], bool]  # label, polygon, whether it is more than a box
 
 
 def _shape(shape: Any, remarks: Counter) -> Optional[_Shape]:
@@ -98,7 +98,7 @@ def _shape(shape: Any, remarks: Counter) -> Optional[_Shape]:
         return label, _circle(*points[:2]), True
     if kind not in ("rectangle", "mask"):
         raise ValueError(
-            f"is a {kind!r}, expected polygon, rectangle or circle; draw it again as one of them"
+            f"is a {kind!r}, expected polygon, rectangle or circle; redraw it as one of them"
         )
     remarks[_MASKS] += kind == "mask"
     flat = [value for point in points for value in point]

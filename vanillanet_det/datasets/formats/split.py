@@ -1,4 +1,4 @@
-"""Validation images for a data set that has none."""
+"""Splits off validation images for a dataset that has none."""
 
 import hashlib
 import random
@@ -15,18 +15,17 @@ def split(
 ) -> tuple[dict, dict]:
     """Split COCO content into training and validation.
 
-    Images of the same bytes stay together. Of each class as near to `share` of its images as can
-    be go to validation, the rarest first, and a class with two different images is on both sides
-    if that is possible. The same arguments give the same split.
+    The split is stratified by class, rarest class first, and deterministic. Images with the same
+    bytes stay together, and a class with two different images is in both splits if possible.
 
     Args:
         content: `images`, `annotations` and `categories`; ids are kept.
         root: Folder that `file_name`s are relative to.
-        share: Of the images, for validation; between 0 and 1.
-        seed: Decides which.
+        share: Share of images for validation, between 0 and 1.
+        seed: Seed of the random choice.
 
     Returns:
-        The contents for training and for validation; `content["info"]["split"]` says how they
+        The contents for training and for validation; `content["info"]["split"]` records how they
         were made.
 
     Raises:
@@ -39,8 +38,8 @@ def split(
     annotated = len([group for group in classes if group])
     if annotated < 2:
         raise UserError(
-            f"{root}: {annotated} different image with objects can't be split into training and "
-            "validation; annotate at least two, or give validation images"
+            f"{root}: splitting off validation images needs at least two different images with "
+            f"objects, but there are {annotated}; annotate more, or add validation images"
         )
     in_val = _chosen(classes, share, random.Random(seed))  # noqa: S311, nothing secret
     val_ids = {image_id for group, ids in enumerate(groups) if in_val[group] for image_id in ids}
@@ -63,7 +62,7 @@ def _equal_images(images: list[dict], root: Path) -> list[list]:
     groups = defaultdict(list)
     for size, found in by_size.items():
         for image_id, path in found:
-            # Reading all of a large data set takes minutes, and a size is seldom there twice.
+            # Reading all of a large dataset takes minutes, and few files have the same size.
             content = _digest(path) if len(found) > 1 else b""
             groups[size, content].append(image_id)
     return list(groups.values())
@@ -78,13 +77,13 @@ def _digest(path: Path) -> bytes:
 
 def _unreadable(path: Path, error: OSError) -> UserError:
     return UserError(
-        f"{path}: can't be read ({error.strerror or error}); add the image or take it out of the "
+        f"{path}: can't be read ({error.strerror or error}); add the image or remove it from the "
         "annotations"
     )
 
 
 def _classes_of(annotations: list[dict], groups: list[list]) -> list[set]:
-    """Give the categories that count in each group of images."""
+    """Return the categories in each group of images, without those that are only crowds."""
     group_of = {image_id: group for group, ids in enumerate(groups) for image_id in ids}
     classes: list[set] = [set() for _ in groups]
     for annotation in annotations:
@@ -104,26 +103,26 @@ def _chosen(classes: list[set], share: float, source: random.Random) -> list[boo
     for group in source.sample(range(len(classes)), len(classes)):
         strata[min(classes[group], key=rarity, default=None)].append(group)
     in_val = [False] * len(classes)
-    owed = 0.0  # what rounding has kept from validation so far
+    owed = 0.0  # images that rounding has kept out of validation so far
     for label in sorted(strata, key=rarity):
         members = strata[label]
         owed += share * len(members)
-        # A class that only one image has is there to be learned.
+        # A class with a single image is for training.
         most = len(members) - (label is not None)
         least = int(label is not None and len(members) > 1)
         taken = min(max(round(owed), least), most)
         owed -= taken
         for group in members[:taken]:
             in_val[group] = True
-    _mend(classes, in_val, sorted(sizes, key=rarity))
+    _rebalance(classes, in_val, sorted(sizes, key=rarity))
     if not any(labels and chosen for labels, chosen in zip(classes, in_val)):
         annotated = [group for group, labels in enumerate(classes) if labels]
         in_val[source.choice(annotated)] = True
     return in_val
 
 
-def _mend(classes: list[set], in_val: list[bool], labels: list) -> None:
-    """Bring classes that are on one side only to both, unless that takes another from one."""
+def _rebalance(classes: list[set], in_val: list[bool], labels: list) -> None:
+    """Bring classes that are in one split to both, unless another class would leave a split."""
     sides = {label: [0, 0] for label in labels}
     for group, own in enumerate(classes):
         for label in own:
@@ -142,7 +141,7 @@ def _mend(classes: list[set], in_val: list[bool], labels: list) -> None:
 def _move(
     groups: list[int], classes: list[set], in_val: list[bool], sides: dict[Any, list[int]]
 ) -> bool:
-    """Move groups to their other sides, unless a class is on both only without that."""
+    """Move groups to the other split, unless a class that is in both would leave one."""
     after = {label: list(sides[label]) for group in groups for label in classes[group]}
     for group in groups:
         for label in classes[group]:

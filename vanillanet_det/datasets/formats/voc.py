@@ -1,4 +1,4 @@
-"""Pascal VOC: an XML file of boxes for each image."""
+"""Pascal VOC: one XML file with boxes per image."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -8,22 +8,22 @@ from typing import Optional
 from xml.etree import ElementTree
 
 from ...errors import UserError
-from .files import Tree, holds, number, read_bytes, read_text, some, split_of_folders, stem
-from .pairs import Annotation, read_pairs
-from .source import Object, Source
+from .files import FileTree, holds, number, read_bytes, read_text, some, split_of_folders, stem
+from .per_image import ImageAnnotation, read_per_image
+from .raw_dataset import Object, RawDataset
 
-FORM = "Pascal VOC"
-LOOKS_LIKE = "Pascal VOC (Annotations/*.xml, JPEGImages/)"
+NAME = "Pascal VOC"
+LAYOUT = "Pascal VOC (Annotations/*.xml, JPEGImages/)"
 _SETS = "ImageSets/Main/"
 _FILES = "Annotations/"
 _SPLITS = {"train": "train", "val": "val", "test": "test", "trainval": "train"}
-_NOT_LISTED = f"Annotation files that no list in {_SETS} names, left out"
-_DIFFICULT = "Objects marked difficult, kept as crowd: they count neither as found nor as missed"
-_FROM_ZERO = "Edges at 0 although the form counts from 1, clipped"
+_NOT_LISTED = f"Annotation files in no list of {_SETS}, skipped"
+_DIFFICULT = "Objects marked difficult, kept as crowds: neither detected nor missed"
+_FROM_ZERO = "Box edges at 0 although Pascal VOC counts pixels from 1, clipped"
 
 
-def find(tree: Tree) -> bool:
-    """Tell whether a folder holds a data set of this form."""
+def detect(tree: FileTree) -> bool:
+    """Tell whether a folder holds a dataset in this format."""
     return any(_is_annotation(tree.root / file) for file in tree.having(".xml"))
 
 
@@ -31,25 +31,24 @@ def _is_annotation(path: Path) -> bool:
     return holds(path, rb"<annotation[\s>/]")
 
 
-def read(tree: Tree) -> Source:
+def read(tree: FileTree) -> RawDataset:
     """Read a folder.
 
-    Boxes of the form count pixels from 1 and include the last one, so `xmin` to `xmax` begin at
-    `xmin - 1` and end at `xmax`.
+    Boxes count pixels from 1 and include the last one, so a box spans `xmin - 1` to `xmax`.
 
     Raises:
-        UserError: An XML file is not as the form wants it, or its image isn't there; the message
-            names the file, and the line of a list or the number of an object.
+        UserError: An XML file is invalid, or its image is missing; the message names the file,
+            and the line of a list or the number of an object.
     """
     remarks: Counter = Counter()
     files = [file for file in tree.having(".xml") if _is_annotation(tree.root / file)]
     splits = _listed(tree, files) or {file: split_of_folders(file) or "train" for file in files}
     remarks[_NOT_LISTED] = len(files) - len(splits)
-    return read_pairs(FORM, tree, splits, partial(_parse, remarks=remarks), remarks)
+    return read_per_image(NAME, tree, splits, partial(_parse, remarks=remarks), remarks)
 
 
-def _listed(tree: Tree, files: Iterable[str]) -> dict[str, str]:
-    """Give the split of each annotation file that a list names."""
+def _listed(tree: FileTree, files: Iterable[str]) -> dict[str, str]:
+    """Return the split of each annotation file that is in a list."""
     lists = {
         (prefix, name): file
         for file in tree.having(".txt")
@@ -62,22 +61,22 @@ def _listed(tree: Tree, files: Iterable[str]) -> dict[str, str]:
             list_file = lists.get((prefix, f"{name}.txt"))
             if list_file is None:
                 continue
-            named = _Named(files, prefix)
+            named = _AnnotationIndex(files, prefix)
             for line, entry in _entries(tree.root / list_file):
                 where = f"{tree.root / list_file}:{line}"
                 found = named.find(entry)
                 if not found:
                     raise UserError(
-                        f"{where}: no annotation file {entry}.xml; add it or take out the line"
+                        f"{where}: no annotation file {entry}.xml; add it or remove the line"
                     )
                 if len(found) > 1:
                     raise UserError(
-                        f"{where}: {entry} could be {some(found, 2)}; write its path below "
-                        f"{_FILES} without the ending, or keep one file of this name"
+                        f"{where}: {entry} could be {some(found, 2)}; write its path relative to "
+                        f"{_FILES} without the extension, or keep one file of this name"
                     )
                 _, before = chosen.setdefault(found[0], (split, list_file))
                 if name != "trainval" and before != list_file:
-                    raise UserError(f"{where}: {entry} is in {before}, too; list it once")
+                    raise UserError(f"{where}: {entry} is also in {before}; list it once")
     return {file: split for file, (split, _) in chosen.items()}
 
 
@@ -88,8 +87,8 @@ def _entries(path: Path) -> Iterator[tuple[int, str]]:
             yield line, entry
 
 
-class _Named:
-    """The annotation files of a folder, looked up by what its lists call them."""
+class _AnnotationIndex:
+    """The annotation files of a folder, indexed by the names that its lists use."""
 
     def __init__(self, files: Iterable[str], folder: str) -> None:
         self._by_path: dict[str, list[str]] = defaultdict(list)
@@ -102,8 +101,8 @@ class _Named:
         self._usual = folder + _FILES
 
     def find(self, entry: str) -> list[str]:
-        """Find the files that an entry could mean: by its path, else by its name alone."""
-        # Some lists end lines with 1 or -1, some name the image's file.
+        """Find the files that an entry could mean: by its path, else by its name."""
+        # Some lists end lines with 1 or -1, some list image files.
         texts = [guess for text in (entry, entry.split()[0]) for guess in (text, _bare(text))]
         for table, spellings in ((self._by_path, _ends), (self._by_stem, _name)):
             for name in (name for text in texts for name in spellings(text)):
@@ -115,13 +114,13 @@ class _Named:
 
 
 def _bare(text: str) -> str:
-    """Take the ending of a file's name off."""
+    """Remove the extension of a path."""
     folder, slash, name = text.rpartition("/")
     return folder + slash + (name.rpartition(".")[0] or name)
 
 
 def _ends(path: str) -> list[str]:
-    """List a path and its ends that name a folder: `a/b/c` and `b/c`."""
+    """List a path and its suffixes that include a folder: `a/b/c` and `b/c`."""
     parts = path.split("/")
     return ["/".join(parts[start:]) for start in range(max(1, len(parts) - 1))]
 
@@ -130,7 +129,7 @@ def _name(path: str) -> list[str]:
     return [path.rpartition("/")[2]]
 
 
-def _parse(path: Path, remarks: Counter) -> Annotation:
+def _parse(path: Path, remarks: Counter) -> ImageAnnotation:
     root = _root(path)
     name = root.findtext("filename") or root.findtext("path") or ""
     objects = []
@@ -142,14 +141,14 @@ def _parse(path: Path, remarks: Counter) -> Annotation:
             objects.append(_object(found, remarks))
     except ValueError as error:
         raise UserError(f"{path}: {where}: {error}") from error
-    return Annotation(name.strip(), size, objects)
+    return ImageAnnotation(name.strip(), size, objects)
 
 
 def _root(path: Path) -> ElementTree.Element:
     content = read_bytes(path)
-    # Entities are declared there: a small file that unfolds to gigabytes.
+    # It declares entities, with which a small file expands to gigabytes.
     if b"<!DOCTYPE" in content.replace(b"\0", b""):
-        raise UserError(f"{path}: has a DOCTYPE, which the form doesn't need; remove it")
+        raise UserError(f"{path}: has a DOCTYPE, which Pascal VOC doesn't need; remove it")
     try:
         return ElementTree.fromstring(content)  # noqa: S314, has no entities
     except (ElementTree.ParseError, LookupError, ValueError) as error:
@@ -169,8 +168,8 @@ def _object(found: ElementTree.Element, remarks: Counter) -> Object:
     left, top, right, bottom = (_edge(found, edge) for edge in ("xmin", "ymin", "xmax", "ymax"))
     if left > right or top > bottom:
         raise ValueError(
-            f"its box runs from ({left:g}, {top:g}) to ({right:g}, {bottom:g}); expected xmin <= "
-            "xmax and ymin <= ymax: exchange them"
+            f"its box spans ({left:g}, {top:g}) to ({right:g}, {bottom:g}); expected xmin <= xmax "
+            "and ymin <= ymax: swap them"
         )
     for edge in (left, top):
         remarks[_FROM_ZERO] += 0 <= edge < 1

@@ -1,4 +1,4 @@
-"""YOLO: which images, label files and classes a data set has. `yolo_labels` reads the lines."""
+"""YOLO: a dataset's images, label files and classes. `yolo_labels` reads the label files."""
 
 import os
 from collections import Counter
@@ -11,7 +11,7 @@ import yaml
 from ...errors import UserError
 from .files import (
     IMAGE_SUFFIXES,
-    Tree,
+    FileTree,
     image_size,
     read_text,
     some,
@@ -19,22 +19,22 @@ from .files import (
     split_of_folders,
     stem,
 )
-from .source import Content, Source, make_source
+from .raw_dataset import DatasetBuilder, RawDataset, build_dataset
 from .yolo_labels import read_labels
 
-FORM = "YOLO"
-LOOKS_LIKE = "YOLO (data.yaml or classes.txt, images/, labels/*.txt)"
-_TEST = "Images of the test split, left out"
-_TWICE = "Images listed more than once in a split, taken once"
-_NO_LABEL = "Images without a label file, taken as images without objects"
-_NO_IMAGE = "Label files without an image, left out"
+NAME = "YOLO"
+LAYOUT = "YOLO (data.yaml or classes.txt, images/, labels/*.txt)"
+_TEST = "Images of the test split, skipped"
+_TWICE = "Images listed more than once in a split, used once"
+_NO_LABEL = "Images without a label file, used as images without objects"
+_NO_IMAGE = "Label files without an image, skipped"
 
 
-def find(tree: Tree) -> bool:
-    """Tell whether a folder holds a data set of this form."""
+def detect(tree: FileTree) -> bool:
+    """Tell whether a folder holds a dataset in this format."""
     if _yaml_files(tree):
         return True
-    # Labelling tools leave a classes.txt beside other forms, too.
+    # Labelling tools also leave a classes.txt beside other formats.
     labels = {stem(file) for file in tree.having(".txt")}
     if "classes.txt" in tree.files and labels.intersection(map(stem, tree.images())):
         return True
@@ -45,7 +45,7 @@ def find(tree: Tree) -> bool:
     )
 
 
-def _yaml_files(tree: Tree) -> list[str]:
+def _yaml_files(tree: FileTree) -> list[str]:
     files = [file for file in tree.having(".yaml", ".yml") if "/" not in file]
     named = [file for file in files if file.rsplit(".", 1)[0] == "data"]
     return named or [file for file in files if _names_classes(tree.root / file)]
@@ -54,28 +54,28 @@ def _yaml_files(tree: Tree) -> list[str]:
 def _names_classes(path: Path) -> bool:
     try:
         return "names" in _read_yaml(path)
-    except UserError:  # YAML of something else
+    except UserError:  # YAML for another purpose
         return False
 
 
-def read(tree: Tree) -> Source:
+def read(tree: FileTree) -> RawDataset:
     """Read a folder.
 
     Raises:
-        UserError: As `read_yaml`; or nothing names the classes.
+        UserError: From `read_yaml`; or no file lists the classes.
     """
     files = _yaml_files(tree)
     if len(files) > 1:
         raise UserError(
-            f"{tree.root}: {some(files)} all name classes; give the file instead of the folder"
+            f"{tree.root}: {some(files)} all list classes; give the file instead of the folder"
         )
     if files:
         return read_yaml(tree.root / files[0])
     names_file = next((file for file in tree.files if file.split("/")[-1] == "classes.txt"), None)
     if names_file is None:
         raise UserError(
-            f"{tree.root}: YOLO labels, but neither data.yaml nor classes.txt names the classes; "
-            "write a classes.txt with one name a line, in the order of the labels' numbers"
+            f"{tree.root}: YOLO labels, but neither data.yaml nor classes.txt lists the classes; "
+            "write a classes.txt with one name per line, in the order of the labels' class indices"
         )
     path = tree.root / names_file
     names = _checked_names([line for line in read_text(path).splitlines() if line.strip()], path)
@@ -85,12 +85,12 @@ def read(tree: Tree) -> Source:
     return _read(path, files_of, names, Counter(), keypoints=False)
 
 
-def read_yaml(path: Path) -> Source:
-    """Read a data set by its `data.yaml`.
+def read_yaml(path: Path) -> RawDataset:
+    """Read a dataset by its `data.yaml`.
 
     Raises:
-        UserError: It, a list of images, a label file or an image is not as the form wants it;
-            the message names the file and the line.
+        UserError: It, a list of images, a label file or an image is invalid; the message names
+            the file and the line.
     """
     path = Path(os.path.abspath(path))
     content = _read_yaml(path)
@@ -101,12 +101,12 @@ def read_yaml(path: Path) -> Source:
         "test": _as_list(content.get("test")),
     }
     if not places["train"]:
-        raise UserError(f"{path}: no entry train; expected a folder of images or a list of them")
+        raise UserError(f"{path}: no entry train; expected a folder or a list of images")
     remarks: Counter = Counter()
     base = _base(content, path, places["train"], remarks)
     files_of = {}
     for split, named in places.items():
-        # Exports name a test split that isn't there.
+        # Some exports list a test split that doesn't exist.
         if split == "test" and not all((base / place).exists() for place in named):
             continue
         files = [file for place in named for file in _images(_place(place, base, path), base)]
@@ -138,8 +138,8 @@ def _class_names(content: dict[str, Any], path: Path) -> list[str]:
         numbers = [str(index) for index in range(len(names))]
         if set(by_number) != set(numbers):
             raise UserError(
-                f"{path}: names has the numbers {some(list(names))}, expected 0 to "
-                f"{len(names) - 1} without gaps; number the classes so, in the labels too"
+                f"{path}: names has the indices {some(list(names))}, expected 0 to "
+                f"{len(names) - 1} without gaps; renumber the classes, also in the labels"
             )
         names = [by_number[index] for index in numbers]
     if not isinstance(names, list) or not names:
@@ -149,8 +149,8 @@ def _class_names(content: dict[str, Any], path: Path) -> list[str]:
     names = _checked_names([str(name) for name in names], path)
     if str(content.get("nc", len(names))) != str(len(names)):
         raise UserError(
-            f"{path}: nc is {content['nc']!r} but names has {len(names)} classes; correct nc or "
-            "take it out"
+            f"{path}: nc is {content['nc']!r} but names has {len(names)} classes; correct or "
+            "remove nc"
         )
     return names
 
@@ -159,7 +159,7 @@ def _checked_names(names: Sequence[str], path: Path) -> list[str]:
     names = [name.strip() for name in names]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise UserError(f"{path}: the class {twice[0]!r} is there twice; give each its own name")
+        raise UserError(f"{path}: the class {twice[0]!r} is listed twice; give each a unique name")
     return names
 
 
@@ -170,19 +170,19 @@ def _as_list(places: Any) -> list[str]:
 
 
 def _base(content: dict[str, Any], path: Path, train: Sequence[str], remarks: Counter) -> Path:
-    """Find the folder that `path` means; once a data set is moved it often means none."""
+    """Find the folder that `path` refers to, which often doesn't exist once a dataset is moved."""
     if not content.get("path"):
         return path.parent
     named = Path(str(content["path"])).expanduser()
     for base in (path.parent / named, Path.cwd() / named, path.parent.parent / named):
         if all((base / place).exists() for place in train):
             return Path(os.path.normpath(base))
-    remarks[f"{path.name} names the path {named}, which isn't there; its own folder is taken."] = 1
+    remarks[f"{path.name} has path {named}, which doesn't exist; its own folder is used."] = 1
     return path.parent
 
 
 def _place(place: str, base: Path, path: Path) -> Path:
-    # Exports of Roboflow say ../train/images and mean train/images.
+    # Roboflow's exports have ../train/images in place of train/images.
     for candidate in (base / place, base / place.replace("../", "", 1)):
         if candidate.exists():
             return Path(os.path.normpath(candidate))
@@ -193,7 +193,7 @@ def _place(place: str, base: Path, path: Path) -> Path:
 
 def _images(place: Path, base: Path) -> Iterator[Path]:
     if place.is_dir():
-        tree = Tree(place)
+        tree = FileTree(place)
         yield from (tree.root / file for file in tree.images())
     elif place.suffix.lower() in IMAGE_SUFFIXES:
         yield place
@@ -216,7 +216,7 @@ def _listed(file: Path, base: Path) -> Iterator[Path]:
         found = next((path for path in allowed if path.is_file()), None)
         if found is None:
             raise UserError(
-                f"{file}:{number}: no image {name!r} in {base}; add it or take out the line"
+                f"{file}:{number}: no image {name!r} in {base}; add it or remove the line"
             )
         yield found
 
@@ -227,26 +227,26 @@ def _read(
     names: Sequence[str],
     remarks: Counter,
     keypoints: bool,
-) -> Source:
+) -> RawDataset:
     tests = files_of.pop("test", [])
     if tests:
         remarks[_TEST] = len(tests)
     for split, files in files_of.items():
         if not files:
-            raise UserError(f"{path}: no image in the folders of {split}; put some there")
+            raise UserError(f"{path}: no image in the folders of {split}; add some")
     if "train" not in files_of:
-        raise UserError(f"{path}: no image for training; expected some in images/train")
+        raise UserError(f"{path}: no training image; expected some in images/train")
     folders = {file.parent for files in files_of.values() for file in files}
     root = Path(os.path.commonpath(folders))
     labels = {folder: _label_files(folder) for folder in folders}
     if not any(labels.values()):
         raise UserError(
-            f"{path}: the images have no labels; expected a .txt for each in "
+            f"{path}: the images have no labels; expected a .txt file for each in "
             f"{_sibling(next(iter(folders)))}"
         )
     used, parts = set(), {}
     for split, files in files_of.items():
-        parts[split] = Content()
+        parts[split] = DatasetBuilder()
         for file in files:
             size = image_size(file)
             parts[split].add_image(file.relative_to(root).as_posix(), size)
@@ -258,7 +258,7 @@ def _read(
             for found in read_labels(label, size, names, remarks, keypoints):
                 parts[split].add_object(found)
     _count_alone(labels, used, remarks)
-    return make_source(FORM, root, parts, remarks, names)
+    return build_dataset(NAME, root, parts, remarks, names)
 
 
 def _count_alone(labels: Mapping[Path, Mapping[str, Path]], used: set, remarks: Counter) -> None:
@@ -268,7 +268,7 @@ def _count_alone(labels: Mapping[Path, Mapping[str, Path]], used: set, remarks: 
 
 
 def _sibling(folder: Path) -> Path:
-    """Replace the last `images` of a path by `labels`."""
+    """Replace the last `images` in a path with `labels`."""
     parts = list(folder.parts)
     if "images" not in parts:
         return folder

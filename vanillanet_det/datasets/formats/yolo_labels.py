@@ -7,11 +7,11 @@ from pathlib import Path
 
 from ...errors import UserError
 from .files import read_text
-from .source import Object, bounds
+from .raw_dataset import Object, bounds
 
-_TOLERANCE = 1e-3  # of numbers that should lie from 0 to 1; exporters round
-_CLIPPED = f"Numbers at most {_TOLERANCE} outside 0..1, clipped"
-_KEYPOINTS = "Objects with keypoints, of which the boxes are taken"
+_TOLERANCE = 1e-3  # of coordinates outside 0..1; exporters round
+_CLIPPED = f"Coordinates at most {_TOLERANCE} outside 0..1, clipped"
+_KEYPOINTS = "Objects with keypoints, of which only the box is used"
 _LINE = "class cx cy width height, or class x1 y1 x2 y2 x3 y3 ... for a polygon"
 
 
@@ -23,12 +23,12 @@ def read_labels(
     Args:
         path: The label file.
         size: Width and height of the image as displayed.
-        names: The classes, in the order of their numbers.
-        remarks: What was met is counted here.
-        keypoints: Lines are a box and keypoints.
+        names: The classes, in the order of their indices.
+        remarks: Remarks with their number of occurrences, added to.
+        keypoints: Lines have a box and keypoints.
 
     Raises:
-        UserError: A line has a wrong number of numbers, another class or numbers outside 0..1.
+        UserError: A line has a wrong number of values, an unknown class or values outside 0..1.
     """
     for number, line in enumerate(read_text(path).splitlines(), 1):
         tokens = line.split()
@@ -56,7 +56,7 @@ def _class_name(token: str, names: Sequence[str]) -> str:
         index = math.nan
     if index not in range(len(names)):
         raise ValueError(
-            f"class {token} but expected a whole number from 0 to {len(names) - 1} (the classes "
+            f"class {token} but expected an integer from 0 to {len(names) - 1} (the classes "
             f"are {', '.join(names[:8])}); correct the line or add the class"
         )
     return names[int(index)]
@@ -65,18 +65,18 @@ def _class_name(token: str, names: Sequence[str]) -> str:
 def _fractions(tokens: Sequence[str], remarks: Counter) -> list[float]:
     if len(tokens) != 4 and (len(tokens) < 6 or len(tokens) % 2):
         hint = "; is the last one a score?" if len(tokens) == 5 else ""
-        raise ValueError(f"{len(tokens)} numbers after the class, expected {_LINE}{hint}")
+        raise ValueError(f"{len(tokens)} values after the class, expected {_LINE}{hint}")
     try:
         values = list(map(float, tokens))
     except ValueError:
         raise ValueError(
             f"not all of {' '.join(tokens[:8])} are numbers; expected {_LINE}"
         ) from None
-    # The sum is for nan, which the others pass over.
+    # The sum detects NaN, which min and max may not.
     if min(values) >= 0 and max(values) <= 1 and sum(values) >= 0:
         return values
     for index, value in enumerate(values):
-        if not -_TOLERANCE <= value <= 1 + _TOLERANCE:  # also true of nan
+        if not -_TOLERANCE <= value <= 1 + _TOLERANCE:  # also true for NaN
             raise ValueError(
                 f"{tokens[index]} is outside 0..1; expected {_LINE}, divided by the image's width "
                 "and height"
@@ -90,7 +90,7 @@ def _box(values: Sequence[float], size: tuple[int, int]) -> list[float]:
     edges = []
     for centre, length, pixels in zip(values[:2], values[2:], size):
         low, high = centre - length / 2, centre + length / 2
-        # Rounded centres and lengths put an edge a little outside.
+        # With rounded centres and lengths an edge may be slightly outside.
         low = 0.0 if -_TOLERANCE <= low < 0 else low
         high = 1.0 if 1 < high <= 1 + _TOLERANCE else high
         edges.append((low * pixels, (high - low) * pixels))

@@ -59,7 +59,7 @@ def check_run(cfg: Config, dataloaders: Sequence[str]) -> list[Finding]:
     Raises:
         UserError: There are errors; its message lists all of them.
     """
-    findings = check_config(cfg, pictures=False, dataloaders=dataloaders)
+    findings = check_config(cfg, images=False, dataloaders=dataloaders)
     stop_at_errors(findings)
     return warnings_in(findings)
 

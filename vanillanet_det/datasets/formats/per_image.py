@@ -1,4 +1,4 @@
-"""Forms that have an annotation file for each image: Pascal VOC and LabelMe."""
+"""Formats with one annotation file per image: Pascal VOC and LabelMe."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -7,21 +7,21 @@ from pathlib import Path
 from typing import Optional
 
 from ...errors import UserError
-from .files import Images, Tree, image_size, stem
-from .source import Content, Object, Source, make_source
+from .files import FileTree, ImageIndex, image_size, stem
+from .raw_dataset import DatasetBuilder, Object, RawDataset, build_dataset
 
-_TEST = "Annotation files of the test split, left out"
-_NOT_ANNOTATED = "Images without an annotation file, left out"
+_TEST = "Annotation files of the test split, skipped"
+_NOT_ANNOTATED = "Images without an annotation file, skipped"
 
 
 @dataclass(frozen=True)
-class Annotation:
-    """What an annotation file says.
+class ImageAnnotation:
+    """The content of an annotation file.
 
     Attributes:
-        image: Name of its image; used where no image is named as the annotation file is.
-        size: Width and height of the image, if the file tells them.
-        objects: What is in the image.
+        image: Name of its image, for files that no image shares its name with.
+        size: Width and height of the image, if the file has them.
+        objects: The objects in the image.
     """
 
     image: str
@@ -29,34 +29,34 @@ class Annotation:
     objects: Sequence[Object]
 
 
-def read_pairs(
-    form: str,
-    tree: Tree,
+def read_per_image(
+    format: str,
+    tree: FileTree,
     splits: Mapping[str, str],
-    parse: Callable[[Path], Annotation],
+    parse: Callable[[Path], ImageAnnotation],
     remarks: Counter,
-) -> Source:
-    """Read a data set.
+) -> RawDataset:
+    """Read a dataset.
 
     Args:
-        form: Its form.
+        format: Name of its format.
         tree: Its files.
         splits: `train`, `val` or `test` for each annotation file.
-        parse: Reads one of them.
-        remarks: What was met, and how often.
+        parse: Reads an annotation file.
+        remarks: Remarks with their number of occurrences, added to.
 
     Raises:
-        UserError: There is nothing for training, an image isn't there or has two annotation
-            files, or what `parse` raises.
+        UserError: There is no training data, an image is missing or has two annotation files, or
+            `parse` raises it.
     """
     remarks[_TEST] = sum(split == "test" for split in splits.values())
-    parts = {split: Content() for split in ("train", "val") if split in splits.values()}
+    parts = {split: DatasetBuilder() for split in ("train", "val") if split in splits.values()}
     if "train" not in parts:
         raise UserError(
-            f"{tree.root}: all annotation files are of validation or test; put those for training "
+            f"{tree.root}: all annotation files are for validation or test; put those for training "
             "into a folder train"
         )
-    images, used = Images(tree), {}
+    images, used = ImageIndex(tree), {}
     for file, split in splits.items():
         if split == "test":
             continue
@@ -69,7 +69,7 @@ def read_pairs(
                 f"{tree.root}; add the image or remove the file"
             )
         if image in used:
-            raise UserError(f"{path}: annotates {image} as {used[image]} does; remove one of them")
+            raise UserError(f"{path}: annotates {image}, as does {used[image]}; remove one of them")
         used[image] = file
         parts[split].add_image(image, annotation.size or image_size(tree.root / image))
         for found in annotation.objects:
@@ -77,4 +77,4 @@ def read_pairs(
     annotated = {stem(file) for file in tree.having(".xml", ".json")}
     left = [image for image in images.all.difference(used) if stem(image) not in annotated]
     remarks[_NOT_ANNOTATED] = len(left)
-    return make_source(form, tree.root, parts, remarks)
+    return build_dataset(format, tree.root, parts, remarks)

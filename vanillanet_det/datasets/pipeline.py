@@ -1,4 +1,4 @@
-"""What happens to an image before it reaches the detector."""
+"""The test pipeline of a config."""
 
 import copy
 from typing import Any
@@ -11,7 +11,7 @@ _LOADERS = ("LoadImageFromFile", "LoadReadableImage")
 
 
 def find_test_dataset(cfg: Any) -> ConfigDict:
-    """Find the data set of a config's evaluation, inside of whatever wraps it; {} if none."""
+    """Find a config's test dataset, inside any wrappers; {} if there is none."""
     dataset = (cfg.get("test_dataloader") or {}).get("dataset") or ConfigDict()
     while "dataset" in dataset:
         dataset = dataset["dataset"]
@@ -19,16 +19,16 @@ def find_test_dataset(cfg: Any) -> ConfigDict:
 
 
 def inference_pipeline(cfg: Any) -> list[ConfigDict]:
-    """Take a config's pipeline of evaluation, for pictures without annotations.
+    """Copy a config's test pipeline, without loading annotations.
 
     Args:
         cfg: The whole config.
 
     Returns:
-        A copy, whose first transform loads a file.
+        The pipeline, whose first transform loads an image file.
 
     Raises:
-        UserError: The config has none, or it begins otherwise.
+        UserError: The config has none, or its first transform doesn't load a file.
     """
     pipeline = copy.deepcopy(find_test_dataset(cfg).get("pipeline"))
     if not pipeline or not is_loader(pipeline[0]):
@@ -40,5 +40,5 @@ def inference_pipeline(cfg: Any) -> list[ConfigDict]:
 
 
 def is_loader(step: Any) -> bool:
-    """Tell whether a transform is one that loads an image from its file."""
+    """Tell whether a transform loads an image from its file."""
     return str(step.get("type")).rpartition(".")[2] in _LOADERS

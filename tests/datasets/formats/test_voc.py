@@ -1,12 +1,12 @@
-"""Pascal VOC as users bring it: lists, boxes that count from 1, and what is wrong."""
+"""Pascal VOC in the wild: lists, boxes that count from 1, and invalid files."""
 
 import shutil
 
 import pytest
-from data_folders import SIZE, found, picture, remark, sizes, write
+from data_folders import SIZE, found, remark, save_image, sizes, write
 
 from vanillanet_det import UserError
-from vanillanet_det.datasets.formats import read_source
+from vanillanet_det.datasets.formats import read_dataset
 
 BOX = [5, 6, 20, 10]
 
@@ -23,7 +23,7 @@ def xml(name="a.jpg", edges=(6, 7, 25, 16), size=SIZE, label="cat", extra="", mo
 
 def standard(root, *names, lists=(), **keys):
     for name in names:
-        picture(root / "JPEGImages" / f"{name}.jpg")
+        save_image(root / "JPEGImages" / f"{name}.jpg")
         write(root / "Annotations" / f"{name}.xml", xml(f"{name}.jpg", **keys))
     for split, listed in lists:
         write(root / "ImageSets/Main" / f"{split}.txt", "".join(f"{name}\n" for name in listed))
@@ -34,13 +34,13 @@ def test_lists_say_the_split(tmp_path):
     lists = [("train", ["ä 1"]), ("val", ["b"]), ("trainval", ["ä 1", "b"]), ("test", ["c"])]
     standard(tmp_path, "ä 1", "b", "c", "d", lists=[*lists, ("cat_train", ["c -1"])])
 
-    source = read_source(tmp_path)
+    source = read_dataset(tmp_path)
 
-    assert (source.form, source.root, source.classes) == ("Pascal VOC", tmp_path, ("cat",))
+    assert (source.format, source.root, source.classes) == ("Pascal VOC", tmp_path, ("cat",))
     assert found(source) == [("JPEGImages/ä 1.jpg", "cat", BOX)]
     assert found(source, "val") == [("JPEGImages/b.jpg", "cat", BOX)]
     assert remark(source, "Annotation files of the test split").endswith(": 1.")
-    assert remark(source, "Annotation files that no list").endswith(": 1.")
+    assert remark(source, "Annotation files in no list").endswith(": 1.")
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_lists_say_the_split(tmp_path):
     ],
 )
 def test_lists_that_are_there(tmp_path, lists, train, val):
-    source = read_source(standard(tmp_path, "a", "b", lists=lists))
+    source = read_dataset(standard(tmp_path, "a", "b", lists=lists))
     assert [name[11] for name, *_ in found(source)] == list(train)
     assert val is None or [name[11] for name, *_ in found(source, "val")] == list(val)
     assert (source.val is None) == (val is None)
@@ -63,7 +63,7 @@ def test_lists_that_are_there(tmp_path, lists, train, val):
 def cameras(root, *files, lists):
     """Write annotation files and images of the same names; the x of a box tells which it is."""
     for x, name in enumerate(files):
-        picture(root / "JPEGImages" / f"{name}.jpg", seed=x)
+        save_image(root / "JPEGImages" / f"{name}.jpg", seed=x)
         edges = (x + 1, 7, 25, 16)
         write(root / "Annotations" / f"{name}.xml", xml(f"{name}.jpg", edges=edges))
     for split, listed in lists:
@@ -82,7 +82,7 @@ def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path, form):
         ("val", [form.format(files[1])]),
         ("test", ["0001"]),
     ]
-    source = read_source(cameras(tmp_path, *files, lists=lists))
+    source = read_dataset(cameras(tmp_path, *files, lists=lists))
     assert [(name, box[0]) for name, _, box in found(source)] == [("JPEGImages/cam1/0001.jpg", 0)]
     assert [(name, box[0]) for name, _, box in found(source, "val")] == [
         ("JPEGImages/cam2/0001.jpg", 1)
@@ -93,11 +93,11 @@ def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path, form):
 def test_a_name_of_several_files_is_refused(tmp_path):
     lists = [("train", ["cam1/0001", "0001"])]
     with pytest.raises(UserError) as caught:
-        read_source(cameras(tmp_path, "cam1/0001", "cam2/0001", lists=lists))
+        read_dataset(cameras(tmp_path, "cam1/0001", "cam2/0001", lists=lists))
     assert str(caught.value) == (
         f"{tmp_path}/ImageSets/Main/train.txt:2: 0001 could be Annotations/cam1/0001.xml, "
-        "Annotations/cam2/0001.xml; write its path below Annotations/ without the ending, or keep "
-        "one file of this name"
+        "Annotations/cam2/0001.xml; write its path relative to Annotations/ without the "
+        "extension, or keep one file of this name"
     )
 
 
@@ -105,73 +105,73 @@ def test_a_copy_elsewhere_does_not_hide_the_file_that_is_meant(tmp_path):
     standard(tmp_path, "a", lists=[("train", ["a"])])
     for folder in ("Again", "Z"):
         write(tmp_path / folder / "a.xml", xml("a.jpg", label="dog"))
-    source = read_source(tmp_path)
+    source = read_dataset(tmp_path)
     assert source.classes == ("cat",)
-    assert remark(source, "Annotation files that no list").endswith(": 2.")
+    assert remark(source, "Annotation files in no list").endswith(": 2.")
 
 
 def test_a_name_is_found_in_whatever_folder(tmp_path):
-    source = read_source(cameras(tmp_path, "cam1/0001", lists=[("train", ["0001"])]))
+    source = read_dataset(cameras(tmp_path, "cam1/0001", lists=[("train", ["0001"])]))
     assert [name for name, *_ in found(source)] == ["JPEGImages/cam1/0001.jpg"]
 
 
 def test_folders_say_the_split(tmp_path):
     for split in ("train", "valid"):
-        picture(tmp_path / split / "a.jpg")
+        save_image(tmp_path / split / "a.jpg")
         write(tmp_path / split / "a.xml", xml())
-    source = read_source(tmp_path)
+    source = read_dataset(tmp_path)
     assert found(source) == [("train/a.jpg", "cat", BOX)]
     assert found(source, "val") == [("valid/a.jpg", "cat", BOX)]
 
 
 def test_images_are_found_by_the_folder_s_name(tmp_path):
     for split in ("train", "val"):
-        picture(tmp_path / "images" / split / "a.jpg")
+        save_image(tmp_path / "images" / split / "a.jpg")
         write(tmp_path / "xml" / split / "a.xml", xml("stale.jpg"))
     write(tmp_path / "xml/train/other.xml", xml("b.jpg"))
-    picture(tmp_path / "images/b.jpg")
-    source = read_source(tmp_path)
+    save_image(tmp_path / "images/b.jpg")
+    source = read_dataset(tmp_path)
     assert [name for name, *_ in found(source)] == ["images/b.jpg", "images/train/a.jpg"]
     assert [name for name, *_ in found(source, "val")] == ["images/val/a.jpg"]
 
 
 def test_boxes_count_from_one_and_numbers_are_read(tmp_path):
     standard(tmp_path, "a", edges=(0, "1.0", "60", 40.0))
-    source = read_source(tmp_path)
+    source = read_dataset(tmp_path)
     assert found(source)[0][2] == [0, 0, *SIZE]
-    assert remark(source, "Edges at 0 although the form counts from 1").endswith(": 1.")
+    assert remark(source, "Box edges at 0 although Pascal VOC counts").endswith(": 1.")
 
 
 def test_difficult_objects_are_crowd(tmp_path):
     standard(tmp_path, "a")
     standard(tmp_path, "b", extra="<difficult>1</difficult>")
-    source = read_source(tmp_path)
+    source = read_dataset(tmp_path)
     assert [a["iscrowd"] for a in source.train["annotations"]] == [0, 1]
     assert remark(source, "Objects marked difficult, kept as crowd").endswith(": 1.")
 
 
 def test_images_without_objects_are_kept_and_those_without_a_file_left_out(tmp_path):
     standard(tmp_path, "a")
-    picture(tmp_path / "JPEGImages/b.jpg")
-    picture(tmp_path / "JPEGImages/c.jpg")
+    save_image(tmp_path / "JPEGImages/b.jpg")
+    save_image(tmp_path / "JPEGImages/c.jpg")
     write(tmp_path / "Annotations/c.xml", "<annotation><filename>c.jpg</filename></annotation>")
-    source = read_source(tmp_path)
+    source = read_dataset(tmp_path)
     assert found(source)[1:] == ["JPEGImages/c.jpg"]
-    assert remark(source, "Images without an annotation file, left out").endswith(": 1.")
+    assert remark(source, "Images without an annotation file, skipped").endswith(": 1.")
 
 
 @pytest.mark.parametrize("size", [None, (0, 0)])
 def test_size_is_of_the_displayed_image_unless_declared(tmp_path, size):
     standard(tmp_path, "a", size=size)
     standard(tmp_path, "b", size=(7, 5))
-    picture(tmp_path / "JPEGImages/a.jpg", turned=True)
-    assert list(sizes(read_source(tmp_path)).values()) == [SIZE[::-1], (7, 5)]
+    save_image(tmp_path / "JPEGImages/a.jpg", turned=True)
+    assert list(sizes(read_dataset(tmp_path)).values()) == [SIZE[::-1], (7, 5)]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (xml(edges=(26, 7, 6, 16)), r"a\.xml: object 1: its box runs from \(26, 7\) to \(6, 16\)"),
+        (xml(edges=(26, 7, 6, 16)), r"a\.xml: object 1: its box spans \(26, 7\) to \(6, 16\)"),
         (xml(edges=("x", 7, 6, 16)), r"a\.xml: object 1: xmin 'x' is not a finite number"),
         (xml(edges=(1, 2, 3)), r"a\.xml: object 1: has no ymax"),
         (xml(label=" "), r"a\.xml: object 1: has no name"),
@@ -185,49 +185,49 @@ def test_mistakes_are_named(tmp_path, content, message):
     standard(tmp_path, "a")
     write(tmp_path / "Annotations/a.xml", content)
     with pytest.raises(UserError, match=message):
-        read_source(tmp_path)
+        read_dataset(tmp_path)
 
 
 def test_missing_and_doubtful_images_are_named(tmp_path):
     standard(tmp_path, "a")
     shutil.copy(tmp_path / "Annotations/a.xml", tmp_path / "Annotations/b.xml")
-    with pytest.raises(UserError, match=r"b\.xml: annotates JPEGImages/a\.jpg as Annotations/a\."):
-        read_source(tmp_path)
+    with pytest.raises(UserError, match=r"b\.xml: annotates JPEGImages/a\.jpg, as does Ann.*/a\."):
+        read_dataset(tmp_path)
     write(tmp_path / "Annotations/b.xml", xml("../../b.jpg"))
-    picture(tmp_path.parent / "b.jpg")
+    save_image(tmp_path.parent / "b.jpg")
     with pytest.raises(UserError, match=r"b\.xml: neither an image of the same name nor '\.\./"):
-        read_source(tmp_path)
+        read_dataset(tmp_path)
     for folder in ("one", "two"):
-        picture(tmp_path / folder / "b.jpg")
+        save_image(tmp_path / folder / "b.jpg")
     with pytest.raises(UserError, match=r"b\.xml: could belong to one/b\.jpg, two/b\.jpg; keep"):
-        read_source(tmp_path)
+        read_dataset(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("lists", "message"),
     [
         ([("train", ["a", "x"])], r"train\.txt:2: no annotation file x\.xml"),
-        ([("train", ["a"]), ("val", ["a"])], r"val\.txt:1: a is in .*train\.txt, too"),
-        ([("val", ["a"])], r"all annotation files are of validation or test"),
+        ([("train", ["a"]), ("val", ["a"])], r"val\.txt:1: a is also in .*train\.txt"),
+        ([("val", ["a"])], r"all annotation files are for validation or test"),
     ],
 )
 def test_wrong_lists_are_named(tmp_path, lists, message):
     with pytest.raises(UserError, match=message):
-        read_source(standard(tmp_path, "a", lists=lists))
+        read_dataset(standard(tmp_path, "a", lists=lists))
 
 
 def test_twenty_thousand_objects_take_no_time(tmp_path, clock):
     text = xml(more="".join(xml().partition("<object>")[1:])[: -len("</annotation>")] * 49)
-    picture(tmp_path / "0.jpg")
+    save_image(tmp_path / "0.jpg")
     for i in range(400):
         (tmp_path / f"{i}.jpg").touch()
         write(tmp_path / f"{i}.xml", text)
     with clock(3):
-        assert len(read_source(tmp_path).train["annotations"]) == 20_000
+        assert len(read_dataset(tmp_path).train["annotations"]) == 20_000
 
 
-def test_a_picture_beside_the_annotation_comes_before_one_below_it(tmp_path):
+def test_a_image_beside_the_annotation_comes_before_one_below_it(tmp_path):
     write(tmp_path / "a.xml", xml("a.jpg"))
     for name in ("a.jpg", "older/a.jpg"):
-        picture(tmp_path / name)
-    assert [name for name, *_ in found(read_source(tmp_path))] == ["a.jpg"]
+        save_image(tmp_path / name)
+    assert [name for name, *_ in found(read_dataset(tmp_path))] == ["a.jpg"]

@@ -1,9 +1,9 @@
-"""The learning rate is for a size of batches."""
+"""The learning rate fits the total batch size."""
 
 import pytest
 from mmengine.config import Config
 
-from vanillanet_det.checks.schedule import check_learning_rate
+from vanillanet_det.checks.learning_rate import check_learning_rate
 
 
 def check(batch_size, ranks=1, steps=1, **scaling):
@@ -16,8 +16,8 @@ def check(batch_size, ranks=1, steps=1, **scaling):
 def test_a_batch_of_another_size_is_a_warning_with_the_right_rate():
     (finding,) = check(4, base_batch_size=32)
     assert (finding.level, finding.code) == ("warning", "lr-batch")
-    assert "8e-05 is for batches of 32 images" in finding.message
-    assert "these are of 4 (4 images x 1 processes); scale it to 1e-05" in finding.message
+    assert "8e-05 is set for a batch size of 32" in finding.message
+    assert "the total batch size is 4 (4 images x 1 processes); set it to 1e-05" in finding.message
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
-"""LabelMe as users bring it: shapes, groups, and images named as another machine names them."""
+"""LabelMe in the wild: shapes, groups, and image paths of another machine."""
 
 import base64
 
 import pytest
-from data_folders import SIZE, found, picture, remark, sizes, write
+from data_folders import SIZE, found, remark, save_image, sizes, write
 
 from vanillanet_det import UserError
-from vanillanet_det.datasets.formats import read_source
+from vanillanet_det.datasets.formats import read_dataset
 
 CORNERS = [[5, 6], [25, 16]]
 BOX = [5, 6, 20, 10]
@@ -30,7 +30,7 @@ def labelme(*shapes, image="a.jpg", size=SIZE):
 
 
 def standard(root, *shapes, name="a", **keys):
-    picture(root / f"{name}.jpg")
+    save_image(root / f"{name}.jpg")
     write(root / f"{name}.json", labelme(*shapes, **keys))
     return root
 
@@ -45,10 +45,10 @@ def test_polygons_rectangles_and_circles(tmp_path):
         image="ä b.jpg",
     )
 
-    source = read_source(tmp_path)
+    source = read_dataset(tmp_path)
 
     polygon, rectangle, circle = source.train["annotations"]
-    assert (source.form, source.root, source.classes) == ("LabelMe", tmp_path, ("cat", "dog"))
+    assert (source.format, source.root, source.classes) == ("LabelMe", tmp_path, ("cat", "dog"))
     assert polygon["segmentation"] == [[5, 6, 25, 6, 25, 16]]
     assert (polygon["category_id"], polygon["bbox"], polygon["area"]) == (2, BOX, 100)
     assert (rectangle["category_id"], rectangle["bbox"]) == (1, BOX)
@@ -67,7 +67,7 @@ def test_shapes_of_a_group_are_one_object(tmp_path):
         shape(group=2),
         shape([[40, 30], [50, 35]], group=2),
     )
-    joined, dog, boxes = read_source(tmp_path).train["annotations"]
+    joined, dog, boxes = read_dataset(tmp_path).train["annotations"]
     assert joined["bbox"] == [5, 6, 45, 29]
     assert joined["segmentation"] == [[5, 6, 25, 6, 25, 16], [40, 30, 50, 30, 50, 35, 40, 35]]
     assert dog["bbox"] == BOX
@@ -77,7 +77,7 @@ def test_shapes_of_a_group_are_one_object(tmp_path):
 def test_what_has_no_area_is_left_out_and_counted(tmp_path):
     kinds = ["point", "line", "linestrip", "polygon"]
     standard(tmp_path, shape(), *(shape(CORNERS, kind) for kind in kinds), shape(kind="mask"))
-    source = read_source(tmp_path)
+    source = read_dataset(tmp_path)
     assert found(source) == [("a.jpg", "cat", BOX)] * 2
     assert remark(source, "Shapes without an area").endswith(": 4.")
     assert remark(source, "Shapes drawn as masks").endswith(": 1.")
@@ -93,26 +93,26 @@ def test_what_has_no_area_is_left_out_and_counted(tmp_path):
     ],
 )
 def test_images_are_found(tmp_path, json_file, image, said):
-    picture(tmp_path.parent / "a.jpg")
-    picture(tmp_path / image)
+    save_image(tmp_path.parent / "a.jpg")
+    save_image(tmp_path / image)
     write(tmp_path / json_file, labelme(shape(), image=said))
-    assert found(read_source(tmp_path)) == [(image, "cat", BOX)]
+    assert found(read_dataset(tmp_path)) == [(image, "cat", BOX)]
 
 
 def test_the_path_decides_between_equal_names(tmp_path):
     for folder in ("one", "two"):
-        picture(tmp_path / folder / "a.jpg")
+        save_image(tmp_path / folder / "a.jpg")
     write(tmp_path / "json/a.json", labelme(shape(), image="../two/a.jpg"))
-    assert found(read_source(tmp_path)) == [("two/a.jpg", "cat", BOX)]
+    assert found(read_dataset(tmp_path)) == [("two/a.jpg", "cat", BOX)]
 
 
 def test_folders_say_the_split(tmp_path):
     for split in ("train", "val", "test"):
         standard(tmp_path / split, shape())
     standard(tmp_path / "val", name="empty")
-    picture(tmp_path / "train/alone.jpg")
+    save_image(tmp_path / "train/alone.jpg")
     write(tmp_path / "settings.json", {"a": 1})
-    source = read_source(tmp_path)
+    source = read_dataset(tmp_path)
     assert found(source) == [("train/a.jpg", "cat", BOX)]
     assert found(source, "val") == [("val/a.jpg", "cat", BOX), "val/empty.jpg"]
     for start in ("Annotation files of the test split", "JSON files that are", "Images without an"):
@@ -122,8 +122,8 @@ def test_folders_say_the_split(tmp_path):
 def test_size_is_of_the_displayed_image_unless_declared(tmp_path):
     standard(tmp_path, shape(), size=(0, 0))
     standard(tmp_path, name="b", size=("7", 5))
-    picture(tmp_path / "a.jpg", turned=True)
-    assert list(sizes(read_source(tmp_path)).values()) == [SIZE[::-1], (7, 5)]
+    save_image(tmp_path / "a.jpg", turned=True)
+    assert list(sizes(read_dataset(tmp_path)).values()) == [SIZE[::-1], (7, 5)]
 
 
 @pytest.mark.parametrize(
@@ -138,18 +138,18 @@ def test_size_is_of_the_displayed_image_unless_declared(tmp_path):
 )
 def test_mistakes_are_named(tmp_path, broken, message):
     with pytest.raises(UserError, match=message):
-        read_source(standard(tmp_path, shape(), broken))
+        read_dataset(standard(tmp_path, shape(), broken))
 
 
 def test_missing_images_and_double_files_are_named(tmp_path):
     standard(tmp_path, shape())
     write(tmp_path / "b.json", labelme(shape()))
-    with pytest.raises(UserError, match=r"b\.json: annotates a\.jpg as a\.json does"):
-        read_source(tmp_path)
+    with pytest.raises(UserError, match=r"b\.json: annotates a\.jpg, as does a\.json"):
+        read_dataset(tmp_path)
     write(tmp_path / "b.json", labelme(shape(), image="../b.jpg"))
-    picture(tmp_path.parent / "b.jpg")
+    save_image(tmp_path.parent / "b.jpg")
     with pytest.raises(UserError, match=r"b\.json: neither an image of the same name nor '\.\./b"):
-        read_source(tmp_path)
+        read_dataset(tmp_path)
 
 
 @pytest.mark.slow
@@ -158,4 +158,4 @@ def test_twenty_thousand_objects_take_no_time(tmp_path, clock):
         (tmp_path / f"{i}.jpg").touch()
         write(tmp_path / f"{i}.json", labelme(*[shape(TRIANGLE, "polygon")] * 50))
     with clock(3):
-        assert len(read_source(tmp_path).train["annotations"]) == 20_000
+        assert len(read_dataset(tmp_path).train["annotations"]) == 20_000

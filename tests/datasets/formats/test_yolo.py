@@ -1,12 +1,12 @@
-"""YOLO as users bring it: layouts, boxes and polygons, and lines that are wrong."""
+"""YOLO in the wild: layouts, boxes and polygons, and invalid lines."""
 
 import os
 
 import pytest
-from data_folders import SIZE, found, picture, remark, sizes, write
+from data_folders import SIZE, found, remark, save_image, sizes, write
 
 from vanillanet_det import UserError
-from vanillanet_det.datasets.formats import read_source
+from vanillanet_det.datasets.formats import read_dataset
 
 NAMES = "names: [cat, dog]\n"
 LINE = "1 0.5 0.5 0.5 0.25\n"
@@ -14,7 +14,7 @@ BOX = [15, 15, 30, 10]  # the same in pixels
 
 
 def standard(root, line=LINE, yaml="train: images/train\n", name="a b.jpg"):
-    picture(root / "images/train" / name)
+    save_image(root / "images/train" / name)
     write((root / "labels/train" / name).with_suffix(".txt"), line)
     write(root / "data.yaml", yaml + NAMES)
     return root
@@ -24,13 +24,13 @@ def standard(root, line=LINE, yaml="train: images/train\n", name="a b.jpg"):
 @pytest.mark.parametrize("as_file", [True, False])
 def test_names_are_a_list_or_numbered(tmp_path, yaml, as_file):
     standard(tmp_path, name="ä b.jpg")
-    picture(tmp_path / "images/val/c.PNG")
+    save_image(tmp_path / "images/val/c.PNG")
     write(tmp_path / "labels/val/c.txt", "0 0.5 0.5 1 1\n")
     path = write(tmp_path / "data.yaml", f"train: images/train\nval: images/val\n{yaml}\n")
 
-    source = read_source(path if as_file else tmp_path)
+    source = read_dataset(path if as_file else tmp_path)
 
-    assert (source.form, source.classes) == ("YOLO", ("cat", "dog"))
+    assert (source.format, source.classes) == ("YOLO", ("cat", "dog"))
     assert (source.root, source.remarks[1:]) == (tmp_path / "images", ())
     assert found(source) == [("train/ä b.jpg", "dog", BOX)]
     assert found(source, "val") == [("val/c.PNG", "cat", [0, 0, *SIZE])]
@@ -38,13 +38,13 @@ def test_names_are_a_list_or_numbered(tmp_path, yaml, as_file):
 
 
 def test_without_val_there_is_none_and_a_missing_test_split_is_no_matter(tmp_path):
-    source = read_source(standard(tmp_path, yaml="train: images/train\ntest: images/test\n"))
+    source = read_dataset(standard(tmp_path, yaml="train: images/train\ntest: images/test\n"))
     assert source.val is None
 
 
 def test_polygons_and_boxes_mixed(tmp_path):
     polygon = "0 0.1 0.1 0.9 0.1 0.5 0.7\n"
-    source = read_source(standard(tmp_path, LINE + "\n" + polygon))
+    source = read_dataset(standard(tmp_path, LINE + "\n" + polygon))
 
     box, outline = source.train["annotations"]
     assert "segmentation" not in box
@@ -63,9 +63,9 @@ def test_polygons_and_boxes_mixed(tmp_path):
 )
 def test_train_is_a_folder_folders_or_a_list(tmp_path, train):
     standard(tmp_path, yaml=f"train: {train}\n")
-    picture(tmp_path / "images/more/c d.jpg")
+    save_image(tmp_path / "images/more/c d.jpg")
     write(tmp_path / "lists/train.txt", "./images/train/a b.jpg\n\nimages/more/c d.jpg\n")
-    source = read_source(tmp_path)
+    source = read_dataset(tmp_path)
     assert found(source) == [("train/a b.jpg", "dog", BOX), "more/c d.jpg"]
     assert remark(source, "Images without a label file").endswith(": 1.")
 
@@ -73,19 +73,19 @@ def test_train_is_a_folder_folders_or_a_list(tmp_path, train):
 def test_path_is_where_it_says_or_where_the_file_is(tmp_path, monkeypatch):
     standard(tmp_path / "data", yaml="path: data\ntrain: images/train\n")
     monkeypatch.chdir(tmp_path)
-    assert not any("names the path" in text for text in read_source("data").remarks)
+    assert not any("has path" in text for text in read_dataset("data").remarks)
     standard(tmp_path / "data", yaml="path: /gone\ntrain: images/train\n")
-    assert remark(read_source("data"), "data.yaml names the path /gone, which isn't there")
+    assert remark(read_dataset("data"), "data.yaml has path /gone, which doesn't exist")
 
 
 def test_images_without_objects_and_labels_without_images(tmp_path):
     standard(tmp_path)
-    picture(tmp_path / "images/train/none.jpg")
-    picture(tmp_path / "images/train/empty.jpg")
+    save_image(tmp_path / "images/train/none.jpg")
+    save_image(tmp_path / "images/train/empty.jpg")
     write(tmp_path / "labels/train/empty.txt", "\n")
     write(tmp_path / "labels/train/alone.txt", LINE)
 
-    source = read_source(tmp_path)
+    source = read_dataset(tmp_path)
 
     assert found(source)[1:] == ["empty.jpg", "none.jpg"]
     assert remark(source, "Images without a label file").endswith(": 1.")
@@ -95,54 +95,54 @@ def test_images_without_objects_and_labels_without_images(tmp_path):
 @pytest.mark.parametrize("folder", ["", "labels"])
 def test_classes_txt_stands_for_data_yaml(tmp_path, folder):
     standard(tmp_path)
-    picture(tmp_path / "images/val/b.jpg")
+    save_image(tmp_path / "images/val/b.jpg")
     (tmp_path / "data.yaml").unlink()
-    with pytest.raises(UserError, match=r"neither data\.yaml nor classes\.txt names the classes"):
-        read_source(tmp_path)
+    with pytest.raises(UserError, match=r"neither data\.yaml nor classes\.txt lists the classes"):
+        read_dataset(tmp_path)
     write(tmp_path / folder / "classes.txt", "cat\ndog\n")
-    source = read_source(tmp_path)
+    source = read_dataset(tmp_path)
     assert found(source) == [("train/a b.jpg", "dog", BOX)]
     assert found(source, "val") == ["val/b.jpg"]
 
 
 def test_labels_beside_the_images(tmp_path):
-    picture(tmp_path / "a.jpg")
+    save_image(tmp_path / "a.jpg")
     write(tmp_path / "a.txt", LINE)
     write(tmp_path / "classes.txt", "cat\ndog\n")
-    assert found(read_source(tmp_path)) == [("a.jpg", "dog", BOX)]
+    assert found(read_dataset(tmp_path)) == [("a.jpg", "dog", BOX)]
 
 
 def test_the_last_images_of_a_path_is_replaced(tmp_path):
-    source = read_source(standard(tmp_path / "images" / "of cats"))
+    source = read_dataset(standard(tmp_path / "images" / "of cats"))
     assert found(source) == [("a b.jpg", "dog", BOX)]
 
 
 def test_unused_classes_are_left_out(tmp_path):
-    source = read_source(standard(tmp_path))
+    source = read_dataset(standard(tmp_path))
     assert source.classes == ("dog",)
     assert source.train["annotations"][0]["category_id"] == 1
     assert remark(source, "Classes without any object") == (
-        "Classes without any object, left out: cat."
+        "Classes without any object, skipped: cat."
     )
 
 
 def test_numbers_a_little_outside_are_clipped(tmp_path):
-    source = read_source(standard(tmp_path, "1 0.1 0.5 0.2005 1.0005\n"))
+    source = read_dataset(standard(tmp_path, "1 0.1 0.5 0.2005 1.0005\n"))
     assert found(source)[0][2] == pytest.approx([0, 0, 0.20025 * 60, 40], abs=1e-3)
-    assert remark(source, "Numbers at most 0.001 outside 0..1").endswith(": 1.")
+    assert remark(source, "Coordinates at most 0.001 outside 0..1").endswith(": 1.")
 
 
 def test_boxes_of_poses_are_read(tmp_path):
     standard(tmp_path, LINE.strip() + " 0.1 0.1 0.2 0.2\n", "kpt_shape: [2, 2]\ntrain: images\n")
-    assert found(read_source(tmp_path)) == [("a b.jpg", "dog", BOX)]
+    assert found(read_dataset(tmp_path)) == [("a b.jpg", "dog", BOX)]
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("1 0.5 0.5 0.5\n", r"a b\.txt:2: 3 numbers after the class, expected class cx cy"),
-        ("1 0.5 0.5 0.5 0.5 0.9\n", r"a b\.txt:2: 5 numbers .* is the last one a score\?"),
-        ("2 0.5 0.5 0.5 0.5\n", r"a b\.txt:2: class 2 but expected a whole number from 0 to 1"),
+        ("1 0.5 0.5 0.5\n", r"a b\.txt:2: 3 values after the class, expected class cx cy"),
+        ("1 0.5 0.5 0.5 0.5 0.9\n", r"a b\.txt:2: 5 values .* is the last one a score\?"),
+        ("2 0.5 0.5 0.5 0.5\n", r"a b\.txt:2: class 2 but expected an integer from 0 to 1"),
         ("0.5 0.5 0.5 0.5 0.5\n", r"a b\.txt:2: class 0\.5 but"),
         ("cat 0.5 0.5 0.5 0.5\n", r"a b\.txt:2: class cat but"),
         ("1 30 20 10 10\n", r"a b\.txt:2: 30 is outside 0\.\.1; .* divided by the image's width"),
@@ -152,7 +152,7 @@ def test_boxes_of_poses_are_read(tmp_path):
 )
 def test_wrong_lines_are_named(tmp_path, line, message):
     with pytest.raises(UserError, match=rf"{tmp_path}/labels/train/{message}"):
-        read_source(standard(tmp_path, LINE + line))
+        read_dataset(standard(tmp_path, LINE + line))
 
 
 @pytest.mark.parametrize(
@@ -166,22 +166,22 @@ def test_wrong_lines_are_named(tmp_path, line, message):
 )
 def test_wrong_data_yaml_is_named(tmp_path, yaml, message):
     with pytest.raises(UserError, match=rf"{tmp_path}/data\.yaml.*{message}"):
-        read_source(standard(tmp_path, yaml=yaml))
+        read_dataset(standard(tmp_path, yaml=yaml))
 
 
 @pytest.mark.parametrize("name", ["../b.jpg", "/b.jpg", "images/../../b.jpg"])
 def test_lists_don_t_leave_the_folder(tmp_path, name):
-    picture(tmp_path / "b.jpg")
+    save_image(tmp_path / "b.jpg")
     standard(tmp_path / "data", yaml="train: list.txt\n")
     write(tmp_path / "data/list.txt", f"images/train/a b.jpg\n{name}\n")
     with pytest.raises(UserError, match=r"list\.txt:2: '.*b\.jpg' leaves the data folder"):
-        read_source(tmp_path / "data")
+        read_dataset(tmp_path / "data")
 
 
 def test_displayed_size_of_a_turned_image(tmp_path):
     standard(tmp_path)
-    picture(tmp_path / "images/train/a b.jpg", turned=True)
-    source = read_source(tmp_path)
+    save_image(tmp_path / "images/train/a b.jpg", turned=True)
+    source = read_dataset(tmp_path)
     assert sizes(source) == {"a b.jpg": SIZE[::-1]}
     assert found(source)[0][2] == [10, 22.5, 20, 15]
 
@@ -192,4 +192,4 @@ def test_twenty_thousand_objects_take_no_time(tmp_path, clock):
         os.link(tmp_path / "images/train/a b.jpg", tmp_path / f"images/train/{i}.jpg")
         write(tmp_path / f"labels/train/{i}.txt", LINE * 50)
     with clock(3):
-        assert len(read_source(tmp_path).train["annotations"]) == 20_005
+        assert len(read_dataset(tmp_path).train["annotations"]) == 20_005

@@ -1,4 +1,4 @@
-"""Objects without outlines are found where masks are loaded or evaluated, and nowhere else."""
+"""Missing segmentations are reported only where masks are loaded or evaluated."""
 
 import pytest
 from mmdet.registry import DATASETS
@@ -10,7 +10,7 @@ LOAD = dict(type="LoadAnnotations", with_bbox=True, with_mask=True)
 
 @pytest.fixture
 def masks(small):
-    """The data set with outlines and a pipeline that loads them."""
+    """The dataset with outlines and a pipeline that loads them."""
     for content in small.contents.values():
         for annotation in content["annotations"]:
             annotation["segmentation"] = SQUARE
@@ -54,14 +54,14 @@ def test_what_is_found_is_what_fails_to_load(masks, changes):
         assert found[0].level == "error"
         where = f"train_dataloader: annotation file {masks.root}/train.json: annotation 117"
         assert found[0].message.startswith(f"{where} of image 11 has no segmentation;")
-        assert "LoadAnnotations(with_mask=True) fails at it; add outlines" in found[0].message
+        assert "LoadAnnotations(with_mask=True) fails on it; add segmentations" in found[0].message
 
 
 def test_images_that_are_left_out_need_no_outlines(masks):
     del masks["train"]["annotations"][0]["segmentation"]
     masks["train"]["images"][1].update(width=50, height=50)
     masks.dataset("train").filter_cfg = dict(min_size=31)
-    assert masks.check(pictures=False) == []
+    assert masks.check(images=False) == []
     assert not fails(masks)
 
 

@@ -1,4 +1,4 @@
-"""What every reader gives, and how one is put together."""
+"""The dataset that every format's reader returns, and how readers build it."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,20 +12,20 @@ from .files import some
 
 
 @dataclass(frozen=True)
-class Source:
-    """A data set as it was found, in COCO's terms.
+class RawDataset:
+    """A user's dataset, converted to COCO's annotations.
 
     Attributes:
-        form: `COCO`, `YOLO`, `Pascal VOC` or `LabelMe`.
+        format: `COCO`, `YOLO`, `Pascal VOC` or `LabelMe`.
         root: Absolute folder that every image's `file_name` is relative to.
-        train: COCO content: `images`, `annotations` and `categories`. Boxes are `(x, y, width,
-            height)` in pixels of the image as it is displayed.
-        val: The same of the validation images; None where the data set has none.
-        classes: Names, in the order of `categories`, which is the same in both parts.
-        remarks: Whole sentences: what was found, and what was left out or changed.
+        train: COCO's `images`, `annotations` and `categories`. Boxes are `(x, y, width, height)`
+            in pixels of the image as displayed.
+        val: The same for the validation images; None if the dataset has none.
+        classes: Names, in the order of `categories`, which is the same in both splits.
+        remarks: Sentences that describe the dataset, and what was skipped or changed.
     """
 
-    form: str
+    format: str
     root: Path
     train: dict
     val: Optional[dict]
@@ -34,13 +34,14 @@ class Source:
 
 
 class Object(NamedTuple):
-    """An object of an image.
+    """An annotated object.
 
     Attributes:
         name: Its class.
         box: `[x, y, width, height]` in pixels.
-        polygons: Its outline, `[x1, y1, x2, y2, ...]` for each part; none for a box alone.
-        crowd: It counts neither as found nor as missed.
+        polygons: Its segmentation, `[x1, y1, x2, y2, ...]` for each part; none if it has only a
+            box.
+        crowd: It counts neither as detected nor as missed.
     """
 
     name: str
@@ -49,10 +50,10 @@ class Object(NamedTuple):
     crowd: bool = False
 
 
-class Content:
-    """Images and their objects, collected in the order they are read.
+class DatasetBuilder:
+    """Collects the images and objects of a split in the order they are read.
 
-    Categories are names until `make_source` knows all of them.
+    Categories are names until `build_dataset` numbers them.
     """
 
     def __init__(self) -> None:
@@ -60,10 +61,10 @@ class Content:
         self.annotations: list[dict[str, Any]] = []
 
     def add_image(self, file_name: str, size: tuple[int, int]) -> None:
-        """Add an image; the objects added after it are its own.
+        """Add an image; objects added after it belong to it.
 
         Args:
-            file_name: Relative to the root of the data set, with `/`.
+            file_name: Path relative to the dataset's root, with `/`.
             size: Width and height as displayed.
         """
         width, height = size
@@ -71,7 +72,7 @@ class Content:
         self.images.append(dict(id=image_id, file_name=file_name, width=width, height=height))
 
     def add_object(self, found: Object) -> None:
-        """Add an object of the last image."""
+        """Add an object to the last image."""
         parts = found.polygons
         annotation = dict(
             id=len(self.annotations) + 1,
@@ -102,21 +103,21 @@ def area(polygon: Sequence[float]) -> float:
     return abs(sum(map(mul, x, next_y)) - sum(map(mul, next_x, y))) / 2
 
 
-def make_source(
-    form: str,
+def build_dataset(
+    format: str,
     root: Path,
-    parts: Mapping[str, Content],
+    parts: Mapping[str, DatasetBuilder],
     remarks: Counter,
     declared: Optional[Sequence[str]] = None,
-) -> Source:
-    """Number the classes and put a data set together.
+) -> RawDataset:
+    """Number the classes and make a dataset.
 
     Args:
-        form: As in `Source`.
-        root: As in `Source`.
-        parts: What `train` and, if there is one, `val` hold.
-        remarks: What was met, and how often; whole sentences stand for themselves.
-        declared: Names of all classes in their order; without it the used ones are sorted.
+        format: Name of the format.
+        root: Folder that file names are relative to.
+        parts: The builders of `train` and, if there is one, `val`.
+        remarks: Remarks with their number of occurrences; complete sentences have no number.
+        declared: Names of all classes, in order; None sorts the used ones.
 
     Raises:
         UserError: The training images have no object.
@@ -134,35 +135,36 @@ def make_source(
             categories=[dict(id=index, name=name) for name, index in ids.items()],
         )
     unused = [name for name in declared or () if name not in used]
-    return assemble(form, root, contents, unused, remarks)
+    return make_dataset(format, root, contents, unused, remarks)
 
 
-def assemble(
-    form: str,
+def make_dataset(
+    format: str,
     root: Path,
     contents: Mapping[str, dict],
     unused: Sequence[str],
     remarks: Counter,
-) -> Source:
-    """Make a source of contents whose categories are the same; see `make_source`."""
+) -> RawDataset:
+    """Make a dataset from COCO contents whose categories are the same; see `build_dataset`."""
     train, val = contents["train"], contents.get("val")
     classes = tuple(category["name"] for category in train["categories"])
     if not train["annotations"]:
         raise UserError(
-            f"{root}: none of the {len(train['images']):,} training images of this {form} data set "
-            "has an object; annotate some, or put the annotations where the form has them"
+            f"{root}: none of the {len(train['images']):,} training images of this {format} "
+            "dataset has an object; annotate some, or put the annotations where the format "
+            "expects them"
         )
-    found = f"{form} data set in {root}: {_counts(train)} for training, "
+    found = f"{format} dataset in {root}: {_counts(train)} for training, "
     found += f"{_counts(val)} for validation" if val else "no validation images"
     sentences = [f"{found}; classes ({len(classes)}): {some(classes)}."]
     if unused:
-        sentences.append(f"Classes without any object, left out: {some(unused)}.")
+        sentences.append(f"Classes without any object, skipped: {some(unused)}.")
     sentences += [
         text if text.endswith(".") else f"{text}: {count:,}."
         for text, count in remarks.items()
         if count
     ]
-    return Source(form, root, train, val, classes, tuple(sentences))
+    return RawDataset(format, root, train, val, classes, tuple(sentences))
 
 
 def _counts(content: dict) -> str:

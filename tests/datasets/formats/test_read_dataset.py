@@ -1,13 +1,13 @@
-"""The form of a data set is found by looking, and its images are measured without decoding."""
+"""A dataset's format is detected, and its images are measured without decoding."""
 
 import os
 
 import mmcv
 import pytest
-from data_folders import SIZE, found, picture, write
+from data_folders import SIZE, found, save_image, write
 
 from vanillanet_det import UserError
-from vanillanet_det.datasets.formats import read_source
+from vanillanet_det.datasets.formats import read_dataset
 from vanillanet_det.datasets.formats.files import image_size, split_named
 
 LINE = "0 0.5 0.5 0.5 0.5\n"
@@ -23,7 +23,7 @@ def yolo(root, *names):
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tiff"])
 @pytest.mark.parametrize("turned", [False, True])
 def test_size_is_what_training_loads(tmp_path, suffix, turned):
-    path = picture(tmp_path / f"a.{suffix}", turned=turned)
+    path = save_image(tmp_path / f"a.{suffix}", turned=turned)
     assert image_size(path) == mmcv.imfrombytes(path.read_bytes()).shape[1::-1]
 
 
@@ -32,14 +32,14 @@ def test_size_is_what_training_loads(tmp_path, suffix, turned):
     [("CMYK", "jpg"), ("P", "png"), ("I;16", "png"), ("L", "bmp"), ("LA", "png"), ("1", "tif")],
 )
 def test_images_of_any_kind(tmp_path, mode, suffix):
-    picture(tmp_path / "images" / f"à b.{suffix}", mode=mode)
-    assert found(read_source(yolo(tmp_path, "à b.txt"))) == [
+    save_image(tmp_path / "images" / f"à b.{suffix}", mode=mode)
+    assert found(read_dataset(yolo(tmp_path, "à b.txt"))) == [
         (f"à b.{suffix}", "cat", [15, 10, 30, 20])
     ]
 
 
 def test_only_the_header_is_read(tmp_path):
-    path = picture(tmp_path / "images/a.png")
+    path = save_image(tmp_path / "images/a.png")
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     assert image_size(path) == SIZE
@@ -48,44 +48,44 @@ def test_only_the_header_is_read(tmp_path):
 def test_an_unreadable_image_is_named(tmp_path):
     write(tmp_path / "images/a.jpg", "no image")
     with pytest.raises(UserError, match=r"images/a\.jpg: can't be read as an image .* replace"):
-        read_source(yolo(tmp_path, "a.jpg"))
+        read_dataset(yolo(tmp_path, "a.jpg"))
 
 
 def test_hidden_files_and_links_to_folders_above_are_passed_over(tmp_path):
-    picture(tmp_path / "images/a.jpg")
+    save_image(tmp_path / "images/a.jpg")
     write(tmp_path / "images/._a.jpg", "of a Mac")
-    picture(tmp_path / "images/__MACOSX/b.jpg")
+    save_image(tmp_path / "images/__MACOSX/b.jpg")
     os.symlink(tmp_path, tmp_path / "images/loop")
-    assert len(read_source(yolo(tmp_path, "a.jpg")).train["images"]) == 1
+    assert len(read_dataset(yolo(tmp_path, "a.jpg")).train["images"]) == 1
 
 
 def test_folders_that_are_links_are_followed(tmp_path):
-    picture(tmp_path / "elsewhere/a.jpg")
+    save_image(tmp_path / "elsewhere/a.jpg")
     yolo(tmp_path / "data", "a.jpg")
     os.symlink(tmp_path / "elsewhere", tmp_path / "data/images")
-    assert len(read_source(tmp_path / "data").train["images"]) == 1
+    assert len(read_dataset(tmp_path / "data").train["images"]) == 1
 
 
-def test_of_two_forms_one_is_read_and_the_other_named(tmp_path):
-    picture(tmp_path / "images/a.jpg")
+def test_of_two_formats_one_is_read_and_the_other_named(tmp_path):
+    save_image(tmp_path / "images/a.jpg")
     write(tmp_path / "instances.json", {"images": [], "annotations": [], "categories": []})
-    source = read_source(yolo(tmp_path, "a.jpg"))
-    assert source.form == "YOLO"
-    assert source.remarks[-1] == "The folder looks like COCO, too; it is read as YOLO."
+    source = read_dataset(yolo(tmp_path, "a.jpg"))
+    assert source.format == "YOLO"
+    assert source.remarks[-1] == "The folder also looks like COCO; it is read as YOLO."
 
 
-def test_what_has_no_form_is_told_what_the_forms_are(tmp_path):
-    picture(tmp_path / "a.jpg")
+def test_an_unknown_format_is_answered_with_the_known_ones(tmp_path):
+    save_image(tmp_path / "a.jpg")
     with pytest.raises(UserError) as error:
-        read_source(tmp_path)
+        read_dataset(tmp_path)
     for part in ("COCO (", "YOLO (", "Pascal VOC (", "LabelMe (", "Found 1 files (.jpg)", "a.jpg"):
         assert part in str(error.value)
 
 
 def test_a_data_set_in_a_folder_below_is_pointed_at(tmp_path):
     yolo(tmp_path / "inner", "a.jpg")
-    with pytest.raises(UserError, match=r"There is a data set in inner: give that folder"):
-        read_source(tmp_path)
+    with pytest.raises(UserError, match=r"There is a dataset in inner: give that folder"):
+        read_dataset(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -100,16 +100,16 @@ def test_what_is_no_folder(tmp_path, name, message):
     if name != "gone":
         write(tmp_path / name, "{}")
     with pytest.raises(UserError, match=message):
-        read_source(tmp_path / name)
+        read_dataset(tmp_path / name)
 
 
 def test_text_that_is_not_utf8_is_named_with_its_line(tmp_path):
-    picture(tmp_path / "images/a.jpg")
+    save_image(tmp_path / "images/a.jpg")
     yolo(tmp_path)
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels/a.txt").write_bytes(LINE.encode() + "é".encode("latin-1"))
     with pytest.raises(UserError, match=r"labels/a\.txt:2: not UTF-8 text"):
-        read_source(tmp_path)
+        read_dataset(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -128,9 +128,9 @@ def test_names_of_splits(name, split):
     assert split_named(name) == split
 
 
-def test_files_of_other_tools_do_not_hide_a_form(tmp_path):
+def test_files_of_other_tools_do_not_hide_a_format(tmp_path):
     write_voc = "<annotation><object><name>cat</name><bndbox><xmin>2</xmin><ymin>2</ymin>"
-    picture(tmp_path / "a.jpg")
+    save_image(tmp_path / "a.jpg")
     write(
         tmp_path / "a.xml",
         f"{write_voc}<xmax>9</xmax><ymax>9</ymax></bndbox></object></annotation>",
@@ -138,4 +138,4 @@ def test_files_of_other_tools_do_not_hide_a_form(tmp_path):
     write(tmp_path / "classes.txt", "cat\n")
     write(tmp_path / "mkdocs.yml", "---\na: !tag 1\n---\nb: 2\n")
     (tmp_path / "gone.json").symlink_to(tmp_path / "nowhere")
-    assert read_source(tmp_path).form == "Pascal VOC"
+    assert read_dataset(tmp_path).format == "Pascal VOC"

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from data_folders import picture
+from data_folders import save_image
 
 from vanillanet_det import UserError
 from vanillanet_det.datasets.formats import split
@@ -13,7 +13,7 @@ from vanillanet_det.datasets.formats import split
 def content(root, images, equal=()):
     """Images with objects of the categories given for each; pairs of equal ones on disk."""
     for number in range(len(images)):
-        picture(root / f"{number}.png", seed=number)
+        save_image(root / f"{number}.png", seed=number)
     for one, other in equal:
         shutil.copy(root / f"{one}.png", root / f"{other}.png")
     annotations = [
@@ -99,7 +99,7 @@ def test_equal_images_stay_together(tmp_path, seed):
     ("images", "equal"), [([[1]], ()), ([[1], []], ()), ([[1], [1]], [(0, 1)]), ([[]], ())]
 )
 def test_too_few_images_are_refused(tmp_path, images, equal):
-    with pytest.raises(UserError, match=r"different image with objects can't be split"):
+    with pytest.raises(UserError, match=r"at least two different images with objects, but"):
         split(content(tmp_path, images, equal), tmp_path)
 
 

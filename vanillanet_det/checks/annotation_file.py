@@ -1,0 +1,157 @@
+"""Annotation files in COCO's format, as the checks read them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+
+from ..errors import UserError
+from .datasets import Dataset
+from .finding import Finding, and_more
+
+_LISTS = ("images", "annotations", "categories")
+
+
+@dataclass
+class AnnotationFile:
+    """The entries of a dataset's annotation file, each a dict.
+
+    Attributes:
+        dataset: The dataset.
+        images: The images.
+        annotations: The annotated objects.
+        categories: The object categories.
+        is_unlabeled: The annotations are withheld on purpose, as for COCO's test images.
+    """
+
+    dataset: Dataset
+    images: list
+    annotations: list
+    categories: list
+    is_unlabeled: bool
+
+    @cached_property
+    def image_indices(self) -> np.ndarray:
+        """Index of each annotation's image, shape (n,); -1 if the image is not listed."""
+        return _indices(self.annotations, "image_id", self.images)
+
+    @cached_property
+    def category_indices(self) -> np.ndarray:
+        """Index of each annotation's category, shape (n,); -1 if it is not listed."""
+        return _indices(self.annotations, "category_id", self.categories)
+
+    @cached_property
+    def category_counts(self) -> np.ndarray:
+        """Number of annotations in each category."""
+        known = self.category_indices[self.category_indices >= 0]
+        return np.bincount(known, minlength=len(self.categories))
+
+    @property
+    def category_names(self) -> list[str]:
+        """Name of each category."""
+        return [str(category.get("name")) for category in self.categories]
+
+    def name(self, index: int) -> str:
+        """Identify an annotation by its id and its image."""
+        annotation = self.annotations[index]
+        return f"annotation {annotation.get('id')} of image {annotation.get('image_id')}"
+
+    def findings(
+        self,
+        level: str,
+        code: str,
+        indices: Sequence[int],
+        describe: Callable[[int], str],
+        remedy: str,
+    ) -> list[Finding]:
+        """Report entries that share a mistake as one finding.
+
+        Args:
+            level: Level of the finding.
+            code: Code of the finding.
+            indices: Indices of the entries.
+            describe: Describes the entry at an index; called for the first one.
+            remedy: How to fix it.
+
+        Returns:
+            One finding, or none if there are no such entries.
+        """
+        if not len(indices):
+            return []
+        example = and_more(describe(int(indices[0])), len(indices))
+        message = f"{self.dataset.where}: {example}; {remedy}"
+        return [Finding(level, code, message, len(indices))]
+
+
+def _indices(annotations: list, key: str, entries: list) -> np.ndarray:
+    indices = {hashable(entry.get("id")): index for index, entry in enumerate(entries)}
+    found = [indices.get(hashable(annotation.get(key)), -1) for annotation in annotations]
+    return np.array(found, dtype=np.int64)
+
+
+def hashable(value: Any) -> Any:
+    """Make a JSON value hashable; numbers and strings are left unchanged."""
+    return value if isinstance(value, (int, float, str)) else repr(value)
+
+
+def read_annotation_file(dataset: Dataset) -> AnnotationFile:
+    """Read a dataset's annotation file.
+
+    Raises:
+        UserError: It can't be read, isn't JSON in UTF-8, isn't in COCO's format, or lists no image.
+    """
+    text = _read_text(dataset)
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"{dataset.where}: not JSON ({error}); expected COCO's instances format"
+        ) from error
+    is_dict = isinstance(content, dict)
+    # COCO's test annotations are not public, and a user's test images may have none. Validation
+    # needs them: without any it would choose the best checkpoint at random.
+    is_test = bool(dataset.cfg.get("test_mode")) and not dataset.key.startswith("val")
+    unlabeled = is_test and is_dict and content.get("annotations", []) == []
+    lists = [content.get(name, [] if unlabeled else None) if is_dict else None for name in _LISTS]
+    if not all(isinstance(entries, list) for entries in lists):
+        raise UserError(
+            f"{dataset.where}: expected COCO's lists images, annotations and categories"
+        )
+    for name, entries in zip(_LISTS, lists):
+        for index, entry in enumerate(entries):
+            if not isinstance(entry, dict):
+                raise UserError(
+                    f"{dataset.where}: {name}[{index}] is {str(entry)[:40]!r}, but expected an "
+                    "object with an id; export the file again in COCO's instances format"
+                )
+    images, annotations, categories = lists
+    if not images:
+        raise UserError(f"{dataset.where}: the dataset is empty: it lists no image")
+    return AnnotationFile(dataset, images, annotations, categories, unlabeled)
+
+
+def _read_text(dataset: Dataset) -> str:
+    """Read a file as pycocotools does: unlike Python's JSON, it doesn't detect the encoding."""
+    try:
+        content = Path(dataset.ann_file).read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{dataset.where}: can't be read ({error.strerror or error}); make it readable, or "
+            "set another ann_file"
+        ) from error
+    encoding = json.detect_encoding(content)
+    try:
+        if encoding == "utf-8":
+            return content.decode(encoding)
+        found = "UTF-8 with a byte order mark" if encoding == "utf-8-sig" else encoding.upper()
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        found = f"not UTF-8 (byte {error.start} in line {line} is {content[error.start]:#04x})"
+    raise UserError(
+        f"{dataset.where}: its text is {found}, but MMDetection reads UTF-8 without a byte order "
+        "mark (BOM); save it as UTF-8 without BOM"
+    )
