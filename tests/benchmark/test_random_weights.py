@@ -150,4 +150,4 @@ def test_a_head_that_is_not_understood(root):
     detector.init_weights()
     note = prepare_random_weights(detector, crops(SEEN))
     assert note.startswith("With random weights the detector finds ")
-    assert " boxes per image of at most 100; post-processing may take longer" in note
+    assert " boxes per image, of at most 100; post-processing may take longer" in note
