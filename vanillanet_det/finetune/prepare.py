@@ -211,9 +211,9 @@ def _check_masks(model: dict, source: RawDataset, train: dict, val: dict) -> Non
     without = sum(not a.get("segmentation") for a in annotations)
     if without:
         raise UserError(
-            f"--model mask-rcnn: {without} of {len(annotations)} annotations have no outline to "
-            f"learn masks from ({source.format}); use --model faster-rcnn or retinanet, which learn "
-            "boxes"
+            f"--model mask-rcnn: {without} of {len(annotations)} annotations have no outline "
+            f"to learn masks from ({source.format}); use --model faster-rcnn or retinanet, which "
+            "learn boxes"
         )
 
 
