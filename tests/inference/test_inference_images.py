@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from vanillanet_det import UserError
-from vanillanet_det.inference.images import as_bgr
+from vanillanet_det.inference.images import load_bgr
 
 RGB = np.random.RandomState(0).randint(0, 256, (4, 6, 3), np.uint8).repeat(8, 0).repeat(8, 1)
 TURN = Image.Exif()
@@ -52,7 +52,7 @@ def cmyk(path):
 def test_odd_files(write, name, tmp_path):
     path = tmp_path / name
     write(path)
-    found = as_bgr(path)
+    found = load_bgr(path)
     assert found.dtype == np.uint8
     assert found.shape == ((48, 32, 3) if write is exif else (32, 48, 3))
     expected = RGB[..., ::-1]
@@ -64,15 +64,15 @@ def test_odd_files(write, name, tmp_path):
     tolerance = {palette: 40, exif: 12, cmyk: 12}.get(write, 0)
     assert np.abs(found.astype(int) - expected).mean() <= tolerance
     with Image.open(path) as image:
-        other = as_bgr(image)
+        other = load_bgr(image)
     assert np.abs(found.astype(int) - other).max() <= (4 if path.suffix == ".jpg" else 0)
 
 
 def test_arrays_are_bgr_as_opencv_reads_them(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), RGB[..., ::-1])
-    np.testing.assert_array_equal(as_bgr(tmp_path / "a.png"), RGB[..., ::-1])
-    assert as_bgr(RGB) is RGB
-    np.testing.assert_array_equal(as_bgr(RGB[..., 0]), RGB[..., :1].repeat(3, 2))
+    np.testing.assert_array_equal(load_bgr(tmp_path / "a.png"), RGB[..., ::-1])
+    assert load_bgr(RGB) is RGB
+    np.testing.assert_array_equal(load_bgr(RGB[..., 0]), RGB[..., :1].repeat(3, 2))
 
 
 @pytest.mark.parametrize(
@@ -82,9 +82,9 @@ def test_arrays_are_bgr_as_opencv_reads_them(tmp_path):
         (RGB[..., :2], r"shape \(32, 48, 2\)"),
         (RGB[:0], r"shape \(0, 48, 3\)"),
         (3, r"a int but expected a path"),
-        ("nothing.png", r"nothing\.png: can't be read .*replace the file or take it away"),
+        ("nothing.png", r"nothing\.png: can't be read .*replace or remove the file"),
     ],
 )
 def test_anything_else_is_refused(image, said):
     with pytest.raises(UserError, match=said):
-        as_bgr(image)
+        load_bgr(image)

@@ -64,7 +64,7 @@ def test_a_line_per_picture_in_order(command, onnx_file, folder, capsys):
 def test_a_folder_of_results(command, any_file, folder, tmp_path, capsys):
     out = tmp_path / "results"
     assert command(any_file, folder, "--out", out) == 0
-    assert f"4 pictures, {len(list(iterate(out)))} objects: results.json" in capsys.readouterr().out
+    assert f"4 images, {len(list(iterate(out)))} objects: results.json" in capsys.readouterr().out
     coco = COCO(str(out / "images.json"))
     results = coco.loadRes(str(out / "results.json"))
     detector = Detector(any_file)
@@ -97,7 +97,7 @@ def test_unreadable_pictures_are_named_and_left_out(command, onnx_file, folder, 
     out, error = capsys.readouterr()
     assert [line.partition(":")[0] for line in out.splitlines()] == NAMES
     assert "b.png: can't be read" in error
-    assert "1 picture can't be read and left out" in error
+    assert "skipped 1 image that can't be read" in error
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,8 @@ def test_unreadable_pictures_are_named_and_left_out(command, onnx_file, folder, 
     [
         (["nothing.onnx", "a.png"], "nothing.onnx: there is no such file"),
         (["MODEL", "nothing"], "nothing: there is no such file or folder"),
-        (["MODEL", "camera:0"], "camera:0: is a video; expected pictures. tools/infer.py"),
-        (["MODEL", ".", "--out", "a.jpg"], "--out a.jpg: is one picture, which . is not"),
+        (["MODEL", "camera:7"], "camera:7: there is no such camera"),
+        (["MODEL", ".", "--out", "a.jpg"], "--out a.jpg: is a single image, but . isn't"),
         (["MODEL", ".", "--out", "notes.txt"], "--out notes.txt: is a file; name a folder"),
         (["MODEL", ".", "--batch-size", "0"], "--batch-size 0: expected a positive number"),
         (["MODEL", ".", "--threads", "0"], "threads 0: expected a positive number"),

@@ -184,7 +184,7 @@ def test_suppression_outside_of_the_graph(make_file, tmp_path, pictures):
         (np.zeros((8, 8, 3), np.uint16), r"type uint16 but expected uint8"),
         (np.zeros((1, 20_000, 3), np.uint8), r"^image: 20000 x 1 pixels .*at most 16,384.*tiles"),
         (np.zeros((MAX_SIDE + 1, 1, 3), np.uint8), r"1 x 16385 pixels"),
-        ("nothing.png", r"image nothing\.png: can't be read \(No such file.*replace the file"),
+        ("nothing.png", r"image nothing\.png: can't be read \(No such file.*replace or remove"),
         (None, r"a NoneType but expected a path"),
     ],
 )
@@ -199,7 +199,7 @@ def test_files_that_are_no_picture(onnx_file, tmp_path, pictures):
     (tmp_path / "empty.png").touch()
     cv2.imwrite(str(tmp_path / "wide.png"), np.zeros((1, 20_000, 3), np.uint8))
     for name, said in {
-        "text.png": r"can't be read \(no image format that OpenCV knows\); replace the file",
+        "text.png": r"can't be read \(not an image format that OpenCV supports\); replace",
         "empty.png": r"can't be read \(the file is empty\); replace",
         "wide.png": r"20000 x 1 pixels but expected at most 16,384",
     }.items():

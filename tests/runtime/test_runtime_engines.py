@@ -149,10 +149,10 @@ def test_files_of_another_kind(name, make_file, metadata, tmp_path):
         Detector(path)
     make_file(path, kind="backbone")
     assert "feature_0" in open_engine(path).run(np.zeros((1, 16, 16, 3), np.uint8))
-    with pytest.raises(UserError, match=r"is a backbone's file.*export the whole detector"):
+    with pytest.raises(UserError, match=r"is a backbone, which .*export the whole detector"):
         Detector(path)
     make_file(path, format_version=2)
-    with pytest.raises(UserError, match=r"format_version is 2 but .* reads 1 at most; install"):
+    with pytest.raises(UserError, match=r"format_version is 2 but .* reads 1 at most; upgrade"):
         Detector(path)
 
 
@@ -198,14 +198,14 @@ def test_a_device_that_is_not_there(device, engine, onnx_file):
     has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
     if has_cuda and engine == "onnxruntime" and device.startswith("cuda"):
         pytest.skip("it may be there")
-    with pytest.raises(UserError, match=rf"device '{device}': O\w+ .*has cpu.* here; take one"):
+    with pytest.raises(UserError, match=rf"device '{device}': O\w+ .*has cpu.* here; choose one"):
         Detector(onnx_file, engine=engine, device=device)
 
 
 def test_wrong_arguments(onnx_file, xml_file):
     with pytest.raises(UserError, match=r"engine 'torch': expected onnxruntime or openvino"):
         Detector(onnx_file, engine="torch")
-    with pytest.raises(UserError, match=r"detector\.xml: is OpenVINO's; leave engine out"):
+    with pytest.raises(UserError, match=r"detector\.xml: is an OpenVINO file; leave engine out"):
         Detector(xml_file, engine="onnxruntime")
     with pytest.raises(UserError, match=r"threads 0: expected a positive"):
         Detector(onnx_file, threads=0)

@@ -1,4 +1,4 @@
-"""Masks in the picture are those of MMDetection, in its own and in COCO's form."""
+"""Masks equal those of MMDetection and pycocotools."""
 
 import numpy as np
 import pytest
@@ -7,14 +7,13 @@ from mmdet.models.roi_heads.mask_heads.fcn_mask_head import _do_paste_mask
 from pycocotools import mask as rle
 from torch.nn import functional as F
 
-from vanillanet_det.runtime.masks import paste_masks
-from vanillanet_det.runtime.rle import encode_mask
+from vanillanet_det.runtime.masks import encode_mask, paste_masks
 
 SIZE = (121, 87)
 
 
 def random_objects(count=60):
-    """Smooth masks, and boxes of all sizes, some of which reach out of the picture."""
+    """Smooth masks, and boxes of all sizes, some of which extend beyond the image."""
     generator = torch.Generator().manual_seed(0)
     masks = F.interpolate(
         torch.rand(count, 1, 5, 5, generator=generator), (28, 28), mode="bicubic"

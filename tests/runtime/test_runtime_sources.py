@@ -1,4 +1,4 @@
-"""What a command line looks at, and where it may draw."""
+"""What the command lines read, and where they may draw."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import pytest
 
 from vanillanet_det import UserError
 from vanillanet_det.runtime.outputs import write_results
-from vanillanet_det.runtime.sources import Pictures, Video, find_work, name_drawings
+from vanillanet_det.runtime.sources import ImageFiles, Video, find_work, name_drawings
 
 
 @pytest.fixture
@@ -34,8 +34,8 @@ def finish(out, *names, **more):
     write_results(Path(out), [dict(file=name, **size, **more) for name in names], ["cat"])
 
 
-OWN = "which is INPUT's own"
-FOREIGN = "has pictures that no earlier run has drawn, such as"
+OWN = "which is part of INPUT"
+FOREIGN = "has images that no earlier run drew, such as"
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ FOREIGN = "has pictures that no earlier run has drawn, such as"
         (["pictures/a.jpg"], "pictures", ".", f"into pictures, which {FOREIGN} a.jpg"),
         (["clips/clip.mp4"], "clips/clip.mp4", "clips", f"replace clips/clip.mp4, {OWN}"),
         (["clip.mp4"], "clip.mp4", ".", f"the drawing would replace clip.mp4, {OWN}"),
-        (["clip.mov", "clip.mp4"], "clip.mov", ".", "clip.mp4, which no earlier run made of clip"),
+        (["clip.mov", "clip.mp4"], "clip.mov", ".", "clip.mp4, which no earlier run made from"),
     ],
 )
 def test_what_is_no_drawing_is_not_replaced(make, files, given, out, said):
@@ -100,7 +100,7 @@ def test_without_drawings_all_pictures_are_looked_at(make):
     make("a.jpg", "pictures/a.jpg")
     source, drawings = find(".", ".", draw=False)
     assert (source.names, drawings) == (("a.jpg", "pictures/a.jpg"), {})
-    assert find_work("pictures/a.jpg") == (Pictures(Path("pictures"), ("a.jpg",)), {})
+    assert find_work("pictures/a.jpg") == (ImageFiles(Path("pictures"), ("a.jpg",)), {})
 
 
 def test_a_video_is_drawn_again_over_its_own_drawing_alone(make):
@@ -112,11 +112,11 @@ def test_a_video_is_drawn_again_over_its_own_drawing_alone(make):
     with pytest.raises(UserError, match=FOREIGN):
         find("a.jpg", "r")  # a video's results say nothing of pictures
     finish("r", "other.mov", frame=1)
-    with pytest.raises(UserError, match=r"no earlier run made of clip\.mov"):
+    with pytest.raises(UserError, match=r"no earlier run made from clip\.mov"):
         find("clip.mov", "r")
     finish("r", "clip.mov", frame=1)
     Path("r/results.csv").unlink()
-    with pytest.raises(UserError, match=r"no earlier run made of clip\.mov"):
+    with pytest.raises(UserError, match=r"no earlier run made from clip\.mov"):
         find("clip.mov", "r")
     finish("camera", "camera0", frame=1)
     make("camera/camera0.mp4")

@@ -1,4 +1,4 @@
-"""The command line that detects: what it takes, what it writes, and how it goes on."""
+"""`tools/infer.py`: its input, its output, and how it resumes."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ from vanillanet_det import load_detector
 
 @pytest.fixture
 def folder(small_digits, tmp_path):
-    """Pictures of several shapes, kinds and names, two of them alike but for the ending."""
+    """Images of several shapes, formats and names, two of which differ only in their suffix."""
     root = tmp_path / "my pictures"
     (root / "deeper/größer").mkdir(parents=True)
     scenes = [Image.open(path) for path in sorted((small_digits / "val").glob("*.png"))]
@@ -28,7 +28,7 @@ def folder(small_digits, tmp_path):
     scenes[3].convert("CMYK").save(root / "d.jpg", quality=95)
     scenes[4].save(root / "e.tif")
     scenes[5].convert("L").save(root / "f.png")
-    (root / "notes.txt").write_text("no picture")
+    (root / "notes.txt").write_text("not an image")
     return root
 
 
@@ -67,7 +67,7 @@ def test_a_folder(detector_file, folder, tool, tmp_path):
 
 
 def test_a_second_run_does_nothing_again_but_what_is_new(detector_file, folder, tool, tmp_path):
-    out = folder / "results"  # whose drawings are no pictures to look at
+    out = folder / "results"  # whose drawings are ignored
     args = ["infer", detector_file, folder, "--out", out]
     assert tool(*args) == 0
     first = read(out)
@@ -96,7 +96,7 @@ def test_other_settings_in_the_same_folder_are_refused(
     else:
         args += change
     assert tool(*args) == 2
-    assert "was begun with" in capsys.readouterr().err
+    assert "was started with" in capsys.readouterr().err
     assert list(read(tmp_path / "r")) == NAMES
 
 
@@ -111,12 +111,12 @@ def test_unreadable_files_are_named_left_out_and_tried_again(
     error = capsys.readouterr().err
     assert "d.jpg: can't be read" in error
     assert "g.png: can't be read" in error
-    assert "2 pictures can't be read and left out" in error
+    assert "skipped 2 images that can't be read" in error
     assert "annotation file" not in error
     assert list(read(tmp_path / "r")) == [name for name in NAMES if name != "d.jpg"]
     (folder / "d.jpg").write_bytes(good)
     assert tool(*args) == 1
-    assert "1 picture can't be read" in capsys.readouterr().err
+    assert "skipped 1 image that can't be read" in capsys.readouterr().err
     assert list(read(tmp_path / "r")) == NAMES
 
 
@@ -142,12 +142,12 @@ def test_a_pattern_and_a_picture(detector_file, folder, tool, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("source", "options", "said"),
     [
-        ("nothing", [], "nothing: there is no such file or folder; expected a picture"),
-        ("empty", [], "no picture in this folder or below"),
-        ("no*.jpg", [], "no picture has such a name"),
+        ("nothing", [], "nothing: there is no such file or folder; expected an image"),
+        ("empty", [], "no image in this folder or its subfolders"),
+        ("no*.jpg", [], "no image matches this pattern"),
         ("camera:7", [], "camera:7: there is no such camera"),
         ("v.mp4", [], "v.mp4: can't be read as a video"),
-        ("my pictures", ["--out", "a.jpg"], "--out a.jpg: is one picture"),
+        ("my pictures", ["--out", "a.jpg"], "--out a.jpg: is a single image"),
         ("my pictures", ["--out", "v.mp4"], "--out v.mp4: is a file"),
         ("my pictures", ["--out", "/proc/a"], "--out /proc/a: can't be written"),
         ("my pictures", ["--batch-size", "0"], "--batch-size 0: expected a positive number"),
@@ -161,7 +161,7 @@ def test_wrong_arguments(
 ):
     monkeypatch.chdir(tmp_path)
     Path("empty").mkdir()
-    Path("v.mp4").write_bytes(b"no video")
+    Path("v.mp4").write_bytes(b"not a video")
     assert tool("infer", detector_file, source, *options) == 2
     error = capfd.readouterr().err
     assert error.count("\n") == 1
@@ -233,5 +233,5 @@ def test_a_picture_too_thin_to_be_resized_is_left_out(
     assert tool("infer", detector_file, folder, "--out", tmp_path / "r") == 1
     error = capsys.readouterr().err
     assert "thin.png: its 3000 x 1 pixels can't be resized (" in error
-    assert "1 picture can't be read and left out" in error
+    assert "skipped 1 image that can't be read" in error
     assert list(read(tmp_path / "r")) == NAMES

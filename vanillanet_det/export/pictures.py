@@ -14,7 +14,7 @@ from ..checks.datasets import Dataset, find_datasets
 from ..datasets.sample_images import find_pictures, list_pictures
 from ..datasets.scenes import draw_scene, load_sources
 from ..errors import UserError
-from ..inference.images import as_bgr
+from ..inference.images import load_bgr
 
 _SCENES, _SIDE = 4, 160  # as the embedded data set has them
 _OF_DATA_SET = 4
@@ -40,7 +40,7 @@ def pictures_to_compare(folder: Optional[str], cfg: Config) -> list[np.ndarray]:
         source = load_sources(random)["val"]
         for _ in range(_SCENES):
             found.append(np.ascontiguousarray(draw_scene(source, _SIDE, random)[0][..., ::-1]))
-        found += [as_bgr(path) for path in _evenly(_files(cfg, "test_dataloader"), _OF_DATA_SET)]
+        found += [load_bgr(path) for path in _evenly(_files(cfg, "test_dataloader"), _OF_DATA_SET)]
     return found
 
 
@@ -67,11 +67,11 @@ def calibration_pictures(folder: Optional[str], cfg: Config, count: int) -> list
             "--precision int8 needs pictures to learn ranges from, and those of the config's "
             "train_dataloader aren't there; give some hundred of your own: --calibration DIR"
         )
-    return [as_bgr(path) for path in _evenly(paths, count)]
+    return [load_bgr(path) for path in _evenly(paths, count)]
 
 
 def _load(picture: dict[str, Any]) -> np.ndarray:
-    return picture["img"] if "img" in picture else as_bgr(picture["img_path"])
+    return picture["img"] if "img" in picture else load_bgr(picture["img_path"])
 
 
 def _evenly(paths: Sequence[Path], count: int) -> list[Path]:

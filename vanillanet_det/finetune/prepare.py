@@ -15,7 +15,7 @@ from ..checks.classes import plain_name
 from ..datasets.formats import Source, read_source, split
 from ..errors import UserError
 from ..fileio import atomic_write
-from ..runtime.outputs import printable
+from ..runtime.console import printable
 from .anchors import anchor_sizes, box_sizes, fit_anchors, histogram, rate
 from .config import AUGMENTATIONS, Data, make_config
 from .model import anchor_generator, has_masks, make_model, template_model

@@ -263,8 +263,8 @@ def another_arch(checkpoint):
         (lacking_a_tensor, r"1 missing \(bbox_head\.retina_cls\.weight\).*every tensor"),
         (a_tensor_too_many, r"1 left over \(mask_head\.weight\)"),
         (another_number_of_classes, r"has 10 classes, but .* names 2: even, odd"),
-        (code_in_the_config, r"import os, is no plain value"),
-        (an_unknown_type, r"type 'os\.system' is none of"),
+        (code_in_the_config, r"import os, is not a plain value"),
+        (an_unknown_type, r"type 'os\.system' is neither MMDetection's"),
         (another_arch, r"arch with dims"),
     ],
 )
