@@ -1,6 +1,8 @@
 """Exported files made by hand: small graphs that keep to what the exporter writes."""
 
 import json
+import os
+import subprocess
 import sys
 from typing import Any, Callable
 
@@ -8,13 +10,14 @@ import numpy as np
 import onnx
 import onnx.parser
 import pytest
+from without_pytorch import ABSENT
 
 from vanillanet_det.runtime import Detector, __main__
 
 CELL = 8  # pixels
 _WEIGHTS = np.random.RandomState(0).normal(0, 1.2, (1, 3, CELL, CELL))
 
-# A score for each cell of the picture, the best 40 as boxes; each row of cells has a class.
+# A score for each cell of the image, the best 40 as boxes; each row of cells has a class.
 _GRAPH = """
 <ir_version: 10, opset_import: ["": 20]>
 detector (uint8[{shape},3] images) => ({outputs})
@@ -167,8 +170,8 @@ def xml_file(make_file, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def pictures():
-    """Pictures of two shapes and of many contents."""
+def images():
+    """Images of two shapes and of many contents."""
     random = np.random.RandomState(0)
     shapes = [(48, 64, 3), (40, 80, 3)]
     return [random.randint(0, 256, shapes[index % 2], np.uint8) for index in range(12)]
@@ -183,6 +186,33 @@ def command(monkeypatch):
         with pytest.raises(SystemExit) as exit:
             __main__.main()
         return exit.value.code
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def start_bare(tmp_path_factory, root):
+    """Start Python without PyTorch, MMDetection and everything else that the runtime lacks."""
+
+    def start(*args, absent=ABSENT):
+        folder = tmp_path_factory.mktemp("site")
+        hide = f"import sys\nsys.modules.update(dict.fromkeys({absent!r}))\n"
+        (folder / "sitecustomize.py").write_text(hide)
+        environment = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{root}"}
+        pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen([sys.executable, *map(str, args)], env=environment, **pipes)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def bare(start_bare):
+    """Run Python like `start_bare`, to the end."""
+
+    def run(*args, **kwargs):
+        process = start_bare(*args, **kwargs)
+        out, error = process.communicate(timeout=120)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, error)
 
     return run
 

@@ -2,55 +2,32 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import cv2
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
+from without_pytorch import ABSENT
 
 from vanillanet_det.runtime import Detector
 
-ABSENT = ("torch", "torchvision", "mmengine", "mmcv", "mmdet", "timm", "pycocotools", "matplotlib")
-
 
 @pytest.fixture
-def folder(pictures, tmp_path):
-    """Pictures of two shapes and two formats, in a folder and in one below."""
-    root = tmp_path / "my pictures"
+def folder(images, tmp_path):
+    """Images of two shapes and two formats, in a folder and in one below."""
+    root = tmp_path / "my images"
     (root / "größer").mkdir(parents=True)
-    for index, picture in enumerate(pictures[:4]):
+    for index, image in enumerate(images[:4]):
         name = ["a.png", "größer/b 图.bmp", "c.png", "d.png"][index]
-        (root / name).write_bytes(cv2.imencode(name[-4:], picture)[1].tobytes())
-    (root / "notes.txt").write_text("no picture")
+        (root / name).write_bytes(cv2.imencode(name[-4:], image)[1].tobytes())
+    (root / "notes.txt").write_text("no image")
     return root
 
 
 NAMES = ["a.png", "c.png", "d.png", "größer/b 图.bmp"]
 
 
-@pytest.fixture(scope="module")
-def bare(tmp_path_factory, root):
-    """Run Python where nothing of PyTorch and MMDetection can be imported."""
-
-    def run(*args, absent=ABSENT):
-        folder = tmp_path_factory.mktemp("site")
-        hide = f"import sys\nsys.modules.update(dict.fromkeys({absent!r}))\n"
-        (folder / "sitecustomize.py").write_text(hide)
-        environment = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{root}"}
-        return subprocess.run(
-            [sys.executable, *map(str, args)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-
-    return run
-
-
-def test_a_line_per_picture_in_order(command, onnx_file, folder, capsys):
+def test_a_line_per_image_in_order(command, onnx_file, folder, capsys):
     assert command(onnx_file, folder, "--batch-size", 2, "--streams", 2) == 0
     detector = Detector(onnx_file)
     expected = [f"{name}: {detector(folder / name).summary()}" for name in NAMES]
@@ -84,15 +61,15 @@ def iterate(out):
     return json.loads((out / "results.json").read_text())
 
 
-def test_a_drawing_of_one_picture(command, onnx_file, folder, tmp_path, capsys):
+def test_a_drawing_of_one_image(command, onnx_file, folder, tmp_path, capsys):
     assert command(onnx_file, folder / "a.png", "--out", tmp_path / "new/drawn.jpg") == 0
     assert cv2.imread(str(tmp_path / "new/drawn.jpg")).shape == (48, 64, 3)
     assert os.listdir(tmp_path / "new") == ["drawn.jpg"]
     assert capsys.readouterr().out.count("\n") == 1
 
 
-def test_unreadable_pictures_are_named_and_left_out(command, onnx_file, folder, capsys):
-    (folder / "b.png").write_text("no picture")
+def test_unreadable_images_are_named_and_left_out(command, onnx_file, folder, capsys):
+    (folder / "b.png").write_text("no image")
     assert command(onnx_file, folder) == 1
     out, error = capsys.readouterr()
     assert [line.partition(":")[0] for line in out.splitlines()] == NAMES

@@ -21,10 +21,10 @@ def assert_equal(found: Detections, expected: Detections):
     assert (found.classes, found.size) == (expected.classes, expected.size)
 
 
-def test_what_is_found(any_file, pictures):
+def test_what_is_found(any_file, images):
     detector = Detector(any_file, score=0.0)
-    for picture, found in zip(pictures, detector(pictures)):
-        outputs = detector.engine.run(picture[None])
+    for image, found in zip(images, detector(images)):
+        outputs = detector.engine.run(image[None])
         kept = outputs["labels"][0] >= 0
         assert 0 < len(found) == kept.sum()
         np.testing.assert_array_equal(found.boxes, outputs["boxes"][0][kept])
@@ -32,7 +32,7 @@ def test_what_is_found(any_file, pictures):
         assert (np.diff(found.scores) <= 0).all()
         assert found.boxes.dtype == found.scores.dtype == np.float32
         assert found.labels.dtype == np.int64
-        assert found.masks.shape == (len(found), *picture.shape[:2])
+        assert found.masks.shape == (len(found), *image.shape[:2])
         item = next(iter(found))
         assert item.name == detector.classes[item.label]
         left, top, right, bottom = item.box.astype(int)
@@ -40,12 +40,12 @@ def test_what_is_found(any_file, pictures):
         assert bool(inside) == (item.score >= 0.5) == bool(item.mask.any())
 
 
-def test_padding_and_low_scores_are_no_detections(any_file, pictures):
-    everything = Detector(any_file, score=0.0)(pictures)
+def test_padding_and_low_scores_are_no_detections(any_file, images):
+    everything = Detector(any_file, score=0.0)(images)
     assert len({len(found) for found in everything}) > 1  # else no row is filled up
     assert all(found.labels.min() >= 0 for found in everything)
     middle = float(np.median(everything[0].scores))
-    found = Detector(any_file, score=middle)(pictures[0])
+    found = Detector(any_file, score=middle)(images[0])
     assert len(found) == (everything[0].scores >= middle).sum() < len(everything[0])
 
 
@@ -62,34 +62,34 @@ def test_no_cell_at_all(any_file):
     assert len(Detector(any_file)(np.zeros((8, 8, 3), np.uint8))) <= 1
 
 
-def test_a_file_an_array_and_a_pil_image_are_the_same(onnx_file, pictures, tmp_path):
+def test_a_file_an_array_and_a_pil_image_are_the_same(onnx_file, images, tmp_path):
     path = tmp_path / "ein Bild 图.png"
-    path.write_bytes(cv2.imencode(".png", pictures[0])[1].tobytes())
+    path.write_bytes(cv2.imencode(".png", images[0])[1].tobytes())
     detector = Detector(onnx_file)
-    first, *others = detector([path, str(path), pictures[0], Image.open(path)])
+    first, *others = detector([path, str(path), images[0], Image.open(path)])
     for other in others:
         assert_equal(other, first)
 
 
-def test_neighbours_in_a_batch_change_nothing(any_file, pictures, shapes_seen):
+def test_neighbours_in_a_batch_change_nothing(any_file, images, shapes_seen):
     detector = Detector(any_file)
-    alone = [detector(picture) for picture in pictures]
+    alone = [detector(image) for image in images]
     seen = shapes_seen(detector)
-    together = detector(pictures, batch_size=3)
+    together = detector(images, batch_size=3)
     assert [shape[0] for shape in seen] == [3, 3, 3, 3]
     for found, expected in zip(together, alone):
         assert_equal(found, expected)
 
 
-def test_eight_callers_get_what_one_gets(any_file, pictures):
+def test_eight_callers_get_what_one_gets(any_file, images):
     detector = Detector(any_file, threads=1)
-    expected = [detector(picture) for picture in pictures]
+    expected = [detector(image) for image in images]
     barrier = threading.Barrier(8)
 
     def call(start):
         barrier.wait()
-        order = [(start + step) % len(pictures) for step in range(2 * len(pictures))]
-        return [(index, detector(pictures[index])) for index in order]
+        order = [(start + step) % len(images) for step in range(2 * len(images))]
+        return [(index, detector(images[index])) for index in order]
 
     with ThreadPoolExecutor(8) as pool:
         for results in pool.map(call, range(8)):
@@ -97,42 +97,42 @@ def test_eight_callers_get_what_one_gets(any_file, pictures):
                 assert_equal(found, expected[index])
 
 
-def test_streams_work_at_the_same_time_and_come_in_order(any_file, pictures, watch):
-    expected = Detector(any_file)(pictures)
+def test_streams_work_at_the_same_time_and_come_in_order(any_file, images, watch):
+    expected = Detector(any_file)(images)
     detector = Detector(any_file, streams=2, threads=2)
     both = threading.Barrier(2, timeout=30)
     watch(detector, lambda images: both.wait())  # breaks unless two are at work at once
-    sources = [(index, picture) for index, picture in enumerate(pictures)]
+    sources = [(index, image) for index, image in enumerate(images)]
     results = list(detector.stream(sources, batch_size=3))
-    assert [prepared.source[0] for prepared, _ in results] == list(range(len(pictures)))
+    assert [prepared.source[0] for prepared, _ in results] == list(range(len(images)))
     for (_, found), wanted in zip(results, expected):
         assert_equal(found, wanted)
 
 
-def test_an_error_in_a_stream_is_raised(onnx_file, pictures, watch):
+def test_an_error_in_a_stream_is_raised(onnx_file, images, watch):
     detector = Detector(onnx_file, streams=2)
     watch(detector, lambda images: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        detector(pictures)
+        detector(images)
 
 
 @pytest.mark.parametrize("name", ["a.onnx", "a.xml"])
-def test_a_fixed_batch_is_filled_up(name, make_file, tmp_path, pictures, shapes_seen):
-    expected = Detector(make_file(tmp_path / f"any_{name}"))(pictures[:3])
+def test_a_fixed_batch_is_filled_up(name, make_file, tmp_path, images, shapes_seen):
+    expected = Detector(make_file(tmp_path / f"any_{name}"))(images[:3])
     detector = Detector(make_file(tmp_path / name, batch_size=2))
     seen = shapes_seen(detector)
-    for found, wanted in zip(detector(pictures[:3]), expected):
+    for found, wanted in zip(detector(images[:3]), expected):
         np.testing.assert_array_equal(found.scores, wanted.scores)
         np.testing.assert_array_equal(found.boxes, wanted.boxes)
     assert sorted(seen) == [(2, 40, 80, 3), (2, 48, 64, 3)]
 
 
-def test_boxes_are_in_pixels_of_the_picture(make_file, tmp_path, pictures):
+def test_boxes_are_in_pixels_of_the_image(make_file, tmp_path, images):
     resize = dict(scale=[160, 120], keep_ratio=True)
     detector = Detector(make_file(tmp_path / "a.onnx", resize=resize, mask_threshold=0.5), 0.0)
-    resized = cv2.resize(pictures[0], (160, 120))
+    resized = cv2.resize(images[0], (160, 120))
     expected = Detector(make_file(tmp_path / "b.onnx"), 0.0)(resized)
-    found = detector(pictures[0])
+    found = detector(images[0])
     np.testing.assert_allclose(found.boxes, expected.boxes * 64 / 160, rtol=1e-6)
     assert found.size == (48, 64)
     assert found.masks.shape[1:] == (48, 64)
@@ -146,8 +146,8 @@ def test_a_fixed_size_is_filled_up_and_what_is_found_there_is_cut_off(
     path = make_file(tmp_path / name, **fixed, mask_threshold=0.5)
     detector = Detector(path, 0.0)
     seen = shapes_seen(detector)
-    picture = np.random.RandomState(1).randint(0, 256, (40, 30, 3), np.uint8)
-    found = detector(picture)
+    image = np.random.RandomState(1).randint(0, 256, (40, 30, 3), np.uint8)
+    found = detector(image)
     assert seen == [(1, 64, 96, 3)]
     assert found.size == (40, 30)
     assert found.boxes.min() >= 0
@@ -155,24 +155,24 @@ def test_a_fixed_size_is_filled_up_and_what_is_found_there_is_cut_off(
     assert found.boxes[:, 3].max() == 40
     assert (found.boxes[:, 2:] > found.boxes[:, :2]).all()  # none is in the padding alone
     filled = np.full((64, 96, 3), (104, 116, 124), np.uint8)
-    filled[:, :48] = cv2.resize(picture, (48, 64))
+    filled[:, :48] = cv2.resize(image, (48, 64))
     outputs = detector.engine.run(filled[None])
     within = (outputs["labels"][0] >= 0) & (outputs["boxes"][0][:, 0] < 48)
     expected = (outputs["boxes"][0][within] * 30 / 48).clip(0, [30, 40, 30, 40])
     np.testing.assert_allclose(found.boxes, expected, rtol=1e-6)
 
 
-def test_suppression_outside_of_the_graph(make_file, tmp_path, pictures):
+def test_suppression_outside_of_the_graph(make_file, tmp_path, images):
     outside = dict(nms_inside=False, iou_threshold=0.05, max_detections=7, score_threshold=0.4)
     for name in ("a.onnx", "a.xml"):
         detector = Detector(make_file(tmp_path / name, **outside), score=0.0)
-        outputs = detector.engine.run(pictures[0][None])
-        found = detector(pictures[0])
+        outputs = detector.engine.run(images[0][None])
+        found = detector(images[0])
         assert len(found) == 7 < outputs["boxes"].shape[1]
         assert found.scores.min() > 0.4
         assert (np.diff(found.scores) <= 0).all()
         everything = Detector(make_file(tmp_path / name, **{**outside, "max_detections": 99}), 0.0)
-        assert len(everything(pictures[0])) < (outputs["scores"][0] > 0.4).sum()
+        assert len(everything(images[0])) < (outputs["scores"][0] > 0.4).sum()
 
 
 @pytest.mark.parametrize(
@@ -188,14 +188,14 @@ def test_suppression_outside_of_the_graph(make_file, tmp_path, pictures):
         (None, r"a NoneType but expected a path"),
     ],
 )
-def test_what_is_no_picture(image, said, onnx_file):
+def test_what_is_no_image(image, said, onnx_file):
     with pytest.raises(UserError, match=said):
         Detector(onnx_file)(image)
 
 
-def test_files_that_are_no_picture(onnx_file, tmp_path, pictures):
+def test_files_that_are_no_image(onnx_file, tmp_path, images):
     detector = Detector(onnx_file)
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("no image")
     (tmp_path / "empty.png").touch()
     cv2.imwrite(str(tmp_path / "wide.png"), np.zeros((1, 20_000, 3), np.uint8))
     for name, said in {
@@ -205,19 +205,19 @@ def test_files_that_are_no_picture(onnx_file, tmp_path, pictures):
     }.items():
         with pytest.raises(UserError, match=rf"^image .*{name}: {said}"):
             detector(tmp_path / name)
-    sources = [pictures[0], tmp_path / "text.png", pictures[2]]
+    sources = [images[0], tmp_path / "text.png", images[2]]
     found = list(detector.stream(sources))
     assert [detections is None for _, detections in found] == [False, True, False]
     assert "text.png" in found[1][0].error
 
 
-def test_the_largest_picture_is_taken(make_file, tmp_path):
+def test_the_largest_image_is_taken(make_file, tmp_path):
     resize = dict(scale=[64, 64], keep_ratio=True)
     detector = Detector(make_file(tmp_path / "a.onnx", resize=resize), 0.0)
     assert detector(np.zeros((2048, MAX_SIDE, 3), np.uint8)).size == (2048, MAX_SIDE)
 
 
-def test_wrong_batch_sizes(onnx_file, make_file, tmp_path, pictures):
+def test_wrong_batch_sizes(onnx_file, make_file, tmp_path, images):
     for path in (onnx_file, make_file(tmp_path / "a.onnx", batch_size=2)):
         with pytest.raises(UserError, match=r"batch size 0: expected a positive number"):
-            Detector(path)(pictures, batch_size=0)
+            Detector(path)(images, batch_size=0)

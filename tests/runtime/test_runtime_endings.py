@@ -16,17 +16,17 @@ from vanillanet_det.runtime.outputs import FILES
 from vanillanet_det.runtime.results import draw_detections
 
 
-def encode(picture):
-    return cv2.imencode(".png", picture)[1].tobytes()
+def encode(image):
+    return cv2.imencode(".png", image)[1].tobytes()
 
 
 @pytest.fixture
-def folder(pictures, tmp_path):
-    """Six pictures."""
-    root = tmp_path / "pictures to look at"
+def folder(images, tmp_path):
+    """Six images."""
+    root = tmp_path / "photos"
     root.mkdir()
     for index in range(6):
-        (root / f"{index}.png").write_bytes(encode(pictures[index]))
+        (root / f"{index}.png").write_bytes(encode(images[index]))
     return root
 
 
@@ -38,7 +38,7 @@ def names_in(out):
     ("given", "out"),
     [("0.png", "0.png"), ("pictures/0.png", "."), (".", "."), ("pictures", ".")],
 )
-def test_no_picture_is_replaced_before_the_model_is_opened(
+def test_no_image_is_replaced_before_the_model_is_opened(
     given, out, command, folder, monkeypatch, capsys
 ):
     monkeypatch.chdir(folder)
@@ -70,7 +70,7 @@ def test_what_an_engine_can_not_compute_is_one_sentence_and_the_rest_is_kept(
     assert json.loads((tmp_path / "r/results.json").read_text())
 
 
-def test_pictures_that_were_done_before_a_batch_of_earlier_ones_failed(
+def test_images_that_were_done_before_a_batch_of_earlier_ones_failed(
     command, onnx_file, folder, tmp_path
 ):
     (folder / "0.png").write_bytes(encode(np.zeros((4, 64, 3), np.uint8)))  # waits for its batch

@@ -17,7 +17,7 @@ ENGINES = [("a.onnx", "onnxruntime"), ("a.onnx", "openvino"), ("a.xml", "openvin
 
 @pytest.mark.parametrize(("name", "engine"), ENGINES)
 def test_each_engine_opens_its_files_and_all_compute_the_same(
-    name, engine, make_file, onnx_file, tmp_path, pictures
+    name, engine, make_file, onnx_file, tmp_path, images
 ):
     folder = tmp_path / "größer 图"
     folder.mkdir()
@@ -28,19 +28,19 @@ def test_each_engine_opens_its_files_and_all_compute_the_same(
     )
     assert opened.precision == "fp32"
     assert opened.metadata.classes == ("cat", "dog", "größer")
-    outputs = opened.run(pictures[0][None])
+    outputs = opened.run(images[0][None])
     assert outputs["masks"].shape == (1, 40, 28, 28)
-    expected = open_engine(onnx_file).run(pictures[0][None])
+    expected = open_engine(onnx_file).run(images[0][None])
     assert len(expected) == 3
     for key, value in expected.items():
         np.testing.assert_allclose(outputs[key], value, atol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "engine"), ENGINES)
-def test_threads_stop_when_there_is_nothing_to_do(name, engine, make_file, tmp_path, pictures):
+def test_threads_stop_when_there_is_nothing_to_do(name, engine, make_file, tmp_path, images):
     opened = open_engine(make_file(tmp_path / name), engine, threads=2)
     for _ in range(3):
-        opened.run(pictures[0][None])
+        opened.run(images[0][None])
     time.sleep(0.005)
     before = time.process_time()
     time.sleep(0.05)

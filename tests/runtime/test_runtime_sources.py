@@ -96,7 +96,7 @@ def test_drawings_of_a_run_that_was_ended(make):
                 find(".", ".")
 
 
-def test_without_drawings_all_pictures_are_looked_at(make):
+def test_without_drawings_all_images_are_looked_at(make):
     make("a.jpg", "pictures/a.jpg")
     source, drawings = find(".", ".", draw=False)
     assert (source.names, drawings) == (("a.jpg", "pictures/a.jpg"), {})
@@ -110,7 +110,7 @@ def test_a_video_is_drawn_again_over_its_own_drawing_alone(make):
     assert source == Video("clip.mov", "clip.mov")
     assert drawings == {"clip.mov": Path("r/clip.mp4")}
     with pytest.raises(UserError, match=FOREIGN):
-        find("a.jpg", "r")  # a video's results say nothing of pictures
+        find("a.jpg", "r")  # a video's results say nothing of images
     finish("r", "other.mov", frame=1)
     with pytest.raises(UserError, match=r"no earlier run made from clip\.mov"):
         find("clip.mov", "r")

@@ -18,7 +18,7 @@ from vanillanet_det import load_detector
 @pytest.fixture
 def folder(small_digits, tmp_path):
     """Images of several shapes, formats and names, two of which differ only in their suffix."""
-    root = tmp_path / "my pictures"
+    root = tmp_path / "my images"
     (root / "deeper/größer").mkdir(parents=True)
     scenes = [Image.open(path) for path in sorted((small_digits / "val").glob("*.png"))]
     scenes[0].save(root / "a.png")
@@ -61,8 +61,8 @@ def test_a_folder(detector_file, folder, tool, tmp_path):
     drawn = {p.relative_to(out / "pictures").as_posix() for p in out.rglob("pictures/**/*.*")}
     expected = {n + ".png" if n.endswith(("bmp", "tif")) else n for n in NAMES}
     assert drawn == expected
-    picture = np.asarray(Image.open(out / "pictures/a.png").convert("RGB"))
-    assert (picture != np.asarray(Image.open(folder / "a.png").convert("RGB"))).any()
+    image = np.asarray(Image.open(out / "pictures/a.png").convert("RGB"))
+    assert (image != np.asarray(Image.open(folder / "a.png").convert("RGB"))).any()
     assert Image.open(out / "pictures/deeper/größer/b 图.PNG").size == (200, 120)
 
 
@@ -126,10 +126,10 @@ def test_lines_without_out_in_order(detector_file, folder, tool, capsys):
     assert [line.partition(": ")[0] for line in lines] == NAMES
     found = load_detector(detector_file)(folder / "a.jpg")
     assert lines[0].startswith(f"a.jpg: {len(found)} (")
-    assert sorted(path.name for path in folder.parent.iterdir()) == ["my pictures"]
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["my images"]
 
 
-def test_a_pattern_and_a_picture(detector_file, folder, tool, tmp_path, capsys):
+def test_a_pattern_and_a_image(detector_file, folder, tool, tmp_path, capsys):
     assert tool("infer", detector_file, folder / "**/*.[jp]*g") == 0
     names = [line.partition(": ")[0] for line in capsys.readouterr().out.splitlines()]
     assert names == ["a.jpg", "a.png", "d.jpg", "f.png"]
@@ -147,13 +147,13 @@ def test_a_pattern_and_a_picture(detector_file, folder, tool, tmp_path, capsys):
         ("no*.jpg", [], "no image matches this pattern"),
         ("camera:7", [], "camera:7: there is no such camera"),
         ("v.mp4", [], "v.mp4: can't be read as a video"),
-        ("my pictures", ["--out", "a.jpg"], "--out a.jpg: is a single image"),
-        ("my pictures", ["--out", "v.mp4"], "--out v.mp4: is a file"),
-        ("my pictures", ["--out", "/proc/a"], "--out /proc/a: can't be written"),
-        ("my pictures", ["--batch-size", "0"], "--batch-size 0: expected a positive number"),
-        ("my pictures", ["--score", "7"], "score 7"),
-        ("my pictures", ["--device", "toaster"], "device toaster: can't be used"),
-        ("my pictures", ["--config", "no.py"], "config no.py: there is no such file"),
+        ("my images", ["--out", "a.jpg"], "--out a.jpg: is a single image"),
+        ("my images", ["--out", "v.mp4"], "--out v.mp4: is a file"),
+        ("my images", ["--out", "/proc/a"], "--out /proc/a: can't be written"),
+        ("my images", ["--batch-size", "0"], "--batch-size 0: expected a positive number"),
+        ("my images", ["--score", "7"], "score 7"),
+        ("my images", ["--device", "toaster"], "device toaster: can't be used"),
+        ("my images", ["--config", "no.py"], "config no.py: there is no such file"),
     ],
 )
 def test_wrong_arguments(
@@ -187,7 +187,7 @@ def test_masks(save_detector, folder, tool, tmp_path):
         ("**/*.jpg", "."),
     ],
 )
-def test_no_picture_is_replaced_before_the_model_is_opened(
+def test_no_image_is_replaced_before_the_model_is_opened(
     given, out, folder, tool, monkeypatch, capsys
 ):
     monkeypatch.chdir(folder)
@@ -201,7 +201,7 @@ def test_no_picture_is_replaced_before_the_model_is_opened(
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
-def test_without_drawings_a_folder_may_be_called_pictures(detector_file, folder, tool):
+def test_without_drawings_a_folder_may_be_called_images(detector_file, folder, tool):
     (folder / "pictures").mkdir()
     shutil.copy(folder / "d.jpg", folder / "pictures/a.jpg")
     assert tool("infer", detector_file, folder, "--out", folder, "--no-draw") == 0
@@ -226,9 +226,7 @@ def test_names_of_any_bytes_and_of_any_length(detector_file, folder, tool, tmp_p
     assert tool("infer", detector_file, root, "--out", root / "r") == 1
 
 
-def test_a_picture_too_thin_to_be_resized_is_left_out(
-    detector_file, folder, tool, tmp_path, capsys
-):
+def test_a_image_too_thin_to_be_resized_is_left_out(detector_file, folder, tool, tmp_path, capsys):
     Image.new("RGB", (3000, 1)).save(folder / "thin.png")
     assert tool("infer", detector_file, folder, "--out", tmp_path / "r") == 1
     error = capsys.readouterr().err
