@@ -113,7 +113,7 @@ def test_a_disk_that_becomes_full_keeps_what_was_found(
         path.write_bytes(encode(noise))  # 19 KiB each
     assert command(onnx_file, folder, "--out", small_disk / "r", "--score", 1) == 2
     error = capsys.readouterr().err
-    assert ".png can't be written (No space left on device)" in error
+    assert ".png: can't be written (No space left on device)" in error
     assert error.count("\n") == 1
     assert names_in(small_disk / "r") == ["0.png", "1.png"]
     assert len(os.listdir(small_disk / "r/pictures")) == 2

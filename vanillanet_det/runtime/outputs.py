@@ -3,7 +3,8 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +82,24 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         UserError: The file can't be written.
     """
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as file:
             file.write(content)
+
+
+@contextmanager
+def writing(
+    path: Path, remedy: str = "free some space, or choose another folder"
+) -> Iterator[None]:
+    """Context in which an error of the file system becomes a `UserError`.
+
+    Args:
+        path: The file or folder that is written.
+        remedy: What the user can do.
+    """
+    try:
+        yield
     except OSError as error:
-        raise UserError(
-            f"--out: {path} can't be written ({error.strerror or error}); free some "
-            "space, or choose another folder"
-        ) from error
+        reason = error.strerror or error
+        raise UserError(f"--out {path}: can't be written ({reason}); {remedy}") from error

@@ -8,7 +8,7 @@ from typing import Any, Optional, Union
 
 from .base_detector import BaseDetector
 from .console import Progress
-from .outputs import FILES, write_image, write_results
+from .outputs import FILES, write_image, write_results, writing
 from .records import Records, Share, fingerprint
 from .results import Detections, draw_detections
 from .sources import ImageFiles, Video
@@ -168,7 +168,8 @@ def _predict_video(detector: BaseDetector, video: Video, output: Output, batch_s
     with open_video(video) as capture:
         count = -1 if video.is_camera else int(capture.get(7))  # cv2.CAP_PROP_FRAME_COUNT
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+            with writing(folder):
+                folder.mkdir(parents=True, exist_ok=True)
         if drawing is not None:
             writer = VideoWriter(drawing, capture.get(5))  # cv2.CAP_PROP_FPS
         with Progress("frame", max(count, 0) or None) as progress:

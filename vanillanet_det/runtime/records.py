@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Optional
 
 from ..errors import UserError
-from .outputs import write_bytes
+from .outputs import write_bytes, writing
 from .packages import load
 
 
@@ -94,7 +94,7 @@ class Records:
         """
         if self._file is not None:
             return
-        try:
+        with writing(self.folder):
             self._parts.mkdir(parents=True, exist_ok=True)
             path = self._parts / "settings.json"
             if not path.exists():
@@ -102,11 +102,6 @@ class Records:
             self._file = open(self._parts / f"{self.share.rank}.jsonl", "ab+")  # noqa: SIM115
             self._file.seek(0)
             self._file.truncate(self._file.read().rfind(b"\n") + 1)
-        except OSError as error:
-            raise UserError(
-                f"--out {self.folder}: can't be written ({error.strerror or error}); choose "
-                "another folder"
-            ) from error
 
     def add(self, name: str, **record: Any) -> None:
         """Record that an image is finished, or, with `error`, that it can't be read.
@@ -117,14 +112,9 @@ class Records:
         if "error" in record:
             record["run"] = self.share.run_id
         line = json.dumps({"file": name, **record}) + "\n"
-        try:
+        with writing(self.folder, "free some space, then resume with the same command"):
             self._file.write(line.encode())
             self._file.flush()
-        except OSError as error:
-            raise UserError(
-                f"--out {self.folder}: can't be written ({error.strerror or error}); free some "
-                "space, then resume with the same command"
-            ) from error
 
     def lock(self) -> AbstractContextManager:
         """Lock that the processes share."""

@@ -100,7 +100,7 @@ class VideoWriter:
             )
             if not self._writer.isOpened():
                 raise UserError(
-                    f"--out: {self.path} can't be written; OpenCV may lack an MP4 encoder. Choose "
+                    f"--out {self.path}: can't be written; OpenCV may lack an MP4 encoder. Choose "
                     "another folder, or run tools/infer.py with --no-draw"
                 )
         self._writer.write(np.ascontiguousarray(frame))
