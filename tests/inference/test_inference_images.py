@@ -1,4 +1,4 @@
-"""Whatever is called an image gives the same pixels from its file and from PIL."""
+"""Files and PIL images give the same pixels."""
 
 import cv2
 import numpy as np
@@ -10,7 +10,7 @@ from vanillanet_det.inference.images import load_bgr
 
 RGB = np.random.RandomState(0).randint(0, 256, (4, 6, 3), np.uint8).repeat(8, 0).repeat(8, 1)
 TURN = Image.Exif()
-TURN[0x0112] = 6  # to be turned by 90 degrees clockwise
+TURN[0x0112] = 6  # rotate by 90 degrees clockwise
 
 
 def palette(path):
@@ -76,7 +76,7 @@ def test_arrays_are_bgr_as_opencv_reads_them(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("image", "said"),
+    ("image", "message"),
     [
         (RGB.astype(np.float32), r"shape \(32, 48, 3\) and type float32 but expected uint8"),
         (RGB[..., :2], r"shape \(32, 48, 2\)"),
@@ -85,6 +85,6 @@ def test_arrays_are_bgr_as_opencv_reads_them(tmp_path):
         ("nothing.png", r"nothing\.png: can't be read .*replace or remove the file"),
     ],
 )
-def test_anything_else_is_refused(image, said):
-    with pytest.raises(UserError, match=said):
+def test_anything_else_is_refused(image, message):
+    with pytest.raises(UserError, match=message):
         load_bgr(image)

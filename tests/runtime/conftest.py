@@ -1,4 +1,4 @@
-"""Exported files made by hand: small graphs that keep to what the exporter writes."""
+"""Handmade exported files: small graphs like those that the exporter writes."""
 
 import json
 import os
@@ -97,7 +97,7 @@ def make_graph(metadata: dict[str, Any]) -> onnx.ModelProto:
 
 @pytest.fixture(scope="session")
 def metadata():
-    """What a file says of itself, but for given changes."""
+    """Function that returns a file's metadata, with changes."""
 
     def make(**changes):
         return {
@@ -128,9 +128,9 @@ def make_file(metadata):
     """Function that writes an exported file, `.onnx` or `.xml`; `text` is its raw metadata."""
 
     def make(path, text="", **changes):
-        said = metadata(**changes)
-        model = make_graph(said)
-        text = json.dumps(said) if text == "" else text
+        values = metadata(**changes)
+        model = make_graph(values)
+        text = json.dumps(values) if text == "" else text
         if path.suffix == ".xml":
             import openvino
 
@@ -171,7 +171,7 @@ def xml_file(make_file, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def images():
-    """Images of two shapes and of many contents."""
+    """Images of two shapes with random content."""
     random = np.random.RandomState(0)
     shapes = [(48, 64, 3), (40, 80, 3)]
     return [random.randint(0, 256, shapes[index % 2], np.uint8) for index in range(12)]
@@ -179,7 +179,7 @@ def images():
 
 @pytest.fixture
 def command(monkeypatch):
-    """Run the command line in this process; returns its status."""
+    """Function that runs the command line in this process and returns its status."""
 
     def run(*args):
         monkeypatch.setattr(sys, "argv", ["runtime", *map(str, args)])
@@ -192,7 +192,7 @@ def command(monkeypatch):
 
 @pytest.fixture(scope="session")
 def start_bare(tmp_path_factory, root):
-    """Start Python without PyTorch, MMDetection and everything else that the runtime lacks."""
+    """Function that starts Python without the packages that the runtime doesn't require."""
 
     def start(*args, absent=ABSENT):
         folder = tmp_path_factory.mktemp("site")
@@ -207,7 +207,7 @@ def start_bare(tmp_path_factory, root):
 
 @pytest.fixture(scope="session")
 def bare(start_bare):
-    """Run Python like `start_bare`, to the end."""
+    """Function that runs Python like `start_bare` and waits for it."""
 
     def run(*args, **kwargs):
         process = start_bare(*args, **kwargs)
@@ -230,7 +230,7 @@ class Watched:
 
 @pytest.fixture
 def watch():
-    """Function that has another one called with the images that a detector's engine is given."""
+    """Function that has another one called with each batch of a detector's engine."""
 
     def watch(detector: Detector, function: Callable[[np.ndarray], None]) -> None:
         detector.engine = Watched(detector.engine, function)
@@ -240,7 +240,7 @@ def watch():
 
 @pytest.fixture
 def shapes_seen(watch):
-    """Function that lists the shapes of the arrays which a detector's engine is given."""
+    """Function that lists the shapes of all batches of a detector's engine."""
 
     def see(detector: Detector) -> list[tuple[int, ...]]:
         seen = []

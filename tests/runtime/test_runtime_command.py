@@ -1,4 +1,4 @@
-"""`python -m vanillanet_det.runtime`, and the package where PyTorch and MMDetection aren't."""
+"""`python -m vanillanet_det.runtime`, and the package without PyTorch and MMDetection."""
 
 import json
 import os
@@ -14,13 +14,13 @@ from vanillanet_det.runtime import Detector
 
 @pytest.fixture
 def folder(images, tmp_path):
-    """Images of two shapes and two formats, in a folder and in one below."""
+    """Images of two shapes and two formats, in a folder and its subfolder."""
     root = tmp_path / "my images"
     (root / "größer").mkdir(parents=True)
     for index, image in enumerate(images[:4]):
         name = ["a.png", "größer/b 图.bmp", "c.png", "d.png"][index]
         (root / name).write_bytes(cv2.imencode(name[-4:], image)[1].tobytes())
-    (root / "notes.txt").write_text("no image")
+    (root / "notes.txt").write_text("not an image")
     return root
 
 
@@ -68,8 +68,8 @@ def test_a_drawing_of_one_image(command, onnx_file, folder, tmp_path, capsys):
     assert capsys.readouterr().out.count("\n") == 1
 
 
-def test_unreadable_images_are_named_and_left_out(command, onnx_file, folder, capsys):
-    (folder / "b.png").write_text("no image")
+def test_unreadable_images_are_reported_and_skipped(command, onnx_file, folder, capsys):
+    (folder / "b.png").write_text("not an image")
     assert command(onnx_file, folder) == 1
     out, error = capsys.readouterr()
     assert [line.partition(":")[0] for line in out.splitlines()] == NAMES
@@ -78,7 +78,7 @@ def test_unreadable_images_are_named_and_left_out(command, onnx_file, folder, ca
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         (["nothing.onnx", "a.png"], "nothing.onnx: there is no such file"),
         (["MODEL", "nothing"], "nothing: there is no such file or folder"),
@@ -91,16 +91,16 @@ def test_unreadable_images_are_named_and_left_out(command, onnx_file, folder, ca
         (["MODEL", ".", "--device", "tpu"], "device 'tpu': ONNX Runtime"),
     ],
 )
-def test_mistakes_are_one_sentence(args, said, command, onnx_file, folder, monkeypatch, capsys):
+def test_mistakes_are_one_sentence(args, message, command, onnx_file, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     assert command(*[onnx_file if arg == "MODEL" else arg for arg in args]) == 2
     out, error = capsys.readouterr()
     assert out == ""
-    assert error.startswith(f"error: {said}")
+    assert error.startswith(f"error: {message}")
     assert error.count("\n") == 1
 
 
-def test_the_command_line_where_pytorch_is_not(bare, any_file, folder, tmp_path):
+def test_the_command_line_without_pytorch(bare, any_file, folder, tmp_path):
     done = bare("-m", "vanillanet_det.runtime", any_file, folder, "--out", tmp_path / "r")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[:4] == [
@@ -112,7 +112,7 @@ def test_the_command_line_where_pytorch_is_not(bare, any_file, folder, tmp_path)
     assert done.stderr.startswith("error: nothing.onnx: there is no such file")
 
 
-def test_importing_brings_little(bare, any_file):
+def test_import_is_light(bare, any_file):
     code = (
         "import sys, vanillanet_det.runtime as runtime\n"
         "late = {'cv2', 'onnxruntime', 'openvino', 'vanillanet_det.engine'} & set(sys.modules)\n"
@@ -126,7 +126,7 @@ def test_importing_brings_little(bare, any_file):
     assert (done.stdout, done.stderr) == ("True True\n[]\n", "")
 
 
-def test_other_names_say_what_they_need(bare):
+def test_other_names_report_missing_packages(bare):
     code = (
         "import vanillanet_det\n"
         "from vanillanet_det import UserError, runtime\n"
@@ -143,7 +143,7 @@ def test_other_names_say_what_they_need(bare):
 
 
 @pytest.mark.parametrize("there", ["mmengine", "timm"])
-def test_detecting_needs_no_mmdetection_where_other_parts_are(bare, any_file, folder, there):
+def test_detection_needs_no_mmdetection_beside_other_packages(bare, any_file, folder, there):
     absent = [name for name in ABSENT if name != there]
     done = bare("-m", "vanillanet_det.runtime", any_file, folder / "a.png", absent=absent)
     assert (done.returncode, done.stderr) == (0, "")
@@ -153,13 +153,13 @@ def test_detecting_needs_no_mmdetection_where_other_parts_are(bare, any_file, fo
     assert there not in done.stderr.splitlines()[-1].partition(": pip")[0]
 
 
-def test_tools_say_what_they_need(bare, root):
+def test_tools_report_missing_packages(bare, root):
     done = bare(root / "tools/infer.py", "a.pth", "a.png")
     assert done.returncode == 2
     assert done.stderr.startswith("error: vanillanet_det needs torch")
 
 
-def test_pip_brings_neither_pytorch_nor_mmdetection(root):
+def test_pip_installs_neither_pytorch_nor_mmdetection(root):
     tomllib = pytest.importorskip("tomllib")
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]

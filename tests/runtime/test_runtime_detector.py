@@ -1,4 +1,4 @@
-"""The detector on exported files: what it finds, in batches, in threads and in streams."""
+"""The detector on exported files, in batches, in threads and in streams."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +14,14 @@ from vanillanet_det.runtime.preprocessing import MAX_SIDE
 
 
 def assert_equal(found: Detections, expected: Detections):
-    """Bit for bit."""
+    """Compare bit for bit."""
     assert len(found) > 0
     for name in ("boxes", "scores", "labels", "masks"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
     assert (found.classes, found.size) == (expected.classes, expected.size)
 
 
-def test_what_is_found(any_file, images):
+def test_detections(any_file, images):
     detector = Detector(any_file, score=0.0)
     for image, found in zip(images, detector(images)):
         outputs = detector.engine.run(image[None])
@@ -40,16 +40,16 @@ def test_what_is_found(any_file, images):
         assert bool(inside) == (item.score >= 0.5) == bool(item.mask.any())
 
 
-def test_padding_and_low_scores_are_no_detections(any_file, images):
+def test_padding_rows_and_low_scores_are_dropped(any_file, images):
     everything = Detector(any_file, score=0.0)(images)
-    assert len({len(found) for found in everything}) > 1  # else no row is filled up
+    assert len({len(found) for found in everything}) > 1  # else no row is padding
     assert all(found.labels.min() >= 0 for found in everything)
     middle = float(np.median(everything[0].scores))
     found = Detector(any_file, score=middle)(images[0])
     assert len(found) == (everything[0].scores >= middle).sum() < len(everything[0])
 
 
-def test_nothing_found_is_no_special_case(any_file):
+def test_no_detections(any_file):
     found = Detector(any_file, score=1.0)(np.zeros((20, 30, 3), np.uint8))
     assert len(found) == 0
     assert found.boxes.shape == (0, 4)
@@ -58,7 +58,7 @@ def test_nothing_found_is_no_special_case(any_file):
     assert found.summary() == "0"
 
 
-def test_no_cell_at_all(any_file):
+def test_an_image_of_a_single_cell(any_file):
     assert len(Detector(any_file)(np.zeros((8, 8, 3), np.uint8))) <= 1
 
 
@@ -81,7 +81,7 @@ def test_neighbours_in_a_batch_change_nothing(any_file, images, shapes_seen):
         assert_equal(found, expected)
 
 
-def test_eight_callers_get_what_one_gets(any_file, images):
+def test_eight_threads_get_the_same_results(any_file, images):
     detector = Detector(any_file, threads=1)
     expected = [detector(image) for image in images]
     barrier = threading.Barrier(8)
@@ -97,11 +97,11 @@ def test_eight_callers_get_what_one_gets(any_file, images):
                 assert_equal(found, expected[index])
 
 
-def test_streams_work_at_the_same_time_and_come_in_order(any_file, images, watch):
+def test_streams_run_concurrently_and_keep_the_order(any_file, images, watch):
     expected = Detector(any_file)(images)
     detector = Detector(any_file, streams=2, threads=2)
     both = threading.Barrier(2, timeout=30)
-    watch(detector, lambda images: both.wait())  # breaks unless two are at work at once
+    watch(detector, lambda images: both.wait())  # breaks unless two run at the same time
     sources = [(index, image) for index, image in enumerate(images)]
     results = list(detector.stream(sources, batch_size=3))
     assert [prepared.source[0] for prepared, _ in results] == list(range(len(images)))
@@ -117,7 +117,7 @@ def test_an_error_in_a_stream_is_raised(onnx_file, images, watch):
 
 
 @pytest.mark.parametrize("name", ["a.onnx", "a.xml"])
-def test_a_fixed_batch_is_filled_up(name, make_file, tmp_path, images, shapes_seen):
+def test_a_fixed_batch_is_padded(name, make_file, tmp_path, images, shapes_seen):
     expected = Detector(make_file(tmp_path / f"any_{name}"))(images[:3])
     detector = Detector(make_file(tmp_path / name, batch_size=2))
     seen = shapes_seen(detector)
@@ -139,9 +139,7 @@ def test_boxes_are_in_pixels_of_the_image(make_file, tmp_path, images):
 
 
 @pytest.mark.parametrize("name", ["a.onnx", "a.xml"])
-def test_a_fixed_size_is_filled_up_and_what_is_found_there_is_cut_off(
-    name, make_file, tmp_path, shapes_seen
-):
+def test_a_fixed_size_is_padded_and_boxes_are_clipped(name, make_file, tmp_path, shapes_seen):
     fixed = dict(input_size=[64, 96], resize=dict(scale=[1333, 800], keep_ratio=True))
     path = make_file(tmp_path / name, **fixed, mask_threshold=0.5)
     detector = Detector(path, 0.0)
@@ -153,7 +151,7 @@ def test_a_fixed_size_is_filled_up_and_what_is_found_there_is_cut_off(
     assert found.boxes.min() >= 0
     assert found.boxes[:, 2].max() == 30
     assert found.boxes[:, 3].max() == 40
-    assert (found.boxes[:, 2:] > found.boxes[:, :2]).all()  # none is in the padding alone
+    assert (found.boxes[:, 2:] > found.boxes[:, :2]).all()  # none is entirely in the padding
     filled = np.full((64, 96, 3), (104, 116, 124), np.uint8)
     filled[:, :48] = cv2.resize(image, (48, 64))
     outputs = detector.engine.run(filled[None])
@@ -162,7 +160,7 @@ def test_a_fixed_size_is_filled_up_and_what_is_found_there_is_cut_off(
     np.testing.assert_allclose(found.boxes, expected, rtol=1e-6)
 
 
-def test_suppression_outside_of_the_graph(make_file, tmp_path, images):
+def test_nms_outside_of_the_graph(make_file, tmp_path, images):
     outside = dict(nms_inside=False, iou_threshold=0.05, max_detections=7, score_threshold=0.4)
     for name in ("a.onnx", "a.xml"):
         detector = Detector(make_file(tmp_path / name, **outside), score=0.0)
@@ -176,7 +174,7 @@ def test_suppression_outside_of_the_graph(make_file, tmp_path, images):
 
 
 @pytest.mark.parametrize(
-    ("image", "said"),
+    ("image", "message"),
     [
         (np.zeros((0, 0, 3), np.uint8), r"shape \(0, 0, 3\)"),
         (np.zeros((8, 8, 4), np.uint8), r"shape \(8, 8, 4\) .*expected uint8 of shape"),
@@ -188,22 +186,22 @@ def test_suppression_outside_of_the_graph(make_file, tmp_path, images):
         (None, r"a NoneType but expected a path"),
     ],
 )
-def test_what_is_no_image(image, said, onnx_file):
-    with pytest.raises(UserError, match=said):
+def test_arguments_that_are_not_images(image, message, onnx_file):
+    with pytest.raises(UserError, match=message):
         Detector(onnx_file)(image)
 
 
-def test_files_that_are_no_image(onnx_file, tmp_path, images):
+def test_files_that_are_not_images(onnx_file, tmp_path, images):
     detector = Detector(onnx_file)
-    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "text.png").write_text("not an image")
     (tmp_path / "empty.png").touch()
     cv2.imwrite(str(tmp_path / "wide.png"), np.zeros((1, 20_000, 3), np.uint8))
-    for name, said in {
+    for name, message in {
         "text.png": r"can't be read \(not an image format that OpenCV supports\); replace",
         "empty.png": r"can't be read \(the file is empty\); replace",
         "wide.png": r"20000 x 1 pixels but expected at most 16,384",
     }.items():
-        with pytest.raises(UserError, match=rf"^image .*{name}: {said}"):
+        with pytest.raises(UserError, match=rf"^image .*{name}: {message}"):
             detector(tmp_path / name)
     sources = [images[0], tmp_path / "text.png", images[2]]
     found = list(detector.stream(sources))
@@ -211,7 +209,7 @@ def test_files_that_are_no_image(onnx_file, tmp_path, images):
     assert "text.png" in found[1][0].error
 
 
-def test_the_largest_image_is_taken(make_file, tmp_path):
+def test_the_largest_image(make_file, tmp_path):
     resize = dict(scale=[64, 64], keep_ratio=True)
     detector = Detector(make_file(tmp_path / "a.onnx", resize=resize), 0.0)
     assert detector(np.zeros((2048, MAX_SIDE, 3), np.uint8)).size == (2048, MAX_SIDE)

@@ -1,4 +1,4 @@
-"""Files give the pixels that MMDetection loads, without it."""
+"""Files give the same pixels as in MMDetection."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from vanillanet_det.runtime.images import as_bgr
 
 RGB = np.random.RandomState(0).randint(0, 256, (32, 48, 3), np.uint8)
 TURN = Image.Exif()
-TURN[0x0112] = 6  # to be turned by 90 degrees clockwise
+TURN[0x0112] = 6  # rotate by 90 degrees clockwise
 DEEP = Image.fromarray((RGB[..., 0].astype(np.uint16) << 8) + 77)
 
 
@@ -49,7 +49,7 @@ def test_a_truncated_file_and_a_folder(tmp_path):
         as_bgr(tmp_path)
 
 
-def test_opencv_that_is_not_installed(tmp_path, monkeypatch):
+def test_missing_opencv(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "cv2", None)
     Image.fromarray(RGB).save(tmp_path / "a.png")
     with pytest.raises(UserError, match=r"cv2 is needed.*pip install opencv-python-headless"):

@@ -1,4 +1,4 @@
-"""Pictures are resized as MMDetection's test pipeline resizes them."""
+"""Images are resized like in MMDetection's test pipeline."""
 
 import mmcv
 import numpy as np
@@ -22,7 +22,7 @@ def described(scale=None, keep_ratio=True, **kwargs):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("scale", [(1333, 800), (97, 61), (61, 97), (160, 160), (53, 53)])
-def test_every_pixel_is_that_of_mmdetection(size, scale):
+def test_pixels_equal_mmdetection(size, scale):
     image = random_image(*size)
     for keep_ratio in (True, False):
         expected = MMDetResize(scale=scale, keep_ratio=keep_ratio)(dict(img=image.copy()))
@@ -32,14 +32,14 @@ def test_every_pixel_is_that_of_mmdetection(size, scale):
     np.testing.assert_array_equal(fit(image, described(scale))[0], mmcv.imrescale(image, scale))
 
 
-def test_an_image_stays_as_it_is_where_nothing_is_said():
+def test_an_image_is_unchanged_without_resize():
     image = random_image(37, 53)
     found, scales = fit(image, described())
     assert found is image
     assert scales == (1, 1)
 
 
-def test_a_thin_image_keeps_a_pixel():
+def test_a_thin_image_keeps_one_pixel():
     found, scales = fit(random_image(1, 3000), described((100, 50)))
     assert found.shape == (1, 100, 3)
     assert scales == (100 / 3000, 1.0)
@@ -56,7 +56,7 @@ def test_a_thin_image_keeps_a_pixel():
         ((10, 99), (1333, 800), False, (48, 64)),
     ],
 )
-def test_a_fixed_size_is_filled_up_on_the_right_and_below(size, scale, keep_ratio, expected):
+def test_a_fixed_size_is_padded_on_the_right_and_at_the_bottom(size, scale, keep_ratio, expected):
     image = random_image(*size)
     fixed = described(scale, keep_ratio, input_size=(48, 64), padding=(103.53, 116.28, 123.675))
     found, scales = fit(image, fixed)

@@ -48,7 +48,7 @@ def test_the_same_command_resumes_without_pytorch(
             f"interrupted: {finished} of 40 images are finished; run the same command to resume\n"
         )
         assert read(out)[0] == NAMES[:finished]
-    part.write_bytes(part.read_bytes() + b'{"file": "39.png", "wid')  # as a full disk leaves behind
+    part.write_bytes(part.read_bytes() + b'{"file": "39.png", "wid')  # as a full disk leaves it
     drawn = {path: path.stat().st_mtime_ns for path in (out / "pictures").iterdir()}
     done = bare(*args)
     assert (done.returncode, done.stderr) == (0, "")

@@ -90,18 +90,18 @@ def test_an_interrupted_video_leaves_nothing(command, onnx_file, clip, tmp_path,
 
 
 @pytest.mark.parametrize(
-    ("source", "out", "said"),
+    ("source", "out", "message"),
     [
         ("camera:7", "r", "camera:7: there is no such camera"),
         ("broken.mp4", "r", "broken.mp4: can't be read as a video; it may be truncated"),
         ("a clip.mp4", "/proc/r", "--out /proc/r: can't be written"),
     ],
 )
-def test_mistakes_are_one_sentence(source, out, said, bare, onnx_file, clip, tmp_path):
+def test_mistakes_are_one_sentence(source, out, message, bare, onnx_file, clip, tmp_path):
     (tmp_path / "broken.mp4").write_bytes(b"not a video")
     source = source if source.startswith("camera") else tmp_path / source
     done = bare("-m", "vanillanet_det.runtime", onnx_file, source, "--out", tmp_path / out)
     assert (done.returncode, done.stdout) == (2, "")
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1  # no message of FFmpeg
     assert not (tmp_path / out).exists()

@@ -55,7 +55,7 @@ def test_an_interrupted_run_resumes_to_the_same_results(
     part = out / "parts/0.jsonl"
     before = part.read_bytes()
     assert 5 <= before.count(b"\n") < 60
-    part.write_bytes(before + b'{"file": "059.png", "wid')  # as a full disk leaves behind
+    part.write_bytes(before + b'{"file": "059.png", "wid')  # as a full disk leaves it
     assert tool("infer", detector_file, many, "--out", out) == 0
     assert tool("infer", detector_file, many, "--out", whole) == 0
     lines = [json.loads(line)["file"] for line in part.read_text().splitlines()]
@@ -82,7 +82,7 @@ def test_torchrun_processes_share_a_folder(detector_file, many, command, tool, t
     assert_equal(read(out), read(alone))
 
 
-def test_ranks_take_turns_and_the_last_one_writes(detector_file, many, tool, tmp_path, monkeypatch):
+def test_the_last_rank_writes_the_results(detector_file, many, tool, tmp_path, monkeypatch):
     out = tmp_path / "r"
     monkeypatch.setenv("WORLD_SIZE", "2")
     for rank in ("1", "0"):

@@ -66,7 +66,7 @@ def test_a_folder(detector_file, folder, tool, tmp_path):
     assert Image.open(out / "pictures/deeper/größer/b 图.PNG").size == (200, 120)
 
 
-def test_a_second_run_does_nothing_again_but_what_is_new(detector_file, folder, tool, tmp_path):
+def test_a_second_run_processes_only_new_images(detector_file, folder, tool, tmp_path):
     out = folder / "results"  # whose drawings are ignored
     args = ["infer", detector_file, folder, "--out", out]
     assert tool(*args) == 0
@@ -100,7 +100,7 @@ def test_other_settings_in_the_same_folder_are_refused(
     assert list(read(tmp_path / "r")) == NAMES
 
 
-def test_unreadable_files_are_named_left_out_and_tried_again(
+def test_unreadable_files_are_reported_skipped_and_retried(
     detector_file, folder, tool, tmp_path, capsys
 ):
     good = (folder / "d.jpg").read_bytes()
@@ -129,7 +129,7 @@ def test_lines_without_out_in_order(detector_file, folder, tool, capsys):
     assert sorted(path.name for path in folder.parent.iterdir()) == ["my images"]
 
 
-def test_a_pattern_and_a_image(detector_file, folder, tool, tmp_path, capsys):
+def test_a_pattern_and_an_image(detector_file, folder, tool, tmp_path, capsys):
     assert tool("infer", detector_file, folder / "**/*.[jp]*g") == 0
     names = [line.partition(": ")[0] for line in capsys.readouterr().out.splitlines()]
     assert names == ["a.jpg", "a.png", "d.jpg", "f.png"]
@@ -140,7 +140,7 @@ def test_a_pattern_and_a_image(detector_file, folder, tool, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("source", "options", "said"),
+    ("source", "options", "message"),
     [
         ("nothing", [], "nothing: there is no such file or folder; expected an image"),
         ("empty", [], "no image in this folder or its subfolders"),
@@ -157,7 +157,7 @@ def test_a_pattern_and_a_image(detector_file, folder, tool, tmp_path, capsys):
     ],
 )
 def test_wrong_arguments(
-    source, options, said, detector_file, folder, tool, tmp_path, monkeypatch, capfd
+    source, options, message, detector_file, folder, tool, tmp_path, monkeypatch, capfd
 ):
     monkeypatch.chdir(tmp_path)
     Path("empty").mkdir()
@@ -165,7 +165,7 @@ def test_wrong_arguments(
     assert tool("infer", detector_file, source, *options) == 2
     error = capfd.readouterr().err
     assert error.count("\n") == 1
-    assert said in error
+    assert message in error
 
 
 def test_masks(save_detector, folder, tool, tmp_path):
@@ -187,9 +187,7 @@ def test_masks(save_detector, folder, tool, tmp_path):
         ("**/*.jpg", "."),
     ],
 )
-def test_no_image_is_replaced_before_the_model_is_opened(
-    given, out, folder, tool, monkeypatch, capsys
-):
+def test_no_image_is_replaced(given, out, folder, tool, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     (folder / "pictures").mkdir()
     shutil.copy(folder / "d.jpg", folder / "pictures/a.jpg")
@@ -201,7 +199,7 @@ def test_no_image_is_replaced_before_the_model_is_opened(
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
-def test_without_drawings_a_folder_may_be_called_images(detector_file, folder, tool):
+def test_without_drawing_a_folder_may_be_called_pictures(detector_file, folder, tool):
     (folder / "pictures").mkdir()
     shutil.copy(folder / "d.jpg", folder / "pictures/a.jpg")
     assert tool("infer", detector_file, folder, "--out", folder, "--no-draw") == 0
@@ -209,7 +207,7 @@ def test_without_drawings_a_folder_may_be_called_images(detector_file, folder, t
     assert tool("infer", detector_file, folder, "--out", folder) == 2
 
 
-def test_names_of_any_bytes_and_of_any_length(detector_file, folder, tool, tmp_path, capsys):
+def test_names_that_are_not_utf8_or_very_long(detector_file, folder, tool, tmp_path, capsys):
     names = [os.fsdecode(b"caf\xe9.png"), f"{'x' * 251}.png", f"{'x' * 251}.bmp"]
     for name in names:
         shutil.copy(folder / "a.png", folder / name)
@@ -226,7 +224,7 @@ def test_names_of_any_bytes_and_of_any_length(detector_file, folder, tool, tmp_p
     assert tool("infer", detector_file, root, "--out", root / "r") == 1
 
 
-def test_a_image_too_thin_to_be_resized_is_left_out(detector_file, folder, tool, tmp_path, capsys):
+def test_an_image_too_thin_to_be_resized_is_skipped(detector_file, folder, tool, tmp_path, capsys):
     Image.new("RGB", (3000, 1)).save(folder / "thin.png")
     assert tool("infer", detector_file, folder, "--out", tmp_path / "r") == 1
     error = capsys.readouterr().err

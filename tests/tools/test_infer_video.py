@@ -94,16 +94,14 @@ def test_an_interrupted_video_leaves_nothing(
 
 
 @pytest.mark.parametrize(
-    ("name", "out", "said"),
+    ("name", "out", "message"),
     [
         ("clips/clip.mp4", "clips", "would replace clips/clip.mp4, which is part of INPUT"),
         ("clip.mp4", ".", "would replace clip.mp4, which is part of INPUT"),
         ("clip.mov", ".", "would replace clip.mp4, which no earlier run made from clip.mov"),
     ],
 )
-def test_no_video_is_replaced_before_the_model_is_opened(
-    name, out, said, clip, tool, tmp_path, monkeypatch, capsys
-):
+def test_no_video_is_replaced(name, out, message, clip, tool, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     os.mkdir("clips")
     for target in ("clips/clip.mp4", "clip.mp4", "clip.mov"):
@@ -111,7 +109,7 @@ def test_no_video_is_replaced_before_the_model_is_opened(
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     assert tool("infer", "nothing.pth", name, "--out", out) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"error: --out {out}: the drawing {said}")
+    assert error.startswith(f"error: --out {out}: the drawing {message}")
     assert error.count("\n") == 1
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
