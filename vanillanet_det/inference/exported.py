@@ -15,8 +15,8 @@ from .instances import to_instances
 class ExportedModel(BaseModel):
     """Detects with an exported file, so that MMEngine's runner can evaluate it.
 
-    Images come as they are loaded, and are resized as the file's metadata says: the evaluation
-    covers exactly what runs without PyTorch.
+    Images come as they are loaded, and are resized according to the file's metadata: the
+    evaluation covers exactly what runs without PyTorch.
 
     Args:
         path: The file.

@@ -1,4 +1,4 @@
-"""Images loaded as an MMDetection config says."""
+"""Images loaded like in an MMDetection pipeline."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What every detector does with images, whatever computes the network."""
+"""Batching of images, the same for every detector."""
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import closing

@@ -11,21 +11,20 @@ def printable(text: str) -> str:
 
 
 class Progress:
-    """Counts finished images, and prints lines without breaking the bar.
+    """A progress bar, and lines that don't break it.
 
-    There is no bar where tqdm isn't installed or standard error isn't a terminal.
+    There is no bar if tqdm isn't installed or standard error isn't a terminal.
 
     Args:
-        unit: What is counted.
-        total: Number of images; None if unknown.
-        done: How many of them an earlier run has finished.
+        unit: Unit of the count, such as `img`.
+        total: Total count; None if unknown.
+        done: Initial count.
         has_bar: Whether to show a bar at all.
     """
 
     def __init__(
         self, unit: str, total: Optional[int] = None, done: int = 0, has_bar: bool = True
     ) -> None:
-        self.done, self.total = done, total
         self._bar = _make_bar(unit, total, done) if has_bar else None
 
     def __enter__(self) -> "Progress":
@@ -36,8 +35,7 @@ class Progress:
             self._bar.close()
 
     def update(self) -> None:
-        """Count an image."""
-        self.done += 1
+        """Count one more."""
         if self._bar is not None:
             self._bar.update()
 

@@ -85,8 +85,8 @@ class Detector(BaseDetector):
         outputs = self.engine.run(np.stack(arrays))
         found = []
         for index, image in enumerate(images):
-            own = {name: out[index] for name, out in outputs.items()}
-            found.append(self.finish(own, image.data[1], image.image.shape[:2]))
+            of_image = {name: output[index] for name, output in outputs.items()}
+            found.append(self.finish(of_image, image.data[1], image.image.shape[:2]))
             image.data = None
         return found
 

@@ -125,9 +125,8 @@ def draw_detections(image: np.ndarray, detections: Detections) -> np.ndarray:
     for item in items:
         if item.mask is not None:
             under = pixels[item.mask] * (1 - _MASK_OPACITY)
-            pixels[item.mask] = (under + np.multiply(_color(item.label), _MASK_OPACITY)).astype(
-                "u1"
-            )
+            blended = under + np.multiply(_color(item.label), _MASK_OPACITY)
+            pixels[item.mask] = blended.astype(np.uint8)
     drawing = Image.fromarray(pixels)
     canvas = ImageDraw.Draw(drawing)
     height, width = detections.size

@@ -95,7 +95,7 @@ class OpenVinoEngine:
         try:
             outputs = request.infer([images])
             return dict(zip(self._names, outputs.values()))
-        except Exception as error:  # RuntimeError, or one of its own
+        except Exception as error:  # RuntimeError, or one of OpenVINO's own
             refuse_images(images, self.name, error)
         finally:
             self._requests.put(request)
