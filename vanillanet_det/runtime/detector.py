@@ -51,8 +51,8 @@ class Detector(BaseDetector):
         self.metadata = self.engine.metadata
         if self.metadata.kind != "detector":
             raise UserError(
-                f"{path}: is a {self.metadata.kind}, which outputs features but no boxes; export "
-                "the whole detector"
+                f"{path}: is a {self.metadata.kind}'s file, which outputs features but no boxes; "
+                "export the whole detector"
             )
         self.classes = self.metadata.classes
 
