@@ -228,7 +228,7 @@ def test_a_files_config_names_no_code_and_no_other_file(template, detector, save
     # MMEngine would write this entry's name as code.
     checkpoint["meta"]["cfg"] = f"{text}\nmodel['test_cfg'][\"a': print('b\"] = 1\n"
     torch.save(checkpoint, path)
-    with pytest.raises(UserError, match=r"is no name of an argument"):
+    with pytest.raises(UserError, match=r"is not an argument name"):
         read_start(str(path))
 
 

@@ -1,4 +1,4 @@
-"""Whatever is called an image gives the same pixels from its file and from PIL."""
+"""Files and PIL images give the same pixels."""
 
 import cv2
 import numpy as np
@@ -6,11 +6,11 @@ import pytest
 from PIL import Image
 
 from vanillanet_det import UserError
-from vanillanet_det.inference.images import as_bgr
+from vanillanet_det.inference.images import load_bgr
 
 RGB = np.random.RandomState(0).randint(0, 256, (4, 6, 3), np.uint8).repeat(8, 0).repeat(8, 1)
 TURN = Image.Exif()
-TURN[0x0112] = 6  # to be turned by 90 degrees clockwise
+TURN[0x0112] = 6  # rotate by 90 degrees clockwise
 
 
 def palette(path):
@@ -52,7 +52,7 @@ def cmyk(path):
 def test_odd_files(write, name, tmp_path):
     path = tmp_path / name
     write(path)
-    found = as_bgr(path)
+    found = load_bgr(path)
     assert found.dtype == np.uint8
     assert found.shape == ((48, 32, 3) if write is exif else (32, 48, 3))
     expected = RGB[..., ::-1]
@@ -64,27 +64,27 @@ def test_odd_files(write, name, tmp_path):
     tolerance = {palette: 40, exif: 12, cmyk: 12}.get(write, 0)
     assert np.abs(found.astype(int) - expected).mean() <= tolerance
     with Image.open(path) as image:
-        other = as_bgr(image)
+        other = load_bgr(image)
     assert np.abs(found.astype(int) - other).max() <= (4 if path.suffix == ".jpg" else 0)
 
 
 def test_arrays_are_bgr_as_opencv_reads_them(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), RGB[..., ::-1])
-    np.testing.assert_array_equal(as_bgr(tmp_path / "a.png"), RGB[..., ::-1])
-    assert as_bgr(RGB) is RGB
-    np.testing.assert_array_equal(as_bgr(RGB[..., 0]), RGB[..., :1].repeat(3, 2))
+    np.testing.assert_array_equal(load_bgr(tmp_path / "a.png"), RGB[..., ::-1])
+    assert load_bgr(RGB) is RGB
+    np.testing.assert_array_equal(load_bgr(RGB[..., 0]), RGB[..., :1].repeat(3, 2))
 
 
 @pytest.mark.parametrize(
-    ("image", "said"),
+    ("image", "message"),
     [
         (RGB.astype(np.float32), r"shape \(32, 48, 3\) and type float32 but expected uint8"),
         (RGB[..., :2], r"shape \(32, 48, 2\)"),
         (RGB[:0], r"shape \(0, 48, 3\)"),
         (3, r"a int but expected a path"),
-        ("nothing.png", r"nothing\.png: can't be read .*replace the file or take it away"),
+        ("nothing.png", r"nothing\.png: can't be read .*replace or remove the file"),
     ],
 )
-def test_anything_else_is_refused(image, said):
-    with pytest.raises(UserError, match=said):
-        as_bgr(image)
+def test_anything_else_is_refused(image, message):
+    with pytest.raises(UserError, match=message):
+        load_bgr(image)

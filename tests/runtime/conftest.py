@@ -1,6 +1,8 @@
-"""Exported files made by hand: small graphs that keep to what the exporter writes."""
+"""Handmade exported files: small graphs like those that the exporter writes."""
 
 import json
+import os
+import subprocess
 import sys
 from typing import Any, Callable
 
@@ -8,13 +10,14 @@ import numpy as np
 import onnx
 import onnx.parser
 import pytest
+from without_pytorch import ABSENT
 
 from vanillanet_det.runtime import Detector, __main__
 
 CELL = 8  # pixels
 _WEIGHTS = np.random.RandomState(0).normal(0, 1.2, (1, 3, CELL, CELL))
 
-# A score for each cell of the picture, the best 40 as boxes; each row of cells has a class.
+# A score for each cell of the image, the best 40 as boxes; each row of cells has a class.
 _GRAPH = """
 <ir_version: 10, opset_import: ["": 20]>
 detector (uint8[{shape},3] images) => ({outputs})
@@ -94,7 +97,7 @@ def make_graph(metadata: dict[str, Any]) -> onnx.ModelProto:
 
 @pytest.fixture(scope="session")
 def metadata():
-    """What a file says of itself, but for given changes."""
+    """Function that returns a file's metadata, with changes."""
 
     def make(**changes):
         return {
@@ -125,9 +128,9 @@ def make_file(metadata):
     """Function that writes an exported file, `.onnx` or `.xml`; `text` is its raw metadata."""
 
     def make(path, text="", **changes):
-        said = metadata(**changes)
-        model = make_graph(said)
-        text = json.dumps(said) if text == "" else text
+        values = metadata(**changes)
+        model = make_graph(values)
+        text = json.dumps(values) if text == "" else text
         if path.suffix == ".xml":
             import openvino
 
@@ -167,8 +170,8 @@ def xml_file(make_file, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def pictures():
-    """Pictures of two shapes and of many contents."""
+def images():
+    """Images of two shapes with random content."""
     random = np.random.RandomState(0)
     shapes = [(48, 64, 3), (40, 80, 3)]
     return [random.randint(0, 256, shapes[index % 2], np.uint8) for index in range(12)]
@@ -176,13 +179,40 @@ def pictures():
 
 @pytest.fixture
 def command(monkeypatch):
-    """Run the command line in this process; returns its status."""
+    """Function that runs the command line in this process and returns its status."""
 
     def run(*args):
         monkeypatch.setattr(sys, "argv", ["runtime", *map(str, args)])
         with pytest.raises(SystemExit) as exit:
             __main__.main()
         return exit.value.code
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def start_bare(tmp_path_factory, root):
+    """Function that starts Python without the packages that the runtime doesn't require."""
+
+    def start(*args, absent=ABSENT):
+        folder = tmp_path_factory.mktemp("site")
+        hide = f"import sys\nsys.modules.update(dict.fromkeys({absent!r}))\n"
+        (folder / "sitecustomize.py").write_text(hide)
+        environment = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{root}"}
+        pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen([sys.executable, *map(str, args)], env=environment, **pipes)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def bare(start_bare):
+    """Function that runs Python like `start_bare` and waits for it."""
+
+    def run(*args, **kwargs):
+        process = start_bare(*args, **kwargs)
+        out, error = process.communicate(timeout=120)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, error)
 
     return run
 
@@ -200,7 +230,7 @@ class Watched:
 
 @pytest.fixture
 def watch():
-    """Function that has another one called with the images that a detector's engine is given."""
+    """Function that has another one called with each batch of a detector's engine."""
 
     def watch(detector: Detector, function: Callable[[np.ndarray], None]) -> None:
         detector.engine = Watched(detector.engine, function)
@@ -210,7 +240,7 @@ def watch():
 
 @pytest.fixture
 def shapes_seen(watch):
-    """Function that lists the shapes of the arrays which a detector's engine is given."""
+    """Function that lists the shapes of all batches of a detector's engine."""
 
     def see(detector: Detector) -> list[tuple[int, ...]]:
         seen = []

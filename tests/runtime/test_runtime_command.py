@@ -1,56 +1,33 @@
-"""`python -m vanillanet_det.runtime`, and the package where PyTorch and MMDetection aren't."""
+"""`python -m vanillanet_det.runtime`, and the package without PyTorch and MMDetection."""
 
 import json
 import os
-import subprocess
-import sys
 
 import cv2
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
+from without_pytorch import ABSENT
 
 from vanillanet_det.runtime import Detector
 
-ABSENT = ("torch", "torchvision", "mmengine", "mmcv", "mmdet", "timm", "pycocotools", "matplotlib")
-
 
 @pytest.fixture
-def folder(pictures, tmp_path):
-    """Pictures of two shapes and two formats, in a folder and in one below."""
-    root = tmp_path / "my pictures"
+def folder(images, tmp_path):
+    """Images of two shapes and two formats, in a folder and its subfolder."""
+    root = tmp_path / "my images"
     (root / "größer").mkdir(parents=True)
-    for index, picture in enumerate(pictures[:4]):
+    for index, image in enumerate(images[:4]):
         name = ["a.png", "größer/b 图.bmp", "c.png", "d.png"][index]
-        (root / name).write_bytes(cv2.imencode(name[-4:], picture)[1].tobytes())
-    (root / "notes.txt").write_text("no picture")
+        (root / name).write_bytes(cv2.imencode(name[-4:], image)[1].tobytes())
+    (root / "notes.txt").write_text("not an image")
     return root
 
 
 NAMES = ["a.png", "c.png", "d.png", "größer/b 图.bmp"]
 
 
-@pytest.fixture(scope="module")
-def bare(tmp_path_factory, root):
-    """Run Python where nothing of PyTorch and MMDetection can be imported."""
-
-    def run(*args, absent=ABSENT):
-        folder = tmp_path_factory.mktemp("site")
-        hide = f"import sys\nsys.modules.update(dict.fromkeys({absent!r}))\n"
-        (folder / "sitecustomize.py").write_text(hide)
-        environment = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{root}"}
-        return subprocess.run(
-            [sys.executable, *map(str, args)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-
-    return run
-
-
-def test_a_line_per_picture_in_order(command, onnx_file, folder, capsys):
+def test_a_line_per_image_in_order(command, onnx_file, folder, capsys):
     assert command(onnx_file, folder, "--batch-size", 2, "--streams", 2) == 0
     detector = Detector(onnx_file)
     expected = [f"{name}: {detector(folder / name).summary()}" for name in NAMES]
@@ -64,7 +41,7 @@ def test_a_line_per_picture_in_order(command, onnx_file, folder, capsys):
 def test_a_folder_of_results(command, any_file, folder, tmp_path, capsys):
     out = tmp_path / "results"
     assert command(any_file, folder, "--out", out) == 0
-    assert f"4 pictures, {len(list(iterate(out)))} objects: results.json" in capsys.readouterr().out
+    assert f"4 images, {len(list(iterate(out)))} objects: results.json" in capsys.readouterr().out
     coco = COCO(str(out / "images.json"))
     results = coco.loadRes(str(out / "results.json"))
     detector = Detector(any_file)
@@ -84,29 +61,29 @@ def iterate(out):
     return json.loads((out / "results.json").read_text())
 
 
-def test_a_drawing_of_one_picture(command, onnx_file, folder, tmp_path, capsys):
+def test_a_drawing_of_one_image(command, onnx_file, folder, tmp_path, capsys):
     assert command(onnx_file, folder / "a.png", "--out", tmp_path / "new/drawn.jpg") == 0
     assert cv2.imread(str(tmp_path / "new/drawn.jpg")).shape == (48, 64, 3)
     assert os.listdir(tmp_path / "new") == ["drawn.jpg"]
     assert capsys.readouterr().out.count("\n") == 1
 
 
-def test_unreadable_pictures_are_named_and_left_out(command, onnx_file, folder, capsys):
-    (folder / "b.png").write_text("no picture")
+def test_unreadable_images_are_reported_and_skipped(command, onnx_file, folder, capsys):
+    (folder / "b.png").write_text("not an image")
     assert command(onnx_file, folder) == 1
     out, error = capsys.readouterr()
     assert [line.partition(":")[0] for line in out.splitlines()] == NAMES
     assert "b.png: can't be read" in error
-    assert "1 picture can't be read and left out" in error
+    assert "skipped 1 image that can't be read" in error
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         (["nothing.onnx", "a.png"], "nothing.onnx: there is no such file"),
         (["MODEL", "nothing"], "nothing: there is no such file or folder"),
-        (["MODEL", "camera:0"], "camera:0: is a video; expected pictures. tools/infer.py"),
-        (["MODEL", ".", "--out", "a.jpg"], "--out a.jpg: is one picture, which . is not"),
+        (["MODEL", "camera:7"], "camera:7: there is no such camera"),
+        (["MODEL", ".", "--out", "a.jpg"], "--out a.jpg: is a single image, but . isn't"),
         (["MODEL", ".", "--out", "notes.txt"], "--out notes.txt: is a file; name a folder"),
         (["MODEL", ".", "--batch-size", "0"], "--batch-size 0: expected a positive number"),
         (["MODEL", ".", "--threads", "0"], "threads 0: expected a positive number"),
@@ -114,17 +91,17 @@ def test_unreadable_pictures_are_named_and_left_out(command, onnx_file, folder, 
         (["MODEL", ".", "--device", "tpu"], "device 'tpu': ONNX Runtime"),
     ],
 )
-def test_mistakes_are_one_sentence(args, said, command, onnx_file, folder, monkeypatch, capsys):
+def test_mistakes_are_one_sentence(args, message, command, onnx_file, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     assert command(*[onnx_file if arg == "MODEL" else arg for arg in args]) == 2
     out, error = capsys.readouterr()
     assert out == ""
-    assert error.startswith(f"error: {said}")
+    assert error.startswith(f"error: {message}")
     assert error.count("\n") == 1
 
 
 @pytest.mark.slow
-def test_the_command_line_where_pytorch_is_not(bare, any_file, folder, tmp_path):
+def test_the_command_line_without_pytorch(bare, any_file, folder, tmp_path):
     done = bare("-m", "vanillanet_det.runtime", any_file, folder, "--out", tmp_path / "r")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[:4] == [
@@ -136,7 +113,7 @@ def test_the_command_line_where_pytorch_is_not(bare, any_file, folder, tmp_path)
     assert done.stderr.startswith("error: nothing.onnx: there is no such file")
 
 
-def test_importing_brings_little(bare, any_file):
+def test_import_is_light(bare, any_file):
     code = (
         "import sys, vanillanet_det.runtime as runtime\n"
         "late = {'cv2', 'onnxruntime', 'openvino', 'vanillanet_det.engine'} & set(sys.modules)\n"
@@ -150,7 +127,7 @@ def test_importing_brings_little(bare, any_file):
     assert (done.stdout, done.stderr) == ("True True\n[]\n", "")
 
 
-def test_other_names_say_what_they_need(bare):
+def test_other_names_report_missing_packages(bare):
     code = (
         "import vanillanet_det\n"
         "from vanillanet_det import UserError, runtime\n"
@@ -168,7 +145,7 @@ def test_other_names_say_what_they_need(bare):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("there", ["mmengine", "timm"])
-def test_detecting_needs_no_mmdetection_where_other_parts_are(bare, any_file, folder, there):
+def test_detection_needs_no_mmdetection_beside_other_packages(bare, any_file, folder, there):
     absent = [name for name in ABSENT if name != there]
     done = bare("-m", "vanillanet_det.runtime", any_file, folder / "a.png", absent=absent)
     assert (done.returncode, done.stderr) == (0, "")
@@ -178,13 +155,13 @@ def test_detecting_needs_no_mmdetection_where_other_parts_are(bare, any_file, fo
     assert there not in done.stderr.splitlines()[-1].partition(": pip")[0]
 
 
-def test_tools_say_what_they_need(bare, root):
+def test_tools_report_missing_packages(bare, root):
     done = bare(root / "tools/infer.py", "a.pth", "a.png")
     assert done.returncode == 2
     assert done.stderr.startswith("error: vanillanet_det needs torch")
 
 
-def test_pip_brings_neither_pytorch_nor_mmdetection(root):
+def test_pip_installs_neither_pytorch_nor_mmdetection(root):
     tomllib = pytest.importorskip("tomllib")
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]

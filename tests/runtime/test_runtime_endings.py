@@ -1,4 +1,4 @@
-"""Runs that end early, or meet odd names: what was found is there, and nothing else is lost."""
+"""Runs that end early or meet odd names: results are kept, and no file is lost."""
 
 import csv
 import json
@@ -10,22 +10,23 @@ import numpy as np
 import pytest
 
 from vanillanet_det import UserError
-from vanillanet_det.runtime import Detector, __main__
-from vanillanet_det.runtime.drawing import draw_detections
-from vanillanet_det.runtime.outputs import FILES, printable
+from vanillanet_det.runtime import Detector, predict
+from vanillanet_det.runtime.console import printable
+from vanillanet_det.runtime.outputs import FILES
+from vanillanet_det.runtime.results import draw_detections
 
 
-def encode(picture):
-    return cv2.imencode(".png", picture)[1].tobytes()
+def encode(image):
+    return cv2.imencode(".png", image)[1].tobytes()
 
 
 @pytest.fixture
-def folder(pictures, tmp_path):
-    """Six pictures."""
-    root = tmp_path / "pictures to look at"
+def folder(images, tmp_path):
+    """Six images."""
+    root = tmp_path / "photos"
     root.mkdir()
     for index in range(6):
-        (root / f"{index}.png").write_bytes(encode(pictures[index]))
+        (root / f"{index}.png").write_bytes(encode(images[index]))
     return root
 
 
@@ -37,9 +38,7 @@ def names_in(out):
     ("given", "out"),
     [("0.png", "0.png"), ("pictures/0.png", "."), (".", "."), ("pictures", ".")],
 )
-def test_no_picture_is_replaced_before_the_model_is_opened(
-    given, out, command, folder, monkeypatch, capsys
-):
+def test_no_image_is_replaced(given, out, command, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     (folder / "pictures").mkdir()
     (folder / "pictures/0.png").write_bytes((folder / "1.png").read_bytes())
@@ -53,38 +52,40 @@ def test_no_picture_is_replaced_before_the_model_is_opened(
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("streams", [1, 2])
-def test_what_an_engine_can_not_compute_is_one_sentence_and_the_rest_is_kept(
+def test_a_failing_batch_is_one_sentence_and_other_results_are_kept(
     engine, streams, command, onnx_file, folder, tmp_path, capsys
 ):
-    (folder / "4.png").write_bytes(encode(np.zeros((4, 64, 3), np.uint8)))  # below its kernel
+    (folder / "4.png").write_bytes(
+        encode(np.zeros((4, 64, 3), np.uint8))
+    )  # smaller than its kernel
     args = ("--engine", engine, "--streams", streams, "--batch-size", 1, "--threads", 2)
     assert command(onnx_file, folder, "--out", tmp_path / "r", *args) == 2
     out, error = capsys.readouterr()
     assert error.startswith("error: images of shape (1, 4, 64, 3): O")
-    assert "can't compute them (" in error
+    assert "can't process them (" in error
     assert error.count("\n") == 1
     found = names_in(tmp_path / "r")
     assert found[:3] == ["0.png", "1.png", "2.png"]
-    assert f"{len(found)} of 6 pictures, " in out
+    assert f"{len(found)} of 6 images, " in out
     assert json.loads((tmp_path / "r/results.json").read_text())
 
 
-def test_pictures_that_were_done_before_a_batch_of_earlier_ones_failed(
+def test_finished_images_are_kept_if_a_batch_of_earlier_ones_fails(
     command, onnx_file, folder, tmp_path
 ):
-    (folder / "0.png").write_bytes(encode(np.zeros((4, 64, 3), np.uint8)))  # waits for its batch
+    (folder / "0.png").write_bytes(encode(np.zeros((4, 64, 3), np.uint8)))  # waits for a full batch
     assert command(onnx_file, folder, "--out", tmp_path / "r", "--batch-size", 2) == 2
     assert names_in(tmp_path / "r") == ["1.png", "2.png", "3.png", "4.png"]
 
 
-def test_each_thing_that_an_engine_can_not_compute_is_said(any_file):
+def test_every_failing_batch_is_reported(any_file):
     detector = Detector(any_file)
-    for _ in range(2):  # OpenVINO's one request is given back
+    for _ in range(2):  # OpenVINO's only request is released
         with pytest.raises(UserError, match=r"images of shape \(1, 4, 64, 3\): "):
             detector(np.zeros((4, 64, 3), np.uint8))
 
 
-def test_ctrl_c_keeps_what_was_found(command, onnx_file, folder, tmp_path, monkeypatch, capsys):
+def test_ctrl_c_keeps_the_results_so_far(command, onnx_file, folder, tmp_path, monkeypatch, capsys):
     count = 0
 
     def draw(*args):
@@ -94,38 +95,37 @@ def test_ctrl_c_keeps_what_was_found(command, onnx_file, folder, tmp_path, monke
             raise KeyboardInterrupt
         return draw_detections(*args)
 
-    monkeypatch.setattr(__main__, "draw_detections", draw)
+    monkeypatch.setattr(predict, "draw_detections", draw)
     assert command(onnx_file, folder, "--out", tmp_path / "r") == 130
-    assert names_in(tmp_path / "r") == ["0.png", "1.png", "2.png"]
-    assert "3 of 6 pictures, " in capsys.readouterr().out
-    count = 3  # and the same command does it all
+    # An image is finished once it is drawn: a run that resumes draws the third one.
+    assert names_in(tmp_path / "r") == ["0.png", "1.png"]
+    assert "2 of 6 images, " in capsys.readouterr().out
+    count = 3  # and the same command completes it
     assert command(onnx_file, folder, "--out", tmp_path / "r") == 0
     assert len(names_in(tmp_path / "r")) == 6
 
 
-def test_a_disk_that_becomes_full_keeps_what_was_found(
-    command, onnx_file, folder, small_disk, capsys
-):
-    noise = np.random.RandomState(0).randint(0, 256, (80, 98, 3), np.uint8)
+def test_a_full_disk_keeps_the_results_so_far(command, onnx_file, folder, small_disk, capsys):
+    noise = np.random.RandomState(0).randint(0, 256, (80, 80, 3), np.uint8)
     for path in folder.iterdir():
-        path.write_bytes(encode(noise))  # 24 KiB each
+        path.write_bytes(encode(noise))  # 19 KiB each
     assert command(onnx_file, folder, "--out", small_disk / "r", "--score", 1) == 2
     error = capsys.readouterr().err
-    assert ".png can't be written (No space left on device)" in error
+    assert ".png: can't be written (No space left on device)" in error
     assert error.count("\n") == 1
-    assert names_in(small_disk / "r") == ["0.png", "1.png", "2.png"]
+    assert names_in(small_disk / "r") == ["0.png", "1.png"]
     assert len(os.listdir(small_disk / "r/pictures")) == 2
-    assert {*os.listdir(small_disk / "r")} == {*FILES, "pictures"}
+    assert {*os.listdir(small_disk / "r")} == {*FILES, "pictures", "parts"}
 
 
-def test_nothing_found_leaves_nothing(command, onnx_file, folder, tmp_path, monkeypatch):
+def test_a_run_without_results_leaves_nothing(command, onnx_file, folder, tmp_path, monkeypatch):
     for path in folder.iterdir():
         path.write_bytes(encode(np.zeros((4, 64, 3), np.uint8)))
     assert command(onnx_file, folder, "--out", tmp_path / "r") == 2
     assert not (tmp_path / "r").exists()
 
 
-def test_names_of_any_bytes_and_of_any_length(command, onnx_file, folder, tmp_path, capfd):
+def test_names_that_are_not_utf8_or_very_long(command, onnx_file, folder, tmp_path, capfd):
     latin, long = os.fsdecode(b"caf\xe9.png"), "x" * 251
     for index, name in enumerate((latin, f"{long}.png", f"{long}.bmp")):
         os.replace(folder / f"{index}.png", folder / name)
@@ -143,7 +143,7 @@ def test_names_of_any_bytes_and_of_any_length(command, onnx_file, folder, tmp_pa
     assert "caf\\udce9.png: can't be read" in capfd.readouterr().err
 
 
-def test_text_that_the_output_can_not_show(monkeypatch, tmp_path):
+def test_text_that_the_terminal_can_not_show(monkeypatch, tmp_path):
     with open(tmp_path / "out", "w", encoding="latin-1") as output:
         monkeypatch.setattr(sys, "stdout", output)
         assert printable("größe 图") == "größe \\u56fe"

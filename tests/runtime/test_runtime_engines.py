@@ -1,4 +1,4 @@
-"""Exported files in their engines, and what is said where one can't be opened."""
+"""Exported files in their engines, and errors if one can't be opened."""
 
 import shutil
 import subprocess
@@ -16,9 +16,7 @@ ENGINES = [("a.onnx", "onnxruntime"), ("a.onnx", "openvino"), ("a.xml", "openvin
 
 
 @pytest.mark.parametrize(("name", "engine"), ENGINES)
-def test_each_engine_opens_its_files_and_all_compute_the_same(
-    name, engine, make_file, onnx_file, tmp_path, pictures
-):
+def test_all_engines_compute_the_same(name, engine, make_file, onnx_file, tmp_path, images):
     folder = tmp_path / "größer 图"
     folder.mkdir()
     path = make_file(folder / name, mask_threshold=0.5)
@@ -28,37 +26,37 @@ def test_each_engine_opens_its_files_and_all_compute_the_same(
     )
     assert opened.precision == "fp32"
     assert opened.metadata.classes == ("cat", "dog", "größer")
-    outputs = opened.run(pictures[0][None])
+    outputs = opened.run(images[0][None])
     assert outputs["masks"].shape == (1, 40, 28, 28)
-    expected = open_engine(onnx_file).run(pictures[0][None])
+    expected = open_engine(onnx_file).run(images[0][None])
     assert len(expected) == 3
     for key, value in expected.items():
         np.testing.assert_allclose(outputs[key], value, atol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "engine"), ENGINES)
-def test_threads_stop_when_there_is_nothing_to_do(name, engine, make_file, tmp_path, pictures):
+def test_idle_threads_do_not_spin(name, engine, make_file, tmp_path, images):
     opened = open_engine(make_file(tmp_path / name), engine, threads=2)
     for _ in range(3):
-        opened.run(pictures[0][None])
+        opened.run(images[0][None])
     time.sleep(0.005)
     before = time.process_time()
     time.sleep(0.05)
     assert time.process_time() - before < 0.005
 
 
-def test_the_ending_of_the_name_chooses_the_engine(onnx_file, xml_file):
+def test_the_suffix_chooses_the_engine(onnx_file, xml_file):
     assert open_engine(onnx_file).name.startswith("ONNX Runtime")
     assert open_engine(str(onnx_file), engine="openvino").name.startswith("OpenVINO")
     assert open_engine(xml_file).name.startswith("OpenVINO")
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16", "int8", "fp32"])
-def test_openvino_computes_in_the_precision_of_the_file(precision, make_file, tmp_path):
+def test_openvino_uses_the_precision_of_the_file(precision, make_file, tmp_path):
     engine = open_engine(make_file(tmp_path / "a.xml", precision=precision))
     compiled = engine._requests.get().get_compiled_model()
     hint = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
-    # A CPU without instructions for bf16 computes in fp32, and says so.
+    # A CPU without bf16 instructions computes in fp32, and reports that.
     allowed = ("bf16", "f32") if precision == "bf16" else ("f32",)
     assert hint in allowed
     assert engine.precision == ("int8" if precision == "int8" else hint.replace("f32", "fp32"))
@@ -67,7 +65,7 @@ def test_openvino_computes_in_the_precision_of_the_file(precision, make_file, tm
 @pytest.mark.parametrize(
     ("precision", "hint"), [("fp32", "f32"), ("int8", "f32"), ("bf16", "bf16"), ("fp16", "f32")]
 )
-def test_openvino_is_always_told_the_precision(precision, hint, make_file, tmp_path, monkeypatch):
+def test_openvino_is_always_given_the_precision(precision, hint, make_file, tmp_path, monkeypatch):
     import openvino
 
     given = []
@@ -86,14 +84,12 @@ def test_openvino_is_always_told_the_precision(precision, hint, make_file, tmp_p
 @pytest.mark.parametrize(
     ("threads", "streams", "each"), [(4, 2, 2), (1, 2, 1), (3, 1, 3), (None, 1, 0)]
 )
-def test_callers_of_onnxruntime_share_the_threads(threads, streams, each, onnx_file):
+def test_streams_of_onnxruntime_share_the_threads(threads, streams, each, onnx_file):
     engine = open_engine(onnx_file, threads=threads, streams=streams)
     assert engine._session.get_session_options().intra_op_num_threads == each
 
 
-def test_fp16_is_computed_in_fp32_where_the_cpu_has_no_kernels_for_it(
-    make_file, tmp_path, monkeypatch
-):
+def test_fp16_runs_in_fp32_on_cpus_without_fp16_kernels(make_file, tmp_path, monkeypatch):
     path = make_file(tmp_path / "a.onnx", precision="fp16")
     for machine, precision in (("x86_64", "fp32"), ("aarch64", "fp16")):
         monkeypatch.setattr("platform.machine", lambda name=machine: name)
@@ -127,17 +123,17 @@ def test_a_truncated_onnx_file_in_openvino_is_one_sentence(onnx_file, tmp_path, 
 
 
 @pytest.mark.parametrize("share", [0, 0.5, None])
-def test_weights_of_openvino_that_are_missing_or_truncated(share, xml_file, tmp_path):
+def test_missing_or_truncated_openvino_weights(share, xml_file, tmp_path):
     for suffix in (".xml", ".bin"):
         shutil.copy(xml_file.with_suffix(suffix), tmp_path)
     weights = tmp_path / "detector.bin"
     if share is None:
         weights.unlink()
-        said = r"detector\.bin: there is no such file, which detector\.xml needs beside it"
+        message = r"detector\.bin: there is no such file, which detector\.xml needs beside it"
     else:
         cut(weights, share)
-        said = r"detector\.xml: OpenVINO .* can't open it .*truncated"
-    with pytest.raises(UserError, match=said):
+        message = r"detector\.xml: OpenVINO .* can't open it .*truncated"
+    with pytest.raises(UserError, match=message):
         Detector(tmp_path / "detector.xml")
 
 
@@ -152,11 +148,11 @@ def test_files_of_another_kind(name, make_file, metadata, tmp_path):
     with pytest.raises(UserError, match=r"is a backbone's file.*export the whole detector"):
         Detector(path)
     make_file(path, format_version=2)
-    with pytest.raises(UserError, match=r"format_version is 2 but .* reads 1 at most; install"):
+    with pytest.raises(UserError, match=r"format_version is 2 but .* reads 1 at most; upgrade"):
         Detector(path)
 
 
-def test_names_that_are_no_exported_file(tmp_path, onnx_file, xml_file):
+def test_files_that_are_not_exported(tmp_path, onnx_file, xml_file):
     (tmp_path / "a.pth").write_bytes(b"PK")
     for name in ("a.pth", "nothing.engine"):
         with pytest.raises(UserError, match=rf"{name}: expected a \.onnx or \.xml.*tools/export"):
@@ -170,19 +166,19 @@ def test_names_that_are_no_exported_file(tmp_path, onnx_file, xml_file):
 
 
 @pytest.mark.parametrize(
-    ("name", "engine", "said"),
+    ("name", "engine", "message"),
     [
         ("onnxruntime", "onnxruntime", r"onnxruntime is needed.*pip install onnxruntime"),
         ("openvino", "openvino", r"openvino is needed.*pip install openvino"),
     ],
 )
-def test_an_engine_that_is_not_installed(name, engine, said, onnx_file, monkeypatch):
+def test_a_missing_engine(name, engine, message, onnx_file, monkeypatch):
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         Detector(onnx_file, engine=engine)
 
 
-def test_openvino_takes_what_onnx_runtime_can_not(onnx_file, monkeypatch):
+def test_openvino_is_the_fallback_of_onnxruntime(onnx_file, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert Detector(onnx_file).engine.name.startswith("OpenVINO")
     monkeypatch.setitem(sys.modules, "openvino", None)
@@ -192,20 +188,20 @@ def test_openvino_takes_what_onnx_runtime_can_not(onnx_file, monkeypatch):
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", "gpu:9", "cpu:1", "tpu", "", "cuda:x"])
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
-def test_a_device_that_is_not_there(device, engine, onnx_file):
+def test_a_missing_device(device, engine, onnx_file):
     import onnxruntime
 
     has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
     if has_cuda and engine == "onnxruntime" and device.startswith("cuda"):
         pytest.skip("it may be there")
-    with pytest.raises(UserError, match=rf"device '{device}': O\w+ .*has cpu.* here; take one"):
+    with pytest.raises(UserError, match=rf"device '{device}': O\w+ .*has cpu.* here; choose one"):
         Detector(onnx_file, engine=engine, device=device)
 
 
 def test_wrong_arguments(onnx_file, xml_file):
     with pytest.raises(UserError, match=r"engine 'torch': expected onnxruntime or openvino"):
         Detector(onnx_file, engine="torch")
-    with pytest.raises(UserError, match=r"detector\.xml: is OpenVINO's; leave engine out"):
+    with pytest.raises(UserError, match=r"detector\.xml: is an OpenVINO file; leave engine out"):
         Detector(xml_file, engine="onnxruntime")
     with pytest.raises(UserError, match=r"threads 0: expected a positive"):
         Detector(onnx_file, threads=0)
@@ -220,7 +216,7 @@ def run_python(code):
 
 
 @pytest.mark.slow
-def test_signals_are_handled_after_detectors_are_gone(xml_file):
+def test_signals_are_handled_after_detectors_are_deleted(xml_file):
     done = run_python(
         "import gc, os, signal\n"
         "from vanillanet_det.runtime import Detector\n"
@@ -234,7 +230,7 @@ def test_signals_are_handled_after_detectors_are_gone(xml_file):
 
 
 @pytest.mark.slow
-def test_a_forked_process_does_not_wait_for_threads_that_it_lacks(xml_file, onnx_file):
+def test_a_forked_process_does_not_wait_for_threads(xml_file, onnx_file):
     done = run_python(
         "import os, numpy\n"
         "from vanillanet_det.runtime import Detector\n"

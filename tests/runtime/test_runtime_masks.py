@@ -1,4 +1,4 @@
-"""Masks in the picture are those of MMDetection, in its own and in COCO's form."""
+"""Masks equal those of MMDetection and pycocotools."""
 
 import numpy as np
 import pytest
@@ -7,14 +7,13 @@ from mmdet.models.roi_heads.mask_heads.fcn_mask_head import _do_paste_mask
 from pycocotools import mask as rle
 from torch.nn import functional as F
 
-from vanillanet_det.runtime.masks import paste_masks
-from vanillanet_det.runtime.rle import encode_mask
+from vanillanet_det.runtime.masks import encode_mask, paste_masks
 
 SIZE = (121, 87)
 
 
 def random_objects(count=60):
-    """Smooth masks, and boxes of all sizes, some of which reach out of the picture."""
+    """Smooth masks, and boxes of all sizes, some of which extend beyond the image."""
     generator = torch.Generator().manual_seed(0)
     masks = F.interpolate(
         torch.rand(count, 1, 5, 5, generator=generator), (28, 28), mode="bicubic"
@@ -28,7 +27,7 @@ def random_objects(count=60):
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.3])
-def test_masks_are_pasted_as_by_mmdetection(threshold):
+def test_masks_are_pasted_like_mmdetection(threshold):
     masks, boxes = random_objects()
     found = paste_masks(masks[:, 0].numpy(), boxes.numpy(), SIZE, threshold)
     assert found.dtype == bool
@@ -45,7 +44,7 @@ def test_masks_are_pasted_as_by_mmdetection(threshold):
     assert different <= 5
 
 
-def test_boxes_without_area_or_outside_are_empty():
+def test_masks_of_empty_or_outside_boxes_are_empty():
     boxes = np.float32([[5, 5, 5, 5], [-30, -30, -10, -10], [200, 5, 250, 9]])
     assert not paste_masks(np.ones((3, 28, 28), np.float32), boxes, SIZE, 0.5)[1:].any()
     assert paste_masks(np.ones((3, 28, 28), np.float32), boxes, SIZE, 0.5)[0].sum() <= 9
@@ -56,7 +55,7 @@ def test_no_mask():
     assert paste_masks(empty, np.zeros((0, 4), np.float32), SIZE, 0.5).shape == (0, *SIZE)
 
 
-def test_run_lengths_are_those_of_pycocotools():
+def test_run_lengths_equal_pycocotools():
     random = np.random.RandomState(0)
     masks = [random.rand(30, 40) > share for share in (0.01, 0.5, 0.99)]
     masks += [np.zeros((7, 9), bool), np.ones((7, 9), bool), np.ones((1, 1), bool)]

@@ -1,4 +1,4 @@
-"""What a file says of itself is written, read and checked."""
+"""Metadata is written, read and validated."""
 
 import json
 
@@ -8,7 +8,7 @@ from vanillanet_det import UserError
 from vanillanet_det.runtime.metadata import Metadata, Resize
 
 
-def test_what_is_written_reads_the_same():
+def test_round_trip():
     written = Metadata(
         kind="detector",
         model="mask_rcnn",
@@ -32,14 +32,14 @@ def test_what_is_written_reads_the_same():
     assert Metadata.from_json(backbone.to_json()) == backbone
 
 
-def test_the_form_of_the_contract_is_read(metadata):
+def test_the_documented_format_is_read(metadata):
     found = Metadata.from_json(json.dumps({**metadata(), "of a later version": 1}))
     assert found.classes == ("cat", "dog", "größer")
     assert found.resize is found.input_size is found.batch_size is found.mask_threshold is None
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         (dict(kind="segmenter"), r"kind 'segmenter' but expected detector or backbone"),
         (dict(precision="fp8"), r"precision 'fp8' but expected fp32 or bf16 or fp16 or int8"),
@@ -63,15 +63,15 @@ def test_the_form_of_the_contract_is_read(metadata):
         (dict(padding=[0, 0, 256]), r"padding"),
         (dict(versions=[]), r"versions \[\]"),
         (dict(format_version=None), r"format_version None"),
-        (dict(format_version=2), r"format_version is 2 but .*install a newer vanillanet_det"),
+        (dict(format_version=2), r"format_version is 2 but .*upgrade vanillanet_det"),
     ],
 )
-def test_values_that_make_no_sense_are_named(changes, said, metadata):
-    with pytest.raises(UserError, match=said):
+def test_invalid_values_are_named(changes, message, metadata):
+    with pytest.raises(UserError, match=message):
         Metadata.from_json(json.dumps(metadata(**changes)))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 100_000])
-def test_text_that_is_no_object(text):
-    with pytest.raises(UserError, match=r"its metadata is no JSON.*tools/export\.py"):
+def test_text_that_is_not_an_object(text):
+    with pytest.raises(UserError, match=r"its metadata is not (a|valid) JSON.*tools/export\.py"):
         Metadata.from_json(text)

@@ -1,4 +1,4 @@
-"""Suppression outside of the graph is mmcv's."""
+"""NMS outside of the graph equals mmcv's."""
 
 import numpy as np
 import pytest
@@ -13,8 +13,8 @@ def candidates(seed, count=400, classes=6):
     start = random.rand(count, 2) * 200
     boxes = np.concatenate([start, start + random.rand(count, 2) * 60 + 1], 1).astype(np.float32)
     boxes[10:20] = boxes[:10]
-    boxes[20] = boxes[20, [0, 1, 0, 1]]  # without area
-    scores = (random.randint(1, 60, count) / 60).astype(np.float32)  # many are equal
+    boxes[20] = boxes[20, [0, 1, 0, 1]]  # empty
+    scores = (random.randint(1, 60, count) / 60).astype(np.float32)  # with many ties
     labels = random.randint(0, classes, count)
     labels[15:20] = labels[5:10]
     return boxes, scores, labels

@@ -1,4 +1,4 @@
-"""Packages are loaded when they are needed, and keep to themselves that they are."""
+"""Optional packages are imported late and send no telemetry."""
 
 import os
 import subprocess
@@ -25,10 +25,10 @@ def test_a_missing_package_is_one_sentence(monkeypatch):
 
 
 @pytest.mark.slow
-def test_nobody_is_told(tmp_path):
+def test_no_telemetry_is_sent(tmp_path):
     environment = {**os.environ, "HOME": str(tmp_path)}
-    for variable in ("CI", "TF_BUILD", "JENKINS_URL"):  # where these packages tell nobody anyway
+    for variable in ("CI", "TF_BUILD", "JENKINS_URL"):  # in which no telemetry is sent anyway
         environment.pop(variable, None)
     subprocess.run([sys.executable, "-c", _CODE], env=environment, check=True, timeout=120)
-    # Where they would keep the number by which they tell users apart.
+    # Where they would keep the ID of the user.
     assert not (tmp_path / "intel").exists()

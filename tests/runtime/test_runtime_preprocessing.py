@@ -1,4 +1,4 @@
-"""Pictures are resized as MMDetection's test pipeline resizes them."""
+"""Images are resized like in MMDetection's test pipeline."""
 
 import mmcv
 import numpy as np
@@ -11,7 +11,7 @@ from vanillanet_det.runtime.preprocessing import find_size, fit
 SIZES = [(37, 53), (101, 33), (64, 64), (1, 7), (333, 5), (160, 161)]
 
 
-def picture(height, width):
+def random_image(height, width):
     return np.random.RandomState(0).randint(0, 256, (height, width, 3), np.uint8)
 
 
@@ -22,8 +22,8 @@ def described(scale=None, keep_ratio=True, **kwargs):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("scale", [(1333, 800), (97, 61), (61, 97), (160, 160), (53, 53)])
-def test_every_pixel_is_that_of_mmdetection(size, scale):
-    image = picture(*size)
+def test_pixels_equal_mmdetection(size, scale):
+    image = random_image(*size)
     for keep_ratio in (True, False):
         expected = MMDetResize(scale=scale, keep_ratio=keep_ratio)(dict(img=image.copy()))
         found, scales = fit(image, described(scale, keep_ratio))
@@ -32,15 +32,15 @@ def test_every_pixel_is_that_of_mmdetection(size, scale):
     np.testing.assert_array_equal(fit(image, described(scale))[0], mmcv.imrescale(image, scale))
 
 
-def test_a_picture_stays_as_it_is_where_nothing_is_said():
-    image = picture(37, 53)
+def test_an_image_is_unchanged_without_resize():
+    image = random_image(37, 53)
     found, scales = fit(image, described())
     assert found is image
     assert scales == (1, 1)
 
 
-def test_a_thin_picture_keeps_a_pixel():
-    found, scales = fit(picture(1, 3000), described((100, 50)))
+def test_a_thin_image_keeps_one_pixel():
+    found, scales = fit(random_image(1, 3000), described((100, 50)))
     assert found.shape == (1, 100, 3)
     assert scales == (100 / 3000, 1.0)
 
@@ -48,7 +48,7 @@ def test_a_thin_picture_keeps_a_pixel():
 @pytest.mark.parametrize(
     ("size", "scale", "keep_ratio", "expected"),
     [
-        ((50, 100), (1333, 800), True, (32, 64)),  # height, width of the picture in 48 x 64
+        ((50, 100), (1333, 800), True, (32, 64)),  # height, width of the image in 48 x 64
         ((100, 50), (1333, 800), True, (48, 24)),
         ((10, 10), (1333, 800), True, (48, 48)),
         ((10, 10), None, True, (10, 10)),
@@ -56,8 +56,8 @@ def test_a_thin_picture_keeps_a_pixel():
         ((10, 99), (1333, 800), False, (48, 64)),
     ],
 )
-def test_a_fixed_size_is_filled_up_on_the_right_and_below(size, scale, keep_ratio, expected):
-    image = picture(*size)
+def test_a_fixed_size_is_padded_on_the_right_and_at_the_bottom(size, scale, keep_ratio, expected):
+    image = random_image(*size)
     fixed = described(scale, keep_ratio, input_size=(48, 64), padding=(103.53, 116.28, 123.675))
     found, scales = fit(image, fixed)
     assert found.shape == (48, 64, 3)
@@ -68,7 +68,7 @@ def test_a_fixed_size_is_filled_up_on_the_right_and_below(size, scale, keep_rati
     assert (found[:, width:] == (104, 116, 124)).all()
 
 
-def test_a_picture_never_exceeds_a_fixed_size():
+def test_an_image_never_exceeds_a_fixed_size():
     fixed = described((1333, 800), input_size=(480, 641))
     for width in range(1, 2000, 7):
         for height in range(1, 2000, 13):

@@ -1,4 +1,4 @@
-"""What a command line looks at, and where it may draw."""
+"""What the command lines read, and where they may draw."""
 
 import json
 import os
@@ -8,12 +8,12 @@ import pytest
 
 from vanillanet_det import UserError
 from vanillanet_det.runtime.outputs import write_results
-from vanillanet_det.runtime.sources import Pictures, Video, find_work, name_drawings
+from vanillanet_det.runtime.sources import ImageFiles, Video, find_work, name_drawings
 
 
 @pytest.fixture
 def make(tmp_path, monkeypatch):
-    """Function that makes files in the current folder; nothing here looks into them."""
+    """Function that creates files in the current folder; their content doesn't matter."""
     monkeypatch.chdir(tmp_path)
 
     def make(*names):
@@ -29,17 +29,17 @@ def find(given, out, **options):
 
 
 def finish(out, *names, **more):
-    """Write what a run leaves that has looked at these."""
+    """Write the results of a run over these images."""
     size = dict(width=9, height=9, detections=[])
     write_results(Path(out), [dict(file=name, **size, **more) for name in names], ["cat"])
 
 
-OWN = "which is INPUT's own"
-FOREIGN = "has pictures that no earlier run has drawn, such as"
+OWN = "which is part of INPUT"
+FOREIGN = "has images that no earlier run drew, such as"
 
 
 @pytest.mark.parametrize(
-    ("files", "given", "out", "said"),
+    ("files", "given", "out", "message"),
     [
         (["a.jpg"], "a.jpg", "a.jpg", f"the drawing would replace a.jpg, {OWN}; choose another"),
         (["pictures/a.jpg"], "pictures/a.jpg", ".", f"into pictures, which {FOREIGN} a.jpg"),
@@ -48,18 +48,18 @@ FOREIGN = "has pictures that no earlier run has drawn, such as"
         (["pictures/a.jpg"], "pictures", ".", f"into pictures, which {FOREIGN} a.jpg"),
         (["clips/clip.mp4"], "clips/clip.mp4", "clips", f"replace clips/clip.mp4, {OWN}"),
         (["clip.mp4"], "clip.mp4", ".", f"the drawing would replace clip.mp4, {OWN}"),
-        (["clip.mov", "clip.mp4"], "clip.mov", ".", "clip.mp4, which no earlier run made of clip"),
+        (["clip.mov", "clip.mp4"], "clip.mov", ".", "clip.mp4, which no earlier run made from"),
     ],
 )
-def test_what_is_no_drawing_is_not_replaced(make, files, given, out, said):
+def test_only_drawings_are_replaced(make, files, given, out, message):
     make(*files)
     with pytest.raises(UserError) as error:
         find(given, out)
     assert str(error.value).startswith(f"--out {out}: ")
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
-def test_another_name_of_the_same_file_is_no_other_place(make):
+def test_links_to_the_input_are_not_replaced(make):
     make("a.jpg", "clips/clip.mp4")
     os.link("a.jpg", "b.jpg")
     os.symlink("clips", "results")
@@ -68,7 +68,7 @@ def test_another_name_of_the_same_file_is_no_other_place(make):
             find(given, out)
 
 
-def test_drawings_of_an_earlier_run_are_passed_over_and_replaced(make):
+def test_drawings_of_an_earlier_run_are_ignored_and_replaced(make):
     make("a.jpg", "b.bmp")
     for _ in range(2):
         source, drawings = find(".", ".")
@@ -85,7 +85,7 @@ def test_drawings_of_an_earlier_run_are_passed_over_and_replaced(make):
         find("pictures/a.jpg", ".")
 
 
-def test_drawings_of_a_run_that_was_ended(make):
+def test_drawings_of_an_interrupted_run(make):
     make("a.jpg", "pictures/a.jpg", "parts/settings.json")
     for begun, may in ((dict(draw=True), True), (dict(draw=False), False), ([], False)):
         Path("parts/settings.json").write_text(json.dumps(begun))
@@ -96,34 +96,34 @@ def test_drawings_of_a_run_that_was_ended(make):
                 find(".", ".")
 
 
-def test_without_drawings_all_pictures_are_looked_at(make):
+def test_without_drawing_all_images_are_input(make):
     make("a.jpg", "pictures/a.jpg")
     source, drawings = find(".", ".", draw=False)
     assert (source.names, drawings) == (("a.jpg", "pictures/a.jpg"), {})
-    assert find_work("pictures/a.jpg") == (Pictures(Path("pictures"), ("a.jpg",)), {})
+    assert find_work("pictures/a.jpg") == (ImageFiles(Path("pictures"), ("a.jpg",)), {})
 
 
-def test_a_video_is_drawn_again_over_its_own_drawing_alone(make):
+def test_a_video_replaces_only_its_own_drawing(make):
     make("clip.mov", "r/clip.mp4", "r/pictures/a.jpg", "a.jpg")
     finish("r", "clip.mov", frame=1)
     source, drawings = find("clip.mov", "r")
     assert source == Video("clip.mov", "clip.mov")
     assert drawings == {"clip.mov": Path("r/clip.mp4")}
     with pytest.raises(UserError, match=FOREIGN):
-        find("a.jpg", "r")  # a video's results say nothing of pictures
+        find("a.jpg", "r")  # results of a video don't cover images
     finish("r", "other.mov", frame=1)
-    with pytest.raises(UserError, match=r"no earlier run made of clip\.mov"):
+    with pytest.raises(UserError, match=r"no earlier run made from clip\.mov"):
         find("clip.mov", "r")
     finish("r", "clip.mov", frame=1)
     Path("r/results.csv").unlink()
-    with pytest.raises(UserError, match=r"no earlier run made of clip\.mov"):
+    with pytest.raises(UserError, match=r"no earlier run made from clip\.mov"):
         find("clip.mov", "r")
     finish("camera", "camera0", frame=1)
     make("camera/camera0.mp4")
     assert find("camera:0", "camera")[1] == {"camera0": Path("camera/camera0.mp4")}
 
 
-def test_names_of_drawings_are_unique_and_no_longer_than_a_name_may_be():
+def test_names_of_drawings_are_unique_and_not_too_long():
     long = "é" * 125
     names = ["a.bmp", "a.bmp.png", "b/a.bmp", f"{long}.bmp", f"{long}.tif", f"b/{long}x.png"]
     drawn = name_drawings(names)

@@ -1,11 +1,11 @@
-"""What a run of `tools/infer.py` has found, to be compared."""
+"""Results of `tools/infer.py`, and how they are compared."""
 
 import numpy as np
 from pycocotools.coco import COCO
 
 
 def read(out):
-    """Detections by file name, through COCO's own tool."""
+    """Detections by file name, read with pycocotools."""
     coco = COCO(str(out / "images.json"))
     results = coco.loadRes(str(out / "results.json"))
     return {

@@ -1,4 +1,4 @@
-"""The command line that detects: what it takes, what it writes, and how it goes on."""
+"""`tools/infer.py`: its input, its output, and how it resumes."""
 
 import csv
 import json
@@ -17,8 +17,8 @@ from vanillanet_det import load_detector
 
 @pytest.fixture
 def folder(small_digits, tmp_path):
-    """Pictures of several shapes, kinds and names, two of them alike but for the ending."""
-    root = tmp_path / "my pictures"
+    """Images of several shapes, formats and names, two of which differ only in their suffix."""
+    root = tmp_path / "my images"
     (root / "deeper/größer").mkdir(parents=True)
     scenes = [Image.open(path) for path in sorted((small_digits / "val").glob("*.png"))]
     scenes[0].save(root / "a.png")
@@ -28,7 +28,7 @@ def folder(small_digits, tmp_path):
     scenes[3].convert("CMYK").save(root / "d.jpg", quality=95)
     scenes[4].save(root / "e.tif")
     scenes[5].convert("L").save(root / "f.png")
-    (root / "notes.txt").write_text("no picture")
+    (root / "notes.txt").write_text("not an image")
     return root
 
 
@@ -61,13 +61,13 @@ def test_a_folder(detector_file, folder, tool, tmp_path):
     drawn = {p.relative_to(out / "pictures").as_posix() for p in out.rglob("pictures/**/*.*")}
     expected = {n + ".png" if n.endswith(("bmp", "tif")) else n for n in NAMES}
     assert drawn == expected
-    picture = np.asarray(Image.open(out / "pictures/a.png").convert("RGB"))
-    assert (picture != np.asarray(Image.open(folder / "a.png").convert("RGB"))).any()
+    image = np.asarray(Image.open(out / "pictures/a.png").convert("RGB"))
+    assert (image != np.asarray(Image.open(folder / "a.png").convert("RGB"))).any()
     assert Image.open(out / "pictures/deeper/größer/b 图.PNG").size == (200, 120)
 
 
-def test_a_second_run_does_nothing_again_but_what_is_new(detector_file, folder, tool, tmp_path):
-    out = folder / "results"  # whose drawings are no pictures to look at
+def test_a_second_run_processes_only_new_images(detector_file, folder, tool, tmp_path):
+    out = folder / "results"  # whose drawings are ignored
     args = ["infer", detector_file, folder, "--out", out]
     assert tool(*args) == 0
     first = read(out)
@@ -96,11 +96,11 @@ def test_other_settings_in_the_same_folder_are_refused(
     else:
         args += change
     assert tool(*args) == 2
-    assert "was begun with" in capsys.readouterr().err
+    assert "was started with" in capsys.readouterr().err
     assert list(read(tmp_path / "r")) == NAMES
 
 
-def test_unreadable_files_are_named_left_out_and_tried_again(
+def test_unreadable_files_are_reported_skipped_and_retried(
     detector_file, folder, tool, tmp_path, capsys
 ):
     good = (folder / "d.jpg").read_bytes()
@@ -111,12 +111,12 @@ def test_unreadable_files_are_named_left_out_and_tried_again(
     error = capsys.readouterr().err
     assert "d.jpg: can't be read" in error
     assert "g.png: can't be read" in error
-    assert "2 pictures can't be read and left out" in error
+    assert "skipped 2 images that can't be read" in error
     assert "annotation file" not in error
     assert list(read(tmp_path / "r")) == [name for name in NAMES if name != "d.jpg"]
     (folder / "d.jpg").write_bytes(good)
     assert tool(*args) == 1
-    assert "1 picture can't be read" in capsys.readouterr().err
+    assert "skipped 1 image that can't be read" in capsys.readouterr().err
     assert list(read(tmp_path / "r")) == NAMES
 
 
@@ -126,10 +126,10 @@ def test_lines_without_out_in_order(detector_file, folder, tool, capsys):
     assert [line.partition(": ")[0] for line in lines] == NAMES
     found = load_detector(detector_file)(folder / "a.jpg")
     assert lines[0].startswith(f"a.jpg: {len(found)} (")
-    assert sorted(path.name for path in folder.parent.iterdir()) == ["my pictures"]
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["my images"]
 
 
-def test_a_pattern_and_a_picture(detector_file, folder, tool, tmp_path, capsys):
+def test_a_pattern_and_an_image(detector_file, folder, tool, tmp_path, capsys):
     assert tool("infer", detector_file, folder / "**/*.[jp]*g") == 0
     names = [line.partition(": ")[0] for line in capsys.readouterr().out.splitlines()]
     assert names == ["a.jpg", "a.png", "d.jpg", "f.png"]
@@ -140,32 +140,32 @@ def test_a_pattern_and_a_picture(detector_file, folder, tool, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("source", "options", "said"),
+    ("source", "options", "message"),
     [
-        ("nothing", [], "nothing: there is no such file or folder; expected a picture"),
-        ("empty", [], "no picture in this folder or below"),
-        ("no*.jpg", [], "no picture has such a name"),
+        ("nothing", [], "nothing: there is no such file or folder; expected an image"),
+        ("empty", [], "no image in this folder or its subfolders"),
+        ("no*.jpg", [], "no image matches this pattern"),
         ("camera:7", [], "camera:7: there is no such camera"),
         ("v.mp4", [], "v.mp4: can't be read as a video"),
-        ("my pictures", ["--out", "a.jpg"], "--out a.jpg: is one picture"),
-        ("my pictures", ["--out", "v.mp4"], "--out v.mp4: is a file"),
-        ("my pictures", ["--out", "/proc/a"], "--out /proc/a: can't be written"),
-        ("my pictures", ["--batch-size", "0"], "--batch-size 0: expected a positive number"),
-        ("my pictures", ["--score", "7"], "score 7"),
-        ("my pictures", ["--device", "toaster"], "device toaster: can't be used"),
-        ("my pictures", ["--config", "no.py"], "config no.py: there is no such file"),
+        ("my images", ["--out", "a.jpg"], "--out a.jpg: is a single image"),
+        ("my images", ["--out", "v.mp4"], "--out v.mp4: is a file"),
+        ("my images", ["--out", "/proc/a"], "--out /proc/a: can't be written"),
+        ("my images", ["--batch-size", "0"], "--batch-size 0: expected a positive number"),
+        ("my images", ["--score", "7"], "score 7"),
+        ("my images", ["--device", "toaster"], "device toaster: can't be used"),
+        ("my images", ["--config", "no.py"], "config no.py: there is no such file"),
     ],
 )
 def test_wrong_arguments(
-    source, options, said, detector_file, folder, tool, tmp_path, monkeypatch, capfd
+    source, options, message, detector_file, folder, tool, tmp_path, monkeypatch, capfd
 ):
     monkeypatch.chdir(tmp_path)
     Path("empty").mkdir()
-    Path("v.mp4").write_bytes(b"no video")
+    Path("v.mp4").write_bytes(b"not a video")
     assert tool("infer", detector_file, source, *options) == 2
     error = capfd.readouterr().err
     assert error.count("\n") == 1
-    assert said in error
+    assert message in error
 
 
 def test_masks(save_detector, folder, tool, tmp_path):
@@ -187,9 +187,7 @@ def test_masks(save_detector, folder, tool, tmp_path):
         ("**/*.jpg", "."),
     ],
 )
-def test_no_picture_is_replaced_before_the_model_is_opened(
-    given, out, folder, tool, monkeypatch, capsys
-):
+def test_no_image_is_replaced(given, out, folder, tool, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     (folder / "pictures").mkdir()
     shutil.copy(folder / "d.jpg", folder / "pictures/a.jpg")
@@ -201,7 +199,7 @@ def test_no_picture_is_replaced_before_the_model_is_opened(
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
-def test_without_drawings_a_folder_may_be_called_pictures(detector_file, folder, tool):
+def test_without_drawing_a_folder_may_be_called_pictures(detector_file, folder, tool):
     (folder / "pictures").mkdir()
     shutil.copy(folder / "d.jpg", folder / "pictures/a.jpg")
     assert tool("infer", detector_file, folder, "--out", folder, "--no-draw") == 0
@@ -209,7 +207,7 @@ def test_without_drawings_a_folder_may_be_called_pictures(detector_file, folder,
     assert tool("infer", detector_file, folder, "--out", folder) == 2
 
 
-def test_names_of_any_bytes_and_of_any_length(detector_file, folder, tool, tmp_path, capsys):
+def test_names_that_are_not_utf8_or_very_long(detector_file, folder, tool, tmp_path, capsys):
     names = [os.fsdecode(b"caf\xe9.png"), f"{'x' * 251}.png", f"{'x' * 251}.bmp"]
     for name in names:
         shutil.copy(folder / "a.png", folder / name)
@@ -226,12 +224,10 @@ def test_names_of_any_bytes_and_of_any_length(detector_file, folder, tool, tmp_p
     assert tool("infer", detector_file, root, "--out", root / "r") == 1
 
 
-def test_a_picture_too_thin_to_be_resized_is_left_out(
-    detector_file, folder, tool, tmp_path, capsys
-):
+def test_an_image_too_thin_to_be_resized_is_skipped(detector_file, folder, tool, tmp_path, capsys):
     Image.new("RGB", (3000, 1)).save(folder / "thin.png")
     assert tool("infer", detector_file, folder, "--out", tmp_path / "r") == 1
     error = capsys.readouterr().err
     assert "thin.png: its 3000 x 1 pixels can't be resized (" in error
-    assert "1 picture can't be read and left out" in error
+    assert "skipped 1 image that can't be read" in error
     assert list(read(tmp_path / "r")) == NAMES

@@ -1,4 +1,4 @@
-"""Videos and cameras on the command line that detects."""
+"""Videos and cameras with `tools/infer.py`."""
 
 import json
 import os
@@ -9,7 +9,6 @@ import time
 import cv2
 import pytest
 
-from vanillanet_det.inference import video
 from vanillanet_det.runtime.outputs import FILES
 
 
@@ -48,7 +47,7 @@ VideoCapture = cv2.VideoCapture
 
 
 class Interrupted:
-    """Stands in for a camera: shows a video again and again, until Ctrl-C.
+    """Stands in for a camera: plays a video in a loop, until Ctrl-C.
 
     Not a subclass, which OpenCV's classes don't survive.
     """
@@ -74,9 +73,9 @@ class Interrupted:
 
 
 @pytest.mark.slow
-def test_a_camera_until_somebody_ends_it(detector_file, clip, tool, tmp_path, monkeypatch):
+def test_a_camera_until_it_is_interrupted(detector_file, clip, tool, tmp_path, monkeypatch):
     monkeypatch.setattr(Interrupted, "clip", str(clip), raising=False)
-    monkeypatch.setattr(video.cv2, "VideoCapture", Interrupted)
+    monkeypatch.setattr(cv2, "VideoCapture", Interrupted)
     out = tmp_path / "r"
     assert tool("infer", detector_file, "camera:0", "--out", out) == 0
     assert sorted(path.name for path in out.iterdir()) == sorted([*FILES, "camera0.mp4"])
@@ -89,23 +88,21 @@ def test_an_interrupted_video_leaves_nothing(
     detector_file, clip, tool, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(Interrupted, "left", 5)
-    monkeypatch.setattr(video.cv2, "VideoCapture", Interrupted)
+    monkeypatch.setattr(cv2, "VideoCapture", Interrupted)
     assert tool("infer", detector_file, clip, "--out", tmp_path / "r") == 130
-    assert "nothing of a clip.mp4 is kept" in capsys.readouterr().err
+    assert "discarded the results of a clip.mp4" in capsys.readouterr().err
     assert not list((tmp_path / "r").iterdir())
 
 
 @pytest.mark.parametrize(
-    ("name", "out", "said"),
+    ("name", "out", "message"),
     [
-        ("clips/clip.mp4", "clips", "would replace clips/clip.mp4, which is INPUT's own"),
-        ("clip.mp4", ".", "would replace clip.mp4, which is INPUT's own"),
-        ("clip.mov", ".", "would replace clip.mp4, which no earlier run made of clip.mov"),
+        ("clips/clip.mp4", "clips", "would replace clips/clip.mp4, which is part of INPUT"),
+        ("clip.mp4", ".", "would replace clip.mp4, which is part of INPUT"),
+        ("clip.mov", ".", "would replace clip.mp4, which no earlier run made from clip.mov"),
     ],
 )
-def test_no_video_is_replaced_before_the_model_is_opened(
-    name, out, said, clip, tool, tmp_path, monkeypatch, capsys
-):
+def test_no_video_is_replaced(name, out, message, clip, tool, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     os.mkdir("clips")
     for target in ("clips/clip.mp4", "clip.mp4", "clip.mov"):
@@ -113,24 +110,24 @@ def test_no_video_is_replaced_before_the_model_is_opened(
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     assert tool("infer", "nothing.pth", name, "--out", out) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"error: --out {out}: the drawing {said}")
+    assert error.startswith(f"error: --out {out}: the drawing {message}")
     assert error.count("\n") == 1
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
-def test_a_video_of_a_long_name_is_drawn_and_drawn_again(detector_file, clip, tool, tmp_path):
+def test_a_video_with_a_long_name_is_drawn_twice(detector_file, clip, tool, tmp_path):
     long = clip.rename(tmp_path / f"{'x' * 251}.mp4")
     for _ in range(2):
         assert tool("infer", detector_file, long, "--out", tmp_path / "r") == 0
         assert sorted(os.listdir(tmp_path / "r")) == sorted([*FILES, long.name])
 
 
-def test_a_name_that_opencv_crashes_at_is_one_sentence(detector_file, clip, tool, tmp_path, capfd):
+def test_a_name_that_would_crash_opencv_is_one_sentence(detector_file, clip, tool, tmp_path, capfd):
     latin = clip.rename(tmp_path / os.fsdecode(b"caf\xe9.mp4"))
     assert tool("infer", detector_file, latin) == 2
     error = capfd.readouterr().err
-    assert "its name has bytes that are no UTF-8, with which OpenCV opens no video" in error
+    assert "OpenCV can't open a video whose name isn't valid UTF-8" in error
     assert error.count("\n") == 1
     out = tmp_path / os.fsdecode(b"\xe9")
     assert tool("infer", detector_file, latin.rename(tmp_path / "a.mp4"), "--out", out) == 2
-    assert "OpenCV opens no video; rename it" in capfd.readouterr().err
+    assert "a video whose name isn't valid UTF-8; rename it" in capfd.readouterr().err

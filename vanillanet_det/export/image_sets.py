@@ -14,7 +14,7 @@ from ..checks.datasets import Dataset, find_datasets
 from ..datasets.sample_images import find_images, list_images
 from ..datasets.scenes import draw_scene, load_assets
 from ..errors import UserError
-from ..inference.images import as_bgr
+from ..inference.images import load_bgr
 
 _NUM_SCENES, _SCENE_SIDE = 4, 160  # as in the embedded dataset
 _NUM_TEST_IMAGES = 4
@@ -42,7 +42,7 @@ def load_verification_images(folder: Optional[str], cfg: Config) -> list[np.ndar
             scene = draw_scene(source, _SCENE_SIDE, random)[0]
             images.append(np.ascontiguousarray(scene[..., ::-1]))
         paths = _find_files(cfg, "test_dataloader")
-        images += [as_bgr(path) for path in _sample_evenly(paths, _NUM_TEST_IMAGES)]
+        images += [load_bgr(path) for path in _sample_evenly(paths, _NUM_TEST_IMAGES)]
     return images
 
 
@@ -69,11 +69,11 @@ def load_calibration_images(folder: Optional[str], cfg: Config, count: int) -> l
             "--precision int8: needs calibration images, but those of the config's "
             "train_dataloader don't exist; give a few hundred of your own: --calibration DIR"
         )
-    return [as_bgr(path) for path in _sample_evenly(paths, count)]
+    return [load_bgr(path) for path in _sample_evenly(paths, count)]
 
 
 def _load(image: dict[str, Any]) -> np.ndarray:
-    return image["img"] if "img" in image else as_bgr(image["img_path"])
+    return image["img"] if "img" in image else load_bgr(image["img_path"])
 
 
 def _sample_evenly(paths: Sequence[Path], count: int) -> list[Path]:

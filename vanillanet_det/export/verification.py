@@ -9,7 +9,7 @@ import torch
 from mmdet.structures import DetDataSample
 from torch import nn
 
-from ..inference.instances import detections_of
+from ..inference.instances import to_detections
 from ..models.deploy import relative_error
 from ..runtime import Detector
 from ..runtime.engines import open_engine
@@ -106,7 +106,7 @@ def detect_with_both(
     inputs = torch.from_numpy(array).permute(2, 0, 1)
     sample = DetDataSample(metainfo=meta)
     (found,) = model.test_step(dict(inputs=[inputs], data_samples=[sample]))
-    expected = detections_of(found.pred_instances, 0.0, detector.classes, size)
+    expected = to_detections(found.pred_instances, 0.0, detector.classes, size)
     batch = array[None].repeat(detector.metadata.batch_size or 1, axis=0)
     outputs = {name: output[0] for name, output in detector.engine.run(batch).items()}
     return expected, detector.finish(outputs, (1.0, 1.0), size)

@@ -16,7 +16,7 @@ from ..datasets.formats import RawDataset, read_dataset, split
 from ..engine.options import parse_backbone
 from ..errors import UserError
 from ..fileio import atomic_write
-from ..runtime.outputs import printable
+from ..runtime.console import printable
 from .anchors import anchor_sizes, box_sizes, fit_anchors, histogram, measure_fit
 from .config import AUGMENTATIONS, FinetuneData, make_config
 from .model import anchor_generator, has_masks, make_model, template_model

@@ -1,13 +1,13 @@
-"""A trained detector at work: on images in Python, and on folders, videos and cameras."""
+"""Detection with a trained checkpoint in PyTorch."""
 
 from ..runtime.results import Detection, Detections
-from .detector import Detector, load_detector
 from .model_config import config_text, model_config
+from .torch_detector import TorchDetector, load_detector
 
 __all__ = [
     "Detection",
     "Detections",
-    "Detector",
+    "TorchDetector",
     "config_text",
     "load_detector",
     "model_config",

@@ -1,4 +1,4 @@
-"""Pixels of files as MMDetection loads them."""
+"""Images loaded like in an MMDetection pipeline."""
 
 from pathlib import Path
 from typing import Any
@@ -6,29 +6,28 @@ from typing import Any
 import numpy as np
 
 from ..datasets import LoadReadableImage
-from ..runtime import images
-from ..runtime.images import ImageLike
+from ..runtime.images import REMEDY, ImageLike, as_bgr
 
 
-class PictureLoader(LoadReadableImage):
-    """Load a picture that no annotation file names."""
+class _ImageLoader(LoadReadableImage):
+    """Loads an image that isn't part of a dataset."""
 
-    remedy = images.REMEDY
+    remedy = REMEDY
 
 
-def as_bgr(image: ImageLike, **loading: Any) -> np.ndarray:
-    """Load an image, a file of which is loaded as a config says.
+def load_bgr(image: ImageLike, **loading: Any) -> np.ndarray:
+    """Load an image; files are loaded by mmcv.
 
     Args:
         image: As for `vanillanet_det.runtime.images.as_bgr`.
-        **loading: As for mmcv's `LoadImageFromFile`.
+        **loading: Arguments of mmcv's `LoadImageFromFile`.
 
     Returns:
         uint8 `(height, width, 3)`, BGR.
 
     Raises:
-        UserError: It can't be read, or is anything else.
+        UserError: The image can't be read, or is of another type.
     """
     if isinstance(image, (str, Path)):
-        return PictureLoader(**loading).transform(dict(img_path=str(image)))["img"]
-    return images.as_bgr(image)
+        return _ImageLoader(**loading).transform(dict(img_path=str(image)))["img"]
+    return as_bgr(image)

@@ -1,20 +1,21 @@
-"""Detections from what MMDetection predicts."""
+"""Conversion between MMDetection's instances and our detections."""
 
 import numpy as np
+import torch
 from mmengine.structures import InstanceData
 
 from ..runtime.results import Detections
 
 
-def detections_of(
+def to_detections(
     instances: InstanceData, score: float, classes: tuple[str, ...], size: tuple[int, int]
 ) -> Detections:
-    """Take those of MMDetection's predictions that reach a score.
+    """Convert MMDetection's predictions for an image, from a score threshold on.
 
     Args:
-        instances: What was predicted for an image.
-        score: The least score.
-        classes: Names of the classes.
+        instances: The predictions.
+        score: Score threshold.
+        classes: Class names.
         size: Height and width of the image in pixels.
 
     Returns:
@@ -35,3 +36,15 @@ def detections_of(
         classes=classes,
         size=size,
     )
+
+
+def to_instances(found: Detections) -> InstanceData:
+    """Convert detections to MMDetection's predictions."""
+    instances = InstanceData(
+        bboxes=torch.from_numpy(found.boxes),
+        scores=torch.from_numpy(found.scores),
+        labels=torch.from_numpy(found.labels),
+    )
+    if found.masks is not None:
+        instances.masks = torch.from_numpy(found.masks)
+    return instances

@@ -1,4 +1,4 @@
-"""The config that a checkpoint brings along, read without running it."""
+"""The config stored in a checkpoint, read without executing it."""
 
 import ast
 import operator
@@ -22,7 +22,7 @@ _ARITHMETIC = {
 }
 _NOT_FROM_STRANGERS = {
     "CameraMotionCompensation",  # evaluates an argument as Python
-    # These load what an argument names, from a network, too.
+    # These load what an argument names, even from the network.
     *("BertModel", "ATSSVLFusionHead", "RandomSamplingNegPos"),
     *("KnowledgeDistillationSingleStageDetector", "LAD"),
 }
@@ -30,19 +30,19 @@ _REMEDY = "name the config file instead, if you trust it (--config FILE, config=
 
 
 def model_config(checkpoint: Any) -> Optional[Config]:
-    """Read the config that mmengine writes into a checkpoint's `meta["cfg"]`.
+    """Read the config that MMEngine stores in a checkpoint's `meta["cfg"]`.
 
-    It is the text of a Python file. Nothing of it is run: it may hold assignments of numbers,
-    strings, lists, tuples, sets and dicts, and nothing else.
+    It is the source of a Python file, which is parsed and never executed. Only assignments of
+    numbers, strings, lists, tuples, sets and dicts are allowed.
 
     Args:
-        checkpoint: What a checkpoint file holds.
+        checkpoint: Content of a checkpoint file.
 
     Returns:
-        The config, or None if the file brings none. `custom_imports` in it are not followed.
+        The config, or None if there is none. Its `custom_imports` are ignored.
 
     Raises:
-        UserError: The text holds anything else.
+        UserError: The source contains anything else.
     """
     meta = checkpoint.get("meta") if isinstance(checkpoint, dict) else None
     text = meta.get("cfg") if isinstance(meta, dict) else None
@@ -50,7 +50,7 @@ def model_config(checkpoint: Any) -> Optional[Config]:
         return None
     try:
         return Config(_read(text))
-    except KeyError as error:  # names that mmengine keeps for itself
+    except KeyError as error:  # names that mmengine reserves
         raise UserError(f"the config in the checkpoint: {error.args[0]}; {_REMEDY}") from error
     except (SyntaxError, ValueError, ArithmeticError, TypeError, RecursionError) as error:
         if isinstance(error, UserError):
@@ -62,27 +62,26 @@ def model_config(checkpoint: Any) -> Optional[Config]:
 
 
 def config_text(cfg: Config) -> str:
-    """Write a config as the Python text that MMEngine runs to read it, and make sure of it.
+    """Write a config as Python source, and verify that it reads back the same.
 
-    MMEngine writes the names of entries as they are, and when it reads replaces what stands in
-    double braces. Names of classes or of entries from elsewhere could so become code.
+    MMEngine executes this source to read it. It writes the names of entries unescaped, and
+    substitutes double braces when it reads, so class names from a dataset could become code.
 
     Raises:
-        UserError: The text would read as anything but the config's values.
+        UserError: The source wouldn't read as the config's values.
     """
     text = cfg.pretty_text
     braces = re.search(r".*\{\{.*", text)
     if braces:
         raise UserError(
-            f"{braces[0].strip()[:100]}: has double braces, which a config's text can't hold; "
-            "rename it"
+            f"{braces[0].strip()[:100]}: has double braces, which a config can't contain; rename it"
         )
     try:
         same = _read(text) == Config(cfg._cfg_dict.to_dict())._cfg_dict.to_dict()
     except (UserError, SyntaxError, ValueError, TypeError) as error:
         raise UserError(f"the config can't be written as plain values: {error}") from error
     if not same:
-        raise UserError("the config can't be written as text that reads back the same")
+        raise UserError("the config can't be written as source that reads back the same")
     return text
 
 
@@ -102,7 +101,7 @@ def _read(text: str) -> dict[str, Any]:
 
 
 def _path_of(target: ast.expr) -> list:
-    """Keys of `name`, or of `name['key']['key']`, which converted files end with."""
+    """Keys of `name`, or of `name['key']['key']`, which converted checkpoints end with."""
     if isinstance(target, ast.Name):
         return [target.id]
     if isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant):
@@ -152,23 +151,23 @@ def _refuse(node: ast.AST) -> NoReturn:
     text = " ".join(ast.unparse(node).split())
     raise UserError(
         f"the config in the checkpoint: line {getattr(node, 'lineno', 0)}, "
-        f"{text[:60]}{'...' if len(text) > 60 else ''}, is no plain value, and a checkpoint's code "
-        f"is never run; {_REMEDY}"
+        f"{text[:60]}{'...' if len(text) > 60 else ''}, is not a plain value, and code in "
+        f"a checkpoint is never run; {_REMEDY}"
     )
 
 
 def check_types(node: Any) -> None:
     """Refuse parts of a checkpoint's config that would do more than build a known module.
 
-    mmengine takes any importable object for a `type`, and calls it with the arguments beside it.
+    MMEngine accepts any importable object as a `type`, and calls it with the other entries.
 
     Args:
-        node: A model, a pipeline or a data set of the config.
+        node: A model, a pipeline or a dataset of the config.
 
     Raises:
-        UserError: A `type` isn't registered with MMDetection, or a file of code is named.
+        UserError: A `type` isn't registered with MMDetection, or an entry names a Python file.
     """
-    # mmcv evaluates the type of an NMS as Python, and looks RoI layers up in this module.
+    # mmcv evaluates the type of an NMS as Python, and looks up RoI layers in this module.
     known = {name for name in dir(mmcv.ops) if not name.startswith("_")}
     for registry in (MODELS, TASK_UTILS, DATASETS, TRANSFORMS):
         registry.import_from_location()
@@ -184,20 +183,20 @@ def _check_types(node: Any, known: set[str]) -> None:
         strange = next((key for key in node if not str(key).isidentifier()), None)
         if strange is not None:
             raise UserError(
-                f"the config in the checkpoint: {strange!r} is no name of an argument; {_REMEDY}"
+                f"the config in the checkpoint: {strange!r} is not an argument name; {_REMEDY}"
             )
         kind = node.get("type")
         if kind is not None:
             scope, _, name = str(kind).rpartition(".")
             if name not in known or scope not in ("", "mmdet", "mmcv", "mmengine"):
                 raise UserError(
-                    f"the config in the checkpoint: type {str(kind)!r} is none of MMDetection's or "
-                    f"of this project's; {_REMEDY}"
+                    f"the config in the checkpoint: type {str(kind)!r} is neither MMDetection's "
+                    f"nor this project's; {_REMEDY}"
                 )
         node = node.values()
     if isinstance(node, str):
         if node.endswith(".py"):
-            raise UserError(f"the config in the checkpoint: names a file of code, {node}")
+            raise UserError(f"the config in the checkpoint: names a Python file, {node}")
     elif not isinstance(node, (int, float, type(None))):
         for value in node:
             _check_types(value, known)

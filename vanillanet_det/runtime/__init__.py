@@ -1,4 +1,4 @@
-"""Detection with exported files, in ONNX Runtime or OpenVINO: no PyTorch, no MMDetection."""
+"""Detection with exported files in ONNX Runtime or OpenVINO, without PyTorch or MMDetection."""
 
 from ..errors import UserError
 from .detector import Detector

@@ -1,4 +1,4 @@
-"""A detector for images, from an exported file."""
+"""A detector that runs an exported file."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import Any, Optional, Union
 import numpy as np
 
 from ..errors import UserError
+from .base_detector import BaseDetector, PreparedImage
 from .engines import open_engine
-from .flow import BaseDetector, Prepared
 from .images import ImageLike, as_bgr
 from .masks import paste_masks
 from .nms import suppress
@@ -17,18 +17,18 @@ from .results import Detections
 
 
 class Detector(BaseDetector):
-    """Finds objects in images with an exported file. Several threads may call it.
+    """Detects objects in images with an exported file. Several threads may call it.
 
     Args:
         path: A detector's `.onnx` file, or its `.xml` file with the `.bin` file beside it.
-        score: The least score of what is returned, from 0 to 1.
-        engine: `onnxruntime` or `openvino`; None for ONNX Runtime where the file is ONNX.
-        device: `cpu`, or for ONNX Runtime `cuda` or `cuda:1`, for OpenVINO `gpu` or `gpu:1`.
-        threads: Of the CPU; None for the engine's choice.
-        streams: Groups of images that are computed at the same time; they share the threads.
+        score: Score threshold of the detections that are returned, from 0 to 1.
+        engine: `onnxruntime` or `openvino`; None chooses by the file, see `open_engine`.
+        device: `cpu`; for ONNX Runtime also `cuda` or `cuda:1`, for OpenVINO `gpu` or `gpu:1`.
+        threads: Number of CPU threads; None leaves it to the engine.
+        streams: Number of batches that are computed at the same time; they share the threads.
 
     Raises:
-        UserError: File, engine or device can't be used, or the file is no detector's.
+        UserError: The file, the engine or the device can't be used, or the file isn't a detector.
 
     Example:
         >>> detector = Detector("detector.onnx")
@@ -51,54 +51,54 @@ class Detector(BaseDetector):
         self.metadata = self.engine.metadata
         if self.metadata.kind != "detector":
             raise UserError(
-                f"{path}: is a {self.metadata.kind}'s file, which gives features but no boxes; "
+                f"{path}: is a {self.metadata.kind}'s file, which outputs features but no boxes; "
                 "export the whole detector"
             )
         self.classes = self.metadata.classes
 
     def stream(
         self, images: Iterable[ImageLike], batch_size: int = 4
-    ) -> Iterator[tuple[Prepared, Optional[Detections]]]:
-        """Find objects in images one after another, see `BaseDetector.stream`.
+    ) -> Iterator[tuple[PreparedImage, Optional[Detections]]]:
+        """Detect objects in any number of images, see `BaseDetector.stream`.
 
-        For a file of fixed batch size, `batch_size` is that.
+        A file with a fixed batch size uses that instead of `batch_size`.
         """
         if self.metadata.batch_size is not None and batch_size > 0:
             batch_size = self.metadata.batch_size
         return super().stream(images, batch_size)
 
-    def prepare(self, source: Any) -> Prepared:
-        """Load an image and bring it into the size that the file takes."""
+    def prepare(self, source: Any) -> PreparedImage:
+        """Load an image and resize it for the file."""
         image = source[1] if isinstance(source, tuple) else source
         try:
             pixels = as_bgr(image)
             check_size(pixels, f"image {image}" if isinstance(image, (str, Path)) else "image")
         except UserError as error:
-            return Prepared(source, error=str(error))
+            return PreparedImage(source, error=str(error))
         array, scales = fit(pixels, self.metadata)
-        return Prepared(source, pixels, data=(array, scales), shape=array.shape)
+        return PreparedImage(source, pixels, data=(array, scales), shape=array.shape)
 
-    def detect(self, images: list[Prepared]) -> list[Detections]:
-        """Pass images of one shape through the network."""
+    def detect(self, images: list[PreparedImage]) -> list[Detections]:
+        """Detect objects in images of the same shape."""
         arrays = [image.data[0] for image in images]
         arrays += arrays[-1:] * ((self.metadata.batch_size or 0) - len(arrays))
         outputs = self.engine.run(np.stack(arrays))
         found = []
         for index, image in enumerate(images):
-            own = {name: out[index] for name, out in outputs.items()}
-            found.append(self.finish(own, image.data[1], image.image.shape[:2]))
+            of_image = {name: output[index] for name, output in outputs.items()}
+            found.append(self.finish(of_image, image.data[1], image.image.shape[:2]))
             image.data = None
         return found
 
     def finish(
         self, outputs: dict[str, np.ndarray], scales: tuple[float, float], size: tuple[int, int]
     ) -> Detections:
-        """Choose detections of an image, and bring them into its pixels.
+        """Select an image's detections, and scale them to its pixels.
 
         Args:
-            outputs: The file's for this image, by name.
-            scales: How much wider and higher it was for the file.
-            size: Its height and width in pixels.
+            outputs: The file's outputs for the image, by name.
+            scales: Factors by which width and height were scaled for the file.
+            size: Height and width of the image in pixels.
         """
         boxes, scores, labels = (outputs[name] for name in ("boxes", "scores", "labels"))
         chosen = self._choose(boxes, scores, labels)
@@ -106,7 +106,7 @@ class Detector(BaseDetector):
         boxes = boxes[chosen] * np.tile(factors, 2)
         inside = boxes
         if self.metadata.input_size is not None:
-            # To the network, what the picture was filled up with is a part of it.
+            # The network also finds objects in the padding.
             inside = boxes.clip(0, np.tile(np.float32(size[::-1]), 2))
             kept = (inside[:, 2:] > inside[:, :2]).all(axis=1)
             chosen, boxes, inside = chosen[kept], boxes[kept], inside[kept]
@@ -118,7 +118,7 @@ class Detector(BaseDetector):
         )
 
     def _choose(self, boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Find the indices of detections, highest score first."""
+        """Return the indices of the selected detections, highest score first."""
         if self.metadata.nms_inside:
             order = np.argsort(-scores, kind="stable")
         else:

@@ -1,4 +1,4 @@
-"""Pixels of whatever a user calls an image."""
+"""Pixels from files, arrays and PIL images."""
 
 from pathlib import Path
 from typing import Union
@@ -10,27 +10,27 @@ from ..errors import UserError
 from .packages import load
 
 ImageLike = Union[str, Path, np.ndarray, Image.Image]
-REMEDY = "replace the file or take it away"
+REMEDY = "replace or remove the file"
 
 
 def as_bgr(image: ImageLike) -> np.ndarray:
-    """Load an image, as MMDetection does.
+    """Load an image like MMDetection.
 
     Args:
-        image: A file of any depth and colour, turned as its EXIF data says; an array of pixels
-            from 0 to 255, `(height, width, 3)` in BGR, OpenCV's and MMDetection's order, or
-            `(height, width)` in grey; or a PIL image of any mode.
+        image: A file of any depth and colour type, rotated according to its EXIF data; an array of
+            pixels from 0 to 255, `(height, width, 3)` in BGR, as in OpenCV and MMDetection, or
+            greyscale `(height, width)`; or a PIL image of any mode.
 
     Returns:
         uint8 `(height, width, 3)`, BGR.
 
     Raises:
-        UserError: It can't be read, or is anything else.
+        UserError: The image can't be read, or is of another type.
     """
     if isinstance(image, (str, Path)):
-        return _of_file(image)
+        return _from_file(image)
     if isinstance(image, Image.Image):
-        return _of_pil(image)
+        return _from_pil(image)
     if not isinstance(image, np.ndarray):
         raise UserError(
             f"image: a {type(image).__name__} but expected a path, a NumPy array or a PIL image"
@@ -45,13 +45,13 @@ def as_bgr(image: ImageLike) -> np.ndarray:
     return image
 
 
-def _of_file(path: Union[str, Path]) -> np.ndarray:
+def _from_file(path: Union[str, Path]) -> np.ndarray:
     cv2 = load("cv2")
     try:
-        # OpenCV itself opens no file whose name the system's code page lacks.
+        # On Windows, OpenCV can't open names outside of the system's code page.
         content = np.frombuffer(Path(path).expanduser().read_bytes(), np.uint8)
         pixels = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
-        reason = "no image format that OpenCV knows" if content.size else "the file is empty"
+        reason = "not an image format that OpenCV supports" if content.size else "the file is empty"
     except (OSError, cv2.error) as error:
         pixels, reason = None, getattr(error, "strerror", None) or " ".join(str(error).split())
     if pixels is None:
@@ -59,14 +59,14 @@ def _of_file(path: Union[str, Path]) -> np.ndarray:
     return pixels
 
 
-def _of_pil(image: Image.Image) -> np.ndarray:
+def _from_pil(image: Image.Image) -> np.ndarray:
     try:
         image.load()
     except OSError as error:
         raise UserError(f"image: can't be read ({error}); {REMEDY}") from error
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
-        # 16 bits, of which PIL's own conversion would cut off all above 255.
+        # 16 bits: PIL's own conversion would clip at 255.
         grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
         return grey[..., None].repeat(3, axis=2)
     if image.mode in ("P", "PA") and "transparency" in image.info:

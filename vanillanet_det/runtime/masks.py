@@ -1,4 +1,4 @@
-"""Masks of objects, from their boxes into the picture."""
+"""Instance masks: from boxes to the image, and COCO's run-length encoding."""
 
 import numpy as np
 
@@ -6,13 +6,13 @@ import numpy as np
 def paste_masks(
     masks: np.ndarray, boxes: np.ndarray, size: tuple[int, int], threshold: float
 ) -> np.ndarray:
-    """Paste masks as MMDetection's FCNMaskHead does: bilinear, and nothing outside the box.
+    """Paste masks into the image like MMDetection's FCNMaskHead: bilinear, nothing outside the box.
 
     Args:
-        masks: Probabilities over each box, float32 `(N, 28, 28)`, or of any other size.
-        boxes: Left, top, right and bottom in pixels of the picture, float32 `(N, 4)`.
-        size: Height and width of the picture.
-        threshold: The probability from which a pixel belongs to the object.
+        masks: Probabilities over each box, float32 `(N, 28, 28)` or any other size.
+        boxes: Left, top, right and bottom in pixels of the image, float32 `(N, 4)`.
+        size: Height and width of the image.
+        threshold: Lowest probability of a pixel of the object.
 
     Returns:
         Bool `(N, height, width)`.
@@ -22,27 +22,55 @@ def paste_masks(
     for target, mask, (left, top, right, bottom) in zip(pasted, masks, boxes):
         rows, down = _weights(top, bottom, height, mask.shape[0])
         columns, across = _weights(left, right, width, mask.shape[1])
-        # Interpolation in the plane is one along each axis, so two products of matrices.
+        # Bilinear interpolation is separable: one matrix product along each axis.
         target[rows, columns] = down @ mask @ across.T >= threshold
     return pasted
 
 
 def _weights(start: float, end: float, length: int, cells: int) -> tuple[slice, np.ndarray]:
-    """Find how much each cell of a mask counts for each pixel, along one axis.
+    """Compute the weight of each cell of a mask for each pixel, along one axis.
 
     Args:
-        start: Of the box.
-        end: Of the box.
-        length: Pixels of the picture.
-        cells: Of the mask.
+        start: Where the box starts.
+        end: Where the box ends.
+        length: Number of pixels in the image.
+        cells: Number of cells in the mask.
 
     Returns:
-        The pixels at the box, P of them, and float32 `(P, cells)`.
+        The P pixels around the box, and float32 weights `(P, cells)`.
     """
     first = int(np.clip(np.floor(start) - 1, 0, length))
     last = int(np.clip(np.ceil(end) + 1, first, length))
     middles = np.arange(first, last, dtype=np.float32) + np.float32(0.5)
-    with np.errstate(divide="ignore", invalid="ignore"):  # a box without width has no pixels
+    with np.errstate(divide="ignore", invalid="ignore"):  # an empty box has no pixels
         places = (middles - start) / (end - start) * cells - np.float32(0.5)
         distances = np.abs(places[:, None] - np.arange(cells, dtype=np.float32))
     return slice(first, last), np.nan_to_num(1 - distances, neginf=0).clip(0)
+
+
+def encode_mask(mask: np.ndarray) -> str:
+    """Encode a mask in COCO's compressed run-length format.
+
+    Runs go down the columns, starting with a run of zeros. From the fourth on, a run is stored as
+    its difference from the one two before it, in groups of five bits, lowest first; all groups but
+    the last have a sixth bit set (`rleToString` of https://github.com/cocodataset/cocoapi).
+
+    Args:
+        mask: Bool `(height, width)`.
+
+    Returns:
+        The `counts` of pycocotools' `encode`.
+    """
+    pixels = np.concatenate([[False], mask.ravel(order="F"), [not mask[-1, -1]]])
+    ends = np.flatnonzero(pixels[1:] != pixels[:-1])
+    runs = np.diff(ends, prepend=0)
+    values = runs.copy()
+    values[3:] -= runs[1:-2]
+    digits = values[:, None] >> np.arange(0, 35, 5)
+    rest, digits = digits >> 5, digits & 31
+    # The highest bit of the last group is the sign.
+    is_last = rest == np.where(digits & 16, -1, 0)
+    groups = np.arange(digits.shape[1])
+    last = is_last.argmax(axis=1)[:, None]
+    codes = 48 + digits + 32 * (groups < last)
+    return codes[groups <= last].astype(np.uint8).tobytes().decode("ascii")

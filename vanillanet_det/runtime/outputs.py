@@ -1,10 +1,10 @@
-"""Results as files that COCO's tools and spreadsheets read."""
+"""Result files, for COCO's tools and for spreadsheets."""
 
 import csv
 import io
 import json
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +18,20 @@ FILES = ("results.json", "images.json", "results.csv")
 
 
 def write_results(folder: Path, records: Iterable[dict[str, Any]], classes: Sequence[str]) -> int:
-    """Write the results of many images, each file whole or not at all.
+    """Write the results of any number of images; each file is written completely or not at all.
 
-    `results.json` is a list of COCO results; `images.json` is a COCO file with the images and
-    categories that its ids stand for, so that `COCO("images.json").loadRes("results.json")` reads
-    both; `results.csv` has a line for each object.
+    `results.json` is a list of COCO results. `images.json` is a COCO file with the images and
+    categories, so that `COCO("images.json").loadRes("results.json")` reads both. `results.csv` has
+    a line per object.
 
     Args:
-        folder: Where to.
-        records: `file`, `width`, `height` and `detections`, as `Detections.to_coco` writes them,
-            for each image in turn; and `frame` for one of a video. Images are numbered from 1.
-        classes: Names of the classes.
+        folder: Folder of the files.
+        records: A dict per image: `file`, `width`, `height`, `detections` from
+            `Detections.to_coco`, and for a video's frames `frame`. Images are numbered from 1.
+        classes: Class names.
 
     Returns:
-        How many objects there are.
+        Number of objects.
     """
     images, results = [], []
     rows: list[Sequence[Any]] = []
@@ -57,43 +57,49 @@ def write_results(folder: Path, records: Iterable[dict[str, Any]], classes: Sequ
     truth = dict(info={}, licenses=[], images=images, annotations=[], categories=categories)
     contents = (json.dumps(results), json.dumps(truth), table.getvalue())
     for name, content in zip(FILES, contents):
-        # Names of files may hold bytes that are no UTF-8; JSON escapes them by itself.
+        # File names may not be valid UTF-8. JSON escapes them, the table doesn't.
         write_bytes(folder / name, content.encode("utf-8", "backslashreplace"))
     return len(results)
 
 
-def printable(text: str) -> str:
-    """Escape what a terminal can't show, such as the bytes of a name that are no UTF-8."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
-
-
-def write_picture(path: Path, image: np.ndarray) -> None:
-    """Write a picture, whole or not at all.
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Write an image completely or not at all.
 
     Args:
-        path: Its file, `.jpg`, `.jpeg` or `.png`; folders are made.
+        path: A `.jpg`, `.jpeg` or `.png` file; its folder is created.
         image: uint8 `(height, width, 3)`, BGR.
 
     Raises:
-        UserError: It can't be written.
+        UserError: The file can't be written.
     """
     _, encoded = load("cv2").imencode(path.suffix, image)
     write_bytes(path, encoded.tobytes())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all, and make its folder.
+    """Write a file completely or not at all; its folder is created.
 
     Raises:
-        UserError: It can't be written.
+        UserError: The file can't be written.
     """
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as file:
             file.write(content)
+
+
+@contextmanager
+def writing(
+    path: Path, remedy: str = "free some space, or choose another folder"
+) -> Iterator[None]:
+    """Context in which an error of the file system becomes a `UserError`.
+
+    Args:
+        path: The file or folder that is written.
+        remedy: What the user can do.
+    """
+    try:
+        yield
     except OSError as error:
-        raise UserError(
-            f"--out: {path} can't be written ({error.strerror or error}); make room, or choose "
-            "another place"
-        ) from error
+        reason = error.strerror or error
+        raise UserError(f"--out {path}: can't be written ({reason}); {remedy}") from error

@@ -1,4 +1,4 @@
-"""Packages that not everybody has, imported when they are needed."""
+"""Optional packages, imported when they are needed."""
 
 import importlib
 import sys
@@ -7,23 +7,21 @@ from types import ModuleType
 from ..errors import UserError
 
 _DISTRIBUTIONS = {"cv2": "opencv-python-headless"}
-_REPORTING = ("openvino", "nncf")
+_SEND_TELEMETRY = ("openvino", "nncf")
 
 
 def load(name: str) -> ModuleType:
-    """Import a package, which takes a tenth of a second the first time.
+    """Import an optional package.
 
     Args:
-        name: `cv2`, `onnxruntime`, `openvino` or `nncf`, or a part of it.
+        name: `cv2`, `onnxruntime`, `openvino`, `nncf` or `filelock`, or a module in it.
 
     Raises:
-        UserError: It isn't there, or can't be loaded here; the message has the command that
-            installs it.
+        UserError: It can't be imported; the message names the command that installs it.
     """
     distribution = name.partition(".")[0]
-    if distribution in _REPORTING:
-        # These tell their makers over the network that they are used. Without this package,
-        # they don't.
+    if distribution in _SEND_TELEMETRY:
+        # They send telemetry through this package, and none without it.
         sys.modules.setdefault("openvino_telemetry", None)
     try:
         return importlib.import_module(name)

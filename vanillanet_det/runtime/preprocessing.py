@@ -1,4 +1,4 @@
-"""Pictures in the size that a file takes."""
+"""Images in the size that an exported file takes."""
 
 from typing import Optional
 
@@ -8,15 +8,15 @@ from ..errors import UserError
 from .metadata import Metadata
 from .packages import load
 
-MAX_SIDE = 16_384  # pixels: a picture of twice that, in float32, is more memory than most have
+MAX_SIDE = 16_384  # pixels: twice that in float32 exceeds the memory of most machines
 
 
 def check_size(image: np.ndarray, name: str) -> None:
-    """Refuse a picture that is too large.
+    """Refuse images that are too large.
 
     Args:
-        image: Its pixels `(height, width, 3)`.
-        name: What errors call it.
+        image: Pixels `(height, width, 3)`.
+        name: Name of the image in errors.
 
     Raises:
         UserError: A side has more than `MAX_SIDE` pixels.
@@ -25,15 +25,15 @@ def check_size(image: np.ndarray, name: str) -> None:
     if max(height, width) > MAX_SIDE:
         raise UserError(
             f"{name}: {width} x {height} pixels but expected at most {MAX_SIDE:,} in width and in "
-            "height; scale it down, or cut it into tiles"
+            "height; scale it down, or split it into tiles"
         )
 
 
 def find_size(width: int, height: int, metadata: Metadata) -> tuple[int, int]:
-    """Find the width and height in pixels that a picture is to have.
+    """Compute the width and height in pixels to which an image is resized.
 
-    They are those of MMDetection's Resize. For a file of fixed size the picture fits into that;
-    where there is no Resize, it isn't made larger.
+    They are those of MMDetection's Resize. If the file's size is fixed, the image is fitted into
+    it, without enlarging it if the config has no Resize.
     """
     resize, limits = metadata.resize, metadata.input_size
     if resize is None and limits is None:
@@ -52,32 +52,32 @@ def find_size(width: int, height: int, metadata: Metadata) -> tuple[int, int]:
 
 
 def fit(image: np.ndarray, metadata: Metadata) -> tuple[np.ndarray, tuple[float, float]]:
-    """Resize a picture, and fill it up on the right and below if the file's size is fixed.
+    """Resize an image, and pad it on the right and at the bottom if the file's size is fixed.
 
     Args:
         image: uint8 `(height, width, 3)`, BGR.
-        metadata: What the file says.
+        metadata: The file's metadata.
 
     Returns:
-        An array like the image, and how much wider and higher the picture in it is.
+        An array like the image, and the factors by which width and height were scaled.
     """
     height, width = image.shape[:2]
     size = find_size(width, height, metadata)
     if size != (width, height):
         cv2 = load("cv2")
         image = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
-    return _fill_up(image, metadata.input_size, metadata.padding), (
+    return _pad(image, metadata.input_size, metadata.padding), (
         size[0] / width,
         size[1] / height,
     )
 
 
-def _fill_up(
+def _pad(
     image: np.ndarray, size: Optional[tuple[int, int]], color: tuple[float, float, float]
 ) -> np.ndarray:
     if size is None or image.shape[:2] == size:
         return image
-    filled = np.empty((*size, 3), np.uint8)
-    filled[:] = np.round(color)
-    filled[: image.shape[0], : image.shape[1]] = image
-    return filled
+    padded = np.empty((*size, 3), np.uint8)
+    padded[:] = np.round(color)
+    padded[: image.shape[0], : image.shape[1]] = image
+    return padded

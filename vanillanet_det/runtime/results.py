@@ -1,17 +1,21 @@
-"""What a detector finds in an image."""
+"""Detections in an image, and how they are drawn and exported."""
 
+import colorsys
+import functools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
-from .drawing import draw_detections
 from .images import as_bgr
-from .rle import encode_mask
+from .masks import encode_mask
+
+_MASK_OPACITY = 0.4
 
 
 class Detection(NamedTuple):
@@ -22,7 +26,7 @@ class Detection(NamedTuple):
         score: From 0 to 1.
         label: Index of its class.
         name: Name of its class.
-        mask: Bool `(height, width)`, or None where the detector has no masks.
+        mask: Bool `(height, width)`; None if the detector predicts no masks.
     """
 
     box: np.ndarray
@@ -40,8 +44,8 @@ class Detections:
         boxes: Left, top, right and bottom in pixels of the image, float32 `(N, 4)`.
         scores: From 0 to 1, float32 `(N,)`.
         labels: Index of each class in `classes`, int64 `(N,)`.
-        masks: Bool `(N, height, width)`, or None where the detector has no masks.
-        classes: Names of all classes.
+        masks: Bool `(N, height, width)`; None if the detector predicts no masks.
+        classes: All class names.
         size: Height and width of the image in pixels.
     """
 
@@ -61,34 +65,34 @@ class Detections:
             yield Detection(box, float(score), int(label), self.classes[label], mask)
 
     def summary(self) -> str:
-        """Say how many there are, and of which class: `3 (cat 2, dog 1)`."""
+        """Count them, in total and by class: `3 (cat 2, dog 1)`."""
         counts = Counter(item.name for item in self)
         each = ", ".join(f"{name} {count}" for name, count in counts.most_common())
         return f"{len(self)} ({each})" if counts else "0"
 
     def draw(self, image: Union[str, Path, np.ndarray, Image.Image]) -> Image.Image:
-        """Draw boxes, names, scores and masks on the image that they were found in.
+        """Draw boxes, names, scores and masks on a copy of the image.
 
         Args:
-            image: Its file, an array `(height, width, 3)` in BGR, or a PIL image; it stays as
-                it is.
+            image: The image of these detections: its file, an array `(height, width, 3)` in BGR,
+                or a PIL image.
 
         Returns:
-            A picture, which `save("b.jpg")` writes.
+            The drawing; `save("b.jpg")` writes it.
         """
         drawn = draw_detections(as_bgr(image), self)
         return Image.fromarray(np.ascontiguousarray(drawn[..., ::-1]))
 
     def to_coco(self, image_id: int) -> list[dict[str, Any]]:
-        """Write them as COCO results.
+        """Convert them to COCO results.
 
         Args:
-            image_id: Of the image.
+            image_id: ID of the image.
 
         Returns:
-            `image_id`, `category_id` (1 for the first class), `bbox` (left, top, width and height
-            in pixels, to a thousandth), `score` (to five digits), and with masks `segmentation`
-            (RLE).
+            A dict per object: `image_id`, `category_id` (1 for the first class), `bbox` (left, top,
+            width and height in pixels, rounded to 3 decimals), `score` (5 decimals), and, if there
+            are masks, `segmentation` (RLE).
         """
         rows: list[dict[str, Any]] = []
         for box, score, label, _, mask in self:
@@ -104,3 +108,58 @@ class Detections:
             if mask is not None:
                 rows[-1]["segmentation"] = dict(size=list(self.size), counts=encode_mask(mask))
         return rows
+
+
+def draw_detections(image: np.ndarray, detections: Detections) -> np.ndarray:
+    """Draw boxes, names, scores and masks on a copy of an image, the highest scores on top.
+
+    Args:
+        image: uint8 `(height, width, 3)`, BGR.
+        detections: Its detections.
+
+    Returns:
+        An array like the image.
+    """
+    pixels = np.ascontiguousarray(image[..., ::-1])
+    items = list(detections)[::-1]
+    for item in items:
+        if item.mask is not None:
+            under = pixels[item.mask] * (1 - _MASK_OPACITY)
+            blended = under + np.multiply(_color(item.label), _MASK_OPACITY)
+            pixels[item.mask] = blended.astype(np.uint8)
+    drawing = Image.fromarray(pixels)
+    canvas = ImageDraw.Draw(drawing)
+    height, width = detections.size
+    line = max(1, round(min(height, width) / 250))
+    font = _font(max(9, round(min(height, width) / 35)))
+    for item in items:
+        left, top, right, bottom = item.box.round().astype(int).tolist()
+        color = _color(item.label)
+        canvas.rectangle((left, top, max(left, right), max(top, bottom)), outline=color, width=line)
+        text = f"{item.name} {item.score:.2f}"
+        _, _, text_width, text_height = canvas.textbbox((0, 0), text, font=font)
+        # Above the box, unless that is outside of the image.
+        x = max(0, min(left, width - text_width - 2))
+        y = max(0, top - text_height - 2)
+        canvas.rectangle((x, y, x + text_width + 2, y + text_height + 2), fill=color)
+        dark = sum(np.multiply(color, (0.299, 0.587, 0.114))) < 140
+        canvas.text((x + 1, y), text, fill="white" if dark else "black", font=font)
+    return np.asarray(drawing)[..., ::-1]
+
+
+def _color(label: int) -> tuple[int, int, int]:
+    """Colour of a class: golden-ratio steps around the hue circle keep neighbours apart."""
+    hue = (0.02 + label * 0.618034) % 1
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.85, 0.85 if label % 2 else 0.95)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+@functools.lru_cache(maxsize=8)
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    # matplotlib's DejaVu font covers more scripts than PIL's default font.
+    spec = find_spec("matplotlib")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        file = Path(folder, "mpl-data/fonts/ttf/DejaVuSans.ttf")
+        if file.is_file():
+            return ImageFont.truetype(str(file), size)
+    return ImageFont.load_default(size)

@@ -1,4 +1,4 @@
-"""ONNX Runtime."""
+"""Exported files in ONNX Runtime."""
 
 import ctypes
 import os
@@ -9,18 +9,16 @@ from typing import Any, Optional
 
 import numpy as np
 
-from .engines import read_metadata, refuse_device, refuse_file, refuse_images
-from .metadata import KEY
-from .packages import load
+from ..metadata import KEY
+from ..packages import load
+from .base import read_metadata, refuse_device, refuse_file, refuse_images
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-
-
 _sessions: weakref.WeakSet = weakref.WeakSet()
 
 
 def _keep_sessions() -> None:
-    """Let a forked process end no session, which waits for threads that it doesn't have."""
+    """Keep sessions alive in a forked process: deleting one would wait for the parent's threads."""
     for session in _sessions:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
 
@@ -30,16 +28,16 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 
 
 class OnnxRuntimeEngine:
-    """A file in ONNX Runtime, see `Engine`.
+    """Runs a file in ONNX Runtime, see `Engine`.
 
     Args:
         path: A `.onnx` file.
         device: `cpu`, `cuda` or `cuda:1`.
-        threads: Of the CPU.
-        streams: Callers that share them.
+        threads: Number of CPU threads; None leaves it to ONNX Runtime.
+        streams: Number of concurrent callers, which share the threads.
 
     Raises:
-        UserError: ONNX Runtime isn't there, or file or device can't be used.
+        UserError: ONNX Runtime isn't installed, or can't use the file or the device.
     """
 
     def __init__(self, path: Path, device: str, threads: Optional[int], streams: int) -> None:
@@ -47,9 +45,9 @@ class OnnxRuntimeEngine:
         self.name = f"ONNX Runtime {runtime.__version__}"
         provider, options = self._find_provider(runtime, device)
         settings = runtime.SessionOptions()
-        settings.log_severity_level = 4  # errors are raised, too
-        # By default its threads look for work for a while after a call, and take a core from
-        # whoever prepares the next picture.
+        settings.log_severity_level = 4  # errors are raised as well
+        # By default its threads spin for a while after a call, which takes a core away from
+        # the thread that prepares the next image.
         settings.add_session_config_entry("session.force_spinning_stop", "1")
         if threads is None and streams > 1:
             threads = os.cpu_count() or 1
@@ -59,10 +57,10 @@ class OnnxRuntimeEngine:
             self._session = runtime.InferenceSession(
                 str(path), settings, providers=[(provider, options)], enable_fallback=0
             )
-        except Exception as error:  # its exceptions have no base of their own
+        except Exception as error:  # its exceptions have no common base class
             refuse_file(path, self.name, error)
         _sessions.add(self._session)
-        # A GPU whose libraries can't be loaded is passed over in silence.
+        # ONNX Runtime silently ignores a GPU whose libraries can't be loaded.
         if self._session.get_providers()[0] != provider:
             refuse_device(device, self.name, ["cpu"])
         texts = self._session.get_modelmeta().custom_metadata_map
@@ -70,11 +68,11 @@ class OnnxRuntimeEngine:
         self.precision = self.metadata.precision
         on_arm = platform.machine().lower() in ("arm64", "aarch64")
         if self.precision == "fp16" and provider == _PROVIDERS["cpu"] and not on_arm:
-            self.precision = "fp32"  # other CPUs have no kernels for fp16, and casts are put in
+            self.precision = "fp32"  # other CPUs have no fp16 kernels: ONNX Runtime inserts casts
 
     def _find_provider(self, runtime: Any, device: str) -> tuple[str, dict[str, Any]]:
-        there = runtime.get_available_providers()
-        known = [name for name, provider in _PROVIDERS.items() if provider in there]
+        available = runtime.get_available_providers()
+        known = [name for name, provider in _PROVIDERS.items() if provider in available]
         kind, colon, number = device.partition(":")
         if kind not in known or (colon and not (kind == "cuda" and number.isdecimal())):
             refuse_device(device, self.name, known)
@@ -85,6 +83,6 @@ class OnnxRuntimeEngine:
         names = [output.name for output in self._session.get_outputs()]
         try:
             outputs = self._session.run(names, {"images": images})
-        except Exception as error:  # its exceptions have no base of their own
+        except Exception as error:  # its exceptions have no common base class
             refuse_images(images, self.name, error)
         return dict(zip(names, outputs))

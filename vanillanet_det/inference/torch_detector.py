@@ -1,4 +1,4 @@
-"""A detector for images."""
+"""A detector that runs a fused network in PyTorch."""
 
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -15,22 +15,22 @@ from torch import nn
 from ..datasets.pipeline import inference_pipeline
 from ..errors import UserError
 from ..models.raw_pixels import fold_normalization
-from ..runtime.flow import BaseDetector, Prepared
+from ..runtime.base_detector import BaseDetector, PreparedImage
 from ..runtime.results import Detections
 from .building import ConfigLike, build_detector
-from .images import as_bgr
-from .instances import detections_of
+from .images import load_bgr
+from .instances import to_detections
 
 
-class Detector(BaseDetector):
-    """Finds objects in images with a fused network; `load_detector` makes one.
+class TorchDetector(BaseDetector):
+    """Detects objects in images with a fused network; `load_detector` returns one.
 
     Args:
-        model: A detector of MMDetection, ready for evaluation.
+        model: A fused MMDetection detector.
         cfg: Its config, whose test pipeline prepares the images.
-        classes: Names of its classes.
-        device: Where it computes.
-        score: The least score of what is returned.
+        classes: Class names.
+        device: Device to run on.
+        score: Score threshold of the detections that are returned.
 
     Example:
         >>> detector = load_detector("work_dirs/mine/fused.pth")
@@ -56,13 +56,13 @@ class Detector(BaseDetector):
         with DefaultScope.overwrite_default_scope("mmdet"):
             self._prepare = Compose([TRANSFORMS.build(step) for step in rest])
 
-    def prepare(self, source: Any) -> Prepared:
-        """Load an image and bring it into the form that the network takes."""
+    def prepare(self, source: Any) -> PreparedImage:
+        """Load an image and run the config's test pipeline on it."""
         image = source[1] if isinstance(source, tuple) else source
         try:
-            pixels = as_bgr(image, **self._loading)
+            pixels = load_bgr(image, **self._loading)
         except UserError as error:
-            return Prepared(source, error=str(error))
+            return PreparedImage(source, error=str(error))
         size = pixels.shape[:2]
         results = dict(
             img=pixels.astype(np.float32) if self._as_float else pixels,
@@ -79,18 +79,18 @@ class Detector(BaseDetector):
             name = f"image {image}" if isinstance(image, (str, Path)) else "image"
             reason = " ".join(str(error).split())
             message = f"{name}: its {width} x {height} pixels can't be resized ({reason[:200]})"
-            return Prepared(source, error=f"{message}; cut it into parts of a usual shape")
-        return Prepared(source, pixels, data=data, shape=data["inputs"].shape)
+            return PreparedImage(source, error=f"{message}; crop or split it")
+        return PreparedImage(source, pixels, data=data, shape=data["inputs"].shape)
 
     @torch.no_grad()
-    def detect(self, images: list[Prepared]) -> list[Detections]:
-        """Pass images of one shape through the network."""
+    def detect(self, images: list[PreparedImage]) -> list[Detections]:
+        """Detect objects in images of the same shape."""
         batch = {key: [image.data[key] for image in images] for key in ("inputs", "data_samples")}
         found = []
         for image, sample in zip(images, self.model.test_step(batch)):
             image.data = None
             size = image.image.shape[:2]
-            found.append(detections_of(sample.pred_instances, self.score, self.classes, size))
+            found.append(to_detections(sample.pred_instances, self.score, self.classes, size))
         return found
 
 
@@ -99,26 +99,25 @@ def load_detector(
     config: Optional[ConfigLike] = None,
     device: Union[str, torch.device, None] = None,
     score: float = 0.3,
-) -> Detector:
-    """Load a detector from a checkpoint, fused.
+) -> TorchDetector:
+    """Load a detector from a checkpoint and fuse it.
 
-    Nothing in the checkpoint is run, and no other file is read: initial weights that the config
-    names need not be there.
+    No code in the checkpoint is run, and no other file is read: the initial weights that the
+    config names needn't exist.
 
     Args:
-        model: A checkpoint of a detector, its file or URL: in the training, the merged or the
-            deployed form.
-        config: Its config or the config's file; None for the one that the checkpoint brings
-            along, as those of this project do.
-        device: Where to compute, such as `cuda:1`; None for a GPU if there is one.
-        score: The least score of what is returned, from 0 to 1.
+        model: File or URL of a detector's checkpoint, in the training, merged or deployed form.
+        config: Its config, or the config's file; None for the config stored in the checkpoint,
+            which MMEngine saves there.
+        device: Device to run on, such as `cuda:1`; None for a GPU if there is one.
+        score: Score threshold of the detections that are returned, from 0 to 1.
 
     Returns:
-        A function of images, see `Detector`.
+        A detector, which is called with images.
 
     Raises:
-        UserError: File and config can't be used or don't fit each other; or lambda is below 1,
-            and the network can't be fused yet.
+        UserError: The checkpoint or the config can't be used, they don't match, or lambda is
+            below 1, so that the network can't be fused yet.
     """
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -130,4 +129,4 @@ def load_detector(
         raise UserError(f"device {device}: can't be used ({reason}); try cpu or cuda") from error
     detector, cfg, classes = build_detector(model, config)
     fold_normalization(detector)
-    return Detector(detector, cfg, classes, device, score)
+    return TorchDetector(detector, cfg, classes, device, score)

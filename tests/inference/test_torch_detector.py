@@ -1,4 +1,4 @@
-"""The detector finds what MMDetection finds with the same weights."""
+"""The detector finds the same objects as MMDetection with the same weights."""
 
 import json
 import shutil
@@ -33,7 +33,7 @@ def paths(small_digits):
 
 
 def by_mmdetection(file, paths, fused=True):
-    """What test_step says, of the training form or of its plain fusion."""
+    """Predictions of `test_step`, in the training form or simply fused."""
     checkpoint = read_checkpoint(file)
     cfg = model_config(checkpoint)
     model = MODELS.build(cfg.model)
@@ -61,7 +61,7 @@ def assert_same(found, expected):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("masks", [False, True])
-def test_it_finds_what_mmdetection_finds(masks, detector_file, masks_file, paths, mmdet_scope):
+def test_detections_equal_mmdetection(masks, detector_file, masks_file, paths, mmdet_scope):
     file = masks_file if masks else detector_file
     detector = load_detector(file, score=0.0, device="cpu")
     for found, expected in zip(detector(list(map(str, paths))), by_mmdetection(file, paths)):
@@ -75,7 +75,7 @@ def test_it_finds_what_mmdetection_finds(masks, detector_file, masks_file, paths
         assert json.loads(json.dumps(row)) == row
 
 
-def test_boxes_are_in_pixels_of_the_image_however_large(detector_file, paths, mmdet_scope):
+def test_boxes_are_in_pixels_of_the_image_of_any_size(detector_file, paths, mmdet_scope):
     detector = load_detector(detector_file, score=0.0)
     image = cv2.resize(cv2.imread(str(paths[0])), (480, 320))
     found, unscaled = detector(image), detector(paths[0])
@@ -92,7 +92,7 @@ def test_a_path_an_array_and_a_pil_image_are_the_same(detector_file, paths):
         np.testing.assert_allclose(other.boxes, first.boxes, atol=1e-3)
 
 
-def test_batches_of_one_shape_alone_change_nothing(detector_file, paths, monkeypatch):
+def test_batches_have_one_shape_and_change_nothing(detector_file, paths, monkeypatch):
     detector = load_detector(detector_file, score=0.0)
     sizes = []
     test_step = detector.model.test_step
@@ -113,7 +113,7 @@ def test_batches_of_one_shape_alone_change_nothing(detector_file, paths, monkeyp
         assert found.size == image.shape[:2]
 
 
-def test_score_cuts_off_and_objects_come_highest_first(detector_file, paths):
+def test_the_score_threshold_and_the_order(detector_file, paths):
     everything = load_detector(detector_file, score=0.0)(paths[0])
     middle = float(np.median(everything.scores))
     found = load_detector(detector_file, score=middle)(paths[0])
@@ -127,7 +127,7 @@ def test_score_cuts_off_and_objects_come_highest_first(detector_file, paths):
     assert found.to_coco(7)[0]["image_id"] == 7
 
 
-def test_nothing_found_is_no_special_case(masks_file, paths):
+def test_no_detections(masks_file, paths):
     found = load_detector(masks_file, score=1.0)(paths[0])
     assert len(found) == 0
     assert found.masks.shape == (0, 160, 160)
@@ -137,7 +137,7 @@ def test_nothing_found_is_no_special_case(masks_file, paths):
     )
 
 
-def test_drawing_changes_pixels_at_the_boxes_alone(detector_file, masks_file, paths):
+def test_drawing_changes_only_pixels_at_the_boxes(detector_file, masks_file, paths):
     before = np.asarray(Image.open(paths[0]).convert("RGB")).astype(int)
     for file in (detector_file, masks_file):
         found = load_detector(file, score=0.0)(paths[0])
@@ -153,8 +153,8 @@ def test_drawing_changes_pixels_at_the_boxes_alone(detector_file, masks_file, pa
 
 
 @pytest.fixture
-def lacking_everything(tmp_path, monkeypatch, detector_file):
-    """Without the configs' folder, its weights, and data."""
+def lone_checkpoint(tmp_path, monkeypatch, detector_file):
+    """A checkpoint without its configs, initial weights and data."""
     monkeypatch.chdir(tmp_path)
     return shutil.copy(detector_file, tmp_path / "a.pth")
 
@@ -167,15 +167,15 @@ def changed(file, target, **meta):
     return target
 
 
-def test_initial_weights_are_not_looked_for(lacking_everything, paths, tmp_path):
-    text = read_checkpoint(lacking_everything)["meta"]["cfg"]
+def test_initial_weights_are_not_loaded(lone_checkpoint, paths, tmp_path):
+    text = read_checkpoint(lone_checkpoint)["meta"]["cfg"]
     text += "model['backbone']['init_cfg'] = dict(type='Pretrained', checkpoint='http://no/a')\n"
     text += "model['pretrained'] = 'nothing.pth'\n"
-    file = changed(lacking_everything, tmp_path / "b.pth", cfg=text)
+    file = changed(lone_checkpoint, tmp_path / "b.pth", cfg=text)
     assert len(load_detector(file, score=0.0)(paths[0])) > 0
 
 
-def test_the_config_may_be_a_file_a_config_or_in_the_checkpoint(
+def test_the_config_is_a_file_an_object_or_in_the_checkpoint(
     detector_file, small_config, tmp_path, paths
 ):
     bare = changed(detector_file, tmp_path / "bare.pth", cfg=None)
@@ -201,7 +201,7 @@ def test_other_forms_with_the_config_of_the_training_form(
 
 
 @pytest.mark.parametrize("masks", [False, True])
-def test_a_fused_file_is_enough_for_us_and_for_mmdetection(
+def test_mmdetection_also_runs_a_fused_file(
     masks, detector_file, masks_file, paths, tmp_path, monkeypatch
 ):
     file = masks_file if masks else detector_file
@@ -258,22 +258,22 @@ def another_arch(checkpoint):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         (lambda_below_1, r"lambda is 0\.5, and will be 1 after epoch 8"),
         (lacking_a_tensor, r"1 missing \(bbox_head\.retina_cls\.weight\).*every tensor"),
         (a_tensor_too_many, r"1 left over \(mask_head\.weight\)"),
         (another_number_of_classes, r"has 10 classes, but .* names 2: even, odd"),
-        (code_in_the_config, r"import os, is no plain value"),
-        (an_unknown_type, r"type 'os\.system' is none of"),
+        (code_in_the_config, r"import os, is not a plain value"),
+        (an_unknown_type, r"type 'os\.system' is neither MMDetection's"),
         (another_arch, r"arch with dims"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name(spoil, said, detector_file, tmp_path):
+def test_mismatches_are_refused(spoil, message, detector_file, tmp_path):
     checkpoint = read_checkpoint(detector_file)
     spoil(checkpoint)
     torch.save(checkpoint, tmp_path / "spoiled.pth")
-    with pytest.raises(UserError, match=rf"spoiled\.pth: .*{said}"):
+    with pytest.raises(UserError, match=rf"spoiled\.pth: .*{message}"):
         load_detector(tmp_path / "spoiled.pth")
 
 

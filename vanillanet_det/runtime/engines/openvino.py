@@ -1,4 +1,4 @@
-"""OpenVINO."""
+"""Exported files in OpenVINO."""
 
 import queue
 import threading
@@ -8,28 +8,26 @@ from typing import Any, Optional
 
 import numpy as np
 
-from .engines import read_metadata, refuse_device, refuse_file, refuse_images
-from .metadata import KEY, Metadata
-from .packages import load
+from ..metadata import KEY, Metadata
+from ..packages import load
+from .base import read_metadata, refuse_device, refuse_file, refuse_images
 
 _NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
-
-
-_making = threading.Lock()
+_lock = threading.Lock()
 
 
 def get_core() -> Any:
-    """Get the one core of this process.
+    """Get the process's only core.
 
-    Each core gives the thread that compiles with it a stack for signals, and takes it away when
-    it ends. With several of them that stack is one that is gone, and the next signal that Python
-    handles, such as the end of a data loader's worker, ends the process. A forked process that
-    deletes a core waits for its threads, which it doesn't have, for ever.
+    Each core gives the thread that compiles with it a signal stack, and frees it when the core is
+    deleted. With several cores the thread is left with a stack that is gone, and the next signal
+    that Python handles, such as the exit of a data loader's worker, crashes the process. A forked
+    process that deletes a core waits forever for threads that only its parent has.
 
     Raises:
-        UserError: OpenVINO isn't there.
+        UserError: OpenVINO isn't installed.
     """
-    with _making:
+    with _lock:
         return _make_core()
 
 
@@ -39,16 +37,16 @@ def _make_core() -> Any:
 
 
 class OpenVinoEngine:
-    """A file in OpenVINO, see `Engine`.
+    """Runs a file in OpenVINO, see `Engine`.
 
     Args:
-        path: An `.xml` or a `.onnx` file.
+        path: A `.xml` or a `.onnx` file.
         device: `cpu`, `gpu` or `gpu:1`.
-        threads: Of the CPU.
-        streams: Callers that share them.
+        threads: Number of CPU threads; None leaves it to OpenVINO.
+        streams: Number of concurrent callers, which share the threads.
 
     Raises:
-        UserError: OpenVINO isn't there, or file or device can't be used.
+        UserError: OpenVINO isn't installed, or can't use the file or the device.
     """
 
     def __init__(self, path: Path, device: str, threads: Optional[int], streams: int) -> None:
@@ -62,11 +60,11 @@ class OpenVinoEngine:
             device = "gpu:0"
         try:
             model = self._read(core, path)
-        except Exception as error:  # RuntimeError, or one of the formats' own
+        except Exception as error:  # RuntimeError, or one of a frontend's own
             refuse_file(path, self.name, error)
         self.metadata = read_metadata(path, _find_text(model))
         settings = {
-            # By itself OpenVINO computes a float32 file in bfloat16 where the CPU can.
+            # By default OpenVINO runs a float32 file in bfloat16 on CPUs that support it.
             "INFERENCE_PRECISION_HINT": _hint(self.metadata, device),
             "NUM_STREAMS": streams,
         }
@@ -87,7 +85,7 @@ class OpenVinoEngine:
     def _read(self, core: Any, path: Path) -> Any:
         if path.suffix == ".xml":
             return core.read_model(path)
-        # Asked for a file that isn't whole, the core tries all formats, each of which complains.
+        # Given a truncated file, the core would try every frontend, each of which prints errors.
         frontend = load("openvino.frontend").FrontEndManager().load_by_framework("onnx")
         return frontend.convert(frontend.load(str(path)))
 
@@ -97,14 +95,14 @@ class OpenVinoEngine:
         try:
             outputs = request.infer([images])
             return dict(zip(self._names, outputs.values()))
-        except Exception as error:  # RuntimeError, or one of its own
+        except Exception as error:  # RuntimeError, or one of OpenVINO's own
             refuse_images(images, self.name, error)
         finally:
             self._requests.put(request)
 
 
 def _find_text(model: Any) -> Optional[str]:
-    for place in ([KEY], ["framework", KEY]):  # its own files, and those that were ONNX
+    for place in ([KEY], ["framework", KEY]):  # OpenVINO files, and files read from ONNX
         if model.has_rt_info(place):
             return str(model.get_rt_info(place).value)
     return None

@@ -1,4 +1,4 @@
-"""Folders that several runs or processes of the command line that detects work on."""
+"""Folders that several runs or processes of `tools/infer.py` share."""
 
 import json
 import signal
@@ -12,7 +12,7 @@ from PIL import Image
 
 @pytest.fixture
 def many(small_digits, tmp_path):
-    """60 pictures of two shapes."""
+    """60 images of two shapes."""
     root = tmp_path / "many"
     root.mkdir()
     scenes = sorted((small_digits / "val").glob("*.png"))
@@ -34,12 +34,12 @@ def wait_for_lines(out, count, process):
         if part.is_file() and part.read_bytes().count(b"\n") >= count:
             return
         time.sleep(0.005)
-    pytest.fail(f"{count} lines did not come: {process.communicate()}")
+    pytest.fail(f"{count} lines were not written: {process.communicate()}")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_run_that_was_ended_goes_on_to_the_same_results(
+def test_an_interrupted_run_resumes_to_the_same_results(
     how, detector_file, many, command, tool, tmp_path
 ):
     whole, out = tmp_path / "whole", tmp_path / "ended"
@@ -49,7 +49,7 @@ def test_a_run_that_was_ended_goes_on_to_the_same_results(
     _, error = process.communicate(timeout=60)
     assert process.returncode == (130 if how == signal.SIGINT else -how)
     if how == signal.SIGINT:
-        assert "of 60 pictures are finished; the same command goes on from there" in error
+        assert "of 60 images are finished; run the same command to resume" in error
         assert "Traceback" not in error
     assert not (out / "results.json").exists()
     part = out / "parts/0.jsonl"
@@ -67,15 +67,15 @@ def test_a_run_that_was_ended_goes_on_to_the_same_results(
 
 
 @pytest.mark.slow
-def test_processes_of_torchrun_share_a_folder(detector_file, many, command, tool, tmp_path):
-    (many / "007.png").write_bytes(b"no picture")
+def test_torchrun_processes_share_a_folder(detector_file, many, command, tool, tmp_path):
+    (many / "007.png").write_bytes(b"not an image")
     out, alone = tmp_path / "r", tmp_path / "alone"
     python, *rest = command("infer", detector_file, many, "--out", out, "--threads", 1)
     by = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     result = subprocess.run([python, *by, *rest], capture_output=True, text=True, timeout=300)
     assert result.returncode == 1, result.stderr
-    assert result.stderr.count("1 picture can't be read and left out") == 1
-    assert result.stdout.count("59 pictures") == 1
+    assert result.stderr.count("skipped 1 image that can't be read") == 1
+    assert result.stdout.count("59 images") == 1
     shares = [(out / f"parts/{rank}.jsonl").read_text().splitlines() for rank in (0, 1)]
     assert list(map(len, shares)) == [30, 30]
     assert tool("infer", detector_file, many, "--out", alone) == 1
@@ -83,7 +83,7 @@ def test_processes_of_torchrun_share_a_folder(detector_file, many, command, tool
 
 
 @pytest.mark.slow
-def test_ranks_take_turns_and_the_last_one_writes(detector_file, many, tool, tmp_path, monkeypatch):
+def test_the_last_rank_writes_the_results(detector_file, many, tool, tmp_path, monkeypatch):
     out = tmp_path / "r"
     monkeypatch.setenv("WORLD_SIZE", "2")
     for rank in ("1", "0"):

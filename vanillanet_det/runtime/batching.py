@@ -1,4 +1,4 @@
-"""Work done ahead, and in groups, with the results in order."""
+"""Prefetching and batching, with the results in order."""
 
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator
@@ -10,15 +10,15 @@ Result = TypeVar("Result")
 _END = object()
 
 
-def ahead(
+def prefetch(
     function: Callable[[Item], Result], items: Iterable[Item], depth: int
 ) -> Iterator[Result]:
-    """Apply a function in a thread, some items ahead of whoever takes the results.
+    """Apply a function in a thread, some items ahead of the consumer.
 
     Args:
-        function: What to apply.
-        items: What to apply it to; they are drawn in that thread, too.
-        depth: Results that may wait.
+        function: Function of an item.
+        items: The items, which are also iterated over in that thread.
+        depth: Maximum number of results in memory.
 
     Yields:
         The results, in order.
@@ -42,7 +42,7 @@ def ahead(
                 waiting.cancel()
 
 
-def in_groups(
+def map_batches(
     items: Iterable[Item],
     key: Callable[[Item], Optional[Hashable]],
     function: Callable[[list[Item]], Iterable[Result]],
@@ -50,57 +50,58 @@ def in_groups(
     patience: int,
     workers: int = 1,
 ) -> Iterator[tuple[Item, Optional[Result]]]:
-    """Apply a function to groups of items with equal keys.
+    """Apply a function to batches of items with equal keys.
 
     Args:
-        items: What to apply it to.
-        key: What the items of a group have in common; None for an item to be left out.
-        function: Takes a group, returns as many results.
-        size: Items in a full group.
-        patience: After so many more items a group is taken that isn't full.
-        workers: Groups that are worked on at the same time, each in a thread; one is worked on
-            by whoever takes the results.
+        items: The items.
+        key: Function of an item; a batch holds items with the same key. Items whose key is None
+            are skipped.
+        function: Takes a batch, returns as many results.
+        size: Number of items in a full batch.
+        patience: A batch that isn't full is processed after this many further items.
+        workers: Number of batches that are processed at the same time, each in a thread; a single
+            worker is the consumer's own thread.
 
     Yields:
-        Each item and its result, in the order of the items; None for one left out. Before an
-        error is raised, those that are done.
+        Each item and its result, in the order of the items; None for a skipped item. Before an
+        error is raised, all finished items.
     """
-    groups: dict[Hashable, list[tuple[int, Item]]] = {}
+    batches: dict[Hashable, list[tuple[int, Item]]] = {}
     running: deque[tuple[list[tuple[int, Item]], Future]] = deque()
     finished: dict[int, tuple[Item, Optional[Result]]] = {}
     following = 0
 
-    def take(name: Hashable) -> None:
-        group = groups.pop(name)
-        running.append((group, submit(function, [item for _, item in group])))
+    def start(name: Hashable) -> None:
+        batch = batches.pop(name)
+        running.append((batch, submit(function, [item for _, item in batch])))
 
     def collect(limit: int) -> None:
-        """Wait until no more groups than that are worked on."""
+        """Wait until at most that many batches are running."""
         while running and (len(running) > limit or running[0][1].done()):
-            group, future = running.popleft()
-            for (index, item), result in zip(group, future.result()):
+            batch, future = running.popleft()
+            for (index, item), result in zip(batch, future.result()):
                 finished[index] = (item, result)
 
     with ThreadPoolExecutor(workers) as pool:
-        submit = pool.submit if workers > 1 else _at_once
+        submit = pool.submit if workers > 1 else _run_now
         try:
             for index, item in enumerate(items):
                 name = key(item)
                 if name is None:
                     finished[index] = (item, None)
                 else:
-                    groups.setdefault(name, []).append((index, item))
-                    if len(groups[name]) == size:
-                        take(name)
-                oldest = min(groups, key=lambda name: groups[name][0][0], default=None)
-                if oldest is not None and index - groups[oldest][0][0] >= patience:
-                    take(oldest)
+                    batches.setdefault(name, []).append((index, item))
+                    if len(batches[name]) == size:
+                        start(name)
+                oldest = min(batches, key=lambda name: batches[name][0][0], default=None)
+                if oldest is not None and index - batches[oldest][0][0] >= patience:
+                    start(oldest)
                 collect(limit=workers)
                 while following in finished:
                     yield finished.pop(following)
                     following += 1
-            for name in list(groups):
-                take(name)
+            for name in list(batches):
+                start(name)
             collect(limit=0)
             for index in sorted(finished):
                 yield finished[index]
@@ -113,7 +114,7 @@ def in_groups(
                 future.cancel()
 
 
-def _at_once(function: Callable[[list[Item]], Iterable[Result]], group: list[Item]) -> Future:
+def _run_now(function: Callable[[list[Item]], Iterable[Result]], batch: list[Item]) -> Future:
     future: Future = Future()
-    future.set_result(function(group))
+    future.set_result(function(batch))
     return future

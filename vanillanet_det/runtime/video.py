@@ -1,32 +1,36 @@
-"""Videos and cameras, frame by frame."""
+"""Reading and writing videos."""
 
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Optional, Union
+from typing import TYPE_CHECKING, Optional
 
-import cv2
 import numpy as np
 
 from ..errors import UserError
-from ..runtime.sources import Video
+from .packages import load
+from .sources import Video
+
+if TYPE_CHECKING:
+    import cv2
 
 _DEFAULT_FPS = 25.0
-# Frames are read in a thread, and OpenCV crashes when what it reads from is closed meanwhile.
+# Frames are read in a thread, and OpenCV crashes if the video is closed in the meantime.
 _READING = threading.Lock()
 
 
 @contextmanager
-def open_video(video: Video) -> Iterator[cv2.VideoCapture]:
+def open_video(video: Video) -> Iterator["cv2.VideoCapture"]:
     """Open a video or a camera.
 
     Raises:
         UserError: It can't be opened.
     """
+    cv2 = load("cv2")
     address = video.address if video.is_camera else _for_opencv(Path(video.address))
-    # What FFmpeg and OpenCV would say themselves doesn't name the file.
+    # The messages of FFmpeg and OpenCV don't name the file.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -36,8 +40,8 @@ def open_video(video: Video) -> Iterator[cv2.VideoCapture]:
             raise UserError(
                 f"camera:{video.address}: there is no such camera; connect it or try another number"
                 if video.is_camera
-                else f"{video.address}: can't be read as a video; it may be truncated or of a kind "
-                "that OpenCV doesn't know"
+                else f"{video.address}: can't be read as a video; it may be truncated, or in a "
+                "format that OpenCV doesn't support"
             )
         yield capture
     finally:
@@ -47,18 +51,17 @@ def open_video(video: Video) -> Iterator[cv2.VideoCapture]:
 
 
 def _for_opencv(path: Path) -> str:
-    """Refuse a name whose bytes are no UTF-8, which OpenCV crashes at."""
+    """Refuse names that aren't UTF-8: OpenCV crashes on them."""
     try:
         return str(path).encode().decode()
     except UnicodeEncodeError as error:
         raise UserError(
-            f"{path}: its name has bytes that are no UTF-8, with which OpenCV opens no video; "
-            "rename it"
+            f"{path}: OpenCV can't open a video whose name isn't valid UTF-8; rename it"
         ) from error
 
 
-def read_frames(capture: cv2.VideoCapture) -> Iterator[tuple[int, np.ndarray]]:
-    """Read frames, uint8 `(height, width, 3)` in BGR, numbered from 1, until there is none."""
+def read_frames(capture: "cv2.VideoCapture") -> Iterator[tuple[int, np.ndarray]]:
+    """Read frames, uint8 `(height, width, 3)` in BGR, numbered from 1, until the end."""
     number = 0
     while True:
         with _READING:
@@ -70,11 +73,11 @@ def read_frames(capture: cv2.VideoCapture) -> Iterator[tuple[int, np.ndarray]]:
 
 
 class VideoWriter:
-    """Writes frames into an MP4 file, which takes its name when it is whole.
+    """Writes frames to an MP4 file, which gets its name once it is complete.
 
     Args:
         path: The file.
-        fps: Frames per second; 25 where the source doesn't know.
+        fps: Frames per second; implausible values become 25.
     """
 
     def __init__(self, path: Path, fps: float) -> None:
@@ -84,25 +87,29 @@ class VideoWriter:
         self._writer: Optional[cv2.VideoWriter] = None
 
     def add(self, frame: np.ndarray) -> None:
-        """Write a frame, as large as the first.
+        """Write a frame of the same size as the first.
 
         Raises:
             UserError: The file can't be written.
         """
         if self._writer is None:
+            cv2 = load("cv2")
             code = cv2.VideoWriter.fourcc(*"mp4v")
             self._writer = cv2.VideoWriter(
                 _for_opencv(self._partial), code, self._fps, (frame.shape[1], frame.shape[0])
             )
             if not self._writer.isOpened():
-                raise UserError(f"--out: {self.path} can't be written; leave it out with --no-draw")
+                raise UserError(
+                    f"--out {self.path}: can't be written; OpenCV may lack an MP4 encoder. Choose "
+                    "another folder, or run tools/infer.py with --no-draw"
+                )
         self._writer.write(np.ascontiguousarray(frame))
 
-    def close(self, keep: bool) -> Union[Path, None]:
-        """End the file, and give it its name or take it away.
+    def close(self, keep: bool) -> Optional[Path]:
+        """Finish the file, and keep or delete it.
 
         Returns:
-            The file, if there is one.
+            The file; None if there is none.
         """
         if self._writer is None:
             return None

@@ -1,0 +1,116 @@
+"""Batching of images, the same for every detector."""
+
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Optional, Union
+
+import numpy as np
+
+from ..errors import UserError
+from .batching import map_batches, prefetch
+from .images import ImageLike
+from .results import Detections
+
+
+@dataclass
+class PreparedImage:
+    """An image on its way through the detector.
+
+    Attributes:
+        source: The image as the caller passed it.
+        image: Its pixels, uint8 `(height, width, 3)` in BGR; None if it can't be read.
+        error: Why it can't be read.
+        data: The network's input; None once it has been processed.
+        shape: Shape of the input, which is the same for all images of a batch; None if the image
+            can't be read.
+    """
+
+    source: Any
+    image: Optional[np.ndarray] = None
+    error: str = ""
+    data: Any = None
+    shape: Optional[Hashable] = None
+
+
+class BaseDetector:
+    """Detects objects in images. Subclasses implement `prepare` and `detect`.
+
+    Args:
+        classes: Class names.
+        score: Score threshold of the detections that are returned.
+        streams: Number of batches that are computed at the same time.
+
+    Raises:
+        UserError: The score isn't between 0 and 1.
+    """
+
+    def __init__(self, classes: tuple[str, ...], score: float, streams: int = 1) -> None:
+        if not 0 <= score <= 1:
+            raise UserError(f"score {score!r}: expected a number from 0 to 1")
+        self.classes, self.score, self.streams = classes, score, streams
+
+    def __call__(
+        self, images: Union[ImageLike, Sequence[ImageLike]], batch_size: int = 4
+    ) -> Union[Detections, list[Detections]]:
+        """Detect objects in an image, or in each image of a list.
+
+        Args:
+            images: A file; an array, uint8 `(height, width, 3)` in BGR as in OpenCV and
+                MMDetection; a PIL image; or a list of these.
+            batch_size: Maximum number of images of the same shape in a batch.
+
+        Returns:
+            The detections, highest score first; for a list of images a list of them.
+
+        Raises:
+            UserError: An image can't be read.
+        """
+        is_list = isinstance(images, (list, tuple))
+        found = []
+        for prepared, detections in self.stream(images if is_list else [images], batch_size):
+            if detections is None:
+                raise UserError(prepared.error)
+            found.append(detections)
+        return found if is_list else found[0]
+
+    def stream(
+        self, images: Iterable[ImageLike], batch_size: int = 4
+    ) -> Iterator[tuple[PreparedImage, Optional[Detections]]]:
+        """Detect objects in any number of images, of which only a few are in memory at a time.
+
+        A thread decodes images ahead of the network. Images of the same shape share a batch;
+        none is padded, so its detections don't depend on the others in its batch.
+
+        Args:
+            images: As for a call, or pairs `(name, image)`.
+            batch_size: As for a call.
+
+        Yields:
+            Each image and its detections, in order. The detections are None if the image can't be
+            read; its `error` says why.
+
+        Raises:
+            UserError: The batch size isn't positive.
+        """
+        if batch_size < 1:
+            raise UserError(f"batch size {batch_size!r}: expected a positive number")
+        depth = 2 * batch_size * self.streams
+        # If the caller stops early, so does the thread.
+        with closing(prefetch(self.prepare, images, depth)) as prepared:
+            yield from map_batches(
+                prepared,
+                lambda item: item.shape,
+                self.detect,
+                batch_size,
+                patience=2 * depth,
+                workers=self.streams,
+            )
+
+    def prepare(self, source: Any) -> PreparedImage:
+        """Load an image and turn it into the network's input."""
+        raise NotImplementedError
+
+    def detect(self, images: list[PreparedImage]) -> list[Detections]:
+        """Detect objects in images of the same shape."""
+        raise NotImplementedError

@@ -1,0 +1,91 @@
+"""What all engines share: their interface, and the errors they raise."""
+
+from pathlib import Path
+from typing import NoReturn, Optional, Protocol
+
+import numpy as np
+
+from ...errors import UserError
+from ..metadata import KEY, Metadata
+
+
+class Engine(Protocol):
+    """A network that several threads may run at the same time.
+
+    Attributes:
+        metadata: The file's metadata.
+        name: Name and version of the library.
+        precision: Precision of the computation: `fp32`, `bf16`, `fp16`, or `int8` where layers
+            support it.
+    """
+
+    metadata: Metadata
+    name: str
+    precision: str
+
+    def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Compute the outputs by name from uint8 images `(N, height, width, 3)` in BGR.
+
+        Raises:
+            UserError: The engine can't process them.
+        """
+
+
+def read_metadata(path: Path, text: Optional[str]) -> Metadata:
+    """Parse a file's metadata.
+
+    Args:
+        path: Name of the file in errors.
+        text: The file's entry `KEY`; None if it has none.
+
+    Raises:
+        UserError: The metadata is missing or invalid.
+    """
+    if text is None:
+        raise UserError(
+            f"{path}: has no metadata {KEY!r}; expected a file that tools/export.py wrote"
+        )
+    try:
+        return Metadata.from_json(text)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def refuse_file(path: Path, name: str, error: Exception) -> NoReturn:
+    """Report that an engine can't open a file.
+
+    Raises:
+        UserError: Always.
+    """
+    raise UserError(
+        f"{path}: {name} can't open it ({_reason(error)}); it may be truncated, or use an "
+        "operator that this version doesn't support: copy or export it again, or try the other "
+        "engine"
+    ) from error
+
+
+def refuse_images(images: np.ndarray, name: str, error: Exception) -> NoReturn:
+    """Report that an engine can't process a batch.
+
+    Raises:
+        UserError: Always.
+    """
+    raise UserError(
+        f"images of shape {images.shape}: {name} can't process them ({_reason(error)}); use a "
+        "smaller batch size, leave out images of unusual sizes, or try the other engine"
+    ) from error
+
+
+def refuse_device(device: str, name: str, available: list[str]) -> NoReturn:
+    """Report that an engine can't use a device.
+
+    Raises:
+        UserError: Always.
+    """
+    raise UserError(
+        f"device {device!r}: {name} has {', '.join(available)} here; choose one of these"
+    )
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
