@@ -178,9 +178,7 @@ def _choose(work_dir: str, resume: str) -> Optional[str]:
     if resume == "auto":
         path = find_resume(work_dir)
         if path is None:
-            print_log(
-                f"--resume: no checkpoint in {work_dir}; training starts from scratch", "current"
-            )
+            print_log(f"--resume: no checkpoint in {work_dir}; starting a new training", "current")
         return path and str(path)
     try:
         read_checkpoint(resume)

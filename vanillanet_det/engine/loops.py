@@ -8,14 +8,14 @@ from bisect import bisect
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 from mmdet.registry import DATA_SAMPLERS, LOOPS
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, TestLoop, ValLoop
-from torch.utils.data import BatchSampler, DataLoader, Sampler
+from torch.utils.data import BatchSampler, Sampler
 
 from ..fileio import atomic_write
 from .workers import shield_workers
@@ -29,9 +29,7 @@ class _Loop:
 
     _mode = ""
 
-    def __init__(
-        self, runner: Runner, dataloader: Union[DataLoader, dict], *args: Any, **kwargs: Any
-    ) -> None:
+    def __init__(self, runner: Runner, dataloader: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(runner, shield_workers(dataloader, runner.seed), *args, **kwargs)
 
     def run(self) -> Any:
@@ -69,9 +67,7 @@ class ResumableLoop(_Loop):
 
     _mode = "train"
 
-    def __init__(
-        self, runner: Runner, dataloader: Union[DataLoader, dict], *args: Any, **kwargs: Any
-    ) -> None:
+    def __init__(self, runner: Runner, dataloader: Any, *args: Any, **kwargs: Any) -> None:
         if runner._resume:
             dataloader = _make_skippable(dataloader)
         super().__init__(runner, dataloader, *args, **kwargs)
@@ -236,9 +232,10 @@ class SkippingBatchSampler(BatchSampler):
     ) -> None:
         super().__init__(sampler, batch_size, drop_last)
         self.skip: Optional[int] = None
-        self._whole = BatchSampler(sampler, batch_size, drop_last)
-        if batch_sampler is not None:
-            default = dict(sampler=sampler, batch_size=batch_size)
+        default = dict(sampler=sampler, batch_size=batch_size)
+        if batch_sampler is None:
+            self._whole = BatchSampler(**default, drop_last=drop_last)
+        else:
             self._whole = DATA_SAMPLERS.build(batch_sampler, default_args=default)
 
     def __iter__(self) -> Iterator[list]:
@@ -249,13 +246,12 @@ class SkippingBatchSampler(BatchSampler):
         return len(self._whole)
 
 
-def _make_skippable(dataloader: Union[DataLoader, dict]) -> Union[DataLoader, dict]:
-    """Put a SkippingBatchSampler into the config of a dataloader."""
+def _make_skippable(dataloader: Any) -> Any:
+    """Put a SkippingBatchSampler into the config of a dataloader, unless it is built already."""
     whole = dataloader.get("batch_sampler") if isinstance(dataloader, dict) else None
     if not isinstance(dataloader, dict) or not isinstance(whole, (dict, type(None))):
-        return dataloader  # built already
-    cfg = dict(dataloader)
-    sampler = dict(type=SkippingBatchSampler.__name__, batch_sampler=whole)
+        return dataloader
+    cfg, sampler = dict(dataloader), dict(type=SkippingBatchSampler.__name__, batch_sampler=whole)
     if whole is None:
         sampler["drop_last"] = cfg.pop("drop_last", False)
     return {**cfg, "batch_sampler": sampler}

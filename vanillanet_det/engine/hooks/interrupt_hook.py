@@ -10,12 +10,7 @@ from typing import Any, Optional
 
 import torch
 from mmdet.registry import HOOKS
-from mmengine.dist import (
-    all_reduce,
-    barrier,
-    is_distributed,
-    is_main_process,
-)
+from mmengine.dist import all_reduce, barrier, is_distributed, is_main_process
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
@@ -85,11 +80,7 @@ class InterruptHook(Hook):
             )
 
     def after_train(self, runner: Runner) -> None:
-        """Stop listening, and exit after a signal that came in the last steps.
-
-        Raises:
-            SystemExit: With status 130 or 143.
-        """
+        """Stop listening, and exit after a signal that came during the last steps."""
         number = self._signal
         self.end_train(runner)
         if number:
@@ -134,18 +125,8 @@ class InterruptHook(Hook):
             path = runner.message_hub.runtime_info.get("last_ckpt", "")
             self._saved = (checkpoint["meta"]["iter"], str(path))
 
-    def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Optional[dict] = None,
-    ) -> None:
-        """Stop after a signal.
-
-        Raises:
-            SystemExit: With status 130 or 143.
-        """
+    def after_train_iter(self, runner: Runner, batch_idx: int, **_: Any) -> None:
+        """Stop after a signal, with SystemExit."""
         loop, done = runner.train_loop, runner.iter + 1
         number = self._agree(runner, done)
         if not number or not _has_stepped(runner):
@@ -157,11 +138,7 @@ class InterruptHook(Hook):
         self._stop(runner, number, dict(epoch=runner.epoch, iter=done), left)
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Stop after a signal.
-
-        Raises:
-            SystemExit: With status 130 or 143.
-        """
+        """Stop after a signal, with SystemExit."""
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
             return  # the training is over
         number = self._agree(runner, runner.iter)
@@ -171,29 +148,15 @@ class InterruptHook(Hook):
             meta = dict(epoch=epoch, iter=runner.iter)
             self._stop(runner, number, meta, left=_is_validated(runner, epoch))
 
-    def after_val_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Any = None,
-    ) -> None:
-        """Stop after a signal if what is validated is saved.
-
-        Raises:
-            SystemExit: With status 130 or 143.
-        """
+    def after_val_iter(self, runner: Runner, **_: Any) -> None:
+        """Stop after a signal, with SystemExit, if the validated weights are saved."""
         # No step of a validation is common to all ranks: each stops by itself.
         if self._signal and self._is_saved:
             left = isinstance(runner.train_loop, ResumableLoop)
             self._exit(runner, self._signal, runner.iter, left)
 
-    def after_val_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
-        """Stop after a signal.
-
-        Raises:
-            SystemExit: With status 130 or 143.
-        """
+    def after_val_epoch(self, runner: Runner, **_: Any) -> None:
+        """Stop after a signal, with SystemExit."""
         # The attribute: the property would build a loop that an evaluation doesn't need.
         loop = runner._train_loop
         if not isinstance(loop, BaseLoop):

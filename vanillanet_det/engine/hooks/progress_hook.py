@@ -69,13 +69,7 @@ class ProgressHook(Hook):
             self._bar.close()
             self._bar = None
 
-    def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Optional[dict] = None,
-    ) -> None:
+    def after_train_iter(self, runner: Runner, **_: Any) -> None:
         """Advance the bar."""
         if self._bar is None:
             return
@@ -83,13 +77,7 @@ class ProgressHook(Hook):
         self._describe(_epoch(runner, runner.epoch + 1), f"loss {loss:.3f}")
         self._bar.update()
 
-    def after_val_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Any = None,
-    ) -> None:
+    def after_val_iter(self, runner: Runner, batch_idx: int, **_: Any) -> None:
         """Show the progress of the validation."""
         if self._bar is None:
             return
