@@ -60,7 +60,7 @@ def test_one_graph_in_fp32_serves_both_engines(cfg, monkeypatch):
     engines = ("onnxruntime", "openvino")
     run([("small", cfg, None)], replace(QUICK, engines=engines, precisions=("fp32", "fp16")))
     # In 16 bits with normalisation, which OpenVINO's files are in when they are opened.
-    found = [(args[0].dtype, args[0].pixels.normalizes) for args in traced]
+    found = [(args[0].dtype, args[0].preprocessor.normalizes) for args in traced]
     assert found == [(torch.float32, False), (torch.float16, True), (torch.float32, True)]
 
 

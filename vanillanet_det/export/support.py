@@ -37,7 +37,7 @@ def check_packages(flags: str, needed: Sequence[str], extra: str = "export") -> 
     """
     if tuple(map(int, torch.__version__.split(".")[:2])) < _MIN_TORCH:
         raise UserError(
-            f"PyTorch {torch.__version__}: too old to export; expected "
+            f"PyTorch {torch.__version__}: its exporter lacks custom operators; expected "
             f"{_MIN_TORCH[0]}.{_MIN_TORCH[1]} or newer: pip install -U torch torchvision"
         )
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
