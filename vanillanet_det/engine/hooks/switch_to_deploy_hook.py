@@ -1,7 +1,6 @@
 """Evaluation on the fused model."""
 
-import functools
-from typing import Any, Optional
+from typing import Optional
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
@@ -45,7 +44,7 @@ class SwitchToDeployHook(Hook):
         self._reported = False
 
     def before_run(self, runner: Runner) -> None:
-        """Make the evaluation loops give the original back when they raise.
+        """Refuse a second hook of this type.
 
         Raises:
             UserError: There is a second one of these hooks, which would fuse what is fused and
@@ -56,25 +55,9 @@ class SwitchToDeployHook(Hook):
                 "SwitchToDeployHook: configured twice; remove one, from custom_hooks or from "
                 "default_hooks, where the base configs of this project have it"
             )
-        # The attributes, since the properties of these names would build a loop, with its
-        # dataset, that this run doesn't need.
-        for loop in (runner._val_loop, runner._test_loop):
-            if isinstance(loop, BaseLoop) and not hasattr(loop.run, "restores_original"):
-                loop.run = self._restoring(runner, loop.run)
-
-    def _restoring(self, runner: Runner, run: Any) -> Any:
-        # No hook is called when an epoch raises.
-        @functools.wraps(run)
-        def restoring(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return run(*args, **kwargs)
-            finally:
-                self._restore(runner)
-
-        restoring.restores_original = True
-        return restoring
 
     def _switch(self, runner: Runner, in_training: bool) -> None:
+        self._restore(runner)  # a loop of the user's own may have raised before
         original = runner.model
         # Evaluation needs no gradient synchronisation, so the copy needs no wrapper.
         model = original.module if is_model_wrapper(original) else original
@@ -114,3 +97,9 @@ class SwitchToDeployHook(Hook):
     def after_test_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
         """Put the original back."""
         self._restore(runner)
+
+    def end_val(self, runner: Runner) -> None:
+        """Put the original back, also when the epoch raised."""
+        self._restore(runner)
+
+    end_test = end_val
