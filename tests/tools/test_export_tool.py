@@ -162,7 +162,7 @@ def test_pictures_are_looked_at_with_a_file(
         assert tool("infer", model, small_digits / "val", *args) == 0
         said.append(capsys.readouterr().out.partition(" in ")[0])
     assert said[0] == said[1]
-    assert re.match(r"6 pictures, [1-9]\d* objects", said[0])
+    assert re.match(r"6 images, [1-9]\d* objects", said[0])
     assert tool("infer", exported, small_digits / "val", "--config", "c.py") == 2
     assert "small.onnx is exported and needs none" in capsys.readouterr().err
 
