@@ -168,15 +168,9 @@ def test_images_are_detected_in_with_a_file(
     for model in (detector_file, exported):
         args = ["--out", tmp_path / model.suffix, "--score", 0.1, "--no-draw"]
         assert tool("infer", model, small_digits / "val", *args) == 0
-<<<<<<< HEAD
         summaries.append(capsys.readouterr().out.partition(" in ")[0])
     assert summaries[0] == summaries[1]
-    assert re.match(r"6 pictures, [1-9]\d* objects", summaries[0])
-=======
-        said.append(capsys.readouterr().out.partition(" in ")[0])
-    assert said[0] == said[1]
-    assert re.match(r"6 images, [1-9]\d* objects", said[0])
->>>>>>> wt-runtime
+    assert re.match(r"6 images, [1-9]\d* objects", summaries[0])
     assert tool("infer", exported, small_digits / "val", "--config", "c.py") == 2
     assert "small.onnx is exported and needs none" in capsys.readouterr().err
 
