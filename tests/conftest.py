@@ -14,6 +14,8 @@ from types import SimpleNamespace
 # Set before torch is imported, here and in the processes that tests start: synchronising threads
 # takes longer than computing these small tensors.
 os.environ["OMP_NUM_THREADS"] = "1"
+# FFmpeg reads it once in a process, which may be when a test writes a video.
+os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"
 
 import pytest
 import torch

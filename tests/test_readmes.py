@@ -79,7 +79,7 @@ def commands(readme):
             match = re.search(r"tools/(\w+)\.py +(.+)|python -m (vanillanet_det[\w.]*) +(.+)", part)
             if match:
                 program, args = match[1] or match[3], match[2] or match[4]
-                found.append(Command(program, tuple(shlex.split(args))))
+                found.append(Command(program, tuple(shlex.split(args, comments=True))))
     return found
 
 
@@ -104,7 +104,11 @@ def test_length(readme):
 
 
 def test_every_readme_is_tested():
-    found = [*ROOT.glob("README.md"), *ROOT.glob("*/README.md"), *ROOT.glob("*/*/README.md")]
+    found = [
+        *ROOT.glob("README.md"),
+        *ROOT.glob("[a-z]*/README.md"),
+        *ROOT.glob("[a-z]*/*/README.md"),
+    ]
     assert {path.relative_to(ROOT).as_posix() for path in found} == set(MAX_LINES)
 
 

@@ -176,7 +176,7 @@ def test_other_engines(small_config, tmp_path):
         (dict(weights=["nowhere.pth"]), "nowhere.pth"),
         (dict(input_size=["12"]), "--input-size 12: expected a side such as 320"),
         (dict(input_size=["64x"]), "--input-size 64x: expected"),
-        (dict(batch_size=[0]), "--batch-size 0: expected a whole number from 1"),
+        (dict(batch_size=[0]), "--batch-size 0: expected a positive integer"),
         (dict(rounds=0), "--rounds 0: expected"),
         (dict(threads=-1), "--threads -1: expected"),
         (dict(seconds=0.0), "--seconds 0: expected a number above 0"),
@@ -235,7 +235,7 @@ def test_a_model_that_is_no_detector(small_config, tmp_path):
         f"_base_ = '{small_config}'\nmodel = dict(_delete_=True, type='FPN', in_channels=[8], "
         "out_channels=8, num_outs=1)\n"
     )
-    with pytest.raises(UserError, match=r"other.py: FPN but expected a detector"):
+    with pytest.raises(UserError, match=r"other.py: FPN; expected a detector"):
         benchmark([str(config)], **QUICK)
 
 

@@ -157,4 +157,4 @@ def test_crowds_pass_unless_there_is_nothing_else(small):
 def test_entries_that_are_none_are_an_error(small):
     small["train"]["annotations"].append(7)
     message = small.the_one("error", "annotation-file")
-    assert "annotations[4] is '7', but expected an object" in message
+    assert "annotations[4] is '7'; expected an object" in message

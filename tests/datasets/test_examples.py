@@ -93,7 +93,7 @@ def test_a_folder_that_holds_something_is_left_alone(small_digits, tmp_path):
     (tmp_path / "mine.txt").touch()
     with pytest.raises(UserError, match=r"already exists; remove it, or choose another folder"):
         write_example(tmp_path, "coco", SCENES, small_digits)
-    with pytest.raises(UserError, match=r"format 'csv' but expected one of coco, yolo"):
+    with pytest.raises(UserError, match=r"format 'csv'; expected one of coco, yolo"):
         write_example(tmp_path / "a", "csv")
     assert os.listdir(tmp_path) == ["mine.txt"]
 

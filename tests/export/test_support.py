@@ -78,14 +78,14 @@ def test_custom_post_processing(retinanet):
     [
         (dict(nms=dict(type="soft_nms", iou_threshold=0.5)), r"nms is .*soft_nms.*expected type"),
         (dict(nms=dict(type="nms", iou_threshold=0.5, class_agnostic=True)), r"class_agnostic"),
-        (dict(nms=dict(type="nms")), r"nms is \{'type': 'nms'\} but expected"),
-        (dict(nms_pre=-1), r"nms_pre is -1 but expected a number above 0"),
-        (dict(max_per_img=0), r"max_per_img is 0 but expected a number above 0"),
-        (dict(nms_pre=None), r"nms_pre is None but expected a number above 0"),
-        (dict(min_bbox_size=4), r"min_bbox_size is 4 but expected 0 or -1"),
-        (dict(nms=None), r"nms is \{\} but expected"),
+        (dict(nms=dict(type="nms")), r"nms is \{'type': 'nms'\}; expected"),
+        (dict(nms_pre=-1), r"nms_pre is -1; expected a number above 0"),
+        (dict(max_per_img=0), r"max_per_img is 0; expected a number above 0"),
+        (dict(nms_pre=None), r"nms_pre is None; expected a number above 0"),
+        (dict(min_bbox_size=4), r"min_bbox_size is 4; expected 0 or -1"),
+        (dict(nms=None), r"nms is \{\}; expected"),
         (dict(nms=dict(type="nms", iou_threshold=1.5)), r"nms is .*1\.5"),
-        (dict(score_thr=1.5), r"score_thr is 1\.5 but expected a number from 0 to 1"),
+        (dict(score_thr=1.5), r"score_thr is 1\.5; expected a number from 0 to 1"),
     ],
 )
 def test_ways_to_choose_boxes(retinanet, change, message):
@@ -123,7 +123,7 @@ def test_a_custom_head(mask_rcnn, part, what):
 
 def test_masks_without_a_threshold(mask_rcnn):
     mask_rcnn.roi_head.test_cfg.mask_thr_binary = -1
-    with pytest.raises(UserError, match=r"mask_thr_binary is -1 but expected a number from 0 to 1"):
+    with pytest.raises(UserError, match=r"mask_thr_binary is -1; expected a number from 0 to 1"):
         check_support(mask_rcnn)
 
 

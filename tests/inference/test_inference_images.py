@@ -78,10 +78,10 @@ def test_arrays_are_bgr_as_opencv_reads_them(tmp_path):
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (RGB.astype(np.float32), r"shape \(32, 48, 3\) and type float32 but expected uint8"),
+        (RGB.astype(np.float32), r"shape \(32, 48, 3\) and type float32; expected uint8"),
         (RGB[..., :2], r"shape \(32, 48, 2\)"),
         (RGB[:0], r"shape \(0, 48, 3\)"),
-        (3, r"a int but expected a path"),
+        (3, r"a int; expected a path"),
         ("nothing.png", r"nothing\.png: can't be read .*replace or remove the file"),
     ],
 )

@@ -81,7 +81,7 @@ def spoil_json(data):
 def empty(data):
     path = data / "annotations/instances_train.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "images": [], "annotations": []}))
-    return "the data set is empty"
+    return "the dataset is empty"
 
 
 def spoil_image(data):
@@ -111,7 +111,7 @@ def test_spoiled_data_is_named(spoil, workers, data, small_config, tool, tmp_pat
         (["CONFIG", "--cfg-options", "novalue"], "--cfg-options novalue: expected key=value"),
         (["CONFIG", "--cfg-options", "model.type=RetinaNett"], "RetinaNett is not in the"),
         (["CONFIG", "--cfg-options", "model.backbone.depth=5"], "unexpected keyword argument"),
-        (["CONFIG", "--cfg-options", "model.backbone.act_num=-2"], "act_num -2 but expected"),
+        (["CONFIG", "--cfg-options", "model.backbone.act_num=-2"], "act_num -2; expected"),
         (["CONFIG", "--cfg-options", f"{CLASSES}=[zero,one]"], "its categories are 0, 1, 2"),
         (["CONFIG", "--resume", "nothing.pth"], "nothing.pth: there is no such file"),
         (["CONFIG", "--launcher", "pytorch"], "expected to be started by torchrun"),

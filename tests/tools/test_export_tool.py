@@ -121,7 +121,7 @@ def test_impossible_paths(tool, small_config, detector_file, tmp_path, capsys):
     ("args", "message"),
     [
         (["--out", "a.xml"], r"--out a\.xml: expected a file name that ends in \.onnx"),
-        (["--batch-size", 0], r"--batch-size 0: expected a whole number from 1"),
+        (["--batch-size", 0], r"--batch-size 0: expected a positive integer"),
         (["--input-size", "8"], r"--input-size 8: expected a side such as 320"),
         (["--max-drop", 3], r"--max-drop 3: expected a drop of AP"),
         (["--calibration-images", 0], r"--calibration-images 0: expected"),

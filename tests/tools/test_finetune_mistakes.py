@@ -8,8 +8,8 @@ from vanillanet_det.datasets.examples import write_example
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--epochs", "0"], "--epochs 0: expected a whole number from 1"),
-        (["--batch-size", "0"], "--batch-size 0: expected a whole number from 1"),
+        (["--epochs", "0"], "--epochs 0: expected a positive integer"),
+        (["--batch-size", "0"], "--batch-size 0: expected a positive integer"),
         (["--lr", "nan"], "--lr nan: expected a number above 0"),
         (["--input-size", "12"], "--input-size 12: expected a side"),
         (["--augment", "none", "flip"], "--augment none: can't be combined"),
@@ -118,7 +118,7 @@ def test_a_class_name_that_mmengine_would_replace(tool, weights, tmp_path, capsy
     for path in data.rglob("*.json"):
         path.write_text(path.read_text().replace('"odd"', '"{{$HOME:odd}}"'))
     assert tool("finetune", data, "--weights", weights, "--work-dir", tmp_path / "w") == 2
-    assert "has double braces, which a config's text can't hold" in capsys.readouterr().err
+    assert "has double braces, which a config can't contain" in capsys.readouterr().err
 
 
 def test_masks_need_outlines(tool, tmp_path, capsys):

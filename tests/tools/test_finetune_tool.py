@@ -97,7 +97,7 @@ def test_ctrl_c_reports_how_to_resume(tool, example, weights, root, tmp_path, mo
     options = ("--weights", weights, "--model", template, "--work-dir", where, *QUICK)
     assert tool("finetune", example, *options) == 130
     output = "".join(capfd.readouterr())
-    assert f"Go on: python tools/finetune.py '{example}' --work-dir '{where}' --resume" in output
+    assert f"Resume: python tools/finetune.py '{example}' --work-dir '{where}' --resume" in output
     assert (where / "interrupted.pth").is_file()
     assert not (where / "report.html").exists()
 

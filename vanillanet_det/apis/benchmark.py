@@ -93,7 +93,7 @@ def benchmark(
     for flag, values in (("batch-size", batch_size), ("threads", [threads]), ("rounds", [rounds])):
         for value in values:
             if value is not None and value < 1:
-                raise UserError(f"--{flag} {value}: expected a whole number from 1")
+                raise UserError(f"--{flag} {value}: expected a positive integer")
     if not seconds > 0:
         raise UserError(f"--seconds {seconds:g}: expected a number above 0")
     if table:

@@ -133,7 +133,7 @@ def _network_of(
     if "raw_pixels" in state:
         raise UserError(
             f"{source}: its first kernel takes pixels (raw_pixels), with the normalisation folded "
-            "into it, but expected weights for normalised images; convert the training checkpoint "
+            "into it; expected weights for normalised images; convert the training checkpoint "
             "that it was made of"
         )
     found = describe(state)

@@ -62,7 +62,7 @@ def export(
     """
     for name, value in (("batch-size", batch_size), ("calibration-images", calibration_images)):
         if value is not None and value < 1:
-            raise UserError(f"--{name} {value}: expected a whole number from 1")
+            raise UserError(f"--{name} {value}: expected a positive integer")
     if not 0 <= max_drop <= 1:
         raise UserError(f"--max-drop {max_drop:g}: expected a drop of AP from 0 to 1, such as 0.01")
     if part == "backbone" and (not nms or precision == "int8"):

@@ -36,7 +36,7 @@ def training_cost(
     arch = parse_backbone(backbone)
     for flag, value in (("batch-size", batch_size), ("repeats", repeats)):
         if value < 1:
-            raise UserError(f"--{flag} {value}: expected a whole number from 1")
+            raise UserError(f"--{flag} {value}: expected a positive integer")
     height, width = parse_size(input_size, "input-size")
     if min(height, width) < _LEAST_SIDE:
         raise UserError(f"--input-size {input_size}: expected sides from {_LEAST_SIDE} pixels")

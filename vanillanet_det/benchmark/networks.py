@@ -75,7 +75,7 @@ def load_network(name: str, cfg: Config, checkpoint: Optional[str], batch: dict)
         ) from error
     if not isinstance(model, (SingleStageDetector, TwoStageDetector)):
         raise UserError(
-            f"config {cfg.filename}: {type(model).__name__} but expected a detector with one or "
+            f"config {cfg.filename}: {type(model).__name__}; expected a detector with one or "
             "two stages of MMDetection"
         )
     model = revert_sync_batchnorm(model).eval()

@@ -271,7 +271,7 @@ def machine_line(machine: Machine) -> str:
 
 
 def digits(value: float) -> str:
-    """Write a positive number with three significant digits, or as a whole number from 100."""
+    """Write a positive number with three significant digits, or as an integer of at least 100."""
     after = 2 - math.floor(math.log10(value)) if value > 0 else 0
     return f"{value:.{max(after, 0)}f}"
 

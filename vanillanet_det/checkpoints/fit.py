@@ -33,7 +33,7 @@ def fit_model(model: nn.Module, checkpoint: Checkpoint, purpose: Purpose) -> Mat
     """
     if not isinstance(checkpoint.content, dict):
         raise UserError(
-            f"holds a {type(checkpoint.content).__name__}, but expected a checkpoint: a dict of "
+            f"holds a {type(checkpoint.content).__name__}; expected a checkpoint: a dict of "
             "tensors, or one with state_dict"
         )
     _ask_parts(model, checkpoint)

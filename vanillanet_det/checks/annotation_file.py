@@ -125,7 +125,7 @@ def read_annotation_file(dataset: Dataset) -> AnnotationFile:
         for index, entry in enumerate(entries):
             if not isinstance(entry, dict):
                 raise UserError(
-                    f"{dataset.where}: {name}[{index}] is {str(entry)[:40]!r}, but expected an "
+                    f"{dataset.where}: {name}[{index}] is {str(entry)[:40]!r}; expected an "
                     "object with an id; export the file again in COCO's instances format"
                 )
     images, annotations, categories = lists

@@ -149,7 +149,7 @@ def _check_whole(root: Path, made_with: dict[str, Any]) -> None:
             ) from error
         if found_with != made_with:
             raise UserError(
-                f"dataset {root}: created with {found_with}, but expected {made_with}; {remedy}"
+                f"dataset {root}: created with {found_with}; expected {made_with}; {remedy}"
             )
         folder = root / split
         there = set(os.listdir(folder)) if folder.is_dir() else set()

@@ -50,7 +50,7 @@ def write_example(
     """
     folder = Path(folder)
     if format not in FORMATS:
-        raise UserError(f"format {format!r} but expected one of {', '.join(FORMATS)}")
+        raise UserError(f"format {format!r}; expected one of {', '.join(FORMATS)}")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UserError(f"{folder}: already exists; remove it, or choose another folder")
     target = folder.resolve()
@@ -225,7 +225,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     args = parser.parse_args(arguments)
     try:
         if min(args.scenes) < 1:
-            raise UserError(f"--scenes {args.scenes} but expected at least one of each")
+            raise UserError(f"--scenes {args.scenes}; expected at least one of each")
         write_example(args.folder, args.format, dict(zip(NUM_SCENES, args.scenes)))
     except UserError as error:
         _stop(str(error))

@@ -33,7 +33,7 @@ class LoadReadableImage(LoadImageFromFile):
     def __init__(self, unreadable: str = "error", **kwargs: Any) -> None:
         if unreadable not in ("error", "skip"):
             raise UserError(
-                f"LoadReadableImage: unreadable {unreadable!r} but expected 'error' or 'skip'"
+                f"LoadReadableImage: unreadable {unreadable!r}; expected 'error' or 'skip'"
             )
         super().__init__(**kwargs)
         self.unreadable = unreadable

@@ -33,7 +33,7 @@ class FasterCocoMetric(CocoMetric):
         super().__init__(*args, **kwargs)
         if backend not in _BACKENDS:
             raise UserError(
-                f"FasterCocoMetric: backend {backend!r} but expected one of {', '.join(_BACKENDS)}"
+                f"FasterCocoMetric: backend {backend!r}; expected one of {', '.join(_BACKENDS)}"
             )
         if self.use_mp_eval and backend == "faster-coco-eval":
             raise UserError(

@@ -143,7 +143,7 @@ def _check_test_cfg(head: nn.Module, cfg: Any, needed: tuple[str, ...]) -> None:
     known = nms.get("type", "nms") == "nms" and not others
     if not known or not 0 <= nms.get("iou_threshold", -1) <= 1:
         raise UserError(
-            f"test_cfg of {type(head).__name__}: nms is {nms} but expected type nms with only "
+            f"test_cfg of {type(head).__name__}: nms is {nms}; expected type nms with only "
             "an iou_threshold; change the config"
         )
 
@@ -155,7 +155,7 @@ def _check_threshold(head: nn.Module, cfg: Any, name: str = "score_thr") -> None
 
 def _refuse_value(head: nn.Module, cfg: Any, name: str, expected: str) -> None:
     raise UserError(
-        f"test_cfg of {type(head).__name__}: {name} is {cfg.get(name)!r} but expected {expected}; "
+        f"test_cfg of {type(head).__name__}: {name} is {cfg.get(name)!r}; expected {expected}; "
         "set it in the config"
     )
 

@@ -59,7 +59,7 @@ class FinetuneOptions:
         """Check the values."""
         for flag, value in (("epochs", self.epochs), ("batch-size", self.batch_size)):
             if value is not None and value < 1:
-                raise UserError(f"--{flag} {value}: expected a whole number from 1")
+                raise UserError(f"--{flag} {value}: expected a positive integer")
         if self.freeze < -1:
             raise UserError(
                 f"--freeze {self.freeze}: expected the last stage to freeze, from 0 for the stem, "

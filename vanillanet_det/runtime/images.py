@@ -33,13 +33,13 @@ def as_bgr(image: ImageLike) -> np.ndarray:
         return _from_pil(image)
     if not isinstance(image, np.ndarray):
         raise UserError(
-            f"image: a {type(image).__name__} but expected a path, a NumPy array or a PIL image"
+            f"image: a {type(image).__name__}; expected a path, a NumPy array or a PIL image"
         )
     if image.dtype == np.uint8 and image.ndim == 2:
         image = image[..., None].repeat(3, axis=2)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise UserError(
-            f"image: an array of shape {image.shape} and type {image.dtype} but expected uint8 of "
+            f"image: an array of shape {image.shape} and type {image.dtype}; expected uint8 of "
             "shape (height, width, 3), in BGR as OpenCV reads it, or (height, width)"
         )
     return image

@@ -94,7 +94,7 @@ class Metadata:
             value = values.get(name)
             if not (is_valid(value) or (value is None and name not in required)):
                 raise UserError(
-                    f"its metadata has {name} {value!r} but expected {expected}; {_EXPORT_AGAIN}"
+                    f"its metadata has {name} {value!r}; expected {expected}; {_EXPORT_AGAIN}"
                 )
         # Entries that this version doesn't know, or that are null, are ignored.
         known = {name: values[name] for name in _EXPECTED if values.get(name) is not None}

@@ -117,7 +117,7 @@ def _predict_folder(
             raise
         with records.lock():
             found = records.read()
-            if not records.are_complete(found):
+            if not records.is_last_rank(found):
                 return 0  # the last process to finish does the rest
             finished = [record for record in found if "error" not in record]
             _write_images(detector, output, finished, progress)

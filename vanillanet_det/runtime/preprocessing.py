@@ -24,7 +24,7 @@ def check_size(image: np.ndarray, name: str) -> None:
     height, width = image.shape[:2]
     if max(height, width) > MAX_SIDE:
         raise UserError(
-            f"{name}: {width} x {height} pixels but expected at most {MAX_SIDE:,} in width and in "
+            f"{name}: {width} x {height} pixels; expected at most {MAX_SIDE:,} in width and in "
             "height; scale it down, or split it into tiles"
         )
 

@@ -139,14 +139,24 @@ class Records:
                     found[record["file"]] = record
         return [found[name] for name in self.names if name in found]
 
-    def are_complete(self, records: list[dict]) -> bool:
-        """Tell whether no process is still working on an image.
+    def is_last_rank(self, records: list[dict]) -> bool:
+        """Tell whether all images are finished and all other processes have asked before.
 
         Args:
-            records: As `read` returns them. An error of an earlier run is yet to be retried.
+            records: As `read` returns them, with the lock held. An error of an earlier run is
+                yet to be retried.
         """
         pending = [r for r in records if "error" in r and r["run"] != self.share.run_id]
-        return len(records) == len(self.names) and not pending
+        are_complete = len(records) == len(self.names) and not pending
+        if self.share.world_size == 1:
+            return are_complete
+        path = self._parts / ".ranks_done"
+        done = {*(path.read_text().split() if path.exists() else ()), str(self.share.rank)}
+        if are_complete and len(done) >= self.share.world_size:
+            path.unlink(missing_ok=True)
+            return True
+        write_bytes(path, " ".join(sorted(done)).encode())
+        return False
 
 
 def fingerprint(path: Path) -> str:

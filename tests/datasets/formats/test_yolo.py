@@ -142,7 +142,7 @@ def test_boxes_of_poses_are_read(tmp_path):
     [
         ("1 0.5 0.5 0.5\n", r"a b\.txt:2: 3 values after the class, expected class cx cy"),
         ("1 0.5 0.5 0.5 0.5 0.9\n", r"a b\.txt:2: 5 values .* is the last one a score\?"),
-        ("2 0.5 0.5 0.5 0.5\n", r"a b\.txt:2: class 2 but expected an integer from 0 to 1"),
+        ("2 0.5 0.5 0.5 0.5\n", r"a b\.txt:2: class 2; expected an integer from 0 to 1"),
         ("0.5 0.5 0.5 0.5 0.5\n", r"a b\.txt:2: class 0\.5 but"),
         ("cat 0.5 0.5 0.5 0.5\n", r"a b\.txt:2: class cat but"),
         ("1 30 20 10 10\n", r"a b\.txt:2: 30 is outside 0\.\.1; .* divided by the image's width"),

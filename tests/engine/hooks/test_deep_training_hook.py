@@ -221,10 +221,10 @@ def test_a_model_without_lambda_is_refused(make_runner):
 @pytest.mark.parametrize(
     ("kwargs", "said"),
     [
-        (dict(end=0), "begin 0 and end 0, but expected 0 <= begin < end"),
+        (dict(end=0), "begin 0 and end 0; expected 0 <= begin < end"),
         (dict(end=3, begin=3), "expected 0 <= begin < end"),
         (dict(end=3, begin=-1), "expected 0 <= begin < end"),
-        (dict(end=3, schedule="step"), "schedule 'step' but expected 'linear' or 'cosine'"),
+        (dict(end=3, schedule="step"), "schedule 'step'; expected 'linear' or 'cosine'"),
     ],
 )
 def test_numbers_that_make_no_schedule(kwargs, said):

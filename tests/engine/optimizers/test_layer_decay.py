@@ -208,7 +208,7 @@ def test_other_paramwise_keys_and_values_are_refused(paramwise_cfg, mmdet_scope)
 
 
 def test_an_optimizer_without_learning_rate_is_refused(mmdet_scope):
-    with pytest.raises(UserError, match="has no lr but expected one to scale"):
+    with pytest.raises(UserError, match="has no lr; expected one to scale"):
         build(Detector(), dict(type="AdamW"))
 
 

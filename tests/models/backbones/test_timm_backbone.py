@@ -95,7 +95,7 @@ def test_nothing_is_fetched(name):
     ("name", "kwargs", "said"),
     [
         (NAME, dict(out_indices=(0, 7)), r"can't give features of .* with out_indices \(0, 7\)"),
-        (NAME, dict(frozen_stages=4), r"frozen_stages 4 but expected -1 .* features 0\.\.3"),
+        (NAME, dict(frozen_stages=4), r"frozen_stages 4; expected -1 .* features 0\.\.3"),
         ("swin_tiny_patch4_window7_224", {}, "expected a convolutional network"),
         ("vit_tiny_patch16_224", {}, "expected a convolutional network"),
     ],

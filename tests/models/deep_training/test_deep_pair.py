@@ -123,7 +123,7 @@ def test_the_deployed_form_has_no_lambda():
 
 
 def test_two_maps_that_are_no_pair_are_refused():
-    with pytest.raises(UserError, match=r"DeepPair: Linear\(.*\) and Conv2d\(.* but expected"):
+    with pytest.raises(UserError, match=r"DeepPair: Linear\(.*\) and Conv2d\(.*; expected"):
         DeepPair([nn.Linear(3, 3)], [nn.Conv2d(3, 3, 1)])
     with pytest.raises(UserError, match=r"DeepPair: .* over its channels"):
         DeepPair([nn.Conv2d(3, 3, 1)], [nn.Conv2d(4, 3, 1)])

@@ -38,5 +38,5 @@ def test_deployed_form_is_equal_and_loads_into_a_fresh_one(n, randomize_norms):
 
 @pytest.mark.parametrize("act_num", [-1, 1.5, True, "3"])
 def test_act_num_that_is_no_count_is_refused(act_num):
-    with pytest.raises(UserError, match=r"act_num .* expected a whole number from 0"):
+    with pytest.raises(UserError, match=r"act_num .* expected a non-negative integer"):
         SeriesActivation(4, act_num, batch_norm)

@@ -32,7 +32,7 @@ def split(
         UserError: There are fewer than two different images with objects, or one can't be read.
     """
     if not 0 < share < 1:
-        raise UserError(f"split: share {share} but expected a number between 0 and 1, such as 0.2")
+        raise UserError(f"split: share {share}; expected a number between 0 and 1, such as 0.2")
     groups = _equal_images(content["images"], root)
     classes = _classes_of(content["annotations"], groups)
     annotated = len([group for group in classes if group])

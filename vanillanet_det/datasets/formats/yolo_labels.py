@@ -56,7 +56,7 @@ def _class_name(token: str, names: Sequence[str]) -> str:
         index = math.nan
     if index not in range(len(names)):
         raise ValueError(
-            f"class {token} but expected an integer from 0 to {len(names) - 1} (the classes "
+            f"class {token}; expected a non-negative integer to {len(names) - 1} (the classes "
             f"are {', '.join(names[:8])}); correct the line or add the class"
         )
     return names[int(index)]

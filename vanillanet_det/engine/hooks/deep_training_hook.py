@@ -52,12 +52,12 @@ class DeepTrainingHook(Hook):
     ) -> None:
         if schedule not in _SCHEDULES:
             raise UserError(
-                f"DeepTrainingHook: schedule {schedule!r} but expected "
+                f"DeepTrainingHook: schedule {schedule!r}; expected "
                 f"{' or '.join(map(repr, _SCHEDULES))}"
             )
         if not 0 <= begin < end:
             raise UserError(
-                f"DeepTrainingHook: begin {begin!r} and end {end!r}, but expected 0 <= begin < end"
+                f"DeepTrainingHook: begin {begin!r} and end {end!r}; expected 0 <= begin < end"
             )
         self.end = end
         self.begin = begin

@@ -36,7 +36,7 @@ class SwitchToDeployHook(Hook):
     def __init__(self, tolerance: Optional[float] = TOLERANCE) -> None:
         if tolerance is not None and not tolerance > 0:
             raise UserError(
-                f"SwitchToDeployHook: tolerance {tolerance!r} but expected a number above 0, "
+                f"SwitchToDeployHook: tolerance {tolerance!r}; expected a number above 0, "
                 "or None for no check"
             )
         self.tolerance = tolerance

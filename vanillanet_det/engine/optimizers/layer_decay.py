@@ -113,12 +113,12 @@ class LayerDecay(DefaultOptimWrapperConstructor):
         num_layers, decay_rate, *others = paramwise_cfg.values()
         if others or not whole_number(num_layers, 1) or not 0 < decay_rate <= 1:
             raise UserError(
-                f"LayerDecay: paramwise_cfg {paramwise_cfg} but expected num_layers, a whole "
+                f"LayerDecay: paramwise_cfg {paramwise_cfg}; expected num_layers, a whole "
                 "number from 1, decay_rate, above 0 and at most 1, and nothing else"
             )
         if self.base_lr is None:
             raise UserError(
-                f"LayerDecay: optimizer {self.optimizer_cfg} has no lr but expected one to scale; "
+                f"LayerDecay: optimizer {self.optimizer_cfg} has no lr; expected one to scale; "
                 "add optim_wrapper.optimizer.lr to the config"
             )
 

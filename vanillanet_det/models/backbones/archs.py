@@ -36,7 +36,7 @@ class Arch:
             self._expect(
                 len(getattr(self, key)) > 0 and all(whole_number(v, 1) for v in getattr(self, key)),
                 key,
-                "a sequence of whole numbers from 1",
+                "a sequence of positive integers",
             )
         self._expect(
             len(self.dims) == len(self.strides) + 1,
@@ -44,8 +44,8 @@ class Arch:
             f"{len(self.strides) + 1} entries: the stem's and one for each of the "
             f"{len(self.strides)} strides",
         )
-        self._expect(whole_number(self.stem_stride, 1), "stem_stride", "a whole number from 1")
-        self._expect(whole_number(self.stem_padding, 0), "stem_padding", "a whole number from 0")
+        self._expect(whole_number(self.stem_stride, 1), "stem_stride", "a positive integer")
+        self._expect(whole_number(self.stem_padding, 0), "stem_padding", "a non-negative integer")
         if not isinstance(self.ada_pool, bool):
             self._expect(
                 len(self.ada_pool) == len(self.strides)
@@ -164,7 +164,7 @@ def resolve_arch(
     if isinstance(arch, str):
         if arch not in ARCHS:
             raise UserError(
-                f"VanillaNet: arch {arch!r} but expected one of {', '.join(ARCHS)}, "
+                f"VanillaNet: arch {arch!r}; expected one of {', '.join(ARCHS)}, "
                 "or a dict with dims and strides"
             )
         numbers = dict(vars(ARCHS[arch]))
@@ -173,12 +173,12 @@ def resolve_arch(
         optional = {"name", "ada_pool", "stem_stride", "stem_padding"}
         if not {"dims", "strides"} <= set(numbers) <= {"dims", "strides"} | optional:
             raise UserError(
-                f"VanillaNet: arch with the keys {', '.join(map(str, arch))} but expected dims "
+                f"VanillaNet: arch with the keys {', '.join(map(str, arch))}; expected dims "
                 "and strides and, optionally, ada_pool, stem_stride, stem_padding"
             )
     else:
         raise UserError(
-            f"VanillaNet: arch {arch!r} but expected a name such as '11' (in quotes), "
+            f"VanillaNet: arch {arch!r}; expected a name such as '11' (in quotes), "
             "or a dict with dims and strides"
         )
     given = {"ada_pool": ada_pool, "stem_stride": stem_stride, "stem_padding": stem_padding}
@@ -189,6 +189,6 @@ def resolve_arch(
         if isinstance(value, bool) and key == "ada_pool":
             continue
         if not isinstance(value, (list, tuple)):
-            raise UserError(f"VanillaNet: {key} {value!r} but expected a list of whole numbers")
+            raise UserError(f"VanillaNet: {key} {value!r}; expected a list of integers")
         numbers[key] = tuple(value)
     return Arch(**numbers)

@@ -36,8 +36,7 @@ class ClassifierNetwork(VanillaNetwork):
     ) -> None:
         if not whole_number(num_classes, 1):
             raise UserError(
-                f"VanillaNetClassifier: num_classes {num_classes!r} but expected a whole number "
-                "from 1"
+                f"VanillaNetClassifier: num_classes {num_classes!r}; expected a positive integer"
             )
         numbers = {key: kwargs.get(key) for key in ("ada_pool", "stem_stride", "stem_padding")}
         last = len(resolve_arch(arch, **numbers).strides)

@@ -47,7 +47,7 @@ def norm_factory(norm_cfg: Optional[dict]) -> Any:
     norm_cfg = {"type": "BN", "eps": 1e-6, **(norm_cfg or {})}
     if "BN" not in str(norm_cfg["type"]):
         raise UserError(
-            f"VanillaNet: norm_cfg {norm_cfg} but expected a BatchNorm, dict(type='BN') or "
+            f"VanillaNet: norm_cfg {norm_cfg}; expected a BatchNorm, dict(type='BN') or "
             "dict(type='SyncBN'): no other normalisation can be fused"
         )
     return partial(_build_norm, norm_cfg)

@@ -74,7 +74,7 @@ class TIMMBackbone(Backbone, PretrainedBackbone):
         self.out_strides = tuple(info.reduction())
         if frozen_stages not in range(-1, len(info.info)):
             raise UserError(
-                f"TIMMBackbone: frozen_stages {frozen_stages!r} but expected -1 (none) or one of "
+                f"TIMMBackbone: frozen_stages {frozen_stages!r}; expected -1 (none) or one of "
                 f"the features 0..{len(info.info) - 1} of {model_name!r}"
             )
         self.frozen_stages = frozen_stages
@@ -166,7 +166,7 @@ def _create(model_name: str, arguments: dict) -> nn.Module:
         ) from error
     if not isinstance(model, FeatureListNet) or str(model.output_fmt).rpartition(".")[2] != "NCHW":
         raise UserError(
-            f"TIMMBackbone: model_name {model_name!r} but expected a convolutional network, whose "
+            f"TIMMBackbone: model_name {model_name!r}; expected a convolutional network, whose "
             "features have the shape (N, C, H, W)"
         )
     return model

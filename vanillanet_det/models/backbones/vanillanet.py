@@ -84,9 +84,7 @@ class VanillaNetwork(PublishedWeights, LambdaMixin, Backbone):
     ) -> None:
         super().__init__()
         if not whole_number(in_channels, 1):
-            raise UserError(
-                f"VanillaNet: in_channels {in_channels!r} but expected a whole number from 1"
-            )
+            raise UserError(f"VanillaNet: in_channels {in_channels!r}; expected a positive integer")
         self.in_channels = in_channels
         self.arch = arch = resolve_arch(arch, ada_pool, stem_stride, stem_padding)
         self.act_num = act_num
@@ -96,7 +94,7 @@ class VanillaNetwork(PublishedWeights, LambdaMixin, Backbone):
         num_stages = max(self.out_indices)
         if frozen_stages not in range(-1, num_stages + 1):
             raise UserError(
-                f"VanillaNet: frozen_stages {frozen_stages!r} but expected -1 (none), 0 (the "
+                f"VanillaNet: frozen_stages {frozen_stages!r}; expected -1 (none), 0 (the "
                 f"stem) or a stage up to {num_stages}, the last that out_indices asks for"
             )
         self.frozen_stages = frozen_stages

@@ -66,7 +66,7 @@ def add_vanilla_training(
     """
     if deep not in ("all", "pairs", None):
         raise UserError(
-            f"add_vanilla_training: deep {deep!r} but expected 'all' (deepen layers), 'pairs' "
+            f"add_vanilla_training: deep {deep!r}; expected 'all' (deepen layers), 'pairs' "
             "(join layers) or None"
         )
     graph = ModelGraph(copy.deepcopy(model), example_input, "add_vanilla_training")

@@ -81,7 +81,7 @@ class DeepPair(LambdaMixin, nn.Module):
         super().__init__()
         if not is_pair(first[0], second[0]):
             raise UserError(
-                f"DeepPair: {first[0]} and {second[0]} but expected a convolution and a 1x1 "
+                f"DeepPair: {first[0]} and {second[0]}; expected a convolution and a 1x1 "
                 "convolution of stride 1 over its channels, neither of them grouped, or two "
                 "linear layers"
             )

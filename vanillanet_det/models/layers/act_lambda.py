@@ -70,7 +70,7 @@ class LambdaMixin:
                 "before fusing or merging"
             )
         if not 0 <= value <= 1:
-            raise UserError(f"{name}: lambda {value!r} but expected a number from 0 to 1")
+            raise UserError(f"{name}: lambda {value!r}; expected a number from 0 to 1")
         self.act_lambda.fill_(value)
 
     def deploy_refusal(self) -> str:

@@ -26,7 +26,7 @@ class SeriesActivation(nn.Module):
         deploy: Build the deployed form.
 
     Raises:
-        UserError: `act_num` is no whole number from 0.
+        UserError: `act_num` is no non-negative integer.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class SeriesActivation(nn.Module):
         super().__init__()
         if not isinstance(act_num, int) or isinstance(act_num, bool) or act_num < 0:
             raise UserError(
-                f"SeriesActivation: act_num {act_num!r} but expected a whole number from 0; "
+                f"SeriesActivation: act_num {act_num!r}; expected a non-negative integer; "
                 "the published networks have 3 (classification) and 4 (detection)"
             )
         self.channels = channels
