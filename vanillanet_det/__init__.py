@@ -52,4 +52,11 @@ else:
     from .models.layers import set_act_lambda
 
     # Configs and scripts from before these modules moved import them by their old names.
-    sys.modules.update({f"{__name__}.tta": mask_tta, f"{__name__}.data_preprocessors": raw_pixels})
+    sys.modules.update(
+        {
+            f"{__name__}.tta": mask_tta,
+            f"{__name__}.tta.mask_tta": mask_tta,
+            f"{__name__}.data_preprocessors": raw_pixels,
+            f"{__name__}.data_preprocessors.raw_pixels": raw_pixels,
+        }
+    )

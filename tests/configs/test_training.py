@@ -49,13 +49,17 @@ class Witness(Hook):
         self.metrics = metrics
 
 
+# Backbones of peers -> the argument for their width, and its default.
+NARROW_PEERS = {"ResNet": ("base_channels", 64), "SwinTransformer": ("embed_dims", 96)}
+
+
 def is_large(config):
     """Whether it is trained as wide as it is; how wide others are is of test_configs.py."""
     return config.stem == "retinanet_vanillanet11_coco"
 
 
 def options(cfg, data_root, large):
-    """Change data, weights, length and bulk of a run, and nothing of the network."""
+    """Change dataset, weights, length and width of a run, and nothing else of the network."""
     yield f"data_root={data_root}/"
     yield "model.backbone.init_cfg=None"  # the published weights are not at hand
     yield "train_cfg.max_epochs=1"
@@ -68,6 +72,14 @@ def options(cfg, data_root, large):
     if "rcnn" in cfg.model.test_cfg:
         for key in ("train_cfg.rpn_proposal", "test_cfg.rpn"):
             yield f"model.{key}.max_per_img=50"
+    backbone = cfg.model.backbone
+    if backbone.type in NARROW_PEERS:
+        name, width = NARROW_PEERS[backbone.type]
+        yield f"model.backbone.{name}={width // 4}"
+        yield f"model.neck.in_channels={[c // 4 for c in cfg.model.neck.in_channels]}"
+    if heads := cfg.model.get("roi_head", {}).get("bbox_head"):
+        for key in [""] if isinstance(heads, dict) else [f".{i}" for i in range(len(heads))]:
+            yield f"model.roi_head.bbox_head{key}.fc_out_channels=128"
     if large:
         # Gigabytes; the other configs write it.
         yield "default_hooks.checkpoint.save_optimizer=False"

@@ -4,12 +4,13 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
+from mmdet.registry import DATA_SAMPLERS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
-from torch.utils.data import Dataset
+from torch.utils.data import BatchSampler, Dataset
 
-from vanillanet_det.engine.loops import ResumableEpochBasedTrainLoop
+from vanillanet_det.engine.loops import ResumableEpochBasedTrainLoop, SkippingBatchSampler
 
 FEW = {
     "train_cfg.max_epochs": 1,
@@ -120,3 +121,18 @@ def test_hooks_are_called_however_a_loop_ends(mode, raises, make_runner, monkeyp
     with pytest.raises(RuntimeError, match="broken") if raises else nullcontext():
         getattr(runner, mode)()
     assert ends == (["val", "train"] if mode == "train" and not raises else [mode])
+
+
+def test_a_batch_sampler_with_a_size_for_each_dataset_is_wrapped():
+    class OfEach(BatchSampler):
+        def __init__(self, sampler, batch_size):
+            self.sampler, self.batch_size = sampler, batch_size
+
+        def __iter__(self):
+            yield from ([0], [1, 2], [3])
+
+    DATA_SAMPLERS.register_module(module=OfEach, force=True)
+    batches = SkippingBatchSampler(range(4), [1, 2], batch_sampler=dict(type="OfEach"))
+    assert list(batches) == []
+    batches.skip = 1
+    assert list(batches) == [[1, 2], [3]]

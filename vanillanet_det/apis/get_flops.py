@@ -58,7 +58,7 @@ def get_flops(
         return json.dumps(rows, indent=2) if as_json else _tables(**rows)
     if config is None:
         raise UserError("expected a config file, or --table for the published models")
-    size = DETECTOR_SIZE if input_size is None else parse_size(input_size, "input-size")
+    size = DETECTOR_SIZE if input_size is None else parse_size(input_size, "input-size", least=1)
     cfg = read_config(config, cfg_options)
     if not cfg.get("model"):
         raise UserError(f"config {config}: there is no model in it")

@@ -12,7 +12,7 @@ from mmdet.visualization import DetLocalVisualizer
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
-from ..checkpoints import read_checkpoint
+from ..checkpoints.reading import read_ahead
 from ..checks import Finding, leaf_datasets
 from ..engine.config import (
     check_tensorboard,
@@ -109,7 +109,7 @@ def test(
 
 def _check(cfg: Config, checkpoint: str, exported: bool) -> list[Finding]:
     if not exported:
-        read_checkpoint(checkpoint)
+        read_ahead(checkpoint)
     warnings = check_run(cfg, ("test_dataloader",))
     check_tensorboard(cfg)
     return warnings

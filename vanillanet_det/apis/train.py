@@ -70,9 +70,9 @@ def train(
             init_distributed(cfg)
             if auto_scale_lr:
                 _set_auto_scale_lr(cfg)
+            _set_resume(cfg, resume)  # first, since nothing else is loaded then
             warnings, *_ = gather_or_raise(lambda: _check(cfg), is_first_of_node())
             set_amp(cfg, amp)
-            _set_resume(cfg, resume)
             runner = Runner.from_cfg(cfg)
             log_warnings(warnings)
     for hook in runner.hooks:

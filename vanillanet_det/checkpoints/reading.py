@@ -24,7 +24,7 @@ _REFUSED = re.compile(
 
 def _history_buffer_attribute(owner: Any, name: str) -> Any:
     """Stand in for `builtins.getattr` in checkpoints, which need it for HistoryBuffer only."""
-    if owner not in _history_buffers() or name.startswith("_"):
+    if not any(owner is kind for kind in _history_buffers()) or name.startswith("_"):
         raise pickle.UnpicklingError(f"getattr of {owner!r}, {name!r} is refused")
     return getattr(owner, name)
 

@@ -127,10 +127,19 @@ class ResumableLoop(_Loop):
     def load_position(self, meta: dict) -> None:
         """Resume from the position in the meta of a checkpoint, if it has one."""
         epoch, batches = meta.get(_UNFINISHED), self.dataloader.batch_sampler
-        if epoch is not None and isinstance(batches, SkippingBatchSampler):
-            if epoch["sampler_seed"] is not None:
-                batches.sampler.seed = epoch["sampler_seed"]
-            self._skip(batches, epoch)
+        if epoch is None:
+            return
+        if not isinstance(batches, SkippingBatchSampler):
+            print_log(
+                "The interrupted epoch starts again: only a dataloader that is built from its "
+                "config can resume inside it",
+                "current",
+                level=30,
+            )
+            return
+        if epoch["sampler_seed"] is not None:
+            batches.sampler.seed = epoch["sampler_seed"]
+        self._skip(batches, epoch)
 
 
 @LOOPS.register_module()
@@ -230,7 +239,8 @@ class SkippingBatchSampler(BatchSampler):
         drop_last: bool = False,
         batch_sampler: Optional[dict] = None,
     ) -> None:
-        super().__init__(sampler, batch_size, drop_last)
+        # Not BatchSampler's constructor: MMDetection's batch samplers may have lists as sizes.
+        self.sampler, self.batch_size, self.drop_last = sampler, batch_size, drop_last
         self.skip: Optional[int] = None
         default = dict(sampler=sampler, batch_size=batch_size)
         if batch_sampler is None:

@@ -11,25 +11,26 @@ from ..errors import UserError
 from ..models.backbones.archs import ARCHS
 
 
-def parse_size(text: str, flag: str) -> tuple[int, int]:
+def parse_size(text: str, flag: str, least: int = 32) -> tuple[int, int]:
     """Parse an image size: one side, or `HEIGHTxWIDTH`.
 
     Args:
         text: Such as `320` or `480x640`.
         flag: Name of the option, without dashes.
+        least: The smallest side, in pixels.
 
     Returns:
         Height and width.
 
     Raises:
-        UserError: The text is no size, or a side is below 32 pixels.
+        UserError: The text is no size, or a side is too small.
     """
     match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
     sides = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-    if min(sides) < 32:
+    if min(sides) < least:
         raise UserError(
             f"--{flag} {text}: expected a side such as 320, or HEIGHTxWIDTH such as 480x640, "
-            "at least 32 pixels"
+            f"at least {least} pixels"
         )
     return sides
 

@@ -9,11 +9,11 @@ import os
 import signal
 import threading
 from functools import partial
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Union
 
 from mmengine.dataset import worker_init_fn as seed_worker
 from mmengine.registry import FUNCTIONS
-from torch.utils.data import get_worker_info
+from torch.utils.data import DataLoader, get_worker_info
 
 
 def shield_workers(dataloader: Any, seed: Optional[int]) -> Any:
@@ -21,7 +21,7 @@ def shield_workers(dataloader: Any, seed: Optional[int]) -> Any:
 
     Args:
         dataloader: The config, or a built dataloader, which is returned unchanged.
-        seed: MMEngine's seeding starts from it; None keeps PyTorch's seeds.
+        seed: MMEngine's seeding starts from it; None for PyTorch's seed.
     """
     if not isinstance(dataloader, dict):
         return dataloader
@@ -36,11 +36,18 @@ def shield_workers(dataloader: Any, seed: Optional[int]) -> Any:
     return cfg
 
 
+def shield_built(dataloader: DataLoader) -> None:
+    """Shield the workers that a built dataloader starts from now on."""
+    init = dataloader.worker_init_fn
+    if getattr(init, "func", None) is not init_shielded_worker:
+        dataloader.worker_init_fn = partial(init_shielded_worker, init=init)
+
+
 @FUNCTIONS.register_module()
 def init_shielded_worker(
     worker_id: int,
     seed: Optional[int] = None,
-    init: Optional[dict] = None,
+    init: Union[dict, Callable[[int], None], None] = None,
     disable_subprocess_warning: bool = False,
 ) -> None:
     """Initialise a dataloader worker that ignores signals to its process group.
@@ -48,7 +55,7 @@ def init_shielded_worker(
     Args:
         worker_id: Index of the worker, from 0.
         seed: As for `shield_workers`.
-        init: Config of a `worker_init_fn` that replaces this seeding.
+        init: A `worker_init_fn`, or its config, that replaces this seeding.
         disable_subprocess_warning: Silence warnings in all workers but the first.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -56,10 +63,13 @@ def init_shielded_worker(
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_exit_with_parent, daemon=True).start()
     if init is not None:
-        _build(**init)(worker_id)
-    elif seed is not None:
-        workers, rank = get_worker_info().num_workers, int(os.environ.get("RANK", 0))
-        seed_worker(worker_id, workers, rank, seed, disable_subprocess_warning)
+        (_build(**init) if isinstance(init, dict) else init)(worker_id)
+        return
+    info = get_worker_info()
+    if seed is None:
+        seed = (info.seed - worker_id) % 2**31  # PyTorch's own, which is the same in all ranks
+    rank = int(os.environ.get("RANK", 0))
+    seed_worker(worker_id, info.num_workers, rank, seed, disable_subprocess_warning)
 
 
 def _build(type: Any, **options: Any) -> Callable[[int], None]:

@@ -126,7 +126,8 @@ def set_form(backbone: dict, state: Mapping[str, Tensor]) -> None:
         backbone: The config; its class is asked if it implements `KnowsForms`.
         state: The weights, by their names in the backbone.
     """
-    kind = MODELS.get(backbone["type"]) if "type" in backbone else None
+    kind = backbone.get("type")
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
     if isinstance(kind, KnowsForms):
         backbone.update(kind.form_arguments(state))
 

@@ -120,6 +120,8 @@ class Records:
         """Lock that the processes share."""
         if self.share.world_size == 1:
             return nullcontext()
+        with writing(self.folder):  # a process without images has not made it
+            self._parts.mkdir(parents=True, exist_ok=True)
         return load("filelock").FileLock(self._parts / ".lock")
 
     def read(self) -> list[dict]:

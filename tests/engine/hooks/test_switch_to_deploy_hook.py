@@ -72,6 +72,18 @@ def test_the_original_comes_back_when_the_epoch_raises(make_runner, monkeypatch,
     assert runner.model is original
 
 
+def test_with_mmengines_own_loop_it_comes_back_before_the_next_epoch(make_runner, monkeypatch):
+    runner = make_runner(val_cfg=dict(type="ValLoop"))
+    original = runner.model
+    with monkeypatch.context() as patch:
+        patch.setattr(type(original), "val_step", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            runner.val()
+    assert runner.model is not original
+    runner.call_hook("before_train_epoch")
+    assert runner.model is original
+
+
 def test_training_needs_no_test_data(make_runner):
     make_runner(**{"test_dataloader.dataset.ann_file": "nothing.json"}).train()
 

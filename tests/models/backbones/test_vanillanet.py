@@ -291,3 +291,9 @@ def test_without_gradients_the_deployed_form_computes_the_same(
     for a, b in zip(found, expected):
         assert_close(a, b, rtol=1e-4, atol=1e-5 * float(b.abs().max()))
         assert a.is_contiguous(memory_format=layout)
+
+
+def test_arguments_by_position_are_those_of_the_network():
+    assert VanillaNet(TINY, 1).in_channels == 1
+    with pytest.raises(TypeError, match="unexpected keyword argument 'depth'"):
+        VanillaNet(TINY, depth=3)

@@ -18,6 +18,7 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from ...checkpoints import INTERRUPTED
 from ...fileio import atomic_write
 from ..loops import ResumableEpochBasedTrainLoop, ResumableLoop
+from ..workers import shield_built
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # A launcher forwards what the terminal has sent to all processes already.
@@ -73,6 +74,9 @@ class InterruptHook(Hook):
         if runner._resume:
             self._saved, self._is_saved = (runner.iter, str(runner._load_from)), True
         if not isinstance(runner.train_loop, ResumableLoop):
+            shield_built(runner.train_dataloader)
+            if runner.val_loop is not None:
+                shield_built(runner.val_dataloader)
             runner.logger.info(
                 f"{type(runner.train_loop).__name__} restarts an interrupted epoch or validation "
                 f"when it is resumed; derive it from {ResumableEpochBasedTrainLoop.__name__} to "
@@ -101,8 +105,9 @@ class InterruptHook(Hook):
         self._signal, self._process = 0, os.getpid()
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
-                # Ignored from the start, as by nohup, it stays so.
-                if signal.getsignal(number) is not signal.SIG_IGN:
+                # Ignored from the start, as by nohup, it stays so. The hook itself still listens
+                # if a loop that isn't ours has raised before.
+                if signal.getsignal(number) not in (signal.SIG_IGN, self._note):
                     self._handlers[number] = signal.signal(number, self._note)
 
     def _note(self, number: int, frame: Any) -> None:

@@ -18,7 +18,8 @@ class SwitchToDeployHook(Hook):
     """Evaluate the model in its deployed form; training never sees it.
 
     A fused copy stands in for `runner.model` while a validation or test epoch runs. The
-    original comes back after it, also when the epoch raises. The hook runs after EMAHook has
+    original comes back after it, with the loops of this project also when the epoch raises, and
+    with other loops before the next epoch then. The hook runs after EMAHook has
     swapped the averaged weights in and before CheckpointHook saves. While the model can't be
     fused, as in the middle of the deep training, validation is of the unfused model, which is
     logged once, and a test is refused. The copy has the image's normalisation folded into its
@@ -57,7 +58,7 @@ class SwitchToDeployHook(Hook):
             )
 
     def _switch(self, runner: Runner, in_training: bool) -> None:
-        self._restore(runner)  # a loop of the user's own may have raised before
+        self._restore(runner)  # a loop that isn't this project's may have raised before
         original = runner.model
         # Evaluation needs no gradient synchronisation, so the copy needs no wrapper.
         model = original.module if is_model_wrapper(original) else original
@@ -102,4 +103,5 @@ class SwitchToDeployHook(Hook):
         """Put the original back, also when the epoch raised."""
         self._restore(runner)
 
-    end_test = end_val
+    # The last two are for loops that aren't this project's and call no `end_val`.
+    end_test = before_train = before_train_epoch = end_val

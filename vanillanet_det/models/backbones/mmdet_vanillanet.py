@@ -62,12 +62,12 @@ class _FromConfig:
 
     def __init__(
         self,
-        arch: Union[str, dict] = "11",
+        *args: Any,
         norm_cfg: Optional[dict] = None,
         init_cfg: Union[dict, list[dict], None] = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(arch, norm=norm_factory(norm_cfg), **kwargs)
+        super().__init__(*args, norm=norm_factory(norm_cfg), **kwargs)
         self.init_cfg = init_cfg or dict(type="TruncNormal", layer="Conv2d", std=0.02)
 
 
@@ -76,11 +76,11 @@ class VanillaNet(_FromConfig, VanillaNetwork, PretrainedBackbone):
     """VanillaNet (https://arxiv.org/abs/2305.12972) as a detection backbone.
 
     Args:
-        arch: As for `VanillaNetwork`, like all further arguments.
+        *args: As for `VanillaNetwork`, `arch` first.
         norm_cfg: Config of the BatchNorms, BN or SyncBN; eps defaults to 1e-6.
         init_cfg: How to initialise; the default is a truncated normal of std 0.02. A
             `Pretrained` checkpoint of the training form is merged where `merged` is set.
-        **kwargs: `in_channels`, `act_num`, `out_indices`, `frozen_stages`, `norm_eval`,
+        **kwargs: `arch`, `in_channels`, `act_num`, `out_indices`, `frozen_stages`, `norm_eval`,
             `with_cp`, `deploy`, `merged`, `ada_pool`, `stem_stride`, `stem_padding`.
 
     Raises:
@@ -102,7 +102,7 @@ class VanillaNetClassifier(_FromConfig, ClassifierNetwork, PretrainedBackbone):
     """VanillaNet with its classification head, for image classification.
 
     Args:
-        arch: As for `ClassifierNetwork`, like all further arguments.
+        *args: As for `ClassifierNetwork`, `arch` and `num_classes` first.
         norm_cfg: As for `VanillaNet`.
         init_cfg: As for `VanillaNet`.
         **kwargs: `num_classes`, `dropout`, and those of `VanillaNet` but `out_indices`.
