@@ -131,6 +131,9 @@ def test_a_batch_sampler_with_a_size_for_each_dataset_is_wrapped():
         def __iter__(self):
             yield from ([0], [1, 2], [3])
 
+        def __len__(self):
+            return 3
+
     DATA_SAMPLERS.register_module(module=OfEach, force=True)
     batches = SkippingBatchSampler(range(4), [1, 2], batch_sampler=dict(type="OfEach"))
     assert list(batches) == []
