@@ -194,7 +194,7 @@ def test_a_missing_device(device, engine, onnx_file):
     has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
     if has_cuda and engine == "onnxruntime" and device.startswith("cuda"):
         pytest.skip("it may be there")
-    with pytest.raises(UserError, match=rf"device '{device}': O\w+ .*has cpu.* here; choose one"):
+    with pytest.raises(UserError, match=rf"device '{device}': O\w+ .*supports cpu.* here; choose"):
         Detector(onnx_file, engine=engine, device=device)
 
 

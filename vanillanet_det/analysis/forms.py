@@ -1,4 +1,4 @@
-"""Costs of the forms of a model, training and fused."""
+"""Costs of a model in its training form and fused."""
 
 from dataclasses import dataclass
 from typing import Optional
@@ -36,7 +36,7 @@ class Forms:
     """Costs of all forms of a model.
 
     Attributes:
-        forms: `training` and `fused`, or `model` alone where there is nothing to fuse.
+        forms: `training` and `fused`, or only `model` if there is nothing to fuse.
         device: `meta`, or `cpu` for a model that reads tensor values.
     """
 
@@ -45,7 +45,7 @@ class Forms:
 
 
 def count_forms(model_cfg: dict, input_size: tuple[int, int]) -> Forms:
-    """Build a model, and count it in its training form and fused.
+    """Build a model, and count its cost in the training form and fused.
 
     Nothing is computed, unless the model reads tensor values: tensors have shapes but no data.
 
@@ -104,7 +104,7 @@ def _count(model: nn.Module, input_size: tuple[int, int]) -> dict[str, Form]:
 
 
 def count_form(model: nn.Module, input_size: tuple[int, int]) -> Form:
-    """Count a model as it is.
+    """Count the cost of a model in its current form.
 
     Args:
         model: The model, on the meta device or a real one.
@@ -114,7 +114,7 @@ def count_form(model: nn.Module, input_size: tuple[int, int]) -> Form:
         Its costs.
 
     Raises:
-        Exception: From `count_complexity`.
+        Exception: Whatever `count_complexity` raises.
     """
     complexity = count_complexity(model, input_size)
     return Form(

@@ -1,4 +1,4 @@
-"""How time scales with image size and batch size."""
+"""A report on how time scales with image size and batch size."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Optional
@@ -11,15 +11,16 @@ from .results import Result, Row
 
 
 def scaling_report(result: Result) -> Optional[str]:
-    """Write how the time of a batch scales with its pixels, and how linear that is.
+    """Report how the time of a batch scales with its pixels, and how linear the relation is.
 
     Args:
-        result: The measurements. Rows with several input shapes are left out: their time isn't
+        result: The measurements. Rows with several input shapes are omitted, since their time isn't
             that of one size.
 
     Returns:
         A table and a least-squares line for each series with at least three image sizes at one
-        batch size, or at least three batch sizes at one image size; None without any.
+        batch size, or at least three batch sizes at one image size; None if there is no such
+        series.
     """
     rows = [row for row in result.rows if len(row.input_shapes) == 1]
     blocks = []
