@@ -170,7 +170,8 @@ class _Recorder(TorchDispatchMode):
             counted.update(own)
             number = sum(parameter.numel() for parameter in own.values())
             modules[name] = Cost(number, self.flops[name], self.activations[name])
-        # Compiled operators bypass PyTorch's dispatcher; only their unseen weights show.
+        # Compiled operators bypass PyTorch's dispatcher; they are detected by weights that no
+        # recorded operator used.
         hidden = {
             type(module).__name__
             for module in self.called

@@ -124,7 +124,7 @@ def count_form(model: nn.Module, input_size: tuple[int, int]) -> Form:
 
 def _series(model: nn.Module, complexity: Complexity) -> Optional[Cost]:
     names = {name for name, module in model.named_modules() if isinstance(module, SeriesActivation)}
-    # In the training form a BatchNorm belongs to each.
+    # In the training form, each of them contains a BatchNorm.
     below = {
         name for name in complexity.modules if name in names or name.rpartition(".")[0] in names
     }

@@ -120,7 +120,7 @@ def _make_row(
 
 
 def _takes(metadata: Metadata, inputs: Inputs) -> bool:
-    """Return whether a file accepts all batches, unless it is fixed to other shapes."""
+    """Return whether a file accepts the shapes of all batches."""
     sizes = {
         array.shape[:2] for batch in inputs.batches for array in _arrays(batch["inputs"], metadata)
     }

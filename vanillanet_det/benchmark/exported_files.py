@@ -104,7 +104,7 @@ def user_files(
             _check_classes(file, workload.network.model)
             if workload.network.checkpoint is None:
                 notes.append(
-                    f"{file.path.name} has its own weights, the other rows have random weights, and "
+                    f"{file.path.name} has its own weights, the other rows have random ones, and "
                     "more boxes take more time; also pass the checkpoint it was exported from."
                 )
         values = dict(checkpoint=str(file.path), missing=[], notes=notes)

@@ -119,7 +119,7 @@ class _Calibration:
         return head.forward(*args, **kwargs)
 
     def _layers(self, outputs: Any) -> dict[nn.Module, Tensor]:
-        """Map the layers that produced these outputs to rows `(positions, channels)`."""
+        """Return outputs by layer, as rows `(positions, channels)`; empty if a layer is unknown."""
         outputs = [outputs] if isinstance(outputs, Tensor) else outputs
         rows: dict[nn.Module, list[Tensor]] = {}
         for output in outputs or ():

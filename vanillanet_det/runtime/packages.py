@@ -21,7 +21,7 @@ def load(name: str) -> ModuleType:
     """
     distribution = name.partition(".")[0]
     if distribution in _SEND_TELEMETRY:
-        # They send telemetry through this package, and none without it.
+        # They send telemetry through this package; without it, they send none.
         sys.modules.setdefault("openvino_telemetry", None)
     try:
         return importlib.import_module(name)
