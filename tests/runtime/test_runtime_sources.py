@@ -79,7 +79,7 @@ def test_drawings_of_an_earlier_run_are_ignored_and_replaced(make):
         }
         make(*drawings.values())
         finish(".", *drawings)
-    with pytest.raises(UserError, match=r"pictures: has only drawings of an earlier run"):
+    with pytest.raises(UserError, match=r"pictures: has only drawings from an earlier run"):
         find("pictures", ".")
     with pytest.raises(UserError, match=OWN):
         find("pictures/a.jpg", ".")
