@@ -57,7 +57,7 @@ def count_forms(model_cfg: dict, input_size: tuple[int, int]) -> Forms:
         The costs.
 
     Raises:
-        UserError: The network can't take images of this size, or can't run at all.
+        UserError: The network can't process images of this size, or can't run at all.
         Exception: Whatever the registry or a constructor raises.
     """
     model = build_on_meta(model_cfg)
@@ -69,8 +69,8 @@ def count_forms(model_cfg: dict, input_size: tuple[int, int]) -> Forms:
         if input_size != DETECTOR_SIZE and _can_run(model, DETECTOR_SIZE):
             size, default = ("x".join(map(str, sides)) for sides in (input_size, DETECTOR_SIZE))
             raise UserError(
-                f"--input-size {size}: the model can't take it, unlike {default}: "
-                f"{_first_line(error)}"
+                f"--input-size {size}: the model can't process this size, unlike {default} "
+                f"({_first_line(error)}); use another size"
             ) from error
     model = MODELS.build(model_cfg)
     try:

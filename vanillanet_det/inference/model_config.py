@@ -81,7 +81,7 @@ def config_text(cfg: Config) -> str:
     except (UserError, SyntaxError, ValueError, TypeError) as error:
         raise UserError(f"the config can't be written as plain values: {error}") from error
     if not same:
-        raise UserError("the config can't be written as source that reads back the same")
+        raise UserError("the config can't be written as source that can be read back unchanged")
     return text
 
 
@@ -197,7 +197,9 @@ def _check_types(node: Any, known: set[str]) -> None:
         node = node.values()
     if isinstance(node, str):
         if node.endswith(".py"):
-            raise UserError(f"the config in the checkpoint: names a Python file, {node}")
+            raise UserError(
+                f"the config in the checkpoint: refers to a Python file, {node}; {_REMEDY}"
+            )
     elif not isinstance(node, (int, float, type(None))):
         for value in node:
             _check_types(value, known)

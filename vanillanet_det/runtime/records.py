@@ -30,7 +30,7 @@ class Share:
 
 
 class Records:
-    """Records of the images that one or more runs finished, a line each in `DIR/parts/RANK.jsonl`.
+    """Records of the finished images of one or more runs, one per line of `DIR/parts/RANK.jsonl`.
 
     Nothing is written before `begin`. An incomplete last line, left by a killed process, is
     ignored.
