@@ -1,6 +1,6 @@
 """Parameters, multiply-accumulates and activations of a model, module by module.
 
-"FLOPs" are multiply-accumulates of convolutions and matrix products, as in the field's tables;
+"FLOPs" are multiply-accumulates of convolutions and matrix products, as in most publications;
 activations are the size of their outputs. Normalisation, activation functions, pooling and
 interpolation are not counted.
 """

@@ -21,7 +21,7 @@ class Form:
     Attributes:
         total: Cost of the whole model.
         parts: Cost of each part, such as backbone, neck and heads.
-        series_activation: Cost of the series activations; None for a model without any.
+        series_activation: Cost of the series activations; None for a model without them.
         uncounted: Operators that the figures don't include.
     """
 

@@ -9,7 +9,7 @@ from typing import Optional
 
 @dataclass(frozen=True)
 class Published:
-    """Figures as printed: millions of parameters, billions of multiply-accumulates."""
+    """Figures as published: millions of parameters, billions of multiply-accumulates."""
 
     parameters: float
     flops: float

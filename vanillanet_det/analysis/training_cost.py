@@ -53,9 +53,9 @@ def training_costs(
 ) -> list[TrainingCost]:
     """Train each form of a backbone for a few steps, and measure its cost.
 
-    The first row is the published form: conv, BN, conv, BN, PyTorch's max pooling, ReLU,
-    depthwise conv, BN, contiguous. Forms take turns, one step each, so that a slow phase of the
-    machine hits all of them.
+    The first row is the published form: conv, BN, conv, BN, PyTorch's max pooling, ReLU, depthwise
+    conv, BN, contiguous. Forms take turns, one step each, so that a slow phase of the machine
+    affects all of them.
 
     Args:
         arch: Name of a published arch.

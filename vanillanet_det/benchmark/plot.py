@@ -66,7 +66,9 @@ def plot(result: Result, path: Union[str, Path]) -> None:
         with atomic_write(path) as file:
             figure.savefig(file, format="png")
     except OSError as error:
-        raise UserError(f"{path}: can't be written ({error.strerror or error})") from error
+        raise UserError(
+            f"{path}: can't be written ({error.strerror or error}); choose another path"
+        ) from error
 
 
 def draw(result: Result) -> Figure:

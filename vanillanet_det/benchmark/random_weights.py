@@ -32,8 +32,8 @@ def prepare_random_weights(detector: BaseDetector, data: dict) -> str:
     `NUM_CANDIDATES` scores pass the model's threshold.
 
     Args:
-        detector: After `init_weights`, in the training form and in float32; fuse or convert it
-            afterwards. It is left in evaluation mode.
+        detector: A detector after `init_weights`, in the training form and in float32; fuse or
+            convert it afterwards. It is left in evaluation mode.
         data: Images in the format of `detector.test_step`: `inputs` and `data_samples`. The more
             they resemble the images to measure, the closer the number of boxes is.
 

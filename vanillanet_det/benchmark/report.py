@@ -24,10 +24,10 @@ _MEANING = """\
   per second, two per multiply-accumulate; ~ marks rows whose FLOPs are those of the first of
   several shapes. Of limit: share of the speed of a large matrix product in the same precision here.
 - Peak MB: peak memory of one batch, parameters included, in millions of bytes.
-- Boxes: mean number of detections per image. It affects the time of post-processing.
+- Boxes: mean number of detections per image, which affects the time of post-processing.
 - Fused: VanillaNet in its deployed form, in fp32 with the normalisation of images in its stem;
   in other networks the BatchNorms of backbone and neck are folded into the convolutions.
-- Layout: with auto, the layout faster on the first size, before compiling. For an exported file,
+- Layout: with auto, the faster layout for the first size, before compiling. For an exported file,
   its engine. Such a file is always fused, with the normalisation and padding of uint8 images
   inside; its GFLOPs are those of the fused network, and its memory isn't measured.
 - Missing: tensors of the network that its checkpoint lacks."""
@@ -46,7 +46,7 @@ def text_report(result: Result) -> str:
         result: A result with at least one row.
 
     Returns:
-        The text, without a newline at its end.
+        The text, without a trailing newline.
     """
     blocks = [machine_line(result.machine)]
     for part in dict.fromkeys(row.part for row in result.rows):
@@ -78,7 +78,7 @@ def markdown_report(result: Result) -> str:
         result: A result with at least one row.
 
     Returns:
-        The text, without a newline at its end.
+        The text, without a trailing newline.
     """
     blocks = [machine_line(result.machine)]
     for part in dict.fromkeys(row.part for row in result.rows):
@@ -271,13 +271,13 @@ def machine_line(machine: Machine) -> str:
 
 
 def digits(value: float) -> str:
-    """Write a positive number with three significant digits, or as an integer of at least 100."""
+    """Format a positive number with three significant digits, or as an integer from 100 on."""
     after = 2 - math.floor(math.log10(value)) if value > 0 else 0
     return f"{value:.{max(after, 0)}f}"
 
 
 def rate(operations: float) -> str:
-    """Write operations per second with a unit."""
+    """Format operations per second with a unit."""
     if operations < 1e12:
         return f"{digits(operations / 1e9)} GFLOP/s"
     return f"{digits(operations / 1e12)} TFLOP/s"

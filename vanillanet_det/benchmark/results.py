@@ -122,11 +122,11 @@ class Row:
         return None if self.flops is None else 2 * self.flops * self.fps
 
     def ratio(self, other: "Row") -> float:
-        """How many times as long another row takes: the interquartile mean over the rounds.
+        """Return how many times as long another row takes: the interquartile mean over rounds.
 
-        Rows of one run take turns, so a slow phase of the machine hits both in the same round and
-        cancels out in their ratio. If it hits only one of them, the ratio of that round is an
-        outlier, which the interquartile mean drops.
+        Rows of one run take turns, so a slow phase of the machine affects both rows in the same
+        round and cancels out in their ratio. If it affects only one row, the ratio of that round is
+        an outlier, which the interquartile mean drops.
         """
         ratios = sorted(b / a for a, b in zip(self.seconds, other.seconds))
         cut = len(ratios) // 4

@@ -84,7 +84,7 @@ def _line(series: Sequence[Row], names: Sequence[str]) -> str:
     x = np.array([_megapixels(row) for row in series])
     y = np.array([1e3 * row.median for row in series])
     if np.ptp(x) == 0:
-        return "All have the same number of pixels, so there is no line through them."
+        return "All have the same number of pixels, so no line can be fitted."
     slope, start = np.polyfit(x, y, 1)
     off = y - (start + slope * x)
     spread = ((y - y.mean()) ** 2).sum()

@@ -63,7 +63,7 @@ def interleaved(
     """Time candidates, each once in every round.
 
     The load and temperature of a machine change within seconds. Since candidates take turns, such a
-    change hits all of them, and cancels out in the ratios of times within a round.
+    change affects all of them, and cancels out in the ratios of times within a round.
 
     Args:
         calls: The candidates, warmed up; each is called with the number of the round.
