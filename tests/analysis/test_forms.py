@@ -173,7 +173,7 @@ def test_a_deformable_convolution_is_named():
 
 def test_a_size_too_small_is_told_from_a_model_that_can_not_run():
     with pytest.raises(
-        UserError, match=r"--input-size 8x8: the model can't take it, unlike 800x1280"
+        UserError, match=r"--input-size 8x8: the model can't process this size, unlike 800x1280"
     ):
         count_forms(SMALL, (8, 8))
     with pytest.raises(UserError, match="the model can't run on an image of 2 x 2: "):

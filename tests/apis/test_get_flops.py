@@ -150,7 +150,7 @@ def test_uncounted_operators_are_named(elsewhere, tmp_path_factory):
         ("0", "--input-size 0: expected a side such as 320"),
         ("160x-5", "--input-size 160x-5: expected a side such as 320"),
         ("1x2x3", "--input-size 1x2x3: expected a side such as 320"),
-        ("32", "--input-size 32x32: the model can't take it"),
+        ("32", "--input-size 32x32: the model can't process this size"),
     ],
 )
 def test_wrong_sizes(size, message, small_config, elsewhere):

@@ -219,7 +219,7 @@ def test_a_file_that_is_fixed_to_something_else(make_candidates, detector_onnx, 
 
 def test_files_that_cant_be_used(make_candidates, detector_onnx, backbone_onnx, cfg, tmp_path):
     for file, parts in ((detector_onnx, ("backbone",)), (backbone_onnx, ("detector",))):
-        with pytest.raises(UserError, match=rf": holds a \w+, but --part is {parts[0]}; leave"):
+        with pytest.raises(UserError, match=rf": contains a \w+, but --part is {parts[0]}; omit"):
             make_candidates(file, parts=parts)
     with pytest.raises(UserError, match=r"nowhere.onnx: there is no such file"):
         make_candidates(tmp_path / "nowhere.onnx")

@@ -149,5 +149,5 @@ def test_a_head_that_is_not_understood(root):
     detector = MODELS.build(model)
     detector.init_weights()
     note = prepare_random_weights(detector, crops(SEEN))
-    assert note.startswith("With random weights the detector finds ")
+    assert note.startswith("With random weights, the detector finds ")
     assert " boxes per image, of at most 100; post-processing may take longer" in note

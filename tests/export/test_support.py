@@ -153,7 +153,7 @@ def test_the_resize_of_a_pipeline(root):
 def test_loading_that_can_not_be_exported(root, change):
     cfg = read(root, "retinanet_vanillanet11_coco")
     cfg.test_dataloader.dataset.pipeline[0].update(change)
-    with pytest.raises(UserError, match=rf"loads with .*{next(iter(change))}"):
+    with pytest.raises(UserError, match=rf"loads images with .*{next(iter(change))}"):
         find_resize(cfg)
 
 

@@ -92,5 +92,5 @@ def test_a_checkpoint_without_a_config(checkpoint):
     ],
 )
 def test_an_unregistered_type_is_refused(node):
-    with pytest.raises(UserError, match=r"type .* is neither MMDetection|names a Python file"):
+    with pytest.raises(UserError, match=r"type .* is neither MMDetection|refers to a Python file"):
         check_types(node)

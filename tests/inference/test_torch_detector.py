@@ -179,7 +179,7 @@ def test_the_config_is_a_file_an_object_or_in_the_checkpoint(
     detector_file, small_config, tmp_path, paths
 ):
     bare = changed(detector_file, tmp_path / "bare.pth", cfg=None)
-    with pytest.raises(UserError, match=r"bare\.pth: brings no config; name its config file"):
+    with pytest.raises(UserError, match=r"bare\.pth: contains no config; pass its config file"):
         load_detector(bare)
     expected = load_detector(detector_file, score=0.0)(paths[0])
     for config in (small_config, str(small_config), Config.fromfile(small_config)):
@@ -263,7 +263,7 @@ def another_arch(checkpoint):
         (lambda_below_1, r"lambda is 0\.5, and will be 1 after epoch 8"),
         (lacking_a_tensor, r"1 missing \(bbox_head\.retina_cls\.weight\).*every tensor"),
         (a_tensor_too_many, r"1 left over \(mask_head\.weight\)"),
-        (another_number_of_classes, r"has 10 classes, but .* names 2: even, odd"),
+        (another_number_of_classes, r"has 10 classes, but .* lists 2: even, odd"),
         (code_in_the_config, r"import os, is not a plain value"),
         (an_unknown_type, r"type 'os\.system' is neither MMDetection's"),
         (another_arch, r"arch with dims"),

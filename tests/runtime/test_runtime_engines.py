@@ -141,7 +141,7 @@ def test_missing_or_truncated_openvino_weights(share, xml_file, tmp_path):
 def test_files_of_another_kind(name, make_file, metadata, tmp_path):
     path = tmp_path / name
     make_file(path, text=None)
-    with pytest.raises(UserError, match=r"has no metadata .*expected a file that tools/export"):
+    with pytest.raises(UserError, match=r"has no metadata .*expected a file written by tools"):
         Detector(path)
     make_file(path, kind="backbone")
     assert "feature_0" in open_engine(path).run(np.zeros((1, 16, 16, 3), np.uint8))
@@ -194,7 +194,7 @@ def test_a_missing_device(device, engine, onnx_file):
     has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
     if has_cuda and engine == "onnxruntime" and device.startswith("cuda"):
         pytest.skip("it may be there")
-    with pytest.raises(UserError, match=rf"device '{device}': O\w+ .*has cpu.* here; choose one"):
+    with pytest.raises(UserError, match=rf"device '{device}': O\w+ .*supports cpu.* here; choose"):
         Detector(onnx_file, engine=engine, device=device)
 
 

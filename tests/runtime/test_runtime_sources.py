@@ -48,7 +48,7 @@ FOREIGN = "has images that no earlier run drew, such as"
         (["pictures/a.jpg"], "pictures", ".", f"into pictures, which {FOREIGN} a.jpg"),
         (["clips/clip.mp4"], "clips/clip.mp4", "clips", f"replace clips/clip.mp4, {OWN}"),
         (["clip.mp4"], "clip.mp4", ".", f"the drawing would replace clip.mp4, {OWN}"),
-        (["clip.mov", "clip.mp4"], "clip.mov", ".", "clip.mp4, which no earlier run made from"),
+        (["clip.mov", "clip.mp4"], "clip.mov", ".", "clip.mp4, which no earlier run drew from"),
     ],
 )
 def test_only_drawings_are_replaced(make, files, given, out, message):
@@ -79,7 +79,7 @@ def test_drawings_of_an_earlier_run_are_ignored_and_replaced(make):
         }
         make(*drawings.values())
         finish(".", *drawings)
-    with pytest.raises(UserError, match=r"pictures: has only drawings of an earlier run"):
+    with pytest.raises(UserError, match=r"pictures: has only drawings from an earlier run"):
         find("pictures", ".")
     with pytest.raises(UserError, match=OWN):
         find("pictures/a.jpg", ".")
@@ -112,11 +112,11 @@ def test_a_video_replaces_only_its_own_drawing(make):
     with pytest.raises(UserError, match=FOREIGN):
         find("a.jpg", "r")  # results of a video don't cover images
     finish("r", "other.mov", frame=1)
-    with pytest.raises(UserError, match=r"no earlier run made from clip\.mov"):
+    with pytest.raises(UserError, match=r"no earlier run drew from clip\.mov"):
         find("clip.mov", "r")
     finish("r", "clip.mov", frame=1)
     Path("r/results.csv").unlink()
-    with pytest.raises(UserError, match=r"no earlier run made from clip\.mov"):
+    with pytest.raises(UserError, match=r"no earlier run drew from clip\.mov"):
         find("clip.mov", "r")
     finish("camera", "camera0", frame=1)
     make("camera/camera0.mp4")

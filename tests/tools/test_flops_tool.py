@@ -30,7 +30,7 @@ def test_a_size_too_small_is_one_sentence(small_config, tool, capsys):
     assert tool("get_flops", small_config, "--input-size", 32, "--cfg-options", option) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err.startswith("error: --input-size 32x32: the model can't take it")
+    assert printed.err.startswith("error: --input-size 32x32: the model can't process this size")
     assert "Traceback" not in printed.err
 
 

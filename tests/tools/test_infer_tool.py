@@ -148,7 +148,7 @@ def test_a_pattern_and_an_image(detector_file, folder, tool, tmp_path, capsys):
         ("camera:7", [], "camera:7: there is no such camera"),
         ("v.mp4", [], "v.mp4: can't be read as a video"),
         ("my images", ["--out", "a.jpg"], "--out a.jpg: is a single image"),
-        ("my images", ["--out", "v.mp4"], "--out v.mp4: is a file"),
+        ("my images", ["--out", "v.mp4"], "--out v.mp4: is an existing file"),
         ("my images", ["--out", "/proc/a"], "--out /proc/a: can't be written"),
         ("my images", ["--batch-size", "0"], "--batch-size 0: expected a positive number"),
         ("my images", ["--score", "7"], "score 7"),

@@ -99,7 +99,7 @@ def test_an_interrupted_video_leaves_nothing(
     [
         ("clips/clip.mp4", "clips", "would replace clips/clip.mp4, which is part of INPUT"),
         ("clip.mp4", ".", "would replace clip.mp4, which is part of INPUT"),
-        ("clip.mov", ".", "would replace clip.mp4, which no earlier run made from clip.mov"),
+        ("clip.mov", ".", "would replace clip.mp4, which no earlier run drew from clip.mov"),
     ],
 )
 def test_no_video_is_replaced(name, out, message, clip, tool, tmp_path, monkeypatch, capsys):

@@ -1,6 +1,6 @@
 """Parameters, multiply-accumulates and activations of a model, module by module.
 
-"FLOPs" are multiply-accumulates of convolutions and matrix products, as in the field's tables;
+"FLOPs" are multiply-accumulates of convolutions and matrix products, as in most publications;
 activations are the size of their outputs. Normalisation, activation functions, pooling and
 interpolation are not counted.
 """
@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from .forward import forward_once
 
-# PyTorch's own operators that multiply, and that its counter may not know.
+# PyTorch's own operators that multiply but that its counter may not know.
 _MULTIPLYING = ("attention", "transformer", "grid_sampler", "rnn")
 _OWN_NAMESPACES = ("aten", "prim", "profiler")
 
@@ -57,12 +57,12 @@ class Complexity:
     uncounted: tuple[str, ...]
 
     def total(self, chosen: Callable[[str], bool] = lambda name: True) -> Cost:
-        """Add up the modules with a chosen name; all of them by default."""
+        """Return the total cost of the modules whose name is chosen, by default of all modules."""
         return sum((cost for name, cost in self.modules.items() if chosen(name)), Cost())
 
     @property
     def parts(self) -> dict[str, Cost]:
-        """Cost of each direct child of the model, if it has any."""
+        """The cost of each direct child of the model, if it has any."""
         names = dict.fromkeys(name.partition(".")[0] for name in self.modules)
         costs = {
             part or "(itself)": self.total(lambda name, part=part: name.partition(".")[0] == part)
@@ -93,7 +93,7 @@ def count_complexity(model: nn.Module, input_size: tuple[int, int]) -> Complexit
 
 @contextmanager
 def _frozen(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode, and keep autograd from recording."""
+    """Put a model into evaluation mode, and disable autograd, within a `with` block."""
     modes = {module: module.training for module in model.modules()}
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     model.eval()
@@ -108,7 +108,7 @@ def _frozen(model: nn.Module) -> Iterator[None]:
 
 
 class _Recorder(TorchDispatchMode):
-    """Attributes the FLOPs of every operator, from PyTorch's counter, to the calling module."""
+    """Recorder that attributes the FLOPs of each operator to the module that calls it."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ class _Recorder(TorchDispatchMode):
         output = func(*args, **kwargs)
         flops = (
             self.counter.get_total_flops() - before
-        ) // 2  # it counts two per multiply-accumulate
+        ) // 2  # the counter counts two per multiply-accumulate
         module = self.calls[-1] if self.calls else None
         name = self.names.get(module, "")
         self.seen.update(map(id, _tensors((*args, *kwargs.values()))))
@@ -170,7 +170,8 @@ class _Recorder(TorchDispatchMode):
             counted.update(own)
             number = sum(parameter.numel() for parameter in own.values())
             modules[name] = Cost(number, self.flops[name], self.activations[name])
-        # Compiled operators bypass PyTorch's dispatcher; only their unseen weights show.
+        # Compiled operators bypass PyTorch's dispatcher; they are detected by weights that no
+        # recorded operator used.
         hidden = {
             type(module).__name__
             for module in self.called
@@ -190,7 +191,7 @@ def _removed(handle: Any) -> Iterator[None]:
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:
-    """Find the tensors among arguments, which may be lists of tensors."""
+    """Yield the tensors among arguments, which may be lists of tensors."""
     for value in values:
         if isinstance(value, Tensor):
             yield value

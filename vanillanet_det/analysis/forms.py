@@ -1,4 +1,4 @@
-"""Costs of the forms of a model, training and fused."""
+"""Costs of a model in its training form and fused."""
 
 from dataclasses import dataclass
 from typing import Optional
@@ -21,7 +21,7 @@ class Form:
     Attributes:
         total: Cost of the whole model.
         parts: Cost of each part, such as backbone, neck and heads.
-        series_activation: Cost of the series activations; None for a model without any.
+        series_activation: Cost of the series activations; None for a model without them.
         uncounted: Operators that the figures don't include.
     """
 
@@ -36,7 +36,7 @@ class Forms:
     """Costs of all forms of a model.
 
     Attributes:
-        forms: `training` and `fused`, or `model` alone where there is nothing to fuse.
+        forms: `training` and `fused`, or only `model` if there is nothing to fuse.
         device: `meta`, or `cpu` for a model that reads tensor values.
     """
 
@@ -45,7 +45,7 @@ class Forms:
 
 
 def count_forms(model_cfg: dict, input_size: tuple[int, int]) -> Forms:
-    """Build a model, and count it in its training form and fused.
+    """Build a model, and count its cost in the training form and fused.
 
     Nothing is computed, unless the model reads tensor values: tensors have shapes but no data.
 
@@ -57,7 +57,7 @@ def count_forms(model_cfg: dict, input_size: tuple[int, int]) -> Forms:
         The costs.
 
     Raises:
-        UserError: The network can't take images of this size, or can't run at all.
+        UserError: The network can't process images of this size, or can't run at all.
         Exception: Whatever the registry or a constructor raises.
     """
     model = build_on_meta(model_cfg)
@@ -69,8 +69,8 @@ def count_forms(model_cfg: dict, input_size: tuple[int, int]) -> Forms:
         if input_size != DETECTOR_SIZE and _can_run(model, DETECTOR_SIZE):
             size, default = ("x".join(map(str, sides)) for sides in (input_size, DETECTOR_SIZE))
             raise UserError(
-                f"--input-size {size}: the model can't take it, unlike {default}: "
-                f"{_first_line(error)}"
+                f"--input-size {size}: the model can't process this size, unlike {default} "
+                f"({_first_line(error)}); use another size"
             ) from error
     model = MODELS.build(model_cfg)
     try:
@@ -104,7 +104,7 @@ def _count(model: nn.Module, input_size: tuple[int, int]) -> dict[str, Form]:
 
 
 def count_form(model: nn.Module, input_size: tuple[int, int]) -> Form:
-    """Count a model as it is.
+    """Count the cost of a model in its current form.
 
     Args:
         model: The model, on the meta device or a real one.
@@ -114,7 +114,7 @@ def count_form(model: nn.Module, input_size: tuple[int, int]) -> Form:
         Its costs.
 
     Raises:
-        Exception: From `count_complexity`.
+        Exception: Whatever `count_complexity` raises.
     """
     complexity = count_complexity(model, input_size)
     return Form(
@@ -124,7 +124,7 @@ def count_form(model: nn.Module, input_size: tuple[int, int]) -> Form:
 
 def _series(model: nn.Module, complexity: Complexity) -> Optional[Cost]:
     names = {name for name, module in model.named_modules() if isinstance(module, SeriesActivation)}
-    # In the training form a BatchNorm belongs to each.
+    # In the training form, each of them contains a BatchNorm.
     below = {
         name for name in complexity.modules if name in names or name.rpartition(".")[0] in names
     }

@@ -1,7 +1,7 @@
 """One forward pass of any detector, whose cost does not depend on the weights.
 
-In a two-stage detector the weights choose how many regions the second stage sees. The field's
-counts fix them: 1,000 boxes, and masks of 100 of them.
+In a two-stage detector, the weights determine how many regions the second stage processes. As is
+usual for FLOPs, their number is fixed: 1,000 boxes, and masks for 100 of them.
 """
 
 from collections.abc import Iterator
@@ -28,14 +28,14 @@ def forward_once(model: nn.Module, input_size: tuple[int, int]) -> None:
     """Send one black image through a model.
 
     Args:
-        model: A detector, or any network of images; on the device where it shall run.
+        model: A detector, or any network that takes images, on the device to run on.
         input_size: Height and width of the image.
 
     Raises:
-        Exception: What the model raises.
+        Exception: Whatever the model raises.
     """
     device = next(model.parameters()).device
-    with device:  # for tensors that the model makes on the way
+    with device:  # for tensors that the model creates
         image = torch.zeros(1, image_channels(model), *input_size)
         if not isinstance(model, BaseDetector):
             model(image)
@@ -50,7 +50,7 @@ def forward_once(model: nn.Module, input_size: tuple[int, int]) -> None:
                 flip=False,
             )
         )
-        # Sparse R-CNN asks for the truth in its forward pass, and uses nothing of it.
+        # Sparse R-CNN expects ground truth in its forward pass, but uses none of it.
         sample.gt_instances = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0))
         with _fixed_regions(model):
             model(image, [sample], mode="tensor")
@@ -58,12 +58,12 @@ def forward_once(model: nn.Module, input_size: tuple[int, int]) -> None:
 
 @contextmanager
 def _fixed_regions(model: nn.Module) -> Iterator[None]:
-    """Replace what depends on the weights, or has no kernel for tensors without data."""
+    """Replace functions that depend on the weights or have no kernel for tensors without data."""
     with ExitStack() as stack:
         for module in model.modules():
             if isinstance(getattr(module, "rpn_head", None), BaseDenseHead):
                 _replace(stack, module.rpn_head, "predict", _propose(module.rpn_head))
-            # Its subclasses have forward passes of their own.
+            # Subclasses have forward passes of their own.
             if type(module).forward is CascadeRoIHead.forward:
                 _replace(stack, module, "forward", _cascade(module))
             if isinstance(module, SingleRoIExtractor):
@@ -75,7 +75,7 @@ def _fixed_regions(model: nn.Module) -> Iterator[None]:
 
 
 def _replace(stack: ExitStack, module: nn.Module, name: str, function: Callable) -> None:
-    setattr(module, name, function)  # in front of the method of the class
+    setattr(module, name, function)  # hides the method of the class
     stack.callback(delattr, module, name)
 
 

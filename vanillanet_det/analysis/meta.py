@@ -14,7 +14,7 @@ def build_on_meta(model_cfg: dict) -> nn.Module:
         model_cfg: Its config.
 
     Returns:
-        The model; lambda, if it has one, is 1.
+        The model; if it has a lambda, its value is 1.
 
     Raises:
         Exception: Whatever the registry or a constructor raises.

@@ -1,6 +1,6 @@
 """Published figures: the ImageNet and COCO tables of arXiv 2305.12972.
 
-The rows with VanillaNet-13 on COCO are those of the authors' detection code, with act_num 4.
+The COCO rows of VanillaNet-13 refer to the authors' detection code, with act_num 4.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import Optional
 
 @dataclass(frozen=True)
 class Published:
-    """Figures as printed: millions of parameters, billions of multiply-accumulates."""
+    """Figures as published: millions of parameters, billions of multiply-accumulates."""
 
     parameters: float
     flops: float
@@ -83,7 +83,7 @@ COCO_TABLE = {
         77.1, 420.7, "Mask R-CNN", "VanillaNet-13", 32.6, 44.3, 40.1
     ),
 }
-"""Name of the config -> row of the COCO table; unpublished peers are counted."""
+"""Name of the config -> row of the COCO table; the figures of unpublished peers are counted."""
 
 DETECTORS = {name: row for name, row in COCO_TABLE.items() if row.backbone.startswith("VanillaNet")}
 """Name of the config -> row of a detector with a VanillaNet."""

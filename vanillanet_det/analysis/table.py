@@ -1,4 +1,4 @@
-"""The published tables, recounted, and tables in Markdown."""
+"""Counting of the published models, and tables in Markdown."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,7 +33,7 @@ def detector_rows(configs: Path) -> list[dict[str, Any]]:
         configs: Folder with their configs.
 
     Returns:
-        A row for each, as in `classifier_rows`, plus `training_parameters`.
+        A row for each detector, as in `classifier_rows`, plus `training_parameters`.
     """
     rows = []
     for name, published in DETECTORS.items():

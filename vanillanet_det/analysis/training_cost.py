@@ -1,4 +1,4 @@
-"""Time of a training step of VanillaNet's forms, and memory kept for the backward pass."""
+"""Time of a training step in each form of VanillaNet, and memory for the backward pass."""
 
 import statistics
 import time
@@ -29,7 +29,7 @@ class TrainingCost:
     """Cost of training one form of a network.
 
     Attributes:
-        form: Its name.
+        form: Name of the form.
         layout: Memory layout of kernels and features.
         parameters: Number of parameters.
         kept_bytes: Bytes that the forward pass keeps for the backward pass, without parameters.
@@ -51,11 +51,11 @@ class TrainingCost:
 def training_costs(
     arch: str, image_size: tuple[int, int, int], repeats: int, device: str
 ) -> list[TrainingCost]:
-    """Train each form of a backbone for a few steps, and measure.
+    """Train each form of a backbone for a few steps, and measure its cost.
 
-    The first row is the published form: conv, BN, conv, BN, PyTorch's max pooling, ReLU,
-    depthwise conv, BN, contiguous. Forms take turns, one step each, so that a slow phase of the
-    machine hits all of them.
+    The first row is the published form: conv, BN, conv, BN, PyTorch's max pooling, ReLU, depthwise
+    conv, BN, contiguous. Forms take turns, one step each, so that a slow phase of the machine
+    affects all of them.
 
     Args:
         arch: Name of a published arch.

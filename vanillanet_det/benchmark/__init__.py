@@ -1,1 +1,1 @@
-"""Times detectors and backbones in every form, precision and engine."""
+"""Timing of detectors and backbones in every form, precision and engine."""

@@ -17,7 +17,7 @@ from .results import Row
 from .settings import BenchmarkSettings
 
 ShowStatus = Callable[[str], Any]
-"""Shows the current step of a benchmark."""
+"""Function that shows the current step of a benchmark."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class Inputs:
 
     @property
     def firsts(self) -> list[int]:
-        """Index of the first batch of each shape; engines compile and tune by shape."""
+        """Index of the first batch of each shape; engines compile and tune per shape."""
         return [self.shapes.index(shape) for shape in self.distinct_shapes]
 
 
 class Candidate:
-    """A network to time, with the row for its figures.
+    """A network to time, and the row for its results.
 
     Args:
         row: The row, filled in during the measurement.
@@ -56,12 +56,12 @@ class Candidate:
         self._boxes: dict[int, int] = {}
 
     def __call__(self, round_number: int) -> None:
-        """Compute one batch: each round takes the next one."""
+        """Compute one batch; each round uses the next batch."""
         index = round_number % len(self.inputs.batches)
         self._boxes[index] = self.compute(index)
 
     def compute(self, index: int) -> int:
-        """Compute a batch; returns the number of detections."""
+        """Compute a batch, and return the number of detections."""
         raise NotImplementedError
 
     def warm_up(self) -> None:
@@ -82,11 +82,11 @@ class Candidate:
             ]
 
     def time_parts(self) -> None:
-        """Record the time of each part, if the engine shows it; after the measurement."""
+        """Record the time of each part, if the engine reports it, after the measurement."""
 
 
 class Workload:
-    """The network of a config, and the inputs that it is measured on.
+    """A config's network, and the inputs that it is measured on.
 
     Args:
         name: Its name in tables.
@@ -95,7 +95,7 @@ class Workload:
         settings: What to measure.
 
     Raises:
-        UserError: From `find_images`, `evaluation_pipeline`, `make_batches` or `load_network`.
+        UserError: Raised by `find_images`, `evaluation_pipeline`, `make_batches` or `load_network`.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class Workload:
         return list({network.form: network for network in networks}.values())
 
     def make_row(self, network: Network, part: str, inputs: Inputs, **values: Any) -> Row:
-        """Make a row without times.
+        """Return a row without times.
 
         Args:
             network: This workload's network in one of its forms.
@@ -156,7 +156,7 @@ class Workload:
 
 
 def _count(cfg: Config, form: str, size: tuple[int, int]) -> dict[str, int]:
-    """Count multiply-accumulates of one image by part; empty where they can't be counted."""
+    """Count the multiply-accumulates of one image by part; empty if they can't be counted."""
     try:
         model = build_on_meta(cfg.model)
         counted = count_form(switch_to_deploy(model) if form == "deploy" else model, size)

@@ -1,4 +1,4 @@
-"""Exported files as candidates, computed by another engine than PyTorch."""
+"""Exported files as candidates, run by an engine other than PyTorch."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -23,7 +23,7 @@ class ExportedFile:
 
     Attributes:
         path: The file.
-        part: `detector` or `backbone`, whichever it holds.
+        part: `detector` or `backbone`, whichever the file contains.
         engine: As in `open_engine`; None for the default of its format.
         values: Attributes of its rows that differ from those of the network.
     """
@@ -41,7 +41,8 @@ class ExportedCandidate(Candidate):
         row: Its row.
         inputs: Its batches.
         engine: The opened file.
-        detector: Scales its boxes to the pixels of the images; None for a backbone.
+        detector: Detector that scales the file's boxes to the pixels of the images; None for a
+            backbone.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class ExportedCandidate(Candidate):
         ]
 
     def compute(self, index: int) -> int:
-        """Compute a batch; returns the number of detections."""
+        """Compute a batch, and return the number of detections."""
         outputs = self._engine.run(np.stack(self._batches[index]))
         if self._detector is None:
             return 0
@@ -70,15 +71,16 @@ class ExportedCandidate(Candidate):
 def exported_candidates(
     workload: Workload, files: Iterable[ExportedFile], device: torch.device
 ) -> Iterator[ExportedCandidate]:
-    """Make the candidates of files: one for each input that a file takes.
+    """Build the candidates of files: one for each input that a file accepts.
 
     Args:
         workload: The network that the files were exported from, and its inputs.
         files: The files. Their engines get as many threads as PyTorch.
-        device: Where to compute.
+        device: Device to compute on.
 
     Raises:
-        UserError: File, engine or device can't be used, or a file takes none of the inputs.
+        UserError: A file, the engine or the device can't be used, or a file accepts none of the
+            inputs.
     """
     for file in files:
         options = dict(engine=file.engine, device=str(device), threads=torch.get_num_threads())
@@ -118,7 +120,7 @@ def _make_row(
 
 
 def _takes(metadata: Metadata, inputs: Inputs) -> bool:
-    """Tell whether a file takes all batches, or is fixed to other shapes."""
+    """Return whether a file accepts the shapes of all batches."""
     sizes = {
         array.shape[:2] for batch in inputs.batches for array in _arrays(batch["inputs"], metadata)
     }
@@ -141,10 +143,10 @@ def _refuse_inputs(path: Path, metadata: Metadata, workload: Workload) -> None:
 
 
 def _arrays(images: list[torch.Tensor], metadata: Metadata) -> list[np.ndarray]:
-    """Convert images `(3, H, W)` to arrays `(H, W, 3)`, padded to one size as networks pad."""
+    """Convert images `(3, H, W)` to arrays `(H, W, 3)`, padded to one size as networks do."""
     arrays = [image.permute(1, 2, 0).contiguous().numpy() for image in images]
     height, width = (max(array.shape[axis] for array in arrays) for axis in (0, 1))
-    # The pipeline has resized them already.
+    # The pipeline has already resized the images.
     padding = replace(metadata, resize=None, input_size=(height, width))
     return [fit(array, padding)[0] for array in arrays]
 

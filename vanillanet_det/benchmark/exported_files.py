@@ -25,7 +25,7 @@ _EXPORT_PACKAGES = ("onnx", "onnxscript")
 
 @dataclass(frozen=True)
 class UserFile:
-    """A file of `--exported` that can be opened here.
+    """A file passed with `--exported` that can be opened here.
 
     Attributes:
         path: The file.
@@ -37,7 +37,7 @@ class UserFile:
 
 
 def find_user_files(configs: Sequence[Config], settings: BenchmarkSettings) -> list[list[UserFile]]:
-    """Open the files of `--exported`, and find the config of each.
+    """Open the files passed with `--exported`, and find the config of each.
 
     Args:
         configs: The configs.
@@ -47,7 +47,8 @@ def find_user_files(configs: Sequence[Config], settings: BenchmarkSettings) -> l
         The files of each config.
 
     Raises:
-        UserError: A file can't be used, holds a part that isn't measured, or belongs to no config.
+        UserError: A file can't be used, contains a part that isn't measured, or belongs to none of
+            the configs.
     """
     files: list[list[UserFile]] = [[] for _ in configs]
     for path in settings.exported:
@@ -55,8 +56,8 @@ def find_user_files(configs: Sequence[Config], settings: BenchmarkSettings) -> l
         file = UserFile(Path(path), metadata)
         if metadata.kind not in settings.parts:
             raise UserError(
-                f"--exported {path}: holds a {metadata.kind}, but --part is "
-                f"{' '.join(settings.parts)}; leave one of both out"
+                f"--exported {path}: contains a {metadata.kind}, but --part is "
+                f"{' '.join(settings.parts)}; omit one of the two"
             )
         files[_find_config(file, configs)].append(file)
     return files
@@ -88,7 +89,7 @@ def user_files(
         show_status: Called with the current step.
 
     Raises:
-        UserError: A file has another number of classes.
+        UserError: A file has a different number of classes.
     """
     config = Path(workload.cfg.filename).stem
     for file in files:
@@ -104,7 +105,7 @@ def user_files(
             if workload.network.checkpoint is None:
                 notes.append(
                     f"{file.path.name} has its own weights, the other rows have random ones, and "
-                    "more boxes take more time; also give the checkpoint that it was exported from."
+                    "more boxes take more time; also pass the checkpoint it was exported from."
                 )
         values = dict(checkpoint=str(file.path), missing=[], notes=notes)
         yield ExportedFile(file.path, file.metadata.kind, values=values)
@@ -139,11 +140,11 @@ def check_exports(configs: Sequence[Config], settings: BenchmarkSettings) -> Non
     if "onnxruntime" in engines and "bf16" in settings.precisions and on_cpu:
         raise UserError(
             "--engine onnxruntime --precision bf16: ONNX Runtime has no convolution in bf16 for "
-            "CPUs; take --engine openvino, or leave bf16 out"
+            "CPUs; use --engine openvino, or omit bf16"
         )
     if "openvino" in engines and not on_cpu:
         raise UserError(
-            f"--engine openvino: can't compute on --device {settings.device}; leave one of both out"
+            f"--engine openvino: can't compute on --device {settings.device}; omit one of the two"
         )
     if engines and "detector" in settings.parts:
         for cfg in configs:
@@ -153,7 +154,7 @@ def check_exports(configs: Sequence[Config], settings: BenchmarkSettings) -> Non
 def _check_detector(cfg: Config, engines: Sequence[str]) -> None:
     try:
         model = build_on_meta(cfg.model)
-    except Exception:  # building the real network reports it better
+    except Exception:  # building the real network gives a better error
         return
     try:
         check_support(model)
@@ -197,7 +198,7 @@ def _export(
     folder: Path,
     show_status: ShowStatus,
 ) -> Iterator[ExportedFile]:
-    # Imported here: it needs packages that not everybody has.
+    # Imported here, since it needs optional packages.
     from ..export.exporter import ENDINGS, Exporter, ExportOptions
 
     model = workload.fused.model

@@ -40,8 +40,8 @@ def describe_machine(device: torch.device, precisions: Sequence[str]) -> Machine
     """Describe the machine.
 
     Args:
-        device: Where to compute.
-        precisions: The measured ones, of `PRECISIONS`.
+        device: Device to compute on.
+        precisions: Measured precisions, from `PRECISIONS`.
 
     Returns:
         The machine, without limits.
@@ -72,7 +72,7 @@ def describe_machine(device: torch.device, precisions: Sequence[str]) -> Machine
 
 
 def _is_ampere(device: torch.device) -> bool:
-    """Tell whether a GPU supports bf16 and TF32."""
+    """Return whether a GPU supports bf16 and TF32."""
     return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
@@ -96,11 +96,11 @@ def _is_native(precision: str, device: torch.device) -> bool:
 
 
 def matrix_product(precision: str, device: torch.device) -> tuple[Callable[[], object], int]:
-    """Make the matrix product that networks are compared with.
+    """Prepare the matrix product that networks are compared with.
 
     Args:
         precision: One of `PRECISIONS`.
-        device: Where to compute.
+        device: Device to compute on.
 
     Returns:
         A function that multiplies two square matrices, and its number of operations.
@@ -136,11 +136,11 @@ def peak_bytes(call: Callable[[], object], device: torch.device) -> Optional[int
     """Measure the peak memory of a call, beyond the memory in use before it.
 
     Args:
-        call: Called once.
-        device: Where it computes.
+        call: Function to call once.
+        device: Device that the function computes on.
 
     Returns:
-        Bytes of GPU memory, or of the process; None where the system doesn't report them.
+        Bytes of GPU memory, or of the process; None if the system doesn't report them.
     """
     if device.type == "cuda":
         synchronize(device)

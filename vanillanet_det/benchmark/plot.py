@@ -1,4 +1,4 @@
-"""A plot of speed against operations, and of the time of each part."""
+"""A plot of speed against operations, and of the time that each part takes."""
 
 import re
 import textwrap
@@ -48,32 +48,34 @@ _SMALL = 8
 
 
 def plot(result: Result, path: Union[str, Path]) -> None:
-    """Plot a result into a PNG file.
+    """Plot a result, and save it as a PNG file.
 
-    On the left, images per second against operations of each detector, or of each backbone if
-    there are no detectors; on the right, milliseconds of a batch by part. Numbers in both panels
-    refer to the legend.
+    The left panel shows images per second against operations for each detector, or for each
+    backbone if there are no detectors. The right panel shows the milliseconds of a batch by part.
+    Numbers in both panels refer to the legend.
 
     Args:
-        result: With at least one row.
+        result: A result with at least one row.
         path: The file to write or replace; it is never left incomplete.
 
     Raises:
-        UserError: It can't be written.
+        UserError: The file can't be written.
     """
     figure = draw(result)
     try:
         with atomic_write(path) as file:
             figure.savefig(file, format="png")
     except OSError as error:
-        raise UserError(f"{path}: can't be written ({error.strerror or error})") from error
+        raise UserError(
+            f"{path}: can't be written ({error.strerror or error}); choose another path"
+        ) from error
 
 
 def draw(result: Result) -> Figure:
     """Draw a result.
 
     Args:
-        result: With at least one row.
+        result: A result with at least one row.
 
     Returns:
         The figure that `plot` writes.
@@ -81,7 +83,7 @@ def draw(result: Result) -> Figure:
     rows = [row for row in result.rows if row.part == "detector"] or result.rows
     numbered = dict(enumerate(rows, 1))
     timed = {number: row for number, row in numbered.items() if row.parts}
-    letters = 190 if timed else 100  # that fit the width
+    letters = 190 if timed else 100  # letters that fit the width
     names = ["\n".join(textwrap.wrap(name, letters)) for name in row_names(rows)]
     lines = sum(1 + name.count("\n") for name in names)
     parts = len({part for row in timed.values() for part in row.parts})
@@ -100,7 +102,7 @@ def draw(result: Result) -> Figure:
 
 
 def row_names(rows: Sequence[Row]) -> list[str]:
-    """Name each row: config, form, precision, and whatever differs between the rows."""
+    """Return a name for each row: config, form, precision, and whatever differs between rows."""
     columns = [
         values
         for values in (
@@ -117,7 +119,7 @@ def row_names(rows: Sequence[Row]) -> list[str]:
 
 
 def _draw_points(axes: Axes, numbered: dict[int, Row], names: Sequence[str]) -> list[Line2D]:
-    """Draw a numbered marker for each row; returns the legend."""
+    """Draw a numbered marker for each row; return the legend."""
     rows = numbered.values()
     configs = list(dict.fromkeys(row.config for row in rows))
     points, handles = [], []
@@ -148,7 +150,7 @@ def _draw_points(axes: Axes, numbered: dict[int, Row], names: Sequence[str]) -> 
 
 
 def _draw_limits(axes: Axes, result: Result, rows: Sequence[Row]) -> list[Line2D]:
-    """Draw lines at shares of the matrix product in each precision; returns the legend."""
+    """Draw lines at shares of the matrix product's speed in each precision; return the legend."""
     ends = np.array(axes.get_xlim())
     handles = []
     for precision in dict.fromkeys(row.precision for row in rows):
@@ -166,7 +168,7 @@ def _draw_limits(axes: Axes, result: Result, rows: Sequence[Row]) -> list[Line2D
 
 
 def _draw_bars(axes: Axes, timed: dict[int, Row]) -> list[Patch]:
-    """Draw the time of each part as a stacked bar for each row; returns the legend."""
+    """Draw the time of each part as a stacked bar for each row; return the legend."""
     # The deepest network has all stages of the others, in order.
     deepest = sorted((row.parts for row in timed.values()), key=len, reverse=True)
     colours = _part_colours(list(dict.fromkeys(part for parts in deepest for part in parts)))
@@ -196,7 +198,7 @@ def _contrast(colour: Union[str, Sequence[float]]) -> str:
 
 
 def _part_colours(parts: Sequence[str]) -> dict[str, tuple[float, ...]]:
-    """Give parts of the same kind shades of one colour."""
+    """Assign shades of one colour to parts of the same kind."""
     families: dict[str, list[str]] = {}
     for part in parts:
         colour = next(c for pattern, c in _PART_COLOURS.items() if re.search(pattern, part.lower()))

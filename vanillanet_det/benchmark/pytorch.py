@@ -22,13 +22,13 @@ from .timing import part_times, seconds_of
 
 
 class PyTorchCandidate(Candidate):
-    """A network in PyTorch.
+    """A network that runs in PyTorch.
 
     Args:
         row: Its row.
         inputs: Its batches.
         model: The detector, on the device.
-        device: Where it computes.
+        device: Device to compute on.
     """
 
     def __init__(self, row: Row, inputs: Inputs, model: nn.Module, device: torch.device) -> None:
@@ -40,7 +40,7 @@ class PyTorchCandidate(Candidate):
             self._batches = [prepare(batch, False)["inputs"] for batch in inputs.batches]
 
     def compute(self, index: int) -> int:
-        """Compute a batch; returns the number of detections."""
+        """Compute a batch, and return the number of detections."""
         batch = self._batches[index]
         if self.row.part == "backbone":
             self.model.backbone(batch)
@@ -72,7 +72,7 @@ class PyTorchCandidate(Candidate):
 def pytorch_candidates(
     workload: Workload, settings: BenchmarkSettings, show_status: ShowStatus
 ) -> Iterator[PyTorchCandidate]:
-    """Make the candidates of a network in PyTorch, in every combination of the settings.
+    """Build the PyTorch candidates of a network, in every combination of the settings.
 
     Args:
         workload: The network and its inputs.
@@ -114,14 +114,14 @@ def pytorch_candidates(
 
 
 def _settle_layout(candidate: PyTorchCandidate) -> str:
-    """Bring a model into the layout of its row; for `auto`, into the faster one."""
+    """Convert a model to the layout of its row, or to the faster layout for `auto`."""
     if candidate.row.layout != "auto":
         set_layout(candidate.model, candidate.row.layout)
         return candidate.row.layout
     call, wait = partial(candidate.compute, 0), partial(synchronize, candidate.device)
     seconds: dict[str, list[float]] = {name: [] for name in LAYOUTS}
-    # The first trial is a warm-up. Layouts often differ less than two calls of the same one, and
-    # a wrong choice affects every ratio, so there are many trials.
+    # The first trial is a warm-up. Layouts often differ less than two calls with the same layout,
+    # and a wrong choice affects every ratio, so there are many trials.
     for trial in range(9):
         for name in LAYOUTS:
             set_layout(candidate.model, name)
@@ -137,14 +137,14 @@ def _settle_layout(candidate: PyTorchCandidate) -> str:
 def to_precision(model: nn.Module, dtype: torch.dtype) -> None:
     """Make a backbone or a detector compute in a precision, in place.
 
-    Parameters and buffers are converted, images after normalisation. Boxes are decoded in
-    float32 and regions of interest stay in it: bfloat16 has 8 bits for a coordinate, and would
-    move one at 1,333 by up to 4 pixels. Heads that decode in their forward pass, such as those
-    of the DETR family, decode in the model's precision.
+    Parameters and buffers are converted, images after normalisation. Boxes are decoded in float32
+    and regions of interest stay in it: bfloat16 has 8 bits for a coordinate, and would move a
+    coordinate of 1,333 by up to 4 pixels. Heads that decode in their forward pass, such as those of
+    the DETR family, decode in the model's precision.
 
     Args:
-        model: In float32, fused already if it is to be fused. A detector takes the same images
-            and samples as before, a bare backbone takes images in the new precision.
+        model: Model in float32, already fused if it is to be fused. A detector accepts the same
+            images and samples as before; a bare backbone expects images in the new precision.
         dtype: torch.float32 (no change), torch.bfloat16 or torch.float16.
     """
     if dtype == torch.float32:
@@ -153,7 +153,7 @@ def to_precision(model: nn.Module, dtype: torch.dtype) -> None:
     if preprocessor is not None:
         del model.data_preprocessor  # its mean and standard deviation stay in float32
     model.to(dtype)
-    # Partial functions, unlike closures, let the model be copied and saved.
+    # With partial functions, unlike closures, the model can be copied and saved.
     narrow, widen = partial(_cast_output, dtype), partial(_cast_output, torch.float32)
     for module in model.modules():
         if hasattr(module, "predict_by_feat"):
@@ -163,7 +163,7 @@ def to_precision(model: nn.Module, dtype: torch.dtype) -> None:
             # RoIAlign has no kernel for bfloat16.
             module.register_forward_pre_hook(partial(_cast_input, torch.float32), with_kwargs=True)
             module.register_forward_hook(narrow)
-        elif isinstance(module, WindowMSA):  # Swin makes its masks in float32
+        elif isinstance(module, WindowMSA):  # Swin creates its masks in float32
             module.register_forward_pre_hook(partial(_cast_input, dtype), with_kwargs=True)
     if preprocessor is not None:
         preprocessor.register_forward_hook(narrow)
@@ -181,7 +181,7 @@ def _cast_input(
 
 
 def _cast(value: Any, dtype: torch.dtype) -> Any:
-    """Cast floating-point tensors, also in lists, tuples and dicts; leave anything else."""
+    """Cast floating-point tensors, also in lists, tuples and dicts; keep anything else."""
     if isinstance(value, Tensor):
         return value.to(dtype) if value.is_floating_point() else value
     if isinstance(value, dict):

@@ -1,8 +1,9 @@
 """Random weights that give a detector the workload of a trained one.
 
 The time of a convolution doesn't depend on its weights, but the time of post-processing does: an
-untrained head finds no box above the threshold, or hundreds of thousands, and vanishing features
-give the same box everywhere. So BatchNorms and heads are calibrated on a batch of images.
+untrained head finds either no box above the threshold or hundreds of thousands, and vanishing
+features yield the same box everywhere. Therefore, BatchNorms and heads are calibrated on a batch of
+images.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,29 +17,29 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.weak import WeakIdKeyDictionary
 
 NUM_CANDIDATES = 1000  # scores per image above the threshold, as in a trained RetinaNet
-# Standard deviations of logits over the positions of an image and over classes: together large
-# enough for bf16 scores to differ. With a larger one over positions, boxes crowd where the random
-# features are largest, and a plain image has none.
+# Standard deviations of logits over the positions of an image and over classes. Together, they are
+# large enough for bf16 scores to differ. With a larger deviation over positions, boxes would
+# cluster where the random features are largest, and a uniform image would have none.
 POSITION_STD, CLASS_STD = 0.5, 1.6
 DELTA_STD = 0.1  # of box deltas, relative to the sides of the anchor or region
 
 
 def prepare_random_weights(detector: BaseDetector, data: dict) -> str:
-    """Calibrate BatchNorms and heads to find as many boxes as trained weights do.
+    """Calibrate BatchNorms and heads so that about as many boxes are found as with trained weights.
 
     BatchNorms take the statistics of their features. The last layers of region, box and dense
     heads are scaled and shifted: boxes differ from their anchors by a tenth of the side, and
     `NUM_CANDIDATES` scores pass the model's threshold.
 
     Args:
-        detector: After `init_weights`, in the training form and in float32; fuse or convert it
-            afterwards. It is left in evaluation mode.
-        data: Images, as `detector.test_step` takes them: `inputs` and `data_samples`. The more
-            they resemble the images to measure, the closer the counts are.
+        detector: A detector after `init_weights`, in the training form and in float32; fuse or
+            convert it afterwards. It is left in evaluation mode.
+        data: Images in the format of `detector.test_step`: `inputs` and `data_samples`. The more
+            they resemble the images to measure, the closer the number of boxes is.
 
     Returns:
-        An empty string, or a sentence that fewer boxes are found, because the heads are of an
-        unknown kind.
+        An empty string, or a warning that fewer boxes are found because the heads are of an unknown
+        kind.
     """
     detector.eval()
     sources: WeakIdKeyDictionary = WeakIdKeyDictionary()
@@ -64,13 +65,13 @@ def prepare_random_weights(detector: BaseDetector, data: dict) -> str:
     if boxes >= most / 2:
         return ""
     return (
-        f"With random weights the detector finds {boxes:.0f} boxes per image, of at most {most}; "
+        f"With random weights, the detector finds {boxes:.0f} boxes per image, of at most {most}; "
         "post-processing may take longer with trained weights."
     )
 
 
 def _heads(detector: BaseDetector) -> Iterator[tuple[Iterable[nn.Module], dict]]:
-    """List heads that score boxes, by stages, with their test_cfg, in order of execution."""
+    """Yield the stages of each head that scores boxes, and its test_cfg, in order of execution."""
     for parent in detector.modules():
         for name in ("rpn_head", "bbox_head"):
             head = getattr(parent, name, None)
@@ -89,9 +90,9 @@ class _Calibration:
     """Hook that calibrates a head, or the stages of a cascade, whose scores are averaged.
 
     Args:
-        cfg: Their test_cfg.
-        sources: Output of a layer -> the layer, while the output is alive.
-        num_images: Images in the batch.
+        cfg: The test_cfg of the head.
+        sources: Output of a layer -> the layer, as long as the output is alive.
+        num_images: Number of images in the batch.
     """
 
     def __init__(self, cfg: dict, sources: WeakIdKeyDictionary, num_images: int) -> None:
@@ -118,7 +119,7 @@ class _Calibration:
         return head.forward(*args, **kwargs)
 
     def _layers(self, outputs: Any) -> dict[nn.Module, Tensor]:
-        """Map the layers behind these outputs to rows `(positions, channels)`; empty if unknown."""
+        """Return outputs by layer, as rows `(positions, channels)`; empty if a layer is unknown."""
         outputs = [outputs] if isinstance(outputs, Tensor) else outputs
         rows: dict[nn.Module, list[Tensor]] = {}
         for output in outputs or ():
@@ -129,7 +130,7 @@ class _Calibration:
         return {layer: torch.cat(found) for layer, found in rows.items()}
 
     def _shift(self, head: nn.Module, layers: Iterable[nn.Module], logits: Tensor) -> None:
-        """Shift the biases of all classes but the background, so that the wanted number passes."""
+        """Shift the biases of all foreground classes, so that `NUM_CANDIDATES` scores pass."""
         if self.threshold <= 0:
             return
         sigmoid = getattr(head, "use_sigmoid_cls", False)
@@ -154,7 +155,7 @@ class _Calibration:
 
 
 def _normalize(layer: nn.Module, rows: Tensor, std: Tensor) -> Tensor:
-    """Give the channels of a layer's output mean 0 and a standard deviation.
+    """Scale a layer so that its output channels have mean 0 and the given standard deviations.
 
     Args:
         layer: A convolution or a linear layer with a bias.
@@ -162,7 +163,7 @@ def _normalize(layer: nn.Module, rows: Tensor, std: Tensor) -> Tensor:
         std: Standard deviation of each channel.
 
     Returns:
-        Its output from now on.
+        The layer's new output.
     """
     mean = rows.mean(0)
     factor = std / rows.std(0, correction=0).clamp(min=1e-12)

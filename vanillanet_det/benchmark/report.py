@@ -24,12 +24,12 @@ _MEANING = """\
   per second, two per multiply-accumulate; ~ marks rows whose FLOPs are those of the first of
   several shapes. Of limit: share of the speed of a large matrix product in the same precision here.
 - Peak MB: peak memory of one batch, parameters included, in millions of bytes.
-- Boxes: mean number of detections per image. It affects the time of post-processing.
+- Boxes: mean number of detections per image, which affects the time of post-processing.
 - Fused: VanillaNet in its deployed form, in fp32 with the normalisation of images in its stem;
   in other networks the BatchNorms of backbone and neck are folded into the convolutions.
-- Layout: with auto, the faster one on the first size, before compiling. For an exported file,
+- Layout: with auto, the faster layout for the first size, before compiling. For an exported file,
   its engine. Such a file is always fused, with the normalisation and padding of uint8 images
-  inside; its GFLOPs are those of the fused network, its memory isn't measured.
+  inside; its GFLOPs are those of the fused network, and its memory isn't measured.
 - Missing: tensors of the network that its checkpoint lacks."""
 
 _HEADER = (
@@ -43,10 +43,10 @@ def text_report(result: Result) -> str:
     """Write a result for a terminal: the columns that fit, limits and notes.
 
     Args:
-        result: With at least one row.
+        result: A result with at least one row.
 
     Returns:
-        The text, without a newline at its end.
+        The text, without a trailing newline.
     """
     blocks = [machine_line(result.machine)]
     for part in dict.fromkeys(row.part for row in result.rows):
@@ -61,7 +61,7 @@ def text_report(result: Result) -> str:
 
 
 def _weights(result: Result) -> list[str]:
-    """Name the networks with random weights or incomplete checkpoints."""
+    """List the networks with random weights or incomplete checkpoints."""
     lines = []
     for row in result.rows:
         if row.checkpoint is None:
@@ -75,10 +75,10 @@ def markdown_report(result: Result) -> str:
     """Write a result in Markdown: machine, a table for each part, limits, notes, and meanings.
 
     Args:
-        result: With at least one row.
+        result: A result with at least one row.
 
     Returns:
-        The text, without a newline at its end.
+        The text, without a trailing newline.
     """
     blocks = [machine_line(result.machine)]
     for part in dict.fromkeys(row.part for row in result.rows):
@@ -130,11 +130,11 @@ def json_text(result: Result) -> str:
 
 
 def published_report(result: Result, published: Mapping[str, PublishedDetector]) -> str:
-    """Write the published COCO table with the measured speed beside the published one.
+    """Write the published COCO table with the measured speed beside the published speed.
 
     Args:
-        result: Rows of detectors at batch size 1 are shown; the training form only where the
-            fused one wasn't measured.
+        result: Rows of detectors at batch size 1 are shown; rows in the training form only if the
+            fused form wasn't measured.
         published: Name of the config -> published row.
 
     Returns:
@@ -163,7 +163,7 @@ def published_report(result: Result, published: Mapping[str, PublishedDetector])
 
 def _cells(result: Result, row: Row) -> list[str]:
     figures = _derived(result, row)
-    # FLOPs are those of the first shape, times are those of all.
+    # FLOPs are those of the first shape, but times are those of all shapes.
     about = "~" if len(row.input_shapes) > 1 else ""
     share = figures["share"]
     return [
@@ -271,13 +271,13 @@ def machine_line(machine: Machine) -> str:
 
 
 def digits(value: float) -> str:
-    """Write a positive number with three significant digits, or as an integer of at least 100."""
+    """Format a positive number with three significant digits, or as an integer from 100 on."""
     after = 2 - math.floor(math.log10(value)) if value > 0 else 0
     return f"{value:.{max(after, 0)}f}"
 
 
 def rate(operations: float) -> str:
-    """Write operations per second with a unit."""
+    """Format operations per second with a unit."""
     if operations < 1e12:
         return f"{digits(operations / 1e9)} GFLOP/s"
     return f"{digits(operations / 1e12)} TFLOP/s"

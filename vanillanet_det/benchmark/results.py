@@ -19,22 +19,22 @@ class Row:
     Attributes:
         config: Name of the config file, without folder and suffix.
         part: `backbone`, or `detector` for everything from a uint8 image to its boxes.
-        form: `training`, `deploy` (fused), or `only` where nothing can be fused.
+        form: `training`, `deploy` (fused), or `only` if nothing can be fused.
         precision: One of `PRECISIONS`, or `int8`: the precision of the computation.
-        layout: One of `LAYOUTS`, of kernels and features; None for an exported file, whose
-            engine chooses its own.
+        layout: Memory layout of kernels and features, one of `LAYOUTS`; None for an exported file,
+            whose engine chooses its own layout.
         compiled: Whether torch.compile is used.
-        batch_size: Images in a batch.
+        batch_size: Number of images in a batch.
         input_shapes: Distinct shapes `(N, C, H, W)` of the network's input.
-        flops: Multiply-accumulates of one image of the first of these shapes, or None where
-            they can't be counted; for an exported file, those of its config's fused form.
-        parameters: Number of parameters; for an exported file, likewise.
+        flops: Multiply-accumulates of one image of the first of these shapes, or None if they can't
+            be counted; for an exported file, those of its config's fused form.
+        parameters: Number of parameters; for an exported file, those of its config's fused form.
         seconds: Time of each measured batch, one per round.
-        peak_bytes: Peak memory of one batch, parameters included; None where it isn't known,
-            as for an exported file, whose engine keeps the memory it has allocated.
+        peak_bytes: Peak memory of one batch, parameters included; None if it isn't known, as for an
+            exported file, whose engine keeps the memory it has allocated.
         boxes: Mean number of detections per timed image; None for a backbone.
-        parts: Seconds of one batch by part, in order of execution; only of a detector in PyTorch.
-        checkpoint: File of the weights, a checkpoint or an exported file; None for random ones.
+        parts: Seconds of one batch by part, in order of execution; only for a detector in PyTorch.
+        checkpoint: File of the weights, a checkpoint or an exported file; None for random weights.
         missing: Tensors of the network that the checkpoint lacks.
         notes: Sentences that the reader of the row must know.
         engine: `PyTorch`, or the engine with its version, such as `ONNX Runtime 1.32.0`.
@@ -68,15 +68,15 @@ class Row:
 
     @property
     def form_name(self) -> str:
-        """The form as tables name it."""
+        """The name of the form in tables."""
         return _FORMS[self.form]
 
     @property
     def layout_name(self) -> str:
         """The layout, and whether torch.compile is used; for an exported file, its engine.
 
-        An exported file is named where the user gave it. Its precision is named where the
-        engine computes in another one.
+        The name of a file passed by the user is included, as is the precision of a file if the
+        engine computes in another precision.
         """
         if self.layout is not None:
             return f"{self.layout}, compiled" if self.compiled else self.layout
@@ -122,11 +122,11 @@ class Row:
         return None if self.flops is None else 2 * self.flops * self.fps
 
     def ratio(self, other: "Row") -> float:
-        """How many times as long another row takes: the interquartile mean over the rounds.
+        """Return how many times as long another row takes: the interquartile mean over rounds.
 
-        Rows of one run take turns, so a slow phase of the machine hits both in the same round
-        and cancels out in their ratio. Where it hits only one of them, the ratio of that round
-        is an outlier, which the interquartile mean drops.
+        Rows of one run take turns, so a slow phase of the machine affects both rows in the same
+        round and cancels out in their ratio. If it affects only one row, the ratio of that round is
+        an outlier, which the interquartile mean drops.
         """
         ratios = sorted(b / a for a, b in zip(self.seconds, other.seconds))
         cut = len(ratios) // 4
@@ -135,12 +135,12 @@ class Row:
 
 @dataclass
 class Machine:
-    """Where a benchmark ran, and the speed limit there.
+    """The machine that a benchmark ran on, and its speed limit.
 
     Attributes:
-        device: Such as `cpu` or `cuda:0`.
+        device: Device, such as `cpu` or `cuda:0`.
         name: Name of the processor or GPU.
-        threads: Threads of PyTorch, and of every other engine on a CPU.
+        threads: Number of threads of PyTorch, and of every other engine on a CPU.
         versions: Name -> version, of Python and of the libraries that compute.
         environment: Environment variables that affect speed, if set.
         limits: Precision -> operations per second of a large matrix product, two per
@@ -159,17 +159,17 @@ class Machine:
 
 @dataclass
 class Result:
-    """One run.
+    """The result of one run.
 
     Attributes:
-        machine: Where it ran.
-        rows: The measurements, comparable ones next to each other.
+        machine: The machine that it ran on.
+        rows: The measurements, with comparable rows next to each other.
     """
 
     machine: Machine
     rows: list[Row]
 
     def share(self, row: Row) -> Optional[float]:
-        """Speed of a row as a share of the matrix product in its precision, or None."""
+        """Return a row's speed as a share of the matrix product in its precision, or None."""
         limit = self.machine.limits.get(row.precision)
         return None if not limit or row.flop_rate is None else row.flop_rate / limit

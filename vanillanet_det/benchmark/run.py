@@ -1,4 +1,4 @@
-"""A benchmark from configs to rows."""
+"""Running a benchmark: from configs to rows."""
 
 import statistics
 from collections.abc import Iterator, Sequence
@@ -24,10 +24,11 @@ NamedConfig = tuple[str, Config, Optional[str]]
 
 @torch.no_grad()
 def run(configs: Sequence[NamedConfig], settings: BenchmarkSettings) -> Result:
-    """Measure detectors, all in turn.
+    """Measure detectors in alternating rounds.
 
     Args:
-        configs: Name, config and checkpoint of each; no checkpoint means random weights.
+        configs: Name, config and checkpoint of each detector; without a checkpoint, weights are
+            random.
         settings: What to measure.
 
     Returns:
@@ -73,14 +74,14 @@ def run(configs: Sequence[NamedConfig], settings: BenchmarkSettings) -> Result:
 def _make_candidates(
     configs: Sequence[NamedConfig], settings: BenchmarkSettings, show_status: ShowStatus
 ) -> Iterator[Candidate]:
-    """Make all candidates, after the checks that take no time."""
+    """Build all candidates, after the checks that take no time."""
     check_exports([cfg for _, cfg, _ in configs], settings)
     files = find_user_files([cfg for _, cfg, _ in configs], settings)
     for index, (name, cfg, checkpoint) in enumerate(configs):
         show_status(f"{name}: building")
         workload = Workload(name, cfg, checkpoint, settings)
         measure = partial(exported_candidates, workload, device=settings.device)
-        # Opened first, so that a wrong file is reported at once.
+        # Files are opened first, so that a wrong one is reported at once.
         opened = list(measure(user_files(workload, files[index], show_status)))
         if PYTORCH in settings.engines:
             yield from pytorch_candidates(workload, settings, show_status)

@@ -1,4 +1,4 @@
-"""How time scales with image size and batch size."""
+"""A report on how time scales with image size and batch size."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Optional
@@ -11,15 +11,16 @@ from .results import Result, Row
 
 
 def scaling_report(result: Result) -> Optional[str]:
-    """Write how the time of a batch scales with its pixels, and how linear that is.
+    """Report how the time of a batch scales with its pixels, and how linear the relation is.
 
     Args:
-        result: The measurements. Rows with several input shapes are left out: their time isn't
+        result: The measurements. Rows with several input shapes are omitted, since their time isn't
             that of one size.
 
     Returns:
         A table and a least-squares line for each series with at least three image sizes at one
-        batch size, or at least three batch sizes at one image size; None without any.
+        batch size, or at least three batch sizes at one image size; None if there is no such
+        series.
     """
     rows = [row for row in result.rows if len(row.input_shapes) == 1]
     blocks = []
@@ -83,7 +84,7 @@ def _line(series: Sequence[Row], names: Sequence[str]) -> str:
     x = np.array([_megapixels(row) for row in series])
     y = np.array([1e3 * row.median for row in series])
     if np.ptp(x) == 0:
-        return "All have the same number of pixels, so there is no line through them."
+        return "All have the same number of pixels, so no line can be fitted."
     slope, start = np.polyfit(x, y, 1)
     off = y - (start + slope * x)
     spread = ((y - y.mean()) ** 2).sum()

@@ -13,24 +13,24 @@ ENGINES = (PYTORCH, *RUNTIMES)
 
 @dataclass(frozen=True)
 class BenchmarkSettings:
-    """What to measure: every combination of these.
+    """What to measure: every combination of these settings.
 
     Forms, layouts and torch.compile apply to PyTorch alone: other engines compute the fused
     network.
 
     Attributes:
-        forms: Of `training` and `deploy`.
-        precisions: Of `PRECISIONS`.
-        layouts: Of `LAYOUTS`, and `auto` for the faster one.
-        compiled: Of False and True.
+        forms: `training`, `deploy` or both.
+        precisions: Any of `PRECISIONS`.
+        layouts: Any of `LAYOUTS`, or `auto` for the faster layout.
+        compiled: False, True or both.
         sizes: Height and width of images; None keeps the size of the config's pipeline.
-        batch_sizes: Images in a batch.
-        parts: Of `backbone` and `detector`.
-        engines: Of `ENGINES`.
+        batch_sizes: Numbers of images in a batch.
+        parts: `backbone`, `detector` or both.
+        engines: Any of `ENGINES`.
         exported: Exported files, each measured in its own precision, part and engine.
-        images: Folder of images; None for the embedded ones.
-        device: Where to compute.
-        budget: Seconds to measure.
+        images: Folder of images; None for the embedded images.
+        device: Device to compute on.
+        budget: Time for measuring, in seconds.
         rounds: Number of rounds, regardless of time; None for as many as fit the budget.
     """
 

@@ -1,4 +1,4 @@
-"""Timing: candidates in turn, and the parts of a detector."""
+"""Timing of candidates in alternating rounds, and of the parts of a detector."""
 
 import re
 import statistics
@@ -44,7 +44,7 @@ def seconds_of(call: Callable[[], object], synchronize: Callable[[], None]) -> f
 def _wait_for_threads() -> None:
     """Wait until the threads of the previous candidate are idle.
 
-    They spin for milliseconds in search of work, and would slow the next candidate down.
+    The threads spin for milliseconds waiting for work, and would slow the next candidate down.
     """
     for _ in range(_MOST_WAITS):
         before = time.process_time()
@@ -62,19 +62,19 @@ def interleaved(
 ) -> list[list[float]]:
     """Time candidates, each once in every round.
 
-    Load and temperature of a machine change within seconds. Since candidates take turns, such a
-    change hits all of them, and cancels out in the ratios of times within a round.
+    The load and temperature of a machine change within seconds. Since candidates take turns, such a
+    change affects all of them, and cancels out in the ratios of times within a round.
 
     Args:
         calls: The candidates, warmed up; each is called with the number of the round.
-        synchronize: Waits for the device.
+        synchronize: Function that waits for the device.
         budget: Seconds after which no new round begins, once there are `LEAST_ROUNDS`.
         rounds: Number of rounds, regardless of time.
-        progress: Called before each measurement, with the index of the candidate and the
-            completed share.
+        progress: Called before each measurement, with the index of the candidate and the completed
+            share of all measurements.
 
     Returns:
-        The seconds of each candidate, one per round.
+        The times of each candidate in seconds, one per round.
     """
     times: list[list[float]] = [[] for _ in calls]
     begin = time.perf_counter()
@@ -97,15 +97,15 @@ def part_times(
 ) -> dict[str, float]:
     """Time the parts of `detector.test_step`, each without the parts inside it.
 
-    Time outside of all parts is decoding and NMS. Inside a backbone it counts towards the part
-    before it, such as a norm between two stages. A module from `torch.compile(module)` is one
-    part; the hooks would break `module.compile()`.
+    Time outside of all parts counts as decoding and NMS. Inside a backbone, time between two parts,
+    such as that of a norm between two stages, counts towards the first of them. A module from
+    `torch.compile(module)` is one part; the hooks would break `module.compile()`.
 
     Args:
-        detector: In evaluation mode, warmed up.
-        data: `inputs` and `data_samples`, as `test_step` takes them.
+        detector: A detector in evaluation mode, warmed up.
+        data: `inputs` and `data_samples`, in the format of `test_step`.
         repeats: Number of runs, at least one.
-        synchronize: Waits for the device, before every reading of the clock.
+        synchronize: Function that waits for the device, before every reading of the clock.
 
     Returns:
         Median seconds by part, in order of execution. All are scaled by the same factor, near
@@ -129,7 +129,7 @@ def part_times(
 
 
 class _Clock:
-    """Attributes the time since the last reading to the innermost running part."""
+    """Clock that attributes the time since its last reading to the innermost running part."""
 
     def __init__(self, synchronize: Callable[[], Any]) -> None:
         self.synchronize = synchronize
@@ -142,7 +142,7 @@ class _Clock:
         self.read = time.perf_counter()
 
     def stop(self) -> dict[str, float]:
-        """Return the seconds of each part, the rest last."""
+        """Return the seconds of each part, with the rest last."""
         self._turn()
         rest = self.seconds.pop(REST)
         return {**self.seconds, REST: rest}
@@ -166,10 +166,10 @@ class _Clock:
         self.running[-1] = part
 
     def watch(self, detector: BaseDetector, hooks: ExitStack) -> None:
-        """Put hooks on all parts, which are removed with the stack."""
+        """Register hooks on all parts; closing the stack removes them."""
 
         def before(module: nn.Module, do: Callable[[str], None], part: str) -> None:
-            # Before the module's other hooks, whose time counts towards it.
+            # The hook runs before the module's other hooks, whose time counts towards the module.
             handle = module.register_forward_pre_hook(lambda *_: do(part), prepend=True)
             hooks.enter_context(handle)
 
@@ -181,7 +181,7 @@ class _Clock:
 
 
 def _parts(detector: BaseDetector) -> Iterator[tuple[str, nn.Module]]:
-    """Name the parts of a detector; the backbone is one part."""
+    """Yield each part of a detector with its name; the backbone is one part."""
     for name, module in _children(detector):
         if name == "roi_head":
             for inner, part in _children(module):
@@ -191,7 +191,7 @@ def _parts(detector: BaseDetector) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _backbone_parts(backbone: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Name the stem and the stages of a backbone, or all its children if it has no stages."""
+    """Return a backbone's stem and stages, or all of its children if it has no stages."""
     children = list(_children(backbone))
     if len(children) == 1:  # such as timm's networks
         return _backbone_parts(children[0][1])
@@ -209,7 +209,7 @@ def _backbone_parts(backbone: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def _children(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """List the children, with module lists replaced by their items: lists are never called."""
+    """Yield the children, replacing module lists by their items, as lists are never called."""
     for name, child in module.named_children():
         if isinstance(child, nn.ModuleList):
             yield from ((f"{name}.{key}", inner) for key, inner in _children(child))

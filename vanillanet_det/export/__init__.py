@@ -1,1 +1,1 @@
-"""Exports detectors to files that run without PyTorch."""
+"""Export of detectors to files that run without PyTorch."""

@@ -1,4 +1,4 @@
-"""Detectors as modules that can be exported: uint8 images to padded detections."""
+"""Exportable modules that map uint8 images to the padded detections of a detector."""
 
 import copy
 
@@ -25,10 +25,10 @@ def export_form(
     Args:
         detector: The fused detector, which passes `check_support`; not changed.
         part: `detector` or `backbone`.
-        dtype: Type to compute in.
-        nms: Include non-maximum suppression; otherwise all candidates are returned.
-        fold: Fold normalisation into the stem where possible. Not for 16 bits: the folded kernel
-            has a large bias that its sums must cancel.
+        dtype: Data type to compute in.
+        nms: Whether to include non-maximum suppression; otherwise all candidates are returned.
+        fold: Whether to fold normalisation into the stem if possible. Unsuitable for 16 bits: the
+            folded kernel has a large bias that its sums must cancel.
 
     Returns:
         A module that takes uint8 images `(N, H, W, 3)` in BGR, and the names of its outputs.
@@ -53,7 +53,7 @@ class ExportedBackbone(nn.Module):
 
     Args:
         detector: The fused detector.
-        dtype: Type to compute in.
+        dtype: Data type to compute in.
     """
 
     def __init__(self, detector: nn.Module, dtype: torch.dtype = torch.float32) -> None:
@@ -71,17 +71,17 @@ class _Exported(nn.Module):
 
     Args:
         detector: The fused detector.
-        dtype: Type of backbone, neck and heads; boxes are always float32.
+        dtype: Data type of backbone, neck and heads; boxes are always float32.
     """
 
     def __init__(self, detector: nn.Module, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.preprocessor = ExportedPreprocessor(detector.data_preprocessor)
-        del detector.data_preprocessor  # its mean and std must not become 16-bit
+        del detector.data_preprocessor  # its mean and std must not become 16 bits
         self.detector, self.dtype = detector.to(dtype), dtype
 
     def features(self, images: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
-        """Compute the neck's features; also returns height and width of the images."""
+        """Return the neck's features, and the height and width of the images."""
         height, width = (torch.scalar_tensor(side) for side in images.shape[1:3])
         return self.detector.extract_feat(self.preprocessor(images).to(self.dtype)), height, width
 
@@ -104,7 +104,7 @@ class _Exported(nn.Module):
             priors = head.prior_generator.single_level_grid_priors(size, level, device="cpu")
             logits = logits.float().permute(0, 2, 3, 1)
             classes = head.cls_out_channels
-            # Sigmoid after top-k: it keeps the order, and few values are left.
+            # The sigmoid follows top-k: it preserves the order, and fewer values remain.
             scores, index = topk(logits.flatten(1), nms_pre)
             place, label = index // classes, index % classes
             deltas = deltas.float().permute(0, 2, 3, 1).reshape(deltas.shape[0], -1, 4)
@@ -119,8 +119,8 @@ class ExportedSingleStage(_Exported):
 
     Args:
         detector: The fused detector.
-        dtype: Type to compute in.
-        nms: Include non-maximum suppression; otherwise all candidates are returned.
+        dtype: Data type to compute in.
+        nms: Whether to include non-maximum suppression; otherwise all candidates are returned.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class ExportedTwoStage(_Exported):
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Map uint8 `(N, H, W, 3)` to boxes `(N, K, 4)`, scores and labels `(N, K)`, and masks.
 
-        With a mask head, masks are probabilities over each box, `(N, K, 28, 28)`.
+        With a mask head, masks are probabilities in each box, `(N, K, 28, 28)`.
         """
         features, height, width = self.features(images)
         proposals = self._propose(features, height, width)
@@ -205,7 +205,7 @@ class ExportedTwoStage(_Exported):
         scores = torch.stack(by_stage).mean(dim=0).softmax(dim=2)[..., :-1]
         classes = scores.shape[2]
         boxes = boxes.expand(-1, -1, classes, -1).reshape(images, count * classes, 4)
-        # Images with fewer proposals than others have rows of padding.
+        # Images with fewer proposals than others contain rows of padding.
         scores = scores.where(objectness[..., None] > 0, 0.0).reshape(images, count * classes)
         labels = torch.arange(classes).repeat(images, count)
         boxes, scores, index = suppress(
@@ -226,7 +226,7 @@ class ExportedTwoStage(_Exported):
 
 
 def select_class_boxes(boxes: Tensor, labels: Tensor) -> Tensor:
-    """Select each region's box of its class.
+    """Select each region's box for its class.
 
     Args:
         boxes: Shape `(N, K, classes, 4)`, or `(N, K, 1, 4)` for class-agnostic boxes.
@@ -243,7 +243,7 @@ def select_class_boxes(boxes: Tensor, labels: Tensor) -> Tensor:
 def pool_regions(
     extractor: SingleRoIExtractor, features: tuple[Tensor, ...], boxes: Tensor
 ) -> Tensor:
-    """Pool features over boxes, each from the level for its size.
+    """Pool the features in each box, from the level that matches its size.
 
     Args:
         extractor: MMDetection's RoI extractor.

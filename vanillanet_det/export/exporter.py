@@ -1,4 +1,4 @@
-"""Writes ONNX and OpenVINO files of a detector, and verifies them."""
+"""Writing and verifying ONNX and OpenVINO files of a detector."""
 
 import contextlib
 import os
@@ -35,7 +35,7 @@ class ExportOptions:
 
     Attributes:
         part: `detector` or `backbone`.
-        nms: Include non-maximum suppression in the file.
+        nms: Whether the file includes non-maximum suppression.
         input_size: Fixed height and width; None for any.
         batch_size: Fixed number of images; None for any.
     """
@@ -47,7 +47,7 @@ class ExportOptions:
 
 
 class Exporter:
-    """Writes and verifies files of one detector.
+    """Exporter of one detector: writes files and verifies them.
 
     Args:
         model: The fused detector, from `build_detector`.
@@ -135,7 +135,7 @@ class Exporter:
             images: Uint8 `(height, width, 3)` each, BGR.
 
         Returns:
-            A line on the differences.
+            A line that summarizes the differences.
 
         Raises:
             UserError: The differences are too large, or there is nothing to compare.
@@ -159,7 +159,7 @@ class Exporter:
         if not differences.expected:
             raise UserError(
                 f"{path.name}: no detections in the {len(images)} images, so nothing can be "
-                f"compared, {_DISCARDED}; give images with objects: --images DIR"
+                f"compared, {_DISCARDED}; pass images with objects: --images DIR"
             )
         return text
 
@@ -173,10 +173,10 @@ def _to_openvino(model: onnx.ModelProto) -> Any:
 
 @contextlib.contextmanager
 def staged(target: Path) -> Iterator[Path]:
-    """Write a file in a temporary folder, and move it into place if nothing fails.
+    """Yield a path in a temporary folder, and move the file into place if nothing fails.
 
     Args:
-        target: The file; the `.bin` file of an `.xml` file moves with it.
+        target: The file; the `.bin` file of an `.xml` file is moved with it.
 
     Yields:
         The path to write, in a temporary folder beside the target.
@@ -190,7 +190,7 @@ def staged(target: Path) -> Iterator[Path]:
             yield Path(folder) / target.name
             files = sorted(Path(folder).iterdir())
             if len(files) > 1:
-                # An old .xml file must never stand beside a new .bin file.
+                # An old .xml file must never exist beside a new .bin file.
                 target.unlink(missing_ok=True)
             for file in files:
                 with open(file, "rb+") as written:

@@ -54,7 +54,7 @@ def make_metadata(
 
 
 def find_resize(cfg: Any) -> Optional[Resize]:
-    """Find how a config's test pipeline resizes images; None if it doesn't.
+    """Return how a config's test pipeline resizes images; None if it doesn't.
 
     Raises:
         UserError: The pipeline changes images in another way.
@@ -64,8 +64,8 @@ def find_resize(cfg: Any) -> Optional[Resize]:
     expected = dict(color_type="color", imdecode_backend="cv2")
     if any(loading.get(key, value) != value for key, value in expected.items()):
         raise UserError(
-            f"config {cfg.filename or ''}: its test pipeline loads with {dict(loading)}, which "
-            f"can't be exported; expected {expected}"
+            f"config {cfg.filename or ''}: its test pipeline loads images with {dict(loading)}, "
+            f"which can't be exported; expected {expected}"
         )
     for step in steps:
         kind = str(step["type"]).rpartition(".")[2]

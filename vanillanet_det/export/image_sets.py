@@ -1,4 +1,4 @@
-"""Images to verify an exported file on, and to calibrate int8 with."""
+"""Images for verifying an exported file and for calibrating int8."""
 
 import io
 from collections.abc import Sequence
@@ -24,8 +24,8 @@ def load_verification_images(folder: Optional[str], cfg: Config) -> list[np.ndar
     """Load images on which an exported file is compared with PyTorch.
 
     Args:
-        folder: Image folder; None for the embedded photographs and scenes, and a few test images
-            of the config where they exist.
+        folder: Image folder; if None, the embedded photographs and scenes are used, plus a few of
+            the config's test images if they exist.
         cfg: The whole config.
 
     Returns:
@@ -47,10 +47,10 @@ def load_verification_images(folder: Optional[str], cfg: Config) -> list[np.ndar
 
 
 def load_calibration_images(folder: Optional[str], cfg: Config, count: int) -> list[np.ndarray]:
-    """Load images from which int8 learns the ranges of activations.
+    """Load images for calibrating the activation ranges of int8.
 
     Args:
-        folder: Image folder; None for the config's training images.
+        folder: Image folder; if None, the config's training images are used.
         cfg: The whole config.
         count: Maximum number of images.
 
@@ -67,7 +67,7 @@ def load_calibration_images(folder: Optional[str], cfg: Config, count: int) -> l
     if not paths:
         raise UserError(
             "--precision int8: needs calibration images, but those of the config's "
-            "train_dataloader don't exist; give a few hundred of your own: --calibration DIR"
+            "train_dataloader don't exist; pass a few hundred of your own: --calibration DIR"
         )
     return [load_bgr(path) for path in _sample_evenly(paths, count)]
 
@@ -82,7 +82,7 @@ def _sample_evenly(paths: Sequence[Path], count: int) -> list[Path]:
 
 
 def _find_files(cfg: Config, dataloader: str) -> list[Path]:
-    """List the images of a dataloader's datasets that exist, and no other files beside them."""
+    """Return the existing images of a dataloader's datasets, and no other files."""
     return sorted(
         path
         for dataset in find_datasets(cfg, (dataloader,))
@@ -98,7 +98,7 @@ def _image_paths(dataset: Dataset) -> list[Path]:
         return [Path(built.get_data_info(index)["img_path"]) for index in range(len(built))]
     except FileNotFoundError:
         return []
-    except Exception as error:  # annotations may be anything
+    except Exception as error:  # annotations may contain anything
         reason = str(error).partition("\n")[0]
         raise UserError(
             f"{dataset.where}: can't be read ({type(error).__name__}: {reason}); "

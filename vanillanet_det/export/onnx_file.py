@@ -1,4 +1,4 @@
-"""Exports PyTorch modules to ONNX."""
+"""Export of PyTorch modules to ONNX."""
 
 import contextlib
 import logging
@@ -36,7 +36,7 @@ def to_onnx(
         opset: Opset version.
 
     Returns:
-        The model, in standard ONNX operators only.
+        The model, which uses only standard ONNX operators.
     """
     fixed = (batch_size, *(input_size or (None, None)))
     example = [size or chosen for size, chosen in zip(fixed, _EXAMPLE)]
@@ -92,7 +92,7 @@ def _clean(graph: onnx.GraphProto) -> None:
                 dimension.dim_param = names[name]
             elif re.fullmatch(r"u\d+", name):
                 dimension.dim_param = "detections"
-            elif name:  # a formula of dimensions that were renamed
+            elif name:  # a formula of renamed dimensions
                 dimension.ClearField("dim_param")
 
 

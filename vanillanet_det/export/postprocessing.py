@@ -1,4 +1,4 @@
-"""Post-processing of head outputs, batched and in tensor operators that can be exported.
+"""Post-processing of head outputs, batched, in tensor operators that can be exported.
 
 The results equal those of MMDetection's post-processing, which loops over images in Python.
 """
@@ -17,7 +17,7 @@ from ..ops.nms import nms
 def non_max_suppression(
     boxes: Tensor, scores: Tensor, max_boxes: int, iou_threshold: float, score_threshold: float
 ) -> Tensor:
-    """Compute ONNX's NonMaxSuppression: drop each box that overlaps a better one of its image.
+    """Compute ONNX's NonMaxSuppression: drop boxes that overlap a higher-scoring box.
 
     Args:
         boxes: Corners x1, y1, x2, y2, float32 `(N, M, 4)`.
@@ -65,7 +65,7 @@ def onnx_translations() -> dict[Any, Any]:
 
 
 def decode(coder: Any, priors: Tensor, deltas: Tensor, height: Tensor, width: Tensor) -> Tensor:
-    """Decode predicted offsets into boxes, clipped to the image where the coder clips.
+    """Decode predicted offsets into boxes, clipped to the image if the coder clips them.
 
     Args:
         coder: MMDetection's DeltaXYWHBBoxCoder.
@@ -91,11 +91,11 @@ def decode(coder: Any, priors: Tensor, deltas: Tensor, height: Tensor, width: Te
 
 
 def topk(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Take the largest values of each row.
+    """Return the largest values of each row.
 
     Args:
         values: Shape `(N, M)`.
-        count: Number of values; all of them where M is smaller.
+        count: Number of values; all of them if M is smaller.
 
     Returns:
         The values, highest first, and their indices.
@@ -104,7 +104,7 @@ def topk(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def gather(rows: Tensor, index: Tensor) -> Tensor:
-    """Take rows of each image, `(N, M, C)`, by index, `(N, K)`; returns `(N, K, C)`."""
+    """Select rows of each image, `(N, M, C)`, by index, `(N, K)`; return `(N, K, C)`."""
     return rows.gather(1, index[..., None].expand(-1, -1, rows.shape[2]))
 
 
@@ -136,7 +136,7 @@ def suppress(
     iou_threshold: float,
     max_boxes: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Suppress boxes that overlap a better one of their group.
+    """Suppress boxes that overlap a higher-scoring box of their group.
 
     As in MMDetection, groups are shifted apart and suppressed together.
 
@@ -151,7 +151,7 @@ def suppress(
 
     Returns:
         Boxes `(N, K, 4)`, scores and indices `(N, K)`, highest scores first. K is the largest
-        number of boxes in an image, at least 1; the others are padded with zeros.
+        number of boxes in an image, at least 1; the rows of other images are padded with zeros.
     """
     scores = drop_invalid(boxes, scores, score_threshold, min_size)
     far = torch.where(scores[..., None] > 0, boxes, 0.0).amax(dim=(1, 2), keepdim=True) + 1

@@ -10,14 +10,14 @@ from ..models.raw_pixels import RawPixelPreprocessor
 
 
 class ExportedPreprocessor(nn.Module):
-    """Normalises and pads images as a detector's preprocessor does.
+    """Module that normalises and pads images as a detector's preprocessor does.
 
     Args:
-        preprocessor: The detector's. A `RawPixelPreprocessor`, whose normalisation is folded into
-            the stem, leaves pixels unchanged.
+        preprocessor: The detector's preprocessor. A `RawPixelPreprocessor`, whose normalisation is
+            folded into the stem, leaves pixels unchanged.
 
     Raises:
-        UserError: It isn't one of MMDetection's plain preprocessors.
+        UserError: The preprocessor isn't one of MMDetection's plain preprocessors.
     """
 
     def __init__(self, preprocessor: DetDataPreprocessor) -> None:
@@ -47,7 +47,7 @@ class ExportedPreprocessor(nn.Module):
         return (pixel.flip(0) if self.flip else pixel).tolist()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map uint8 `(N, H, W, 3)` to float32 `(N, 3, H', W')`, sides multiples of the divisor."""
+        """Map uint8 `(N, H, W, 3)` to float32 `(N, 3, H', W')`, padded to the divisor."""
         x = images.permute(0, 3, 1, 2).float()
         if self.flip:
             x = x.flip(1)

@@ -36,8 +36,8 @@ def quantize(
         model: An ONNX or OpenVINO model.
         format: `onnx` or `openvino`.
         images: Calibration images.
-        prepare: Turns an image into an input batch, uint8 `(N, H, W, 3)`; called for one image at
-            a time, since resized images are large.
+        prepare: Function that turns an image into an input batch, uint8 `(N, H, W, 3)`; called for
+            one image at a time, since resized images are large.
 
     Returns:
         The quantised model, in the same format.
@@ -52,12 +52,12 @@ def quantize(
         return nncf.quantize(
             model,
             nncf.Dataset(images, as_input),
-            # Asymmetric for activations that also take negative values.
+            # Activations that can be negative are quantised asymmetrically.
             preset=nncf.QuantizationPreset.MIXED,
             target_device=nncf.TargetDevice.CPU,
             subset_size=len(images),
             ignored_scope=nncf.IgnoredScope(
-                # The stem sees unnormalised pixels, and costs little.
+                # The stem processes unnormalised pixels, and its cost is low.
                 names=[_first_convolution(model, format)],
                 types=list(_NOT_QUANTIZED[format]),
                 validate=False,

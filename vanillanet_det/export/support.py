@@ -1,4 +1,4 @@
-"""Checks that a detector can be exported: post-processing must be known in every step."""
+"""Checks that a detector can be exported: every post-processing step must be known."""
 
 import importlib.util
 from collections.abc import Sequence
@@ -29,8 +29,8 @@ def check_packages(flags: str, needed: Sequence[str], extra: str = "export") -> 
 
     Args:
         flags: The flags that need them, for messages.
-        needed: Packages besides PyTorch.
-        extra: The extra of this project that installs them.
+        needed: Required packages besides PyTorch.
+        extra: Extra of this project that installs them.
 
     Raises:
         UserError: A package is missing, or PyTorch is too old.
@@ -86,7 +86,7 @@ def _check_dense(head: nn.Module, like: type, scores: bool) -> None:
     if scores:
         _check_threshold(head, head.test_cfg)
         if head.test_cfg.get("min_bbox_size", -1) > 0:
-            # In pixels of the original image, whose size the file doesn't know.
+            # This size is in pixels of the original image, whose size the file doesn't know.
             _refuse_value(head, head.test_cfg, "min_bbox_size", "0 or -1")
 
 

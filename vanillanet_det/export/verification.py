@@ -1,4 +1,4 @@
-"""Compares the results of an exported file with PyTorch's."""
+"""Comparison of an exported file's results with PyTorch's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from .detectors import ExportedBackbone
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far results of a file may be from PyTorch's.
+    """Maximum differences between a file's results and PyTorch's.
 
     Attributes:
         score: Maximum difference of scores.
@@ -28,7 +28,7 @@ class Tolerance:
         iou: Minimum IoU of boxes.
         mask_iou: Minimum IoU of masks.
         min_score: Detections below this are ignored.
-        share: Minimum share of the detections of both that are matched.
+        share: Minimum share of PyTorch's and of the file's detections that must be matched.
         feature: Maximum difference of features, relative to the largest value.
     """
 
@@ -73,7 +73,7 @@ class Differences:
     mask_iou: Optional[float] = None
 
     def within(self, tolerance: Tolerance) -> bool:
-        """Whether enough detections of both are matched."""
+        """Return whether enough detections of PyTorch and of the file are matched."""
         return 2 * self.matched >= tolerance.share * (self.expected + self.found)
 
     def describe(self, tolerance: Tolerance) -> str:
@@ -90,7 +90,7 @@ class Differences:
 def detect_with_both(
     model: nn.Module, detector: Detector, image: np.ndarray
 ) -> tuple[Detections, Detections]:
-    """Detect with PyTorch and with an exported file, on the same pixels.
+    """Detect objects with PyTorch and with an exported file, on the same pixels.
 
     Args:
         model: The fused detector.
@@ -122,7 +122,8 @@ def feature_error(model: nn.Module, path: Any, images: Sequence[np.ndarray]) -> 
         images: Uint8 `(height, width, 3)` each, BGR.
 
     Returns:
-        The largest difference, relative to the largest value of its feature; NaN if any is.
+        The largest difference, relative to the largest value of its feature; NaN if any difference
+        is NaN.
     """
     engine, backbone = open_engine(path), ExportedBackbone(model)
     errors = []
@@ -144,8 +145,8 @@ def compare(
 
     Args:
         pairs: PyTorch's and the file's detections in each image, highest score first.
-        tolerance: When two detections match. Detections within the score tolerance of being
-            dropped, by the threshold or by the limit, needn't match.
+        tolerance: Criteria for two detections to match. Detections within the score tolerance of
+            being dropped, by the threshold or by the limit, needn't match.
         threshold: Score threshold of the detector.
         limit: Maximum number of detections in an image.
     """

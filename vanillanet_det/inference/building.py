@@ -20,7 +20,7 @@ from ..models.protocols import KnowsForms
 from .model_config import check_types, model_config
 
 ConfigLike = Union[Config, str, Path]
-_NAME_IT = "name its config file (--config, config=)"
+_NAME_IT = "pass its config file (--config, config=)"
 
 
 def find_config(checkpoint: Checkpoint, config: Optional[ConfigLike]) -> Config:
@@ -28,14 +28,14 @@ def find_config(checkpoint: Checkpoint, config: Optional[ConfigLike]) -> Config:
 
     Args:
         checkpoint: The checkpoint.
-        config: A config or its file; None for the one inside the checkpoint, of which nothing
-            is run.
+        config: A config or its file; None for the config inside the checkpoint, which is never
+            executed.
 
     Returns:
-        A copy, without initialisation of weights.
+        A copy without weight initialisation.
 
     Raises:
-        UserError: There is none, or it can't be used.
+        UserError: There is no config, or it can't be used.
     """
     path = checkpoint.path
     if config is None:
@@ -46,7 +46,7 @@ def find_config(checkpoint: Checkpoint, config: Optional[ConfigLike]) -> Config:
                 dataset = dict(type=find_test_dataset(cfg).get("type"))
                 check_types([cfg.model, inference_pipeline(cfg), dataset])
         if cfg is None:
-            raise UserError(f"{path}: brings no config; {_NAME_IT}")
+            raise UserError(f"{path}: contains no config; {_NAME_IT}")
     elif isinstance(config, Config):
         cfg = copy.deepcopy(config)
     else:
@@ -58,16 +58,16 @@ def find_config(checkpoint: Checkpoint, config: Optional[ConfigLike]) -> Config:
             raise UserError(f"config {config}: {type(error).__name__}: {error}") from error
     if not isinstance(cfg.get("model"), dict):
         raise UserError(
-            f"{path}: its config has no model; name its config file (--config, config=)"
+            f"{path}: its config has no model; pass its config file (--config, config=)"
         )
     drop_initialization(cfg.model)
     return cfg
 
 
 def drop_initialization(node: Any) -> None:
-    """Remove the initialisation of weights from a model's config, in place.
+    """Remove weight initialisation from a model's config, in place.
 
-    A checkpoint overwrites them.
+    A checkpoint overwrites the initial weights.
 
     Args:
         node: The config, or a part of it.
@@ -84,11 +84,11 @@ def drop_initialization(node: Any) -> None:
 def build_detector(
     path: Union[str, Path], config: Optional[ConfigLike] = None
 ) -> tuple[nn.Module, Config, tuple[str, ...]]:
-    """Build the detector of a checkpoint, fused.
+    """Build the detector of a checkpoint and fuse it.
 
     Args:
         path: A checkpoint in its training, merged or deployed form.
-        config: As for `find_config`.
+        config: Same as for `find_config`.
 
     Returns:
         The detector in float32 on the CPU, its config, and the names of its classes.
@@ -105,10 +105,10 @@ def build_detector(
             model = revert_sync_batchnorm(MODELS.build(cfg.model)).float().eval()
         except UserError:
             raise
-        except Exception as error:  # constructors assert, and raise nearly anything
+        except Exception as error:  # constructors use assert, and may raise anything
             reason = str(error).partition("\n")[0]
             raise UserError(
-                f"{path}: the model of its config can't be built ({type(error).__name__}: {reason})"
+                f"{path}: the model in its config can't be built ({type(error).__name__}: {reason})"
             ) from error
     with prefix_errors(path):
         fit_model(model, checkpoint, "detect")
@@ -120,11 +120,11 @@ def build_detector(
 
 
 def set_form(backbone: dict, state: Mapping[str, Tensor]) -> None:
-    """Make a backbone's config build the form of some weights, in place.
+    """Set a backbone's config, in place, to build the form that the weights have.
 
     Args:
-        backbone: The config; its class is asked if it implements `KnowsForms`.
-        state: The weights, by their names in the backbone.
+        backbone: The config, changed if the class of the backbone implements `KnowsForms`.
+        state: Weights by their names in the backbone.
     """
     kind = backbone.get("type")
     kind = MODELS.get(kind) if isinstance(kind, str) else kind
@@ -133,7 +133,7 @@ def set_form(backbone: dict, state: Mapping[str, Tensor]) -> None:
 
 
 def find_classes(meta: dict, cfg: Config) -> tuple[str, ...]:
-    """Find the class names: in a file's meta, of MMDetection 3 or 2, or in the config."""
+    """Return the class names from a file's meta, of MMDetection 3 or 2, or from the config."""
     dataset = find_test_dataset(cfg)
     sources = [meta.get("dataset_meta"), meta, dataset.get("metainfo")]
     if dataset.get("type"):
@@ -151,7 +151,7 @@ def _check_classes(classes: tuple[str, ...], model: nn.Module) -> None:
     expected = getattr(head, "num_classes", len(classes))
     if len(classes) != expected:
         raise UserError(
-            f"the detector has {expected} classes, but the file or its config names "
+            f"the detector has {expected} classes, but the file or its config lists "
             f"{len(classes)}{': ' * bool(classes)}{', '.join(classes[:20])}; set "
             f"test_dataloader.dataset.metainfo.classes in the config and {_NAME_IT}"
         )

@@ -13,15 +13,15 @@ from .instances import to_instances
 
 @MODELS.register_module()
 class ExportedModel(BaseModel):
-    """Detects with an exported file, so that MMEngine's runner can evaluate it.
+    """Model that runs an exported file, so that MMEngine's runner can evaluate the file.
 
-    Images come as they are loaded, and are resized according to the file's metadata: the
+    Images are passed as they are loaded, and resized according to the file's metadata, so the
     evaluation covers exactly what runs without PyTorch.
 
     Args:
         path: The file.
-        engine: As for `vanillanet_det.runtime.Detector`.
-        device: As for `vanillanet_det.runtime.Detector`.
+        engine: Same as for `vanillanet_det.runtime.Detector`.
+        device: Same as for `vanillanet_det.runtime.Detector`.
 
     Raises:
         UserError: The file, the engine or the device can't be used.
@@ -34,7 +34,7 @@ class ExportedModel(BaseModel):
         self.detector = Detector(path, score=0.0, engine=engine, device=device)
 
     def forward(self, inputs: Any, data_samples: Any = None, mode: str = "predict") -> Any:
-        """Detect objects in uint8 images `(3, H, W)`, BGR; returns the samples with predictions."""
+        """Detect objects in uint8 BGR images `(3, H, W)`; return the samples with predictions."""
         # A config may load images as float32, with the same values.
         images = [image.permute(1, 2, 0).to(torch.uint8).contiguous().numpy() for image in inputs]
         for sample, found in zip(data_samples, self.detector(images, batch_size=len(images))):

@@ -1,4 +1,4 @@
-"""Images loaded like in an MMDetection pipeline."""
+"""Loading of images as in an MMDetection pipeline."""
 
 from pathlib import Path
 from typing import Any
@@ -10,23 +10,23 @@ from ..runtime.images import REMEDY, ImageLike, as_bgr
 
 
 class _ImageLoader(LoadReadableImage):
-    """Loads an image that isn't part of a dataset."""
+    """Loader of an image that isn't part of a dataset."""
 
     remedy = REMEDY
 
 
 def load_bgr(image: ImageLike, **loading: Any) -> np.ndarray:
-    """Load an image; files are loaded by mmcv.
+    """Load an image, using mmcv if it is a file.
 
     Args:
-        image: As for `vanillanet_det.runtime.images.as_bgr`.
+        image: Same as for `vanillanet_det.runtime.images.as_bgr`.
         **loading: Arguments of mmcv's `LoadImageFromFile`.
 
     Returns:
         uint8 `(height, width, 3)`, BGR.
 
     Raises:
-        UserError: The image can't be read, or is of another type.
+        UserError: The image can't be read or has an unsupported type.
     """
     if isinstance(image, (str, Path)):
         return _ImageLoader(**loading).transform(dict(img_path=str(image)))["img"]

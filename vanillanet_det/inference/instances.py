@@ -10,7 +10,7 @@ from ..runtime.results import Detections
 def to_detections(
     instances: InstanceData, score: float, classes: tuple[str, ...], size: tuple[int, int]
 ) -> Detections:
-    """Convert MMDetection's predictions for an image, from a score threshold on.
+    """Convert MMDetection's predictions for an image, dropping those below a score threshold.
 
     Args:
         instances: The predictions.

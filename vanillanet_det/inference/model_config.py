@@ -22,17 +22,17 @@ _ARITHMETIC = {
 }
 _NOT_FROM_STRANGERS = {
     "CameraMotionCompensation",  # evaluates an argument as Python
-    # These load what an argument names, even from the network.
+    # These load a file given as an argument, even from the network.
     *("BertModel", "ATSSVLFusionHead", "RandomSamplingNegPos"),
     *("KnowledgeDistillationSingleStageDetector", "LAD"),
 }
-_REMEDY = "name the config file instead, if you trust it (--config FILE, config=FILE)"
+_REMEDY = "pass the config file instead, if you trust it (--config FILE, config=FILE)"
 
 
 def model_config(checkpoint: Any) -> Optional[Config]:
     """Read the config that MMEngine stores in a checkpoint's `meta["cfg"]`.
 
-    It is the source of a Python file, which is parsed and never executed. Only assignments of
+    The config is Python source, which is parsed but never executed. Only assignments of
     numbers, strings, lists, tuples, sets and dicts are allowed.
 
     Args:
@@ -42,7 +42,7 @@ def model_config(checkpoint: Any) -> Optional[Config]:
         The config, or None if there is none. Its `custom_imports` are ignored.
 
     Raises:
-        UserError: The source contains anything else.
+        UserError: The source contains any other code.
     """
     meta = checkpoint.get("meta") if isinstance(checkpoint, dict) else None
     text = meta.get("cfg") if isinstance(meta, dict) else None
@@ -62,13 +62,13 @@ def model_config(checkpoint: Any) -> Optional[Config]:
 
 
 def config_text(cfg: Config) -> str:
-    """Write a config as Python source, and verify that it reads back the same.
+    """Write a config as Python source, and verify that it can be read back unchanged.
 
-    MMEngine executes this source to read it. It writes the names of entries unescaped, and
-    substitutes double braces when it reads, so class names from a dataset could become code.
+    MMEngine executes this source to read it. It writes keys unescaped and substitutes double braces
+    when reading, so class names from a dataset could become code.
 
     Raises:
-        UserError: The source wouldn't read as the config's values.
+        UserError: The source wouldn't be read back as the config's values.
     """
     text = cfg.pretty_text
     braces = re.search(r".*\{\{.*", text)
@@ -81,7 +81,7 @@ def config_text(cfg: Config) -> str:
     except (UserError, SyntaxError, ValueError, TypeError) as error:
         raise UserError(f"the config can't be written as plain values: {error}") from error
     if not same:
-        raise UserError("the config can't be written as source that reads back the same")
+        raise UserError("the config can't be written as source that can be read back unchanged")
     return text
 
 
@@ -101,7 +101,7 @@ def _read(text: str) -> dict[str, Any]:
 
 
 def _path_of(target: ast.expr) -> list:
-    """Keys of `name`, or of `name['key']['key']`, which converted checkpoints end with."""
+    """Return the keys of `name['key']['key']`, as at the end of converted checkpoints."""
     if isinstance(target, ast.Name):
         return [target.id]
     if isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant):
@@ -157,15 +157,16 @@ def _refuse(node: ast.AST) -> NoReturn:
 
 
 def check_types(node: Any) -> None:
-    """Refuse parts of a checkpoint's config that would do more than build a known module.
+    """Raise an error if a checkpoint's config would do more than build known modules.
 
-    MMEngine accepts any importable object as a `type`, and calls it with the other entries.
+    MMEngine accepts any importable object as a `type`, and calls it with the other entries as
+    arguments.
 
     Args:
         node: A model, a pipeline or a dataset of the config.
 
     Raises:
-        UserError: A `type` isn't registered with MMDetection, or an entry names a Python file.
+        UserError: A `type` isn't registered with MMDetection, or an entry refers to a Python file.
     """
     # mmcv evaluates the type of an NMS as Python, and looks up RoI layers in this module.
     known = {name for name in dir(mmcv.ops) if not name.startswith("_")}
@@ -196,7 +197,9 @@ def _check_types(node: Any, known: set[str]) -> None:
         node = node.values()
     if isinstance(node, str):
         if node.endswith(".py"):
-            raise UserError(f"the config in the checkpoint: names a Python file, {node}")
+            raise UserError(
+                f"the config in the checkpoint: refers to a Python file, {node}; {_REMEDY}"
+            )
     elif not isinstance(node, (int, float, type(None))):
         for value in node:
             _check_types(value, known)

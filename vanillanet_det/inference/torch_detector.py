@@ -23,14 +23,14 @@ from .instances import to_detections
 
 
 class TorchDetector(BaseDetector):
-    """Detects objects in images with a fused network; `load_detector` returns one.
+    """Detector that runs a fused network in PyTorch; `load_detector` returns one.
 
     Args:
         model: A fused MMDetection detector.
         cfg: Its config, whose test pipeline prepares the images.
         classes: Class names.
         device: Device to run on.
-        score: Score threshold of the detections that are returned.
+        score: Score threshold for the returned detections.
 
     Example:
         >>> detector = load_detector("work_dirs/mine/fused.pth")
@@ -102,18 +102,18 @@ def load_detector(
 ) -> TorchDetector:
     """Load a detector from a checkpoint and fuse it.
 
-    No code in the checkpoint is run, and no other file is read: the initial weights that the
-    config names needn't exist.
+    No code in the checkpoint is run, and no other file is read: the initial weights listed in the
+    config needn't exist.
 
     Args:
         model: File or URL of a detector's checkpoint, in the training, merged or deployed form.
-        config: Its config, or the config's file; None for the config stored in the checkpoint,
-            which MMEngine saves there.
-        device: Device to run on, such as `cuda:1`; None for a GPU if there is one.
-        score: Score threshold of the detections that are returned, from 0 to 1.
+        config: Its config, or a config file; None for the config that MMEngine stored in the
+            checkpoint.
+        device: Device to run on, such as `cuda:1`; None selects a GPU if there is one.
+        score: Score threshold for the returned detections, from 0 to 1.
 
     Returns:
-        A detector, which is called with images.
+        A detector, to be called with images.
 
     Raises:
         UserError: The checkpoint or the config can't be used, they don't match, or lambda is

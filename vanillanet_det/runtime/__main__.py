@@ -61,7 +61,7 @@ def detect(
     threads: Optional[int] = None,
     streams: int = 1,
 ) -> int:
-    """Detect objects, print a line per image, and write the results if there is `out`.
+    """Detect objects, print a line per image, and write the results if `out` is given.
 
     Args:
         model: A detector's exported file.
@@ -69,16 +69,16 @@ def detect(
         out: A JPEG or PNG file for the drawing of a single image, or a folder for all results.
         score: Score threshold.
         batch_size: Maximum number of images of the same shape in a batch.
-        engine: As for `Detector`.
-        device: As for `Detector`.
-        threads: As for `Detector`.
-        streams: As for `Detector`.
+        engine: Same as for `Detector`.
+        device: Same as for `Detector`.
+        threads: Same as for `Detector`.
+        streams: Same as for `Detector`.
 
     Returns:
         Exit status: 1 if an image can't be read.
 
     Raises:
-        UserError: Any mistake that the user can correct.
+        UserError: For any error that the user can correct.
     """
     if batch_size < 1:
         raise UserError(f"--batch-size {batch_size}: expected a positive number")

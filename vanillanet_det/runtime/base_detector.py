@@ -1,4 +1,4 @@
-"""Batching of images, the same for every detector."""
+"""The base class of all detectors, which batches images."""
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -15,11 +15,11 @@ from .results import Detections
 
 @dataclass
 class PreparedImage:
-    """An image on its way through the detector.
+    """An image while the detector processes it.
 
     Attributes:
         source: The image as the caller passed it.
-        image: Its pixels, uint8 `(height, width, 3)` in BGR; None if it can't be read.
+        image: Its pixels as uint8 `(height, width, 3)` in BGR; None if it can't be read.
         error: Why it can't be read.
         data: The network's input; None once it has been processed.
         shape: Shape of the input, which is the same for all images of a batch; None if the image
@@ -34,12 +34,12 @@ class PreparedImage:
 
 
 class BaseDetector:
-    """Detects objects in images. Subclasses implement `prepare` and `detect`.
+    """Base class of detectors. Subclasses implement `prepare` and `detect`.
 
     Args:
         classes: Class names.
-        score: Score threshold of the detections that are returned.
-        streams: Number of batches that are computed at the same time.
+        score: Score threshold for the returned detections.
+        streams: Number of batches to compute at the same time.
 
     Raises:
         UserError: The score isn't between 0 and 1.
@@ -61,7 +61,7 @@ class BaseDetector:
             batch_size: Maximum number of images of the same shape in a batch.
 
         Returns:
-            The detections, highest score first; for a list of images a list of them.
+            The detections, highest score first; for a list of images, a list of detections.
 
         Raises:
             UserError: An image can't be read.
@@ -77,14 +77,14 @@ class BaseDetector:
     def stream(
         self, images: Iterable[ImageLike], batch_size: int = 4
     ) -> Iterator[tuple[PreparedImage, Optional[Detections]]]:
-        """Detect objects in any number of images, of which only a few are in memory at a time.
+        """Detect objects in any number of images, keeping only a few in memory at a time.
 
-        A thread decodes images ahead of the network. Images of the same shape share a batch;
-        none is padded, so its detections don't depend on the others in its batch.
+        A thread decodes images ahead of the network. Images of the same shape share a batch. No
+        image is padded, so its detections don't depend on the other images in the batch.
 
         Args:
-            images: As for a call, or pairs `(name, image)`.
-            batch_size: As for a call.
+            images: Same as for `__call__`, or pairs `(name, image)`.
+            batch_size: Same as for `__call__`.
 
         Yields:
             Each image and its detections, in order. The detections are None if the image can't be
@@ -96,7 +96,7 @@ class BaseDetector:
         if batch_size < 1:
             raise UserError(f"batch size {batch_size!r}: expected a positive number")
         depth = 2 * batch_size * self.streams
-        # If the caller stops early, so does the thread.
+        # Stop the thread if the caller stops early.
         with closing(prefetch(self.prepare, images, depth)) as prepared:
             yield from map_batches(
                 prepared,

@@ -1,4 +1,4 @@
-"""Prefetching and batching, with the results in order."""
+"""Prefetching and batching of items, with the results in order."""
 
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator
@@ -13,11 +13,11 @@ _END = object()
 def prefetch(
     function: Callable[[Item], Result], items: Iterable[Item], depth: int
 ) -> Iterator[Result]:
-    """Apply a function in a thread, some items ahead of the consumer.
+    """Apply a function to items in a thread that runs ahead of the consumer.
 
     Args:
-        function: Function of an item.
-        items: The items, which are also iterated over in that thread.
+        function: Function to apply to each item.
+        items: The items; the same thread iterates over them.
         depth: Maximum number of results in memory.
 
     Yields:
@@ -54,17 +54,17 @@ def map_batches(
 
     Args:
         items: The items.
-        key: Function of an item; a batch holds items with the same key. Items whose key is None
-            are skipped.
-        function: Takes a batch, returns as many results.
+        key: Function that returns an item's key. A batch contains items with equal keys; items
+            whose key is None are skipped.
+        function: Function that maps a batch to one result per item.
         size: Number of items in a full batch.
         patience: A batch that isn't full is processed after this many further items.
-        workers: Number of batches that are processed at the same time, each in a thread; a single
-            worker is the consumer's own thread.
+        workers: Number of batches that are processed at the same time, each in its own thread; a
+            single worker runs in the consumer's thread.
 
     Yields:
-        Each item and its result, in the order of the items; None for a skipped item. Before an
-        error is raised, all finished items.
+        Each item and its result, in the order of the items; the result of a skipped item is None.
+        If an error occurs, all finished items are yielded before it is raised.
     """
     batches: dict[Hashable, list[tuple[int, Item]]] = {}
     running: deque[tuple[list[tuple[int, Item]], Future]] = deque()
@@ -76,7 +76,7 @@ def map_batches(
         running.append((batch, submit(function, [item for _, item in batch])))
 
     def collect(limit: int) -> None:
-        """Wait until at most that many batches are running."""
+        """Wait until at most `limit` batches are running."""
         while running and (len(running) > limit or running[0][1].done()):
             batch, future = running.popleft()
             for (index, item), result in zip(batch, future.result()):

@@ -1,17 +1,17 @@
-"""Text on the terminal, and a progress bar where tqdm is installed."""
+"""Terminal output, and a progress bar if tqdm is installed."""
 
 import sys
 from typing import Any, Optional, TextIO
 
 
 def printable(text: str) -> str:
-    """Escape what a terminal can't show, such as the bytes of a name that isn't valid UTF-8."""
+    """Escape characters the terminal can't show, such as bytes that aren't valid UTF-8."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 class Progress:
-    """A progress bar, and lines that don't break it.
+    """A progress bar that allows printing lines above it.
 
     There is no bar if tqdm isn't installed or standard error isn't a terminal.
 
@@ -35,7 +35,7 @@ class Progress:
             self._bar.close()
 
     def update(self) -> None:
-        """Count one more."""
+        """Increase the count by one."""
         if self._bar is not None:
             self._bar.update()
 

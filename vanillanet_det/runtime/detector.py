@@ -17,15 +17,15 @@ from .results import Detections
 
 
 class Detector(BaseDetector):
-    """Detects objects in images with an exported file. Several threads may call it.
+    """Detector that runs an exported file; several threads may call it at the same time.
 
     Args:
         path: A detector's `.onnx` file, or its `.xml` file with the `.bin` file beside it.
-        score: Score threshold of the detections that are returned, from 0 to 1.
-        engine: `onnxruntime` or `openvino`; None chooses by the file, see `open_engine`.
+        score: Score threshold for the returned detections, from 0 to 1.
+        engine: `onnxruntime` or `openvino`; None selects one by the file, see `open_engine`.
         device: `cpu`; for ONNX Runtime also `cuda` or `cuda:1`, for OpenVINO `gpu` or `gpu:1`.
         threads: Number of CPU threads; None leaves it to the engine.
-        streams: Number of batches that are computed at the same time; they share the threads.
+        streams: Number of batches to compute at the same time; they share the threads.
 
     Raises:
         UserError: The file, the engine or the device can't be used, or the file isn't a detector.
@@ -61,14 +61,14 @@ class Detector(BaseDetector):
     ) -> Iterator[tuple[PreparedImage, Optional[Detections]]]:
         """Detect objects in any number of images, see `BaseDetector.stream`.
 
-        A file with a fixed batch size uses that instead of `batch_size`.
+        If the file has a fixed batch size, it is used instead of `batch_size`.
         """
         if self.metadata.batch_size is not None and batch_size > 0:
             batch_size = self.metadata.batch_size
         return super().stream(images, batch_size)
 
     def prepare(self, source: Any) -> PreparedImage:
-        """Load an image and resize it for the file."""
+        """Load an image and resize it as the file requires."""
         image = source[1] if isinstance(source, tuple) else source
         try:
             pixels = as_bgr(image)
@@ -93,11 +93,11 @@ class Detector(BaseDetector):
     def finish(
         self, outputs: dict[str, np.ndarray], scales: tuple[float, float], size: tuple[int, int]
     ) -> Detections:
-        """Select an image's detections, and scale them to its pixels.
+        """Select the detections of an image and scale them to its pixels.
 
         Args:
             outputs: The file's outputs for the image, by name.
-            scales: Factors by which width and height were scaled for the file.
+            scales: Factors by which the width and height were scaled for the file.
             size: Height and width of the image in pixels.
         """
         boxes, scores, labels = (outputs[name] for name in ("boxes", "scores", "labels"))

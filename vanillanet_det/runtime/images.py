@@ -1,4 +1,4 @@
-"""Pixels from files, arrays and PIL images."""
+"""Loading of pixels from files, arrays and PIL images."""
 
 from pathlib import Path
 from typing import Union
@@ -14,7 +14,7 @@ REMEDY = "replace or remove the file"
 
 
 def as_bgr(image: ImageLike) -> np.ndarray:
-    """Load an image like MMDetection.
+    """Load an image in the same way as MMDetection.
 
     Args:
         image: A file of any depth and colour type, rotated according to its EXIF data; an array of
@@ -25,7 +25,7 @@ def as_bgr(image: ImageLike) -> np.ndarray:
         uint8 `(height, width, 3)`, BGR.
 
     Raises:
-        UserError: The image can't be read, or is of another type.
+        UserError: The image can't be read or has an unsupported type.
     """
     if isinstance(image, (str, Path)):
         return _from_file(image)
@@ -33,13 +33,13 @@ def as_bgr(image: ImageLike) -> np.ndarray:
         return _from_pil(image)
     if not isinstance(image, np.ndarray):
         raise UserError(
-            f"image: a {type(image).__name__}; expected a path, a NumPy array or a PIL image"
+            f"image: is a {type(image).__name__}; expected a path, a NumPy array or a PIL image"
         )
     if image.dtype == np.uint8 and image.ndim == 2:
         image = image[..., None].repeat(3, axis=2)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise UserError(
-            f"image: an array of shape {image.shape} and type {image.dtype}; expected uint8 of "
+            f"image: has shape {image.shape} and type {image.dtype}; expected uint8 of "
             "shape (height, width, 3), in BGR as OpenCV reads it, or (height, width)"
         )
     return image
@@ -48,7 +48,7 @@ def as_bgr(image: ImageLike) -> np.ndarray:
 def _from_file(path: Union[str, Path]) -> np.ndarray:
     cv2 = load("cv2")
     try:
-        # On Windows, OpenCV can't open names outside of the system's code page.
+        # On Windows, OpenCV can't open names outside the system's code page.
         content = np.frombuffer(Path(path).expanduser().read_bytes(), np.uint8)
         pixels = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
         reason = "not an image format that OpenCV supports" if content.size else "the file is empty"
@@ -66,7 +66,7 @@ def _from_pil(image: Image.Image) -> np.ndarray:
         raise UserError(f"image: can't be read ({error}); {REMEDY}") from error
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
-        # 16 bits: PIL's own conversion would clip at 255.
+        # PIL's own conversion of 16-bit images would clip at 255.
         grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
         return grey[..., None].repeat(3, axis=2)
     if image.mode in ("P", "PA") and "transparency" in image.info:

@@ -1,4 +1,4 @@
-"""Instance masks: from boxes to the image, and COCO's run-length encoding."""
+"""Instance masks: pasting into the image, and COCO's run-length encoding."""
 
 import numpy as np
 
@@ -6,13 +6,13 @@ import numpy as np
 def paste_masks(
     masks: np.ndarray, boxes: np.ndarray, size: tuple[int, int], threshold: float
 ) -> np.ndarray:
-    """Paste masks into the image like MMDetection's FCNMaskHead: bilinear, nothing outside the box.
+    """Paste masks into the image with bilinear interpolation, like MMDetection's FCNMaskHead.
 
     Args:
-        masks: Probabilities over each box, float32 `(N, 28, 28)` or any other size.
+        masks: Probabilities in each box, float32 `(N, 28, 28)` or any other size.
         boxes: Left, top, right and bottom in pixels of the image, float32 `(N, 4)`.
         size: Height and width of the image.
-        threshold: Lowest probability of a pixel of the object.
+        threshold: Minimum probability of a pixel that belongs to the object.
 
     Returns:
         Bool `(N, height, width)`.
@@ -37,7 +37,7 @@ def _weights(start: float, end: float, length: int, cells: int) -> tuple[slice, 
         cells: Number of cells in the mask.
 
     Returns:
-        The P pixels around the box, and float32 weights `(P, cells)`.
+        Slice of the P pixels around the box, and float32 weights `(P, cells)`.
     """
     first = int(np.clip(np.floor(start) - 1, 0, length))
     last = int(np.clip(np.ceil(end) + 1, first, length))
@@ -51,15 +51,16 @@ def _weights(start: float, end: float, length: int, cells: int) -> tuple[slice, 
 def encode_mask(mask: np.ndarray) -> str:
     """Encode a mask in COCO's compressed run-length format.
 
-    Runs go down the columns, starting with a run of zeros. From the fourth on, a run is stored as
-    its difference from the one two before it, in groups of five bits, lowest first; all groups but
-    the last have a sixth bit set (`rleToString` of https://github.com/cocodataset/cocoapi).
+    Runs go down the columns, starting with a run of zeros. From the fourth run on, each run is
+    stored as its difference from the run two before it, in groups of five bits, lowest first; all
+    groups but the last have a sixth bit set (`rleToString` of
+    https://github.com/cocodataset/cocoapi).
 
     Args:
         mask: Bool `(height, width)`.
 
     Returns:
-        The `counts` of pycocotools' `encode`.
+        The same as `counts` of pycocotools' `encode`.
     """
     pixels = np.concatenate([[False], mask.ravel(order="F"), [not mask[-1, -1]]])
     ends = np.flatnonzero(pixels[1:] != pixels[:-1])

@@ -1,4 +1,4 @@
-"""Metadata of exported files: a JSON text, the same in ONNX and OpenVINO files."""
+"""Metadata of exported files: JSON in the same format for ONNX and OpenVINO files."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -14,10 +14,10 @@ PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 
 @dataclass(frozen=True)
 class Resize:
-    """How images are resized before the network.
+    """How images are resized before they enter the network.
 
     Attributes:
-        scale: With `keep_ratio` the limits of the longer and the shorter side, in any order;
+        scale: With `keep_ratio`, the limits of the longer and the shorter side, in any order;
             otherwise width and height.
         keep_ratio: Whether the aspect ratio is kept.
     """
@@ -35,15 +35,16 @@ class Metadata:
         model: Name of the config.
         precision: Precision of weights and computation: `fp32`, `bf16`, `fp16` or `int8`.
         classes: Class names.
-        score_threshold: Score threshold of the file's own selection.
+        score_threshold: Score threshold that the file itself applies.
         nms_inside: Whether the graph includes NMS.
         iou_threshold: IoU threshold of NMS.
         max_detections: Maximum number of detections in an image.
-        mask_threshold: Lowest probability of a pixel of an object; None if there are no masks.
+        mask_threshold: Minimum probability of a pixel that belongs to an object; None if there are
+            no masks.
         resize: How images are resized; None if they aren't.
         input_size: Fixed height and width of the input; None for any size.
         batch_size: Fixed number of images in a batch; None for any number.
-        padding: Blue, green and red, from 0 to 255, of the padding up to a fixed size.
+        padding: Colour of the padding up to a fixed size: blue, green and red, from 0 to 255.
         opset: ONNX opset; None for other files.
         versions: Versions of the packages that exported the file.
         format_version: Version of this format.
@@ -72,10 +73,11 @@ class Metadata:
 
     @classmethod
     def from_json(cls, text: str) -> "Metadata":
-        """Parse and validate it.
+        """Parse and validate metadata.
 
         Raises:
-            UserError: The text isn't valid JSON, has a newer format, or an invalid value.
+            UserError: The text isn't valid JSON, has a newer format version or contains an invalid
+                value.
         """
         try:
             values = json.loads(text)

@@ -6,13 +6,14 @@ import numpy as np
 def suppress(
     boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, iou_threshold: float, limit: int
 ) -> np.ndarray:
-    """Suppress overlapping boxes of the same class like mmcv's `batched_nms`.
+    """Suppress overlapping boxes of the same class, as mmcv's `batched_nms` does.
 
     Args:
         boxes: Left, top, right and bottom, float32 `(N, 4)`.
         scores: float32 `(N,)`; ties keep their order.
         labels: Class indices `(N,)`.
-        iou_threshold: A box is suppressed if its IoU with a better box of its class is above this.
+        iou_threshold: A box is suppressed if its IoU with a higher-scoring box of its class exceeds
+            this.
         limit: Maximum number of boxes to keep.
 
     Returns:

@@ -27,7 +27,7 @@ def write_results(folder: Path, records: Iterable[dict[str, Any]], classes: Sequ
     Args:
         folder: Folder of the files.
         records: A dict per image: `file`, `width`, `height`, `detections` from
-            `Detections.to_coco`, and for a video's frames `frame`. Images are numbered from 1.
+            `Detections.to_coco` and, for video frames, `frame`. Images are numbered from 1.
         classes: Class names.
 
     Returns:
@@ -57,7 +57,7 @@ def write_results(folder: Path, records: Iterable[dict[str, Any]], classes: Sequ
     truth = dict(info={}, licenses=[], images=images, annotations=[], categories=categories)
     contents = (json.dumps(results), json.dumps(truth), table.getvalue())
     for name, content in zip(FILES, contents):
-        # File names may not be valid UTF-8. JSON escapes them, the table doesn't.
+        # File names may not be valid UTF-8. JSON escapes the invalid bytes, the table doesn't.
         write_bytes(folder / name, content.encode("utf-8", "backslashreplace"))
     return len(results)
 
@@ -92,10 +92,10 @@ def write_bytes(path: Path, content: bytes) -> None:
 def writing(
     path: Path, remedy: str = "free some space, or choose another folder"
 ) -> Iterator[None]:
-    """Context in which an error of the file system becomes a `UserError`.
+    """Convert file system errors in a `with` block to `UserError`.
 
     Args:
-        path: The file or folder that is written.
+        path: The file or folder being written.
         remedy: What the user can do.
     """
     try:

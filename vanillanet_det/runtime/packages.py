@@ -1,4 +1,4 @@
-"""Optional packages, imported when they are needed."""
+"""Optional packages, which are imported when they are needed."""
 
 import importlib
 import sys
@@ -14,14 +14,14 @@ def load(name: str) -> ModuleType:
     """Import an optional package.
 
     Args:
-        name: `cv2`, `onnxruntime`, `openvino`, `nncf` or `filelock`, or a module in it.
+        name: `cv2`, `onnxruntime`, `openvino`, `nncf` or `filelock`, or a module in one of them.
 
     Raises:
-        UserError: It can't be imported; the message names the command that installs it.
+        UserError: The package can't be imported; the message gives the command that installs it.
     """
     distribution = name.partition(".")[0]
     if distribution in _SEND_TELEMETRY:
-        # They send telemetry through this package, and none without it.
+        # They send telemetry through this package; without it, they send none.
         sys.modules.setdefault("openvino_telemetry", None)
     try:
         return importlib.import_module(name)

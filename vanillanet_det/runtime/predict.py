@@ -1,4 +1,4 @@
-"""The loop over images, a video or a camera behind every command line that detects."""
+"""The detection loop over images, a video or a camera, shared by all command lines."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -19,14 +19,15 @@ _EVERYTHING = Share()
 
 @dataclass(frozen=True)
 class Output:
-    """What becomes of the detections.
+    """Where to write the detections.
 
     Attributes:
         out: Folder for the results, or file for the drawing of a single image; None to print a
             line per image.
-        drawings: Files for the drawings by name of the image or video, from `find_work`.
-        print_each: Print a line per image even if there is a folder.
-        keep_partial: Write the results of the finished images if a run over a folder fails.
+        drawings: File of each drawing by the name of the image or video, from `find_work`.
+        print_each: Whether to print a line per image even if there is a folder.
+        keep_partial: Whether to write the results of the finished images if a run over a folder
+            fails.
     """
 
     out: Optional[Path] = None
@@ -36,7 +37,7 @@ class Output:
 
     @property
     def folder(self) -> Optional[Path]:
-        """The folder for the results, if there is one."""
+        """The folder for the results; None if there isn't one."""
         return None if self.out in self.drawings.values() else self.out
 
 
@@ -57,19 +58,19 @@ def predict(
 
     Args:
         detector: The detector.
-        model: Its checkpoint or exported file, whose content is one of these settings.
+        model: Its checkpoint or exported file; the content is one of the settings.
         source: Images, a video or a camera.
-        output: What becomes of the detections.
-        config: The config file that was passed with the checkpoint, another of these settings.
+        output: Where to write the detections.
+        config: The config file that was passed with the checkpoint; also one of the settings.
         batch_size: Maximum number of images of the same shape in a batch.
-        share: The images that this process takes.
+        share: The images that this process handles.
 
     Returns:
         Exit status: 1 if an image can't be read.
 
     Raises:
-        UserError: A video can't be read, results can't be written, or the folder holds results
-            of other settings.
+        UserError: A video can't be read, results can't be written, or the folder contains results
+            from a run with other settings.
     """
     if isinstance(source, Video):
         return _predict_video(detector, source, output, batch_size)
@@ -133,7 +134,7 @@ def _predict_images(
     progress: Progress,
     records: Optional[Records] = None,
 ) -> int:
-    """Detect objects in images one after another; returns how many can't be read."""
+    """Detect objects in images; return the number of images that can't be read."""
     failed = 0
     paths = ((name, source.root / name) for name in names)
     with closing(detector.stream(paths, batch_size)) as stream:
@@ -151,7 +152,7 @@ def _predict_images(
                 if output.drawings:
                     write_image(output.drawings[name], draw_detections(prepared.image, found))
                 record = _record(found)
-            # A recorded image is finished: a run that resumes doesn't draw it again.
+            # A recorded image is finished: a resumed run doesn't draw it again.
             if records is not None:
                 records.add(name, **record)
             progress.update()
@@ -162,7 +163,7 @@ def _predict_video(detector: BaseDetector, video: Video, output: Output, batch_s
     records: list[dict] = []
     writer = None
     folder, drawing = output.folder, output.drawings.get(video.name)
-    # Frames of a camera don't wait for a full batch.
+    # Camera frames don't wait for a full batch.
     size = 1 if video.is_camera else batch_size
     keep = False
     with open_video(video) as capture:

@@ -1,4 +1,4 @@
-"""Images in the size that an exported file takes."""
+"""Resizing of images to the input size of an exported file."""
 
 from typing import Optional
 
@@ -8,15 +8,15 @@ from ..errors import UserError
 from .metadata import Metadata
 from .packages import load
 
-MAX_SIDE = 16_384  # pixels: twice that in float32 exceeds the memory of most machines
+MAX_SIDE = 16_384  # pixels; in float32, twice as many would exceed most memories
 
 
 def check_size(image: np.ndarray, name: str) -> None:
-    """Refuse images that are too large.
+    """Raise an error if an image is too large.
 
     Args:
         image: Pixels `(height, width, 3)`.
-        name: Name of the image in errors.
+        name: Name of the image in error messages.
 
     Raises:
         UserError: A side has more than `MAX_SIDE` pixels.
@@ -24,7 +24,7 @@ def check_size(image: np.ndarray, name: str) -> None:
     height, width = image.shape[:2]
     if max(height, width) > MAX_SIDE:
         raise UserError(
-            f"{name}: {width} x {height} pixels; expected at most {MAX_SIDE:,} in width and in "
+            f"{name}: {width} x {height} pixels; expected at most {MAX_SIDE:,} in width and "
             "height; scale it down, or split it into tiles"
         )
 
@@ -32,8 +32,8 @@ def check_size(image: np.ndarray, name: str) -> None:
 def find_size(width: int, height: int, metadata: Metadata) -> tuple[int, int]:
     """Compute the width and height in pixels to which an image is resized.
 
-    They are those of MMDetection's Resize. If the file's size is fixed, the image is fitted into
-    it, without enlarging it if the config has no Resize.
+    The result is that of MMDetection's Resize. If the file's input size is fixed, the image is
+    scaled to fit into it; if the config has no Resize, the image is never enlarged.
     """
     resize, limits = metadata.resize, metadata.input_size
     if resize is None and limits is None:

@@ -15,12 +15,12 @@ from .packages import load
 
 @dataclass(frozen=True)
 class Share:
-    """The images that this process takes: every `world_size`-th, beginning with `rank`.
+    """The images that this process handles: every `world_size`-th, starting at index `rank`.
 
     Attributes:
         rank: Index of this process.
         world_size: Number of processes.
-        run_id: Identifies processes that were started together; all of them retry the images
+        run_id: Identifier of the processes that were started together; all of them retry the images
             that an earlier run failed to read.
     """
 
@@ -30,16 +30,16 @@ class Share:
 
 
 class Records:
-    """Records of finished images in `DIR/parts/RANK.jsonl`, a line each, of one or more runs.
+    """Records of the finished images of one or more runs, one per line of `DIR/parts/RANK.jsonl`.
 
-    Nothing is written before `begin`. An incomplete last line, which a killed process leaves, is
+    Nothing is written before `begin`. An incomplete last line, left by a killed process, is
     ignored.
 
     Args:
         folder: DIR.
         names: All images.
         settings: Everything that the results depend on.
-        share: The images that this process takes.
+        share: The images that this process handles.
 
     Raises:
         UserError: An earlier run with other settings wrote to the folder.
@@ -117,7 +117,7 @@ class Records:
             self._file.flush()
 
     def lock(self) -> AbstractContextManager:
-        """Lock that the processes share."""
+        """Return a lock that all processes share."""
         if self.share.world_size == 1:
             return nullcontext()
         with writing(self.folder):  # a process without images has not made it
@@ -142,11 +142,11 @@ class Records:
         return [found[name] for name in self.names if name in found]
 
     def is_last_rank(self, records: list[dict]) -> bool:
-        """Tell whether all images are finished and all other processes have asked before.
+        """Return whether all images are finished and all other processes have already asked.
 
         Args:
-            records: As `read` returns them, with the lock held. An error of an earlier run is
-                yet to be retried.
+            records: The records from `read`, read while the lock is held. Images that an earlier
+                run failed to read aren't finished, since they are retried.
         """
         pending = [r for r in records if "error" in r and r["run"] != self.share.run_id]
         are_complete = len(records) == len(self.names) and not pending
@@ -162,7 +162,7 @@ class Records:
 
 
 def fingerprint(path: Path) -> str:
-    """Identify a file by its content: the first 16 digits of its SHA-256."""
+    """Return the first 16 digits of a file's SHA-256, which identify its content."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):

@@ -43,7 +43,7 @@ class Detections:
     Attributes:
         boxes: Left, top, right and bottom in pixels of the image, float32 `(N, 4)`.
         scores: From 0 to 1, float32 `(N,)`.
-        labels: Index of each class in `classes`, int64 `(N,)`.
+        labels: Index of each object's class in `classes`, int64 `(N,)`.
         masks: Bool `(N, height, width)`; None if the detector predicts no masks.
         classes: All class names.
         size: Height and width of the image in pixels.
@@ -65,7 +65,7 @@ class Detections:
             yield Detection(box, float(score), int(label), self.classes[label], mask)
 
     def summary(self) -> str:
-        """Count them, in total and by class: `3 (cat 2, dog 1)`."""
+        """Return the number of objects, in total and by class: `3 (cat 2, dog 1)`."""
         counts = Counter(item.name for item in self)
         each = ", ".join(f"{name} {count}" for name, count in counts.most_common())
         return f"{len(self)} ({each})" if counts else "0"
@@ -84,7 +84,7 @@ class Detections:
         return Image.fromarray(np.ascontiguousarray(drawn[..., ::-1]))
 
     def to_coco(self, image_id: int) -> list[dict[str, Any]]:
-        """Convert them to COCO results.
+        """Convert the detections to COCO results.
 
         Args:
             image_id: ID of the image.
@@ -111,7 +111,7 @@ class Detections:
 
 
 def draw_detections(image: np.ndarray, detections: Detections) -> np.ndarray:
-    """Draw boxes, names, scores and masks on a copy of an image, the highest scores on top.
+    """Draw boxes, names, scores and masks on a copy of an image, with the highest scores on top.
 
     Args:
         image: uint8 `(height, width, 3)`, BGR.
@@ -138,7 +138,7 @@ def draw_detections(image: np.ndarray, detections: Detections) -> np.ndarray:
         canvas.rectangle((left, top, max(left, right), max(top, bottom)), outline=color, width=line)
         text = f"{item.name} {item.score:.2f}"
         _, _, text_width, text_height = canvas.textbbox((0, 0), text, font=font)
-        # Above the box, unless that is outside of the image.
+        # Place the text above the box, unless that is outside the image.
         x = max(0, min(left, width - text_width - 2))
         y = max(0, top - text_height - 2)
         canvas.rectangle((x, y, x + text_width + 2, y + text_height + 2), fill=color)
@@ -148,7 +148,7 @@ def draw_detections(image: np.ndarray, detections: Detections) -> np.ndarray:
 
 
 def _color(label: int) -> tuple[int, int, int]:
-    """Colour of a class: golden-ratio steps around the hue circle keep neighbours apart."""
+    """Return a class's colour: golden-ratio steps around the hue circle separate neighbours."""
     hue = (0.02 + label * 0.618034) % 1
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.85, 0.85 if label % 2 else 0.95)
     return round(red * 255), round(green * 255), round(blue * 255)

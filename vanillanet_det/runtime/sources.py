@@ -1,4 +1,4 @@
-"""Images and videos that INPUT stands for, and where their drawings go."""
+"""The images or video given as INPUT, and the paths of their drawings."""
 
 import glob
 import itertools
@@ -25,7 +25,7 @@ class ImageFiles:
 
     Attributes:
         root: Folder that contains them, directly or in subfolders.
-        names: Paths relative to it, with `/`, sorted.
+        names: Sorted paths relative to the root, with `/`.
     """
 
     root: Path
@@ -53,14 +53,15 @@ class Video:
 def find_work(
     source: str, out: Optional[Path] = None, draw: bool = True
 ) -> tuple[Union[ImageFiles, Video], dict[str, Path]]:
-    """Find the images or the video, and the files for the drawings.
+    """Find the images or the video, and choose the files for the drawings.
 
-    Drawings of earlier runs are neither taken for input nor protected; all other files are.
+    Drawings from earlier runs are not used as input and may be replaced; other files are never
+    replaced.
 
     Args:
-        source: As for `find_source`.
-        out: A JPEG or PNG file for the drawing of a single image, or a folder for all results; None
-            to write nothing.
+        source: Same as for `find_source`.
+        out: A JPEG or PNG file for the drawing of a single image, or a folder for all results; if
+            None, nothing is written.
         draw: Whether to draw.
 
     Returns:
@@ -72,12 +73,12 @@ def find_work(
     """
     is_folder = out is None or os.path.isdir(out) or out.suffix.lower() not in _DRAWABLE
     if out is not None and is_folder and os.path.exists(out) and not os.path.isdir(out):
-        raise UserError(f"--out {out}: is a file; name a folder, or a .jpg or .png file")
+        raise UserError(f"--out {out}: is an existing file; pass a folder, or a .jpg or .png path")
     found = find_source(source, out if draw and is_folder else None)
     drawings = {}
     if out is not None and not is_folder:
         if not (isinstance(found, ImageFiles) and len(found.names) == 1 and draw):
-            raise UserError(f"--out {out}: is a single image, but {source} isn't; name a folder")
+            raise UserError(f"--out {out}: is a single image, but {source} isn't; pass a folder")
         drawings = {found.names[0]: out}
     elif out is not None and draw and isinstance(found, Video):
         drawings = {found.name: out / f"{Path(found.name).stem}.mp4"}
@@ -91,7 +92,7 @@ def find_work(
 def _check_drawings(
     source: Union[ImageFiles, Video], drawings: dict[str, Path], out: Optional[Path]
 ) -> None:
-    """Refuse drawings that would replace their own input, or a video that isn't a drawing."""
+    """Raise an error if a drawing would replace an input, or a video that isn't a drawing."""
     existing = [path for path in drawings.values() if os.path.exists(path)]
     if not existing:
         return
@@ -104,11 +105,11 @@ def _check_drawings(
         if _identify(path) in identities:
             raise UserError(
                 f"--out {out}: the drawing would replace {path}, which is part of INPUT; choose "
-                "another place"
+                "another path"
             )
         if isinstance(source, Video) and not _drew_video(out, source.name):
             raise UserError(
-                f"--out {out}: the drawing would replace {path}, which no earlier run made from "
+                f"--out {out}: the drawing would replace {path}, which no earlier run drew from "
                 f"{source.name}; choose another folder, or move that file"
             )
 
@@ -129,8 +130,8 @@ def find_source(source: str, out: Optional[Path] = None) -> Union[ImageFiles, Vi
         The images or the video.
 
     Raises:
-        UserError: There is no such file or no image, or there are other images where the drawings
-            go.
+        UserError: There is no such file or no image, or the folder for the drawings contains other
+            images.
     """
     if camera := re.fullmatch(r"camera:(\d+)", source):
         return Video(source.replace(":", ""), int(camera.group(1)))
@@ -168,14 +169,14 @@ def _find_images(
         return ImageFiles(root, tuple(sorted(names)))
     if found:
         raise UserError(
-            f"{root}: has only drawings of an earlier run with --out {out}; name the original "
+            f"{root}: has only drawings from an earlier run with --out {out}; pass the original "
             "images, or another --out"
         )
     raise UserError(f"{nothing}; expected a file that ends in {', '.join(_IMAGES)}")
 
 
 def _check_folder(out: Path) -> None:
-    """Refuse a folder that has other images where the drawings go."""
+    """Raise an error if the folder for the drawings contains other images."""
     folder = out / "pictures"
     inside = (path for path in folder.rglob("*") if path.suffix.lower() in _IMAGES)
     first = next(inside, None)
@@ -200,7 +201,7 @@ def _drew_video(out: Path, name: str) -> bool:
 
 
 def _earlier_images(out: Path) -> Optional[list[dict]]:
-    """Read the images of an earlier run; None unless all of its results are there."""
+    """Return the images of an earlier run; None unless all of its results exist."""
     content = _read(out / "images.json")
     images = content.get("images") if isinstance(content, dict) else None
     complete = all((out / name).is_file() for name in FILES) and isinstance(images, list)
@@ -215,13 +216,14 @@ def _read(path: Path) -> Any:
 
 
 def name_drawings(names: Iterable[str]) -> dict[str, str]:
-    """Name the drawing of each image; no two drawings share a name.
+    """Choose a unique name for the drawing of each image.
 
     Args:
         names: Paths of the images relative to their folder.
 
     Returns:
-        By image: its own name for JPEG and PNG files, otherwise that name with `.png` appended.
+        Image -> name of its drawing: the image's own name for JPEG and PNG files, otherwise that
+        name with `.png` appended.
     """
     names = list(names)
     drawn = {name: name for name in names if name.lower().endswith(_DRAWABLE)}

@@ -26,11 +26,11 @@ def open_video(video: Video) -> Iterator["cv2.VideoCapture"]:
     """Open a video or a camera.
 
     Raises:
-        UserError: It can't be opened.
+        UserError: The video or camera can't be opened.
     """
     cv2 = load("cv2")
     address = video.address if video.is_camera else _for_opencv(Path(video.address))
-    # The messages of FFmpeg and OpenCV don't name the file.
+    # The messages of FFmpeg and OpenCV don't mention the file.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -51,7 +51,7 @@ def open_video(video: Video) -> Iterator["cv2.VideoCapture"]:
 
 
 def _for_opencv(path: Path) -> str:
-    """Refuse names that aren't UTF-8: OpenCV crashes on them."""
+    """Return the path as text; raise an error unless it is UTF-8, since OpenCV would crash."""
     try:
         return str(path).encode().decode()
     except UnicodeEncodeError as error:
@@ -73,11 +73,11 @@ def read_frames(capture: "cv2.VideoCapture") -> Iterator[tuple[int, np.ndarray]]
 
 
 class VideoWriter:
-    """Writes frames to an MP4 file, which gets its name once it is complete.
+    """Writer of an MP4 file, which is renamed to its final name once it is complete.
 
     Args:
         path: The file.
-        fps: Frames per second; implausible values become 25.
+        fps: Frames per second; implausible values are replaced by 25.
     """
 
     def __init__(self, path: Path, fps: float) -> None:
@@ -87,7 +87,7 @@ class VideoWriter:
         self._writer: Optional[cv2.VideoWriter] = None
 
     def add(self, frame: np.ndarray) -> None:
-        """Write a frame of the same size as the first.
+        """Write a frame; all frames must have the same size.
 
         Raises:
             UserError: The file can't be written.
@@ -109,7 +109,7 @@ class VideoWriter:
         """Finish the file, and keep or delete it.
 
         Returns:
-            The file; None if there is none.
+            The file; None if it was deleted or never created.
         """
         if self._writer is None:
             return None

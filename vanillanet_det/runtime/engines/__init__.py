@@ -1,4 +1,4 @@
-"""Engines that run exported files, and how a file is opened with one."""
+"""Engines that run exported files, and a function that opens a file with an engine."""
 
 import contextlib
 import importlib.util

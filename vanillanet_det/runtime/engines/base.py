@@ -15,8 +15,8 @@ class Engine(Protocol):
     Attributes:
         metadata: The file's metadata.
         name: Name and version of the library.
-        precision: Precision of the computation: `fp32`, `bf16`, `fp16`, or `int8` where layers
-            support it.
+        precision: Precision of the computation: `fp32`, `bf16`, `fp16`, or `int8` in the layers
+            that support it.
     """
 
     metadata: Metadata
@@ -24,10 +24,10 @@ class Engine(Protocol):
     precision: str
 
     def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Compute the outputs by name from uint8 images `(N, height, width, 3)` in BGR.
+        """Return the outputs by name for uint8 images `(N, height, width, 3)` in BGR.
 
         Raises:
-            UserError: The engine can't process them.
+            UserError: The engine can't process the images.
         """
 
 
@@ -35,15 +35,15 @@ def read_metadata(path: Path, text: Optional[str]) -> Metadata:
     """Parse a file's metadata.
 
     Args:
-        path: Name of the file in errors.
-        text: The file's entry `KEY`; None if it has none.
+        path: Name of the file in error messages.
+        text: The file's entry `KEY`; None if the file has no such entry.
 
     Raises:
         UserError: The metadata is missing or invalid.
     """
     if text is None:
         raise UserError(
-            f"{path}: has no metadata {KEY!r}; expected a file that tools/export.py wrote"
+            f"{path}: has no metadata {KEY!r}; expected a file written by tools/export.py"
         )
     try:
         return Metadata.from_json(text)
@@ -83,7 +83,7 @@ def refuse_device(device: str, name: str, available: list[str]) -> NoReturn:
         UserError: Always.
     """
     raise UserError(
-        f"device {device!r}: {name} has {', '.join(available)} here; choose one of these"
+        f"device {device!r}: {name} supports {', '.join(available)} here; choose one of these"
     )
 
 

@@ -1,4 +1,4 @@
-"""Exported files in ONNX Runtime."""
+"""Running exported files in ONNX Runtime."""
 
 import ctypes
 import os
@@ -28,7 +28,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 
 
 class OnnxRuntimeEngine:
-    """Runs a file in ONNX Runtime, see `Engine`.
+    """Engine that runs a file in ONNX Runtime, see `Engine`.
 
     Args:
         path: A `.onnx` file.
@@ -45,9 +45,9 @@ class OnnxRuntimeEngine:
         self.name = f"ONNX Runtime {runtime.__version__}"
         provider, options = self._find_provider(runtime, device)
         settings = runtime.SessionOptions()
-        settings.log_severity_level = 4  # errors are raised as well
-        # By default its threads spin for a while after a call, which takes a core away from
-        # the thread that prepares the next image.
+        settings.log_severity_level = 4  # errors are also raised as exceptions
+        # By default, its threads keep spinning for a while after a call, which takes a core away
+        # from the thread that prepares the next image.
         settings.add_session_config_entry("session.force_spinning_stop", "1")
         if threads is None and streams > 1:
             threads = os.cpu_count() or 1
@@ -79,7 +79,7 @@ class OnnxRuntimeEngine:
         return _PROVIDERS[kind], {"device_id": int(number)} if number else {}
 
     def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Compute the outputs by name from uint8 images `(N, height, width, 3)` in BGR."""
+        """Return the outputs by name for uint8 images `(N, height, width, 3)` in BGR."""
         names = [output.name for output in self._session.get_outputs()]
         try:
             outputs = self._session.run(names, {"images": images})

@@ -1,4 +1,4 @@
-"""Exported files in OpenVINO."""
+"""Running exported files in OpenVINO."""
 
 import queue
 import threading
@@ -17,12 +17,12 @@ _lock = threading.Lock()
 
 
 def get_core() -> Any:
-    """Get the process's only core.
+    """Return the process's only core.
 
     Each core gives the thread that compiles with it a signal stack, and frees it when the core is
-    deleted. With several cores the thread is left with a stack that is gone, and the next signal
-    that Python handles, such as the exit of a data loader's worker, crashes the process. A forked
-    process that deletes a core waits forever for threads that only its parent has.
+    deleted. With several cores, the thread would be left with a freed stack, and the next signal
+    that Python handles, such as the exit of a data loader's worker, would crash the process. A
+    forked process that deletes a core would wait forever for threads that exist only in its parent.
 
     Raises:
         UserError: OpenVINO isn't installed.
@@ -37,7 +37,7 @@ def _make_core() -> Any:
 
 
 class OpenVinoEngine:
-    """Runs a file in OpenVINO, see `Engine`.
+    """Engine that runs a file in OpenVINO, see `Engine`.
 
     Args:
         path: A `.xml` or a `.onnx` file.
@@ -60,7 +60,7 @@ class OpenVinoEngine:
             device = "gpu:0"
         try:
             model = self._read(core, path)
-        except Exception as error:  # RuntimeError, or one of a frontend's own
+        except Exception as error:  # RuntimeError, or an exception of a frontend
             refuse_file(path, self.name, error)
         self.metadata = read_metadata(path, _find_text(model))
         settings = {
@@ -90,12 +90,12 @@ class OpenVinoEngine:
         return frontend.convert(frontend.load(str(path)))
 
     def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Compute the outputs by name from uint8 images `(N, height, width, 3)` in BGR."""
+        """Return the outputs by name for uint8 images `(N, height, width, 3)` in BGR."""
         request = self._requests.get()
         try:
             outputs = request.infer([images])
             return dict(zip(self._names, outputs.values()))
-        except Exception as error:  # RuntimeError, or one of OpenVINO's own
+        except Exception as error:  # RuntimeError, or an exception of OpenVINO
             refuse_images(images, self.name, error)
         finally:
             self._requests.put(request)
