@@ -208,7 +208,9 @@ def test_at_a_limit_of_file_sizes_it_says_so_and_keeps_nothing(tmp_path, file_si
 def test_a_parent_that_is_a_file_or_read_only_is_named(tmp_path):
     (tmp_path / "file").touch()
     for root in (tmp_path / "file" / "digits", "/sys/kernel/digits"):
-        with pytest.raises(UserError, match=rf"dataset {root}: can't be written .*nothing"):
+        with pytest.raises(
+            UserError, match=rf"dataset {root}: can't be written .*no files were kept"
+        ):
             ensure_digits(root)
 
 
