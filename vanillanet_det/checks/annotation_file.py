@@ -135,7 +135,7 @@ def read_annotation_file(dataset: Dataset) -> AnnotationFile:
 
 
 def _read_text(dataset: Dataset) -> str:
-    """Read a file as pycocotools does, which doesn't detect encodings, unlike Python's json."""
+    """Read a file as pycocotools does: unlike json.loads, it doesn't detect the encoding."""
     try:
         content = Path(dataset.ann_file).read_bytes()
     except OSError as error:

@@ -92,7 +92,7 @@ def find_datasets(cfg: Config, dataloaders: Sequence[str]) -> list[Dataset]:
 
     Args:
         cfg: The config.
-        dataloaders: Keys such as `train_dataloader`; absent ones are ignored.
+        dataloaders: Keys of dataloaders, such as `train_dataloader`; missing keys are ignored.
 
     Raises:
         UserError: A dataset can't be created.
@@ -117,7 +117,7 @@ def distinct(datasets: Sequence[Dataset]) -> list[Dataset]:
 
 
 def is_same(a: Dataset, b: Dataset) -> bool:
-    """Return whether two datasets are equal, and both for training or both for evaluation."""
+    """Return whether two datasets are equal and serve the same purpose, such as training."""
     if a.key.startswith("train") != b.key.startswith("train"):
         return False
     return (a.kind, a.ann_file, a.folder, a.classes) == (b.kind, b.ann_file, b.folder, b.classes)
@@ -148,7 +148,7 @@ def check_files(dataset: Dataset, advise: bool) -> list[Finding]:
         advise: Whether to add advice on where to find data.
 
     Returns:
-        A finding if one is missing; if both are, only the annotation file is reported.
+        A finding for the first of these paths that is missing, or an empty list.
     """
     if is_remote(dataset.ann_file):
         return []

@@ -53,7 +53,7 @@ def describe_empty(
         message = (
             f"{dataset.where}: none of its {count} annotations belongs to the config's classes "
             f"({some(classes, 5)}), and filter_cfg=dict(filter_empty_gt=True) drops all its "
-            f"{len(file.images):,} images, on which MMDetection fails; set "
+            f"{len(file.images):,} images, which makes MMDetection fail; set "
             "filter_empty_gt=False to train on them as background, or remove the dataset from the "
             f"config{hint}"
         )

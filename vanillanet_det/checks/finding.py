@@ -1,4 +1,4 @@
-"""Findings, which checks report for people and for programs."""
+"""The findings that checks report, for people and for programs."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -25,8 +25,8 @@ def check_ids(file: AnnotationFile) -> Iterator[Finding]:
     """
     is_faster = any(evaluator.is_faster for evaluator in file.dataset.evaluators)
     for name, effect in (
-        ("images", "MMDetection loses all but one of them"),
-        ("annotations", "MMDetection fails on them"),
+        ("images", "MMDetection only keeps one of these images"),
+        ("annotations", "MMDetection fails on duplicate ids"),
     ):
         entries = getattr(file, name)
         yield from file.findings(

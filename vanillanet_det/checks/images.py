@@ -68,7 +68,7 @@ def _plain(name: str) -> str:
 
 
 def check_images(file: AnnotationFile) -> list[Finding]:
-    """Decode all existing images of a dataset, and report those that are unreadable or resized.
+    """Decode all existing images of a dataset, and report unreadable files and wrong sizes.
 
     Args:
         file: The annotation file.
@@ -167,7 +167,7 @@ def check_shared(
 
 
 def _equal_files(ours: Sequence[str], theirs: Sequence[str]) -> list[tuple[str, str]]:
-    """Pair each file of `theirs` that has the same bytes as a file of `ours` with that file."""
+    """Return pairs of files from `ours` and `theirs` that have the same bytes."""
     keys: dict[str, tuple] = dict.fromkeys([*ours, *theirs], ())
     for measure in (os.path.getsize, _sample, _digest):  # from fast to exact
         keys = {path: (*key, _try(measure, path)) for path, key in keys.items()}

@@ -70,7 +70,7 @@ def ensure_digits(
     """Create the dataset in a folder unless it exists.
 
     The files are byte-for-byte reproducible. They are written to a temporary folder, which is
-    renamed once it is complete, so a killed run leaves no incomplete dataset. If several
+    renamed once it is complete, so a killed run doesn't leave an incomplete dataset. If several
     processes need the dataset, one of them creates it while the others wait.
 
     Args:
@@ -145,7 +145,7 @@ def _check_whole(root: Path, made_with: dict[str, Any]) -> None:
             found_with, images = content["info"]["made_with"], content["images"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
-                f"dataset {root}: is not the embedded digits ({ann_file}: {error}); {remedy}"
+                f"dataset {root}: isn't the embedded dataset ({ann_file}: {error}); {remedy}"
             ) from error
         if found_with != made_with:
             raise UserError(

@@ -76,7 +76,7 @@ def write_example(
 
 
 def _scenes(digits: Path, split: str) -> list[tuple[dict, list[dict]]]:
-    """Return each image of a split with its annotations, to which `name` adds the class."""
+    """Return each image of a split with its annotations, whose class is stored as `name`."""
     content = json.loads((digits / "annotations" / f"instances_{split}.json").read_text())
     of_image = defaultdict(list)
     for annotation in content["annotations"]:
@@ -88,7 +88,7 @@ def _scenes(digits: Path, split: str) -> list[tuple[dict, list[dict]]]:
 
 
 def _to_edges(part: Sequence[float], box: Sequence[float]) -> list[float]:
-    """Move a polygon's outermost points onto its box, since most formats derive it from them."""
+    """Snap a polygon's outermost points to its box: most formats derive boxes from polygons."""
     moved = []
     for index, value in enumerate(part):
         low = box[index % 2]

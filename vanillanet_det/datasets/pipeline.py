@@ -1,4 +1,4 @@
-"""The test pipeline of a config."""
+"""Finds the test dataset and the test pipeline of a config."""
 
 import copy
 from typing import Any

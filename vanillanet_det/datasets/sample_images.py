@@ -23,7 +23,7 @@ def find_images(folder: Optional[Union[str, Path]] = None) -> list[dict[str, Any
         folder: Image folder; if None, scikit-learn's two photographs are used.
 
     Returns:
-        A dict for each image, with `img_path` of a file or `img` of a photograph. If the folder has
+        A dict for each image, with `img_path` for files or `img` for photographs. If the folder has
         more than `MAX_IMAGES` images, they are sampled at even intervals.
 
     Raises:
@@ -62,8 +62,8 @@ def evaluation_pipeline(
 
     Args:
         cfg: The whole config.
-        input_size: Height and width to resize to, ignoring the aspect ratio; None keeps the
-            config's setting.
+        input_size: Height and width to resize to, ignoring the aspect ratio; if None, the
+            config's setting is kept.
 
     Returns:
         The pipeline, whose first transform loads an image file.
@@ -90,8 +90,8 @@ def make_batches(
     """Prepare batches in which each image occurs at least once.
 
     Args:
-        images: From `find_images`.
-        pipeline: From `evaluation_pipeline`.
+        images: Result of `find_images`.
+        pipeline: Result of `evaluation_pipeline`.
         batch_size: Number of images in a batch.
 
     Returns:

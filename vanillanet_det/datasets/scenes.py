@@ -84,7 +84,7 @@ def draw_scene(
         random: Source of all randomness.
 
     Returns:
-        The image, `(side, side, 3)`, uint8, RGB, and its digits, at least one.
+        The image, `(side, side, 3)`, uint8, RGB, and a list of at least one digit.
     """
     image = _draw_background(assets, side, random)
     instances: list[Instance] = []

@@ -235,8 +235,8 @@ def _fit_anchors(model: dict, train: dict, size: tuple[int, int]) -> str:
         return f"unchanged; {100 * share:.0f} % of the boxes match an anchor"
     before = measure_fit(generator, boxes)
     print_message(
-        f"{100 * (1 - before.share):.0f} % of the boxes match no anchor (IoU 0.5). With new "
-        f"anchors, which will be used, it is {100 * (1 - better.share):.0f} %:\n"
+        f"{100 * (1 - before.share):.0f} % of the boxes match no anchor at IoU 0.5. New "
+        f"anchors are used instead, for which this is {100 * (1 - better.share):.0f} %:\n"
         + histogram(boxes, anchor_sizes(generator))
     )
     changed = {k: v for k, v in better.generator.items() if v != generator.get(k)}
@@ -248,7 +248,7 @@ def _fit_anchors(model: dict, train: dict, size: tuple[int, int]) -> str:
 def _report_transfer(start: Start, model: dict, work_dir: Path) -> None:
     if start.kind == "nothing":
         print_message(
-            "No --weights were passed: training starts from scratch, which requires more epochs"
+            "Training starts from scratch, since --weights wasn't passed; this requires more epochs"
         )
         _write_file(work_dir / "weights.txt", "all weights are random\n")
         return

@@ -9,7 +9,7 @@ BASE_BATCH_SIZE = 8
 # AdamW's learning rates for a batch of 8, by the kind of weights that training starts from.
 BASE_RATES = {"detector": 5e-4, "backbone": 2e-4, "nothing": 1.5e-3}
 _ITERATIONS = 4000
-_MAX_SIZE = (1333, 800)  # as on COCO
+_MAX_SIZE = (1333, 800)  # the usual size on COCO
 
 
 def default_input_size(coco: dict) -> tuple[int, int]:

@@ -60,7 +60,7 @@ def draw_matches(
 ) -> Drawing:
     """Draw the objects and the detections of an image.
 
-    The image is loaded in the same way as by MMDetection, and resized to `SIDE` CSS pixels.
+    The image is loaded as in MMDetection, and resized to `SIDE` CSS pixels.
 
     Args:
         matches: Result of `match` for this image.

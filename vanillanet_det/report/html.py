@@ -19,7 +19,7 @@ from .metrics import ClassMetrics, compute_metrics
 _MAX_CURVES = 10  # classes with a precision-recall curve
 _MAX_MATRIX = 20  # classes in the confusion matrix; with more, only the top pairs are listed
 _MAX_PAIRS = 20
-_MAX_IMAGES = 8  # in the worst and in the best images
+_MAX_IMAGES = 8  # in each gallery
 
 
 def write_report(

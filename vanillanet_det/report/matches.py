@@ -19,7 +19,7 @@ class ImageMatches:
         image: The image's entry in the COCO file.
         truth: Annotations of the image.
         detections: Detections at or above the score threshold, highest score first.
-        pairs: Annotation id for the id of each correct detection.
+        pairs: Mapping from the id of each correct detection to the id of its annotation.
         on_crowd: Ids of detections on a crowd, which are neither correct nor wrong.
     """
 

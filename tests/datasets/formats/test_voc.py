@@ -139,7 +139,7 @@ def test_boxes_count_from_one_and_numbers_are_read(tmp_path):
     standard(tmp_path, "a", edges=(0, "1.0", "60", 40.0))
     source = read_dataset(tmp_path)
     assert found(source)[0][2] == [0, 0, *SIZE]
-    assert remark(source, "Box edges at 0, although Pascal VOC counts").endswith(": 1.")
+    assert remark(source, "Box edges clipped because they are at 0").endswith(": 1.")
 
 
 def test_difficult_objects_are_crowd(tmp_path):

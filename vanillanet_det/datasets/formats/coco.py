@@ -12,7 +12,7 @@ from .files import FileTree, holds, image_size, some, split_named, stem
 from .raw_dataset import RawDataset, make_dataset
 
 NAME = "COCO"
-LAYOUT = "COCO (annotations/*.json with images, annotations and categories, image folders)"
+LAYOUT = "COCO (image folders, and annotations/*.json with images, annotations and categories)"
 _LOOKED_UP = 20  # number of images that are looked up to find the image folder
 _REMAPPED = "Validation annotations whose category id differs from training, remapped"
 
@@ -63,7 +63,7 @@ def read(tree: FileTree) -> RawDataset:
     if "train" not in chosen:
         raise UserError(
             f"{tree.root}: no annotation file for training among {some(_json_files(tree))}; "
-            "rename it, for example to train.json"
+            "rename the training file, for example to train.json"
         )
     return read_files(chosen, remarks)
 
@@ -82,7 +82,7 @@ def read_files(paths: Mapping[str, Path], remarks: Counter) -> RawDataset:
 
     Args:
         paths: The annotation files of `train` and, if it exists, `val`.
-        remarks: Remarks and their number of occurrences; updated in place.
+        remarks: Remarks and how often each of them occurred; updated in place.
 
     Raises:
         UserError: A file is invalid, a file name points outside the data folder, or the images
@@ -102,7 +102,7 @@ def read_files(paths: Mapping[str, Path], remarks: Counter) -> RawDataset:
             if name.startswith(os.pardir):
                 raise UserError(
                     f"{paths[split]}: image {image['id']}: the file name {image['file_name']!r} "
-                    f"is outside the data folder {root}; expected a path relative to its images"
+                    f"is outside the data folder {root}; expected a relative path inside it"
                 )
             image["file_name"] = name
             if not (image["width"] and image["height"]):
@@ -111,7 +111,7 @@ def read_files(paths: Mapping[str, Path], remarks: Counter) -> RawDataset:
 
 
 def _image_folder(path: Path, images: Sequence[Mapping[str, Any]], split: str) -> Path:
-    """Find the folder that file names are relative to: it has the most of the first images."""
+    """Return the usual image folder that contains most of the first images."""
     names = [image["file_name"] for image in images[:_LOOKED_UP]]
     places = list(dict.fromkeys(_places(path, split)))
     there = [sum((place / name).is_file() for name in names) for place in places]

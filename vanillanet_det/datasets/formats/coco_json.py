@@ -11,8 +11,8 @@ from .files import is_finite, number, read_json, some
 from .raw_dataset import area, bounds
 
 _KEYS = ("images", "annotations", "categories")
-_AREA = "Annotations without a positive area, computed from the segmentation or box"
-_BOX = "Annotations without a box, computed from the segmentation"
+_AREA = "Annotations without a positive area, which was computed from the segmentation or box"
+_BOX = "Annotations without a box, which was computed from the segmentation"
 _IDS = "Annotations renumbered because not all ids are unique positive integers"
 _NEW = "Entries of {} renumbered because not all ids are unique integers"
 # COCO's evaluation uses doubles, which represent these integers exactly.
@@ -25,7 +25,7 @@ def read_coco_json(path: Path, remarks: Counter) -> dict[str, Any]:
 
     Args:
         path: The file.
-        remarks: Remarks and their number of occurrences; updated in place.
+        remarks: Remarks and how often each of them occurred; updated in place.
 
     Returns:
         Images with `id`, `file_name`, `width` and `height` (0 if missing in the file); categories
@@ -84,7 +84,7 @@ def _read(read: Any, entry: Any, key: str, position: int, path: Path) -> dict:
 def _check_unique(values: Sequence[str], what: str, path: Path) -> None:
     twice = [value for value, count in Counter(values).items() if count > 1]
     if twice:
-        raise UserError(f"{path}: several {what} {twice[0]}; change them so that each is unique")
+        raise UserError(f"{path}: several {what} {twice[0]}; expected unique values")
 
 
 class _Ids:
@@ -129,7 +129,7 @@ def _image(entry: dict) -> dict:
     name = name.replace("\\", "/")
     if name.startswith("/") or name[1:2] == ":":
         raise ValueError(
-            f"the file name {name!r} is outside the data folder; expected a path relative to it"
+            f"the file name {name!r} is outside the data folder; expected a relative path inside it"
         )
     sides = {side: int(number(entry.get(side) or 0)) for side in ("width", "height")}
     return {**entry, **sides, "id": _id(entry["id"]), "file_name": name}

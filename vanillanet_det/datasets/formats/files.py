@@ -71,7 +71,7 @@ def _is_hidden(name: str) -> bool:
 
 
 class ImageIndex:
-    """An index of the images in a tree, by the names that annotations use."""
+    """An index to look up images by the names that annotations use."""
 
     def __init__(self, tree: FileTree) -> None:
         self.all = set(tree.images())
@@ -139,7 +139,7 @@ def split_named(text: str, alone: bool = False) -> Optional[str]:
         alone: Whether the split must be the only word in the name.
 
     Returns:
-        `train`, `val` or `test`; None if the name contains none of their spellings.
+        `train`, `val` or `test`; None if the name contains no split.
     """
     words = re.findall(r"[^\W\d_]+", text.lower())
     if alone and len(words) != 1:
@@ -148,7 +148,7 @@ def split_named(text: str, alone: bool = False) -> Optional[str]:
 
 
 def split_of_folders(file: str) -> Optional[str]:
-    """Return the split that the folders in a file's relative path contain."""
+    """Return the split that a folder name in a file's relative path contains."""
     splits = (split_named(folder, alone=True) for folder in file.split("/")[:-1])
     return next(filter(None, splits), None)
 

@@ -31,7 +31,7 @@ def _is_annotation(path: Path) -> bool:
 
 
 def read(tree: FileTree) -> RawDataset:
-    """Read a folder; if it has folders `train` and `val`, they contain the splits.
+    """Read a folder; its subfolders `train` and `val`, if they exist, define the splits.
 
     Polygons, rectangles and circles are read; shapes with the same label and `group_id` are
     parts of one object.

@@ -19,7 +19,7 @@ class ImageAnnotation:
     """The content of an annotation file.
 
     Attributes:
-        image: Name of the image in the file, used if no image has the same stem as the file.
+        image: Image name in the file, used only if no image has the same stem as the file.
         size: Width and height of the image; None if the file doesn't contain them.
         objects: The objects in the image.
     """
@@ -43,11 +43,11 @@ def read_per_image(
         tree: Files of the dataset.
         splits: `train`, `val` or `test` for each annotation file.
         parse: Function that reads an annotation file.
-        remarks: Remarks and their number of occurrences; updated in place.
+        remarks: Remarks and how often each of them occurred; updated in place.
 
     Raises:
         UserError: There is no training data, an image is missing or has two annotation files, or
-            `parse` raises this error.
+            `parse` fails.
     """
     remarks[_TEST] = sum(split == "test" for split in splits.values())
     parts = {split: DatasetBuilder() for split in ("train", "val") if split in splits.values()}
@@ -69,7 +69,7 @@ def read_per_image(
                 f"{tree.root}; add the image or remove the file"
             )
         if image in used:
-            raise UserError(f"{path}: annotates {image}, as does {used[image]}; remove one file")
+            raise UserError(f"{path}: annotates {image}, as does {used[image]}; remove either one")
         used[image] = file
         parts[split].add_image(image, annotation.size or image_size(tree.root / image))
         for found in annotation.objects:

@@ -61,10 +61,10 @@ class DatasetBuilder:
         self.annotations: list[dict[str, Any]] = []
 
     def add_image(self, file_name: str, size: tuple[int, int]) -> None:
-        """Add an image, to which the objects that are added next belong.
+        """Add an image, to which subsequent calls of `add_object` add objects.
 
         Args:
-            file_name: Path relative to the dataset's root, with `/`.
+            file_name: Path relative to the dataset's root, separated by `/`.
             size: Width and height as displayed.
         """
         width, height = size
@@ -116,7 +116,7 @@ def build_dataset(
         format: Name of the format.
         root: Folder that file names are relative to.
         parts: The builders of `train` and, if it exists, `val`.
-        remarks: Remarks and their number of occurrences, which complete sentences don't report.
+        remarks: Remarks and how often each of them occurred; omitted after complete sentences.
         declared: Names of all classes, in order; if None, the used classes are sorted by name.
 
     Raises:

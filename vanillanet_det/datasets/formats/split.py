@@ -94,7 +94,7 @@ def _classes_of(annotations: list[dict], groups: list[list]) -> list[set]:
 
 
 def _chosen(classes: list[set], share: float, source: random.Random) -> list[bool]:
-    """Choose the groups for validation."""
+    """Choose the groups to use for validation."""
     sizes = Counter(label for labels in classes for label in labels)
 
     def rarity(label: Any) -> tuple[int, str]:
@@ -123,7 +123,7 @@ def _chosen(classes: list[set], share: float, source: random.Random) -> list[boo
 
 
 def _rebalance(classes: list[set], in_val: list[bool], labels: list) -> None:
-    """Add classes to the split they are missing from, if no other class then leaves a split."""
+    """Extend classes to both splits, unless this would remove another class from a split."""
     sides = {label: [0, 0] for label in labels}
     for group, own in enumerate(classes):
         for label in own:
@@ -142,7 +142,7 @@ def _rebalance(classes: list[set], in_val: list[bool], labels: list) -> None:
 def _move(
     groups: list[int], classes: list[set], in_val: list[bool], sides: dict[Any, list[int]]
 ) -> bool:
-    """Move groups to the other split, unless a class in both splits would leave one of them."""
+    """Move groups to the other split, unless this would remove a class from either split."""
     after = {label: list(sides[label]) for group in groups for label in classes[group]}
     for group in groups:
         for label in classes[group]:

@@ -19,7 +19,7 @@ _FILES = "Annotations/"
 _SPLITS = {"train": "train", "val": "val", "test": "test", "trainval": "train"}
 _NOT_LISTED = f"Annotation files that aren't listed in {_SETS}, skipped"
 _DIFFICULT = "Objects marked as difficult, which count neither as detected nor as missed"
-_FROM_ZERO = "Box edges at 0, although Pascal VOC counts pixels from 1, clipped"
+_FROM_ZERO = "Box edges clipped because they are at 0, although Pascal VOC counts pixels from 1"
 
 
 def detect(tree: FileTree) -> bool:
@@ -88,7 +88,7 @@ def _entries(path: Path) -> Iterator[tuple[int, str]]:
 
 
 class _AnnotationIndex:
-    """An index of the annotation files in a folder, by the names that lists use."""
+    """An index to look up annotation files by the names that lists use."""
 
     def __init__(self, files: Iterable[str], folder: str) -> None:
         self._by_path: dict[str, list[str]] = defaultdict(list)

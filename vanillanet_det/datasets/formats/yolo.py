@@ -54,7 +54,7 @@ def _yaml_files(tree: FileTree) -> list[str]:
 def _names_classes(path: Path) -> bool:
     try:
         return "names" in _read_yaml(path)
-    except UserError:  # YAML for another purpose
+    except UserError:  # the file has another purpose
         return False
 
 
@@ -173,14 +173,16 @@ def _as_list(places: Any) -> list[str]:
 
 
 def _base(content: dict[str, Any], path: Path, train: Sequence[str], remarks: Counter) -> Path:
-    """Find the folder that `path` refers to, which is often wrong after a dataset was moved."""
+    """Find the folder that `path` refers to, which is often wrong after a dataset is moved."""
     if not content.get("path"):
         return path.parent
     named = Path(str(content["path"])).expanduser()
     for base in (path.parent / named, Path.cwd() / named, path.parent.parent / named):
         if all((base / place).exists() for place in train):
             return Path(os.path.normpath(base))
-    remarks[f"{path.name} has path {named}, which doesn't exist; its own folder is used."] = 1
+    remarks[
+        f"{path.name} has path {named}, which doesn't exist; its own folder is used instead."
+    ] = 1
     return path.parent
 
 
@@ -236,7 +238,7 @@ def _read(
         remarks[_TEST] = len(tests)
     for split, files in files_of.items():
         if not files:
-            raise UserError(f"{path}: no images in the folders of {split}; add some")
+            raise UserError(f"{path}: no images in the folders of {split}; add at least one")
     if "train" not in files_of:
         raise UserError(f"{path}: no training images; expected some in images/train")
     folders = {file.parent for files in files_of.values() for file in files}

@@ -24,7 +24,7 @@ def read_labels(
         path: The label file.
         size: Width and height of the image as displayed.
         names: The class names, in the order of their indices.
-        remarks: Remarks and their number of occurrences; updated in place.
+        remarks: Remarks and how often each of them occurred; updated in place.
         keypoints: Whether each line has a box and keypoints.
 
     Raises:
@@ -72,7 +72,7 @@ def _fractions(tokens: Sequence[str], remarks: Counter) -> list[float]:
         raise ValueError(
             f"not all of {' '.join(tokens[:8])} are numbers; expected {_LINE}"
         ) from None
-    # The sum detects NaN, which min and max may not.
+    # The sum detects NaN, but min and max may miss it.
     if min(values) >= 0 and max(values) <= 1 and sum(values) >= 0:
         return values
     for index, value in enumerate(values):
