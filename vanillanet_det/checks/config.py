@@ -39,7 +39,7 @@ class Findings(list[Finding]):
 
 @dataclass
 class _Collected:
-    """The data of all datasets, for checks that compare datasets."""
+    """The data that is collected from all datasets to compare them."""
 
     orders: list[ClassOrder] = field(default_factory=list)
     paths: list[tuple[Dataset, list[str]]] = field(default_factory=list)

@@ -99,9 +99,7 @@ def fit_anchors(generator: dict, boxes: np.ndarray) -> Optional[AnchorFit]:
     key = "octave_base_scale" if generator.get("octave_base_scale") else "scales"
     best = before
     for candidates in (generator["ratios"], sorted(set(ratios))):
-        if (
-            len(candidates) != count
-        ):  # boxes have similar shapes, but the head has an output per ratio
+        if len(candidates) != count:  # similar boxes have fewer ratios than the head needs
             continue
         for step in range(-16, 13):
             factor = 2 ** (step / 4)

@@ -30,7 +30,7 @@ _INK = "#010203"
 _THEME = (
     "<style>:root{color:#222}@media(prefers-color-scheme:dark){:root{color:#ddd}}</style></defs>"
 )
-_SMOOTHING = 40  # half a window is the length of a curve divided by this
+_SMOOTHING = 40  # half a window is the length of the curve divided by this
 
 # Validation metrics to draw; if runs are compared, only the first two are drawn.
 _KINDS = {

@@ -131,7 +131,7 @@ def test_what_is_left_out_is_filled_in(tmp_path):
     assert box["area"] == 200
     assert polygon["id"] != box["id"]
     assert sizes(source)["a.jpg"] == SIZE[::-1]
-    assert remark(source, "Annotations without a positive area").endswith("box: 2.")
+    assert remark(source, "Missing or zero areas").endswith("boxes: 2.")
 
 
 def test_validation_follows_the_ids_of_training(tmp_path):
@@ -152,7 +152,7 @@ def test_validation_follows_the_ids_of_training(tmp_path):
     assert [name for _, name, _ in found(source, "val")] == ["bird", "cat", "dog"]
     assert source.val["categories"] == source.train["categories"]
     assert source.val["annotations"][0]["category_id"] == 1
-    assert remark(source, "Validation annotations whose category id differs").endswith(": 2.")
+    assert remark(source, "Validation annotations remapped").endswith(": 2.")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from .raw_dataset import RawDataset, make_dataset
 NAME = "COCO"
 LAYOUT = "COCO (image folders, and annotations/*.json with images, annotations and categories)"
 _LOOKED_UP = 20  # number of images that are looked up to find the image folder
-_REMAPPED = "Validation annotations whose category id differs from training, remapped"
+_REMAPPED = "Validation annotations remapped to the category ids of the training file"
 
 
 def detect(tree: FileTree) -> bool:
@@ -86,7 +86,7 @@ def read_files(paths: Mapping[str, Path], remarks: Counter) -> RawDataset:
 
     Raises:
         UserError: A file is invalid, a file name points outside the data folder, or the images
-            aren't in any of the usual folders; the message contains the file and the id.
+            aren't in any of the usual folders; the message identifies the file and the id.
     """
     contents, folders = {}, {}
     for split, path in paths.items():

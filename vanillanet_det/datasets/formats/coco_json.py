@@ -11,8 +11,8 @@ from .files import is_finite, number, read_json, some
 from .raw_dataset import area, bounds
 
 _KEYS = ("images", "annotations", "categories")
-_AREA = "Annotations without a positive area, which was computed from the segmentation or box"
-_BOX = "Annotations without a box, which was computed from the segmentation"
+_AREA = "Missing or zero areas, computed from segmentations or boxes"
+_BOX = "Missing boxes, computed from segmentations"
 _IDS = "Annotations renumbered because not all ids are unique positive integers"
 _NEW = "Entries of {} renumbered because not all ids are unique integers"
 # COCO's evaluation uses doubles, which represent these integers exactly.
