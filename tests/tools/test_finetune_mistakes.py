@@ -57,7 +57,7 @@ def test_another_detector_than_the_weights(
     options = ("--weights", weights, "--model", name, "--work-dir", tmp_path)
     assert tool("finetune", example, *options) == 2
     error = capsys.readouterr().err
-    assert f"--model {name}: is a {kind}, but --weights {weights} hold a " in error
+    assert f"--model {name}: is a {kind}, but --weights {weights} contains a " in error
     assert "RetinaNet with a VanillaNet, which would be trained instead; omit" in error
 
 
