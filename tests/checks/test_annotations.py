@@ -71,7 +71,7 @@ def test_one_stray_box_of_many_is_a_warning(small, changes, code):
 def test_areas_of_nothing_throughout_are_an_error(small):
     for annotation in small["train"]["annotations"]:
         annotation["area"] = 0
-    assert "(and 3 more like it); MMDetection silently drops it" in small.the_one(
+    assert "(and 3 more like it); MMDetection silently drops such boxes" in small.the_one(
         "error", "area-empty"
     )
 
@@ -123,7 +123,7 @@ def test_an_annotation_of_an_unknown_image_is_an_error(small, id):
 def test_an_annotation_of_an_unknown_category_is_an_error(small):
     small["train"]["annotations"][0]["category_id"] = "3"
     message = small.the_one("error", "category-unknown")
-    assert "the file lists no category with its category_id '3'" in message
+    assert "the file lists no category with category_id '3'" in message
 
 
 @pytest.mark.parametrize(

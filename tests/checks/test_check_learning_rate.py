@@ -16,7 +16,7 @@ def check(batch_size, ranks=1, steps=1, **scaling):
 def test_a_batch_of_another_size_is_a_warning_with_the_right_rate():
     (finding,) = check(4, base_batch_size=32)
     assert (finding.level, finding.code) == ("warning", "lr-batch")
-    assert "8e-05 is set for a batch size of 32" in finding.message
+    assert "8e-05 is meant for a batch size of 32" in finding.message
     assert "the total batch size is 4 (4 images x 1 processes); set it to 1e-05" in finding.message
 
 

@@ -131,7 +131,7 @@ def test_mmdetection_numbers_classes_as_these_checks_say(small):
 
 def test_two_categories_of_one_name_are_an_error(small):
     small["train"]["categories"].append(dict(id=9, name="cat"))
-    assert "two categories are named 'cat'" in small.the_one("error", "category-duplicate")
+    assert "two categories have the name 'cat'" in small.the_one("error", "category-duplicate")
 
 
 def test_what_is_known_of_a_file_is_counted_by_category(small):

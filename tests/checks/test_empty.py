@@ -35,7 +35,7 @@ def test_a_data_set_that_is_filtered_out_as_a_whole_is_an_error(small, objects):
     message = small.the_one("error", "data-empty")
     assert message.startswith(f"train_dataloader: annotation file {small.root}/background.json")
     assert f"none of its {len(objects)} annotations belongs to the config's classes" in message
-    assert "drops all its 2 images, on which MMDetection fails; set filter" in message
+    assert "drops all its 2 images, which makes MMDetection fail; set filter" in message
     with DefaultScope.overwrite_default_scope("mmdet"), pytest.raises(ValueError, match="need at"):
         DATASETS.build(small.cfg.train_dataloader.dataset)
 

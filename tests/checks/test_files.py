@@ -60,8 +60,8 @@ def test_a_missing_annotation_file_is_answered_with_what_to_do(tmp_path):
         f"  {tmp_path}/annotations/instances_train2017.json and instances_val2017.json",
         f"  {tmp_path}/train2017/*.jpg",
         f"  {tmp_path}/val2017/*.jpg",
-        "Data elsewhere: --cfg-options data_root=/path/to/it/",
-        "No data at hand: python tools/train.py configs/retinanet_vanillanet5_digits.py",
+        "If the data is in another folder: --cfg-options data_root=/path/to/data/",
+        "If you have no data: python tools/train.py configs/retinanet_vanillanet5_digits.py",
         "  trains on images that come with this project",
     ]
 
@@ -71,7 +71,7 @@ def test_the_config_that_is_recommended_exists(root):
 
 
 def test_the_layout_of_coco_is_not_told_of_other_data(tmp_path):
-    with pytest.raises(UserError, match=r"own\.json is missing\.\nData elsewhere"):
+    with pytest.raises(UserError, match=r"own\.json is missing\.\nIf the data is in"):
         check(dict(type="CocoDataset", data_root=str(tmp_path), ann_file="own.json"))
 
 
@@ -85,12 +85,12 @@ def test_a_missing_image_folder_is_named(data, tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (json.dumps(CONTENT)[:50], r"not JSON \(.*expected COCO's instances format"),
-        ("", r"not JSON \("),
+        (json.dumps(CONTENT)[:50], r"is not valid JSON \(.*expected COCO's instances format"),
+        ("", r"is not valid JSON \("),
         ([IMAGE], "expected COCO's lists images, annotations and categories"),
         ({"images": [IMAGE], "categories": []}, "expected COCO's lists"),
         ({**CONTENT, "images": {}}, "expected COCO's lists"),
-        ({**CONTENT, "images": []}, "is empty: it lists no image"),
+        ({**CONTENT, "images": []}, "is empty: the file lists no images"),
         ({**CONTENT, "annotations": []}, "is empty: none of its 0 annotations"),
     ],
 )
@@ -120,8 +120,10 @@ def test_text_that_mmdetection_reads_otherwise_is_refused(data, tmp_path, encodi
         COCO(path)
     with pytest.raises(UserError, match=re.escape(said)) as caught:
         check(dataset)
-    assert str(caught.value).startswith(f"train_dataloader: annotation file {path}: its text is")
-    assert str(caught.value).endswith("save it as UTF-8 without BOM")
+    assert str(caught.value).startswith(
+        f"train_dataloader: annotation file {path}: its encoding is"
+    )
+    assert str(caught.value).endswith("save the file as UTF-8 without BOM")
 
 
 def test_an_annotation_file_that_may_not_be_read_is_named(data, monkeypatch):
@@ -135,7 +137,7 @@ def test_an_annotation_file_that_may_not_be_read_is_named(data, monkeypatch):
 
 
 def test_a_misspelt_class_is_refused_with_the_categories_there_are(data):
-    said = r"none of its 1 annotations belongs to .* \(kat, dog\).*are cat\. List them"
+    said = r"none of its 1 annotations belongs to .* \(kat, dog\).*are cat; list them"
     with pytest.raises(UserError, match=said):
         check(data(metainfo=dict(classes=("kat", "dog"))))
 

@@ -103,7 +103,7 @@ def test_ids_of_both_kinds_and_of_texts_are_told_apart(small):
     small.cfg.val_evaluator.update(FASTER)
     message = small.the_one("error", "id-kind")
     assert "images: the id 'a12' is a string; faster-coco-eval, which computes AP here" in message
-    assert "or set backend='pycocotools' of FasterCocoMetric" in message
+    assert "or set backend='pycocotools' in FasterCocoMetric" in message
 
 
 @pytest.mark.parametrize(
@@ -137,4 +137,4 @@ def test_the_id_that_the_evaluation_takes_for_none_is_a_warning(small):
         small[split]["annotations"][0]["id"] = 0
     message = small.the_one("warning", "id-zero")
     assert message.startswith("val_dataloader")
-    assert "start at 1" in message
+    assert "number the annotations from 1" in message

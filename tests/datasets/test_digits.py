@@ -131,22 +131,22 @@ def test_an_empty_folder_and_a_link_to_one_are_filled(tmp_path):
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
-        (lambda root: (root / "train" / "000003.png").unlink(), "1 of 24 images of train/.*000003"),
-        (lambda root: shutil.rmtree(root / "val"), "6 of 6 images of val/"),
+        (lambda root: (root / "train" / "000003.png").unlink(), "1 of 24 images in train/.*000003"),
+        (lambda root: shutil.rmtree(root / "val"), "6 of 6 images in val/"),
         (lambda root: (root / "annotations/instances_val.json").unlink(), "instances_val.json"),
         (lambda root: os.truncate(root / "annotations/instances_val.json", 99), "instances_val"),
-        (lambda root: shutil.rmtree(root / "annotations"), "not the embedded digits"),
+        (lambda root: shutil.rmtree(root / "annotations"), "isn't the embedded dataset"),
     ],
 )
 def test_a_folder_that_lacks_something_is_refused_by_name(own, harm, said):
     harm(own)
-    with pytest.raises(UserError, match=rf"(?s){own}.*{said}.*remove it"):
+    with pytest.raises(UserError, match=rf"(?s){own}.*{said}.*remove the folder"):
         ensure_digits(own, num_scenes=SCENES)
 
 
 @pytest.mark.parametrize("other", [dict(seed=1), dict(side=128), dict(num_scenes={"train": 24})])
 def test_a_folder_made_with_other_arguments_is_refused(own, other):
-    with pytest.raises(UserError, match=rf"{own}: created with .*; remove it"):
+    with pytest.raises(UserError, match=rf"{own}: was created with .*; remove the folder"):
         ensure_digits(own, **{"num_scenes": SCENES, **other})
 
 
@@ -155,7 +155,7 @@ def test_something_else_is_refused_and_left_alone(tmp_path, content):
     file = tmp_path / "mine" / content
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps([1]))
-    with pytest.raises(UserError, match=f"{tmp_path / 'mine'}: not the embedded digits"):
+    with pytest.raises(UserError, match=f"{tmp_path / 'mine'}: isn't the embedded dataset"):
         ensure_digits(tmp_path / "mine")
     assert file.read_text() == "[1]"
 
@@ -208,7 +208,9 @@ def test_at_a_limit_of_file_sizes_it_says_so_and_keeps_nothing(tmp_path, file_si
 def test_a_parent_that_is_a_file_or_read_only_is_named(tmp_path):
     (tmp_path / "file").touch()
     for root in (tmp_path / "file" / "digits", "/sys/kernel/digits"):
-        with pytest.raises(UserError, match=rf"dataset {root}: can't be written .*nothing"):
+        with pytest.raises(
+            UserError, match=rf"dataset {root}: can't be written .*no files were kept"
+        ):
             ensure_digits(root)
 
 

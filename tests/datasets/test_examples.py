@@ -91,9 +91,11 @@ def test_images_are_copied_where_links_are_impossible(small_digits, tmp_path, mo
 
 def test_a_folder_that_holds_something_is_left_alone(small_digits, tmp_path):
     (tmp_path / "mine.txt").touch()
-    with pytest.raises(UserError, match=r"already exists; remove it, or choose another folder"):
+    with pytest.raises(
+        UserError, match=r"already exists; remove the folder, or choose another one"
+    ):
         write_example(tmp_path, "coco", SCENES, small_digits)
-    with pytest.raises(UserError, match=r"format 'csv'; expected one of coco, yolo"):
+    with pytest.raises(UserError, match=r"format 'csv': expected one of coco, yolo"):
         write_example(tmp_path / "a", "csv")
     assert os.listdir(tmp_path) == ["mine.txt"]
 
@@ -119,7 +121,7 @@ def test_the_earlier_name_of_the_flag_is_answered_with_the_new_one(tmp_path, cap
     with pytest.raises(SystemExit) as caught:
         main([str(tmp_path / "a"), "--form", "yolo"])
     assert caught.value.code == 2
-    message = "error: --form is called --format now; give --format instead\n"
+    message = "error: --form has been renamed; use --format instead\n"
     assert capsys.readouterr().err == message
 
 
@@ -132,5 +134,5 @@ def test_command_line_names_mistakes(tmp_path):
         text=True,
     )
     assert (run.returncode, run.stdout) == (2, "")
-    assert run.stderr.endswith("already exists; remove it, or choose another folder\n")
+    assert run.stderr.endswith("already exists; remove the folder, or choose another one\n")
     assert "Traceback" not in run.stderr

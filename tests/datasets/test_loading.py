@@ -86,5 +86,5 @@ def test_the_name_comes_out_of_a_loader_process(dataset, tmp_path):
 
 
 def test_an_unknown_choice_is_refused():
-    with pytest.raises(UserError, match="unreadable 'ignore'; expected 'error' or 'skip'"):
+    with pytest.raises(UserError, match="unreadable is 'ignore', expected 'error' or 'skip'"):
         LoadReadableImage(unreadable="ignore")

@@ -187,8 +187,8 @@ def test_without_faster_coco_eval_pycocotools_evaluates(
 
 
 def test_a_choice_that_makes_no_sense():
-    with pytest.raises(UserError, match=r"backend 'coco'; expected one of auto, pycocotools"):
+    with pytest.raises(UserError, match=r"backend is 'coco', expected one of auto, pycocotools"):
         FasterCocoMetric(backend="coco")
-    with pytest.raises(UserError, match=r"use_mp_eval=True is pycocotools in several processes"):
+    with pytest.raises(UserError, match=r"use_mp_eval=True runs pycocotools in several processes"):
         FasterCocoMetric(backend="faster-coco-eval", use_mp_eval=True)
     assert FasterCocoMetric(use_mp_eval=True)._evaluator is COCOeval

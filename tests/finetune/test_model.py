@@ -120,7 +120,7 @@ def test_freezing_and_merging(template, saved, tmp_path):
     assert (backbone.frozen_stages, backbone.merged) == (2, True)
     with pytest.raises(UserError, match="merge the file first"):
         make_model(cfg, read_start(saved), 2, merged=True)
-    with pytest.raises(UserError, match="--merged: needs --weights"):
+    with pytest.raises(UserError, match="--merged: requires --weights"):
         make_model(cfg, Start("nothing"), 2, merged=True)
 
 
@@ -162,7 +162,7 @@ def test_what_is_not_the_config_of_a_detector(template):
 
 def test_what_is_random_can_not_be_frozen(template, random_5):
     cfg = template("retinanet_vanillanet11_coco")
-    with pytest.raises(UserError, match=r"--freeze 0: needs --weights"):
+    with pytest.raises(UserError, match=r"--freeze 0: requires --weights"):
         make_model(cfg, Start("nothing"), 2, freeze=0)
     assert make_model(cfg, read_start(str(random_5)), 2, freeze=0).backbone.frozen_stages == 0
 

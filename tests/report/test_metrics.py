@@ -175,7 +175,7 @@ def test_keys_that_pycocotools_needs_may_be_missing(truth, detections):
 @pytest.mark.parametrize("key", ["image_id", "category_id"])
 def test_detections_of_another_truth_are_refused(truth, detections, key):
     detections[4][key] = 1234
-    with pytest.raises(UserError, match=rf"detections: {key} 1234 but the truth has no such id"):
+    with pytest.raises(UserError, match=rf"detections: {key} 1234 isn't among the ids"):
         metrics_of(truth, detections)
 
 

@@ -75,7 +75,7 @@ def data(small_digits, tmp_path):
 def spoil_json(data):
     path = data / "annotations/instances_train.json"
     path.write_text(path.read_text()[:1000])
-    return "instances_train.json: not JSON"
+    return "instances_train.json: is not valid JSON"
 
 
 def empty(data):

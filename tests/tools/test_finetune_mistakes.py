@@ -19,7 +19,10 @@ from vanillanet_det.datasets.examples import write_example
         (["--arch", "11"], "--arch is called --backbone now"),
         (["--image-size", "320"], "--image-size is called --input-size now"),
         (["--freeze", "-5"], "--freeze -5: expected the last stage to freeze, from 0"),
-        (["--freeze", "0"], "--freeze 0: needs --weights; frozen random layers never learn"),
+        (
+            ["--freeze", "0"],
+            "--freeze 0: requires --weights, since frozen random layers never learn",
+        ),
         (["--freeze", "99", "--weights", "WEIGHTS"], "frozen_stages 99"),
         (["--model", "DEFAULTS"], "default_runtime.py: has no model with a backbone config"),
         (["--model", "DEFAULTS", "--weights", "WEIGHTS"], "default_runtime.py: has no model with"),
@@ -54,7 +57,7 @@ def test_another_detector_than_the_weights(
     options = ("--weights", weights, "--model", name, "--work-dir", tmp_path)
     assert tool("finetune", example, *options) == 2
     error = capsys.readouterr().err
-    assert f"--model {name}: is a {kind}, but --weights {weights} hold a " in error
+    assert f"--model {name}: is a {kind}, but --weights {weights} contains a " in error
     assert "RetinaNet with a VanillaNet, which would be trained instead; omit" in error
 
 
@@ -64,7 +67,7 @@ def test_the_role_of_a_model_beside_weights_is_reported(
     model = root / "configs/retinanet_vanillanet11_coco.py"
     options = ("--weights", weights, "--model", model, "--work-dir", tmp_path, "--dry-run")
     assert tool("finetune", example, *options) == 0
-    assert f"The network comes from {weights}; --model sets how" in capsys.readouterr().out
+    assert f"The network is loaded from {weights}; --model only sets how" in capsys.readouterr().out
 
 
 def test_existing_annotations_are_not_overwritten(tool, tmp_path, capsys):
@@ -109,7 +112,7 @@ def test_names_that_differ_in_a_sign_are_two_classes(
 ):
     options = ("--weights", weights, "--work-dir", tmp_path / "w", "--dry-run")
     assert tool("finetune", renamed(ours, theirs), *options) == 0
-    assert f"warning: no training image has {theirs}, but" in capsys.readouterr().out
+    assert f"warning: no training image contains {theirs}, but" in capsys.readouterr().out
 
 
 def test_a_class_name_that_mmengine_would_replace(tool, weights, tmp_path, capsys):
@@ -125,4 +128,4 @@ def test_masks_need_outlines(tool, tmp_path, capsys):
     data = tmp_path / "data"
     write_example(data, "voc", {"train": 4, "val": 2})
     assert tool("finetune", data, "--model", "mask-rcnn", "--work-dir", tmp_path / "w") == 2
-    assert "have no outline to learn masks from" in capsys.readouterr().err
+    assert "have no segmentation to learn masks from" in capsys.readouterr().err

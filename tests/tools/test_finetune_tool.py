@@ -226,7 +226,7 @@ def test_without_a_validation_split_one_is_made_and_written_down(tool, weights, 
     next((data / "annotations").glob("*val*")).unlink()
     where = tmp_path / "work"
     assert tool("finetune", data, "--weights", weights, "--work-dir", where, "--dry-run") == 0
-    assert "No validation split: made one" in capsys.readouterr().out
+    assert "The dataset has no validation split; one was created" in capsys.readouterr().out
     contents = [json.loads((where / f"annotations/{s}.json").read_text()) for s in ("train", "val")]
     names = [{image["file_name"] for image in content["images"]} for content in contents]
     assert len(names[0]) == 16

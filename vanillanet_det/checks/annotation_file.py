@@ -1,4 +1,4 @@
-"""Annotation files in COCO's format, as the checks read them."""
+"""Reads annotation files in COCO format for the checks."""
 
 import json
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ _LISTS = ("images", "annotations", "categories")
 
 @dataclass
 class AnnotationFile:
-    """The entries of a dataset's annotation file, each a dict.
+    """The entries of a dataset's annotation file, each of which is a dict.
 
     Attributes:
         dataset: The dataset.
         images: The images.
         annotations: The annotated objects.
         categories: The object categories.
-        is_unlabeled: The annotations are withheld on purpose, as for COCO's test images.
+        is_unlabeled: Whether annotations are withheld on purpose, as for COCO's test images.
     """
 
     dataset: Dataset
@@ -41,7 +41,7 @@ class AnnotationFile:
 
     @cached_property
     def category_indices(self) -> np.ndarray:
-        """Index of each annotation's category, shape (n,); -1 if it is not listed."""
+        """Index of each annotation's category, shape (n,); -1 if the category is not listed."""
         return _indices(self.annotations, "category_id", self.categories)
 
     @cached_property
@@ -56,7 +56,7 @@ class AnnotationFile:
         return [str(category.get("name")) for category in self.categories]
 
     def name(self, index: int) -> str:
-        """Identify an annotation by its id and its image."""
+        """Describe an annotation by its id and its image, for messages."""
         annotation = self.annotations[index]
         return f"annotation {annotation.get('id')} of image {annotation.get('image_id')}"
 
@@ -68,17 +68,17 @@ class AnnotationFile:
         describe: Callable[[int], str],
         remedy: str,
     ) -> list[Finding]:
-        """Report entries that share a mistake as one finding.
+        """Report all entries with the same mistake as one finding.
 
         Args:
             level: Level of the finding.
             code: Code of the finding.
             indices: Indices of the entries.
-            describe: Describes the entry at an index; called for the first one.
-            remedy: How to fix it.
+            describe: Function that describes the entry at an index; called for the first entry.
+            remedy: How to fix the mistake.
 
         Returns:
-            One finding, or none if there are no such entries.
+            One finding, or no finding if `indices` is empty.
         """
         if not len(indices):
             return []
@@ -94,7 +94,7 @@ def _indices(annotations: list, key: str, entries: list) -> np.ndarray:
 
 
 def hashable(value: Any) -> Any:
-    """Make a JSON value hashable; numbers and strings are left unchanged."""
+    """Return a JSON value in a hashable form; numbers and strings are unchanged."""
     return value if isinstance(value, (int, float, str)) else repr(value)
 
 
@@ -102,18 +102,18 @@ def read_annotation_file(dataset: Dataset) -> AnnotationFile:
     """Read a dataset's annotation file.
 
     Raises:
-        UserError: It can't be read, isn't JSON in UTF-8, isn't in COCO's format, or lists no image.
+        UserError: The file can't be read, isn't UTF-8 JSON in COCO format, or lists no images.
     """
     text = _read_text(dataset)
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(
-            f"{dataset.where}: not JSON ({error}); expected COCO's instances format"
+            f"{dataset.where}: is not valid JSON ({error}); expected COCO's instances format"
         ) from error
     is_dict = isinstance(content, dict)
-    # COCO's test annotations are not public, and a user's test images may have none. Validation
-    # needs them: without any it would choose the best checkpoint at random.
+    # COCO's test annotations are not public, and a user's test images may have no annotations.
+    # Validation needs annotations: without them, it would choose the best checkpoint at random.
     is_test = bool(dataset.cfg.get("test_mode")) and not dataset.key.startswith("val")
     unlabeled = is_test and is_dict and content.get("annotations", []) == []
     lists = [content.get(name, [] if unlabeled else None) if is_dict else None for name in _LISTS]
@@ -130,12 +130,12 @@ def read_annotation_file(dataset: Dataset) -> AnnotationFile:
                 )
     images, annotations, categories = lists
     if not images:
-        raise UserError(f"{dataset.where}: the dataset is empty: it lists no image")
+        raise UserError(f"{dataset.where}: the dataset is empty: the file lists no images")
     return AnnotationFile(dataset, images, annotations, categories, unlabeled)
 
 
 def _read_text(dataset: Dataset) -> str:
-    """Read a file as pycocotools does: unlike Python's JSON, it doesn't detect the encoding."""
+    """Read a file as pycocotools does: unlike json.loads, it doesn't detect the encoding."""
     try:
         content = Path(dataset.ann_file).read_bytes()
     except OSError as error:
@@ -152,6 +152,6 @@ def _read_text(dataset: Dataset) -> str:
         line = content[: error.start].count(b"\n") + 1
         found = f"not UTF-8 (byte {error.start} in line {line} is {content[error.start]:#04x})"
     raise UserError(
-        f"{dataset.where}: its text is {found}, but MMDetection reads UTF-8 without a byte order "
-        "mark (BOM); save it as UTF-8 without BOM"
+        f"{dataset.where}: its encoding is {found}, but MMDetection reads UTF-8 without a byte "
+        "order mark (BOM); save the file as UTF-8 without BOM"
     )

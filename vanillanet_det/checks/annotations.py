@@ -1,4 +1,4 @@
-"""Entries and boxes of an annotation file, checked with NumPy all at once."""
+"""Checks the entries and boxes of an annotation file, using NumPy for speed."""
 
 from collections.abc import Iterator
 
@@ -9,13 +9,13 @@ from .annotation_file import AnnotationFile
 from .finding import ERROR, WARNING, Finding
 from .ids import check_ids
 
-# COCO's own files have a few harmless boxes without area. A mistake affects many.
+# COCO's own files have a few harmless boxes without area. A systematic mistake affects many.
 _MAX_STRAY = 0.01
-# Boxes of occluded objects also extend beyond the image, but almost all do if corners were
-# exported in place of sizes.
+# Boxes of occluded objects may also extend beyond the image, but almost all boxes do if corners
+# were exported instead of sizes.
 _MAX_OVERHANG = 0.5
-_OVERHANG_PX = 1.0  # explained by rounding
-_FORMAT = "COCO's bbox is [x, y, width, height] in pixels, not corners and not fractions"
+_OVERHANG_PX = 1.0  # which rounding can explain
+_FORMAT = "COCO's bbox is [x, y, width, height] in pixels, not corners or fractions"
 _CONVERT = "write plain numbers, as tools/finetune.py does when it converts a dataset"
 
 
@@ -43,7 +43,7 @@ def _check_entries(file: AnnotationFile) -> Iterator[Finding]:
             incomplete = [
                 index
                 for index, entry in enumerate(entries)
-                # LVIS has coco_url in place of file_name.
+                # LVIS has coco_url instead of file_name.
                 if entry.get(key) is None and not (key == "file_name" and "coco_url" in entry)
             ]
             yield from file.findings(
@@ -53,8 +53,8 @@ def _check_entries(file: AnnotationFile) -> Iterator[Finding]:
                 lambda index, name=name, key=key, entries=entries: (
                     f"{name}[{index}] (id {entries[index].get('id')}) has no {key}"
                 ),
-                f"MMDetection needs {key} in each of {name}; add it"
-                + (" (width times height of the box will do)" if key == "area" else ""),
+                f"MMDetection requires {key} for all {name}; add it"
+                + (" (the box's width times its height is sufficient)" if key == "area" else ""),
             )
     yield from file.findings(
         ERROR,
@@ -72,7 +72,7 @@ def _has_size(image: dict) -> bool:
 
 
 def _size(image: dict) -> tuple[float, float]:
-    """Width and height in pixels, 0 where it isn't a positive number."""
+    """Return the width and height in pixels, with 0 for values that aren't positive numbers."""
     sides = (image.get("width"), image.get("height"))
     return tuple(s if is_finite(s) and s > 0 else 0 for s in sides)
 
@@ -81,8 +81,8 @@ def _check_crowds(file: AnnotationFile) -> Iterator[Finding]:
     crowds = sum(bool(annotation.get("iscrowd")) for annotation in file.annotations)
     if crowds and crowds == len(file.annotations):
         message = (
-            f"{file.dataset.where}: all {crowds:,} annotations are crowds (iscrowd=1), so nothing "
-            "is left to learn; set iscrowd=0 for single objects"
+            f"{file.dataset.where}: all {crowds:,} annotations are crowds (iscrowd=1), so there "
+            "is nothing to learn; set iscrowd=0 for single objects"
         )
         yield Finding(ERROR, "crowd-only", message, crowds)
 
@@ -126,7 +126,7 @@ def _check_boxes(file: AnnotationFile) -> list[Finding]:
         return ERROR if (good & wrong).sum() > _MAX_STRAY * len(good) else WARNING
 
     image = "the image of {width}x{height}"
-    dropped = "MMDetection silently drops it; remove or correct it"
+    dropped = "MMDetection silently drops such boxes; correct or remove them"
     take(ERROR, "box-inverted", (w < 0) | (h < 0), "its width or height is negative", _FORMAT)
     empty = (w == 0) | (h == 0)
     take(unless_stray(empty), "box-empty", empty, "its width or height is 0", dropped)
@@ -158,15 +158,15 @@ def _describe(file: AnnotationFile, index: int, what: str) -> str:
 
 
 def _numbers(rows: list, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Convert rows of a JSON file to an array.
+    """Convert lists from a JSON file to an array.
 
     Returns:
-        Values, shape (n, length), NaN in rows that aren't `length` finite numbers; and a mask of
-        those rows, shape (n,).
+        Values, shape (n, length), with NaN in rows that don't consist of `length` finite numbers;
+        and a mask of these rows, shape (n,).
     """
     try:
         raw = np.array(rows)
-    except ValueError:  # of different lengths
+    except ValueError:  # the rows have different lengths
         raw = np.array(None)
     # NumPy would convert strings such as '12.5' to numbers, which MMDetection can't.
     if raw.shape == (len(rows), length) and raw.dtype.kind in "iuf":
@@ -182,7 +182,7 @@ def _numbers(rows: list, length: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _equal_rows(rows: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Indices of rows that repeat an earlier one, of those marked in `among`."""
+    """Return the indices of rows that repeat an earlier row, considering rows in `among` only."""
     indices = np.flatnonzero(among)
     rows = np.ascontiguousarray(rows[indices]) + 0.0  # -0.0 and 0.0 differ in their bytes
     keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()

@@ -1,4 +1,4 @@
-"""Classes of the config against categories of the annotation files."""
+"""Compares the classes of the config with the categories of the annotation files."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -15,12 +15,12 @@ from .finding import ERROR, WARNING, Finding, and_more
 
 @dataclass(frozen=True)
 class ClassOrder:
-    """How MMDetection numbers the classes of a dataset.
+    """The order in which MMDetection numbers the classes of a dataset.
 
     Attributes:
         dataset: The dataset.
-        names: Names by index: the file's categories that are classes, in the file's order.
-        classes: Names by index in the config, which are displayed with detections.
+        names: Class names by index: the file's categories that are classes, in the file's order.
+        classes: Class names by index in the config, which are displayed with detections.
     """
 
     dataset: Dataset
@@ -33,8 +33,8 @@ class ClassCheck(NamedTuple):
 
     Attributes:
         findings: The mistakes.
-        order: How the classes are numbered; None if it can't be told.
-        empty: The dataset, if it has no object of these classes.
+        order: The order of the classes; None if it can't be determined.
+        empty: The findings if the dataset has no objects of these classes, else None.
     """
 
     findings: list[Finding]
@@ -70,20 +70,20 @@ def check_classes(file: AnnotationFile) -> ClassCheck:
 def read_classes(
     dataset: Dataset, names: Sequence[str]
 ) -> tuple[list[Finding], Optional[tuple[str, ...]]]:
-    """Read the classes that a config intends, and report mistakes in how it writes them.
+    """Return the classes that a config is meant to have, and mistakes in how it lists them.
 
     Args:
         dataset: The dataset.
         names: The categories of its annotation file.
 
     Returns:
-        The mistakes, and the classes; None for all categories.
+        The mistakes and the classes; the classes are None if all categories are used.
     """
     classes: Any = dataset.classes
     if not classes:
         return [], None
     if isinstance(classes, str):
-        if Path(classes).is_file():  # MMEngine reads it, one class per line
+        if Path(classes).is_file():  # MMEngine reads such a file, with one class per line
             return [], tuple(Path(classes).read_text().splitlines())
         how = f"the string {classes!r}, not a list"
         intended = classes
@@ -95,7 +95,7 @@ def read_classes(
             return [], classes
         how = f"the letters of {intended!r}: {some(classes, 5)}"
     message = (
-        f"{dataset.key}: metainfo classes is {how}, so MMDetection takes its letters or parts as "
+        f"{dataset.key}: metainfo classes is {how}, so MMDetection uses its letters or parts as "
         f"classes; write classes=({intended!r},) with the comma"
     )
     return [Finding(ERROR, "classes-text", message)], (intended,)
@@ -109,10 +109,10 @@ def _check_names(
 ) -> Iterable[Finding]:
     repeated = [name for index, name in enumerate(names) if name in names[:index]]
     if repeated:
-        example = and_more(f"two categories are named {repeated[0]!r}", len(repeated))
+        example = and_more(f"two categories have the name {repeated[0]!r}", len(repeated))
         message = (
-            f"{dataset.where}: {example}, which shifts the indices of all later classes; give both "
-            "the same id"
+            f"{dataset.where}: {example}, which shifts the indices of all later classes; merge "
+            "them into one category with one id"
         )
         yield Finding(ERROR, "category-duplicate", message, len(repeated))
     if classes is None:
@@ -129,8 +129,8 @@ def _check_names(
     if unknown:
         message = (
             f"{dataset.where}: the config's classes {some(unknown, 5)} are not categories of the "
-            f"file and won't be learned; remove them from {SET_CLASSES}, or check their names: the "
-            f"file has {some(names, 5)}"
+            f"file and won't be learned; remove them from {SET_CLASSES}, or check their spelling: "
+            f"the file has {some(names, 5)}"
         )
         yield Finding(WARNING, "class-unknown", message, len(unknown))
     unused = [n for n in names if n not in classes and n not in misspelt.values() and counts[n]]
@@ -145,7 +145,7 @@ def _check_names(
 
 
 def _misspelt(classes: Sequence[str], names: Sequence[str]) -> dict[str, str]:
-    """Map each class that is not a category to the category that it probably means."""
+    """Return the category that is probably meant by each class that isn't a category."""
     free = [name for name in names if name not in classes]
     intended = {}
     for name in classes:
@@ -163,18 +163,18 @@ def _closest(name: str, among: Sequence[str]) -> Optional[str]:
 
 
 def plain_name(name: str) -> str:
-    """Normalize the spelling of a class name: case, spaces, dashes and underscores."""
+    """Normalize case, spaces, dashes and underscores in a class name."""
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
 
 
 def check_order(orders: Sequence[ClassOrder]) -> list[Finding]:
-    """Check that datasets number their classes alike, and in the config's order.
+    """Check that all datasets number the classes in the same order as the config.
 
-    MMDetection numbers classes in the order of the file's categories, regardless of the order in
-    the config, which provides the names of detected classes.
+    MMDetection numbers classes in the order of the file's categories, regardless of their order in
+    the config. However, the names displayed with detections come from the config.
 
     Args:
-        orders: The class order of each dataset; the others are compared with the first.
+        orders: The class order of each dataset; all others are compared with the first one.
     """
     findings = []
     for each in orders:
@@ -201,8 +201,8 @@ def check_order(orders: Sequence[ClassOrder]) -> list[Finding]:
                     "class-order",
                     f"{where}: class {index} is {each.names[index]!r}, but "
                     f"{each.classes[index]!r} in the config: MMDetection numbers classes in the "
-                    "order of the file's categories, so detections would get wrong names; write "
-                    f"metainfo=dict(classes=({', '.join(map(repr, each.names[:5]))}, ...))",
+                    "order of the file's categories, so detections would have the wrong names; "
+                    f"write metainfo=dict(classes=({', '.join(map(repr, each.names[:5]))}, ...))",
                 )
             )
     return findings

@@ -1,4 +1,4 @@
-"""All checks of a config."""
+"""Runs all checks of a config."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ from .weights import check_weights
 
 
 class Findings(list[Finding]):
-    """The findings of a config, with the size of its datasets.
+    """The findings of a config, and the sizes of its datasets.
 
     Attributes:
         counts: Number of images, annotations and categories in each annotation file.
@@ -39,7 +39,7 @@ class Findings(list[Finding]):
 
 @dataclass
 class _Collected:
-    """What checks across datasets compare."""
+    """The data that is collected from all datasets to compare them."""
 
     orders: list[ClassOrder] = field(default_factory=list)
     paths: list[tuple[Dataset, list[str]]] = field(default_factory=list)
@@ -52,8 +52,8 @@ def check_config(
     """Find mistakes in a config, its datasets and its weights.
 
     Args:
-        cfg: The config; not modified.
-        images: Decode all images, which takes as long as loading them for an epoch.
+        cfg: The config, which is not modified.
+        images: Whether to decode all images, which takes as long as loading them for an epoch.
         dataloaders: Keys of the dataloaders whose datasets and evaluators are checked. Weights
             and learning rate are checked only if `train_dataloader` is among them.
 

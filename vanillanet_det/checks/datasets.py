@@ -16,8 +16,8 @@ from .finding import ERROR, Finding
 
 DATALOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 _ADVICE = (
-    "Data elsewhere: --cfg-options data_root=/path/to/it/\n"
-    "No data at hand: python tools/train.py configs/retinanet_vanillanet5_digits.py\n"
+    "If the data is in another folder: --cfg-options data_root=/path/to/data/\n"
+    "If you have no data: python tools/train.py configs/retinanet_vanillanet5_digits.py\n"
     "  trains on images that come with this project"
 )
 
@@ -27,14 +27,14 @@ class Dataset:
     """A dataset with an annotation file.
 
     Attributes:
-        key: The dataloader that it belongs to.
-        cfg: Its config.
-        kind: Its class.
-        root: Its folder.
+        key: Key of the dataloader that the dataset belongs to.
+        cfg: Config of the dataset.
+        kind: Class of the dataset.
+        root: Folder of the dataset.
         ann_file: Path of the annotation file.
         folder: Folder that `file_name` is relative to.
-        classes: The classes of its config, else of its class; None for all categories.
-        evaluators: The evaluators that compute COCO's metrics with its annotation file.
+        classes: Class names from the config, else from `kind`; None for all categories.
+        evaluators: The evaluators that compute COCO metrics with the dataset's annotation file.
     """
 
     key: str
@@ -54,7 +54,7 @@ class Dataset:
     @property
     def is_coco(self) -> bool:
         """Whether the annotation file is in COCO's instances format."""
-        # Others, including those for panoptic segmentation, have JSON files with other contents.
+        # Other datasets, including panoptic ones, have JSON files with different contents.
         return _is_subclass(self.kind, CocoDataset) and not _is_subclass(
             self.kind, CocoPanopticDataset
         )
@@ -75,7 +75,7 @@ def _is_subclass(kind: Any, parent: type) -> bool:
 
 
 def leaf_datasets(node: Optional[dict]) -> Iterator[ConfigDict]:
-    """Find the datasets with an annotation file in a dataloader or a wrapper."""
+    """Yield the datasets with an annotation file in a dataloader or a wrapper."""
     if node is None:
         return
     inner = node.get("datasets") or ([node["dataset"]] if "dataset" in node else [])
@@ -92,7 +92,7 @@ def find_datasets(cfg: Config, dataloaders: Sequence[str]) -> list[Dataset]:
 
     Args:
         cfg: The config.
-        dataloaders: Keys such as `train_dataloader`; absent ones are ignored.
+        dataloaders: Keys of dataloaders, such as `train_dataloader`; missing keys are ignored.
 
     Raises:
         UserError: A dataset can't be created.
@@ -108,7 +108,7 @@ def find_datasets(cfg: Config, dataloaders: Sequence[str]) -> list[Dataset]:
 
 
 def distinct(datasets: Sequence[Dataset]) -> list[Dataset]:
-    """Drop repeated datasets; one used in both training and evaluation is kept for each."""
+    """Drop repeated datasets, treating training and evaluation separately."""
     return [
         dataset
         for index, dataset in enumerate(datasets)
@@ -117,14 +117,14 @@ def distinct(datasets: Sequence[Dataset]) -> list[Dataset]:
 
 
 def is_same(a: Dataset, b: Dataset) -> bool:
-    """Tell whether two datasets are the same one, both for training or both for evaluation."""
+    """Return whether two datasets are equal and serve the same purpose, such as training."""
     if a.key.startswith("train") != b.key.startswith("train"):
         return False
     return (a.kind, a.ann_file, a.folder, a.classes) == (b.kind, b.ann_file, b.folder, b.classes)
 
 
 def _describe(key: str, node: dict, evaluators: tuple[EvaluatorSpec, ...]) -> Dataset:
-    kind = node["type"]  # a name, or in mmengine's newer configs a class
+    kind = node["type"]  # a name, or a class in MMEngine's newer configs
     kind = DATASETS.get(kind) if isinstance(kind, str) else kind
     root = node.get("data_root") or getattr(kind, "DATA_ROOT", "")
     classes = (node.get("metainfo") or {}).get("classes")
@@ -145,10 +145,10 @@ def check_files(dataset: Dataset, advise: bool) -> list[Finding]:
 
     Args:
         dataset: The dataset.
-        advise: Add advice on where to find data.
+        advise: Whether to add advice on where to find data.
 
     Returns:
-        A finding for the first of them that is missing.
+        A finding for the first of these paths that is missing, or an empty list.
     """
     if is_remote(dataset.ann_file):
         return []

@@ -1,4 +1,4 @@
-"""Datasets without any object to train on or to evaluate."""
+"""Checks for datasets without objects to train on or to evaluate."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ class EmptyDataset(NamedTuple):
     Attributes:
         dataset: The dataset.
         if_all_empty: The finding if all datasets of its dataloader are empty.
-        if_mixed: The finding if another dataset of its dataloader has objects; None for none.
+        if_mixed: The finding if another dataset of its dataloader has objects, or None.
     """
 
     dataset: Dataset
@@ -32,20 +32,20 @@ def describe_empty(
     names: Sequence[str],
     misspelt: dict[str, str],
 ) -> EmptyDataset:
-    """Make the findings for a dataset that has no object of the config's classes.
+    """Build the findings for a dataset that has no objects of the config's classes.
 
     Args:
         file: The annotation file.
         classes: The config's classes.
         names: The file's categories.
-        misspelt: The category that each misspelt class probably means.
+        misspelt: Probable category for each misspelt class.
     """
     dataset = file.dataset
     hint = "".join(f"; {ours!r} is probably its {theirs!r}" for ours, theirs in misspelt.items())
     count = len(file.annotations)
     message = (
         f"{dataset.where}: the dataset is empty: none of its {count} annotations belongs to the "
-        f"config's classes ({some(classes, 5)}); its categories are {some(names, 5)}. List them in "
+        f"config's classes ({some(classes, 5)}); its categories are {some(names, 5)}; list them in "
         f"{SET_CLASSES}{hint}"
     )
     error = Finding(ERROR, "data-empty", message, count)
@@ -53,7 +53,7 @@ def describe_empty(
         message = (
             f"{dataset.where}: none of its {count} annotations belongs to the config's classes "
             f"({some(classes, 5)}), and filter_cfg=dict(filter_empty_gt=True) drops all its "
-            f"{len(file.images):,} images, on which MMDetection fails; set "
+            f"{len(file.images):,} images, which makes MMDetection fail; set "
             "filter_empty_gt=False to train on them as background, or remove the dataset from the "
             f"config{hint}"
         )
@@ -64,17 +64,17 @@ def describe_empty(
 
 
 def _is_filtered(dataset: Dataset) -> bool:
-    """Tell whether MMDetection drops images without objects."""
+    """Return whether MMDetection drops images without objects."""
     filter_cfg = dataset.cfg.get("filter_cfg") or {}
     return bool(filter_cfg.get("filter_empty_gt")) and not dataset.cfg.get("test_mode")
 
 
 def check_empty(datasets: Sequence[Dataset], empty: Sequence[EmptyDataset]) -> list[Finding]:
-    """Decide which empty datasets are mistakes: others may complement them as background images.
+    """Select the empty datasets that are mistakes: others may provide background images.
 
     Args:
         datasets: All datasets of the config.
-        empty: Those of them that have no object.
+        empty: The datasets without objects.
     """
     findings = []
     for each in empty:
@@ -90,6 +90,6 @@ def check_unlabeled(file: AnnotationFile) -> list[Finding]:
         return []
     message = (
         f"{file.dataset.where}: it has no annotations to compare with, so AP will be -1; to only "
-        "save detections, set format_only=True and outfile_prefix of the evaluator"
+        "save detections, set format_only=True and outfile_prefix in the evaluator"
     )
     return [Finding(WARNING, "data-empty", message)]

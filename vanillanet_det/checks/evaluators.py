@@ -1,4 +1,4 @@
-"""The evaluators of a config that compute COCO's metrics, and their annotation files."""
+"""The evaluators of a config that compute COCO metrics, and their annotation files."""
 
 import filecmp
 import os
@@ -19,12 +19,12 @@ from .finding import ERROR, Finding
 
 @dataclass(frozen=True)
 class EvaluatorSpec:
-    """An evaluator as a config specifies it.
+    """The settings of an evaluator in a config.
 
     Attributes:
-        ann_file: The annotation file that it reads; None if it uses the dataset's objects.
-        metrics: The metrics that it computes: `bbox`, `segm`; none if it only writes detections.
-        is_faster: It uses faster-coco-eval, which requires numeric ids.
+        ann_file: The annotation file; None if the evaluator uses the dataset's objects.
+        metrics: `bbox`, `segm`, or both; empty if the evaluator only writes detections.
+        is_faster: Whether the evaluator uses faster-coco-eval, which requires numeric ids.
     """
 
     ann_file: Optional[str]
@@ -33,11 +33,11 @@ class EvaluatorSpec:
 
 
 def find_evaluators(cfg: Config, key: str) -> list[EvaluatorSpec]:
-    """Find a dataloader's evaluators that are, or inherit from, MMDetection's `CocoMetric`.
+    """Find the evaluators of a dataloader whose class is `CocoMetric` or inherits from it.
 
     Args:
         cfg: The config.
-        key: The dataloader, such as `val_dataloader`, whose evaluator is `val_evaluator`.
+        key: Key of the dataloader; for example, `val_dataloader` belongs to `val_evaluator`.
     """
     evaluators = cfg.get(_evaluator_key(key)) or []
     evaluators = [evaluators] if isinstance(evaluators, dict) else evaluators
@@ -50,7 +50,7 @@ def find_evaluators(cfg: Config, key: str) -> list[EvaluatorSpec]:
 
 
 def check_evaluators(cfg: Config, ann_files: Mapping[str, Sequence[str]]) -> list[Finding]:
-    """Check that evaluators read the annotation file of the dataset that they evaluate.
+    """Check that each evaluator reads the annotation file of the dataset that it evaluates.
 
     Args:
         cfg: The config.
@@ -61,7 +61,7 @@ def check_evaluators(cfg: Config, ann_files: Mapping[str, Sequence[str]]) -> lis
     for key, files in ann_files.items():
         for evaluator in find_evaluators(cfg, key) if len(files) == 1 else ():
             file, expected = evaluator.ann_file, files[0]
-            # The test set is often the validation set again.
+            # The test set is often the same as the validation set.
             if not file or (file, expected) in seen:
                 continue
             seen.add((file, expected))
@@ -102,5 +102,5 @@ def _is_faster(evaluator: dict) -> bool:
         return False
     try:
         return find_evaluator(evaluator.get("backend", "auto"))[1] != "pycocotools"
-    except UserError:  # reported when the evaluator is built
+    except UserError:  # this error is reported when the evaluator is built
         return False

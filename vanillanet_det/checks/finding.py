@@ -1,4 +1,4 @@
-"""Findings: what a check reports, for people and for programs."""
+"""The findings that checks report, for people and for programs."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class Finding:
     """A mistake in a config or its data.
 
     Attributes:
-        level: `error`, which stops a run, or `warning`.
+        level: `error`, which stops the run, or `warning`.
         code: Short name of the mistake, such as `box-inverted`.
         message: The mistake, its first example, and the remedy.
         count: Number of occurrences.
@@ -31,26 +31,26 @@ def and_more(example: str, count: int) -> str:
 
 
 def errors_in(findings: Iterable[Finding]) -> list[Finding]:
-    """Select the findings that stop a run."""
+    """Select the findings that stop the run."""
     return [finding for finding in findings if finding.level == ERROR]
 
 
 def warnings_in(findings: Iterable[Finding]) -> list[Finding]:
-    """Select the findings that don't stop a run."""
+    """Select the findings that don't stop the run."""
     return [finding for finding in findings if finding.level == WARNING]
 
 
 def report(findings: Sequence[Finding]) -> str:
-    """Format findings as text, errors first, each on its own line."""
+    """Format findings as text, one per line and errors first."""
     ordered = [*errors_in(findings), *warnings_in(findings)]
     return "\n".join(f"{each.level}: {each.message} [{each.code}]" for each in ordered)
 
 
 def stop_at_errors(findings: Iterable[Finding]) -> None:
-    """Stop a run if there are errors.
+    """Raise an error if any finding is an error.
 
     Raises:
-        UserError: There are errors; its message lists all of them.
+        UserError: There are errors; the message lists all of them.
     """
     messages = [finding.message for finding in errors_in(findings)]
     if len(messages) == 1:

@@ -1,4 +1,4 @@
-"""Ids of an annotation file: whether MMDetection and COCO's evaluation can use them."""
+"""Checks that MMDetection and COCO's evaluation can use the ids of an annotation file."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Optional
@@ -10,7 +10,7 @@ from .finding import ERROR, WARNING, Finding
 
 _RENUMBER = "number the {} from 1, as tools/finetune.py does when it converts a dataset"
 _FASTER = "faster-coco-eval, which computes AP here, fails on such ids"
-_SLOWER = "or set backend='pycocotools' of FasterCocoMetric"
+_SLOWER = "or set backend='pycocotools' in FasterCocoMetric"
 _DROPPED = "MMDetection silently drops such annotations"
 
 
@@ -25,8 +25,8 @@ def check_ids(file: AnnotationFile) -> Iterator[Finding]:
     """
     is_faster = any(evaluator.is_faster for evaluator in file.dataset.evaluators)
     for name, effect in (
-        ("images", "MMDetection loses all but one of them"),
-        ("annotations", "MMDetection fails on them"),
+        ("images", "MMDetection only keeps one of these images"),
+        ("annotations", "MMDetection fails on duplicate ids"),
     ):
         entries = getattr(file, name)
         yield from file.findings(
@@ -43,14 +43,14 @@ def check_ids(file: AnnotationFile) -> Iterator[Finding]:
         "image-unknown",
         np.flatnonzero(file.image_indices < 0),
         lambda index: f"{file.name(index)}: the file lists no image with this id",
-        f"{_DROPPED}; list the image, or remove them",
+        f"{_DROPPED}; list the image, or remove the annotations",
     )
     yield from file.findings(
         ERROR,
         "category-unknown",
         np.flatnonzero(file.category_indices < 0),
         lambda index: (
-            f"{file.name(index)}: the file lists no category with its category_id "
+            f"{file.name(index)}: the file lists no category with category_id "
             f"{file.annotations[index].get('category_id')!r}"
         ),
         f"{_DROPPED}; list the category, or correct the id",
@@ -63,8 +63,8 @@ def check_ids(file: AnnotationFile) -> Iterator[Finding]:
             "id-zero",
             [i for i, a in enumerate(file.annotations) if _is_ignored(a.get("id"), is_faster)],
             lambda index: f"{file.name(index)}: its id is {file.annotations[index]['id']!r}",
-            "COCO's evaluation reads id 0 as no match, as faster-coco-eval does negative ids, so "
-            "AP is too low; start at 1",
+            "COCO's evaluation interprets id 0 as no match, and faster-coco-eval also negative "
+            "ids, so AP is too low; number the annotations from 1",
         )
 
 
@@ -73,19 +73,19 @@ def _repeated(values: Iterable[Any]) -> list[int]:
     if len(set(values)) == len(values):
         return []
     seen: set = set()
-    # set.add returns None: the first of equal values isn't a repetition.
+    # set.add returns None, so the first of several equal values isn't a repetition.
     return [i for i, value in enumerate(values) if value in seen or seen.add(value)]
 
 
 def _check_types(file: AnnotationFile, name: str, is_faster: bool) -> list[Finding]:
-    """Check for ids that can't be looked up, or on which the first evaluation fails."""
+    """Check for ids that can't be looked up or that make the first evaluation fail."""
     ids = {index: entry.get("id") for index, entry in enumerate(getattr(file, name))}
     strings = [index for index, id in ids.items() if isinstance(id, str)]
     what, remedy = f"{name}: the id {{!r}}", _RENUMBER.format(name)
     wrong: Iterable[int] = [i for i, id in ids.items() if isinstance(id, (dict, list))]
     if wrong:
         what += " isn't a number"
-        remedy = f"MMDetection can't look such ids up; {remedy}"
+        remedy = f"MMDetection can't look up such ids; {remedy}"
     elif not file.dataset.evaluators:
         return []
     elif name == "annotations":
@@ -101,7 +101,7 @@ def _check_types(file: AnnotationFile, name: str, is_faster: bool) -> list[Findi
         remedy = f"{_FASTER}; {remedy}, {_SLOWER}"
     elif len(strings) < len(ids):
         wrong, what = strings, f"{what} is a string, but others are numbers"
-        remedy = f"COCO's evaluation sorts ids and can't compare both; {remedy}"
+        remedy = f"COCO's evaluation sorts ids and can't compare strings with numbers; {remedy}"
     return file.findings(ERROR, "id-kind", wrong, lambda index: what.format(ids[index]), remedy)
 
 
@@ -119,7 +119,7 @@ def _is_number(id: Any) -> bool:
 
 
 def _number(id: Any) -> Optional[float]:
-    """Convert an id as NumPy does when it is assigned to an array of numbers."""
+    """Convert an id to a number as NumPy does on assignment; return None if this fails."""
     try:
         return float(id)
     except (TypeError, ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Images of a dataset: whether they exist, can be read, have their declared size, or leak."""
+"""Checks that images exist, are readable, have the declared size, and are in one split only."""
 
 import hashlib
 import os
@@ -23,7 +23,7 @@ _SAMPLE_BYTES = 4096
 
 
 def image_paths(file: AnnotationFile) -> list[str]:
-    """List the paths of a dataset's images; none if they are in remote storage."""
+    """List the paths of a dataset's images; return [] if they are in remote storage."""
     folder = file.dataset.folder
     if is_remote(folder):
         return []
@@ -32,11 +32,11 @@ def image_paths(file: AnnotationFile) -> list[str]:
 
 
 def check_missing(dataset: Dataset, paths: Sequence[str]) -> list[Finding]:
-    """Check that images exist, by listing each of their folders once.
+    """Check that images exist by listing each of their folders once.
 
     Args:
         dataset: The dataset.
-        paths: The paths of its images.
+        paths: The paths of the dataset's images.
     """
     listed = {folder: _list(folder) for folder in set(map(os.path.dirname, paths))}
     missing = [
@@ -68,7 +68,7 @@ def _plain(name: str) -> str:
 
 
 def check_images(file: AnnotationFile) -> list[Finding]:
-    """Decode all images of a dataset that exist.
+    """Decode all existing images of a dataset, and report unreadable files and wrong sizes.
 
     Args:
         file: The annotation file.
@@ -81,7 +81,7 @@ def check_images(file: AnnotationFile) -> list[Finding]:
     problems = defaultdict(list)
     bar = tqdm(file.images, desc="Reading images", unit="img", disable=None)
     with ThreadPoolExecutor() as pool, bar, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about images that are large, or odd but readable
+        warnings.simplefilter("ignore")  # about images that are large or unusual, but readable
         for problem in pool.map(lambda image: _decode(dataset.folder, image, rotates), bar):
             if problem is not None:
                 problems[problem[0]].append(problem[1])
@@ -104,15 +104,15 @@ def check_images(file: AnnotationFile) -> list[Finding]:
 
 
 def _decode(folder: str, image: dict, rotates: bool) -> Optional[tuple[str, str]]:
-    """Decode an image and return what is wrong with it: code and text."""
+    """Decode an image; return the code and the description of its mistake, or None."""
     path = os.path.join(folder, str(image.get("file_name")))
     if not os.path.isfile(path):
         return None  # reported by check_missing
     try:
         size, stored = _sizes(path, rotates)
     except Image.DecompressionBombError:
-        return None  # large; OpenCV has its own limit
-    except Exception as error:  # Pillow raises nearly anything
+        return None  # the image is large, but OpenCV has its own limit
+    except Exception as error:  # Pillow raises almost any exception
         return "picture-unreadable", f"{path}: can't be read ({error})"
     declared = (image.get("width"), image.get("height"))
     if size == declared or any(type(side) not in (int, float) for side in declared):
@@ -127,9 +127,9 @@ def _sizes(path: str, rotates: bool) -> tuple[tuple[int, int], tuple[int, int]]:
     """Decode an image.
 
     Returns:
-        Width and height as training loads it, and as stored, before Exif rotation.
+        Width and height as loaded in training, and as stored, before Exif rotation.
     """
-    # As bytes: OpenCV crashes on a name that isn't UTF-8.
+    # The path is passed as bytes, since OpenCV crashes on names that aren't UTF-8.
     if not cv2.haveImageReader(os.fsencode(path)):
         raise ValueError("not an image format that OpenCV supports")
     with Image.open(path) as image:
@@ -143,7 +143,7 @@ def _sizes(path: str, rotates: bool) -> tuple[tuple[int, int], tuple[int, int]]:
 def check_shared(
     train: Sequence[tuple[Dataset, Sequence[str]]], others: Sequence[tuple[Dataset, Sequence[str]]]
 ) -> list[Finding]:
-    """Check that training and evaluation share no image, by content.
+    """Check that no image occurs in both training and evaluation, comparing file contents.
 
     Args:
         train: The training datasets, each with the paths of its images.
@@ -158,7 +158,8 @@ def check_shared(
         example = and_more(f"{pairs[0][1]} equals {pairs[0][0]}", len(pairs))
         message = (
             f"{dataset.where}: {len(pairs):,} of {len(paths):,} images are also in the training "
-            f"set: {example}; AP then says nothing about new images. Remove them from one of both"
+            f"set: {example}; AP then says nothing about new images; remove "
+            "them from one of the sets"
         )
         # Not an error: training and evaluating on the same few images is a common sanity check.
         findings.append(Finding(WARNING, "image-shared", message, len(pairs)))
@@ -166,7 +167,7 @@ def check_shared(
 
 
 def _equal_files(ours: Sequence[str], theirs: Sequence[str]) -> list[tuple[str, str]]:
-    """Pair each of `theirs` with one of `ours` that has the same bytes."""
+    """Return pairs of files from `ours` and `theirs` that have the same bytes."""
     keys: dict[str, tuple] = dict.fromkeys([*ours, *theirs], ())
     for measure in (os.path.getsize, _sample, _digest):  # from fast to exact
         keys = {path: (*key, _try(measure, path)) for path, key in keys.items()}
@@ -184,7 +185,7 @@ def _try(measure: Callable[[str], Any], path: str) -> Any:
 
 
 def _sample(path: str) -> bytes:
-    """Read the end of a file, where compressed images differ."""
+    """Read the end of a file, where compressed images are likely to differ."""
     with open(path, "rb") as file:
         file.seek(max(0, os.path.getsize(path) - _SAMPLE_BYTES))
         return file.read()

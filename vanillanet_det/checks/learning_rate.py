@@ -1,4 +1,4 @@
-"""The learning rate against the total batch size."""
+"""Checks the learning rate against the total batch size."""
 
 from mmengine.config import Config
 
@@ -8,7 +8,7 @@ _MAX_RATIO = 2.0
 
 
 def check_learning_rate(cfg: Config, world_size: int) -> list[Finding]:
-    """Compare the total batch size with the one that the learning rate is set for.
+    """Compare the total batch size with the batch size that the learning rate is meant for.
 
     Args:
         cfg: The config.
@@ -25,7 +25,7 @@ def check_learning_rate(cfg: Config, world_size: int) -> list[Finding]:
         return []
     factors = [f"{batch} images", f"{world_size} processes"] + [f"{steps} steps"] * (steps > 1)
     message = (
-        f"optim_wrapper.optimizer.lr: {lr:g} is set for a batch size of {base} "
+        f"optim_wrapper.optimizer.lr: {lr:g} is meant for a batch size of {base} "
         f"(auto_scale_lr.base_batch_size), but the total batch size is {total} "
         f"({' x '.join(factors)}); set it to {lr * total / base:.3g}, or use --auto-scale-lr"
     )

@@ -1,4 +1,4 @@
-"""Parts of a model against each other and against the classes, on a model without storage."""
+"""Checks that the parts of a model match each other and the number of classes."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -13,27 +13,27 @@ from .finding import ERROR, Finding
 
 _HEADS = ("bbox_head", "mask_head", "mask_iou_head", "point_head")
 _SIDE = 1024  # a multiple of all strides
-_MAX_RATIO = 1.5  # of strides, which differ slightly where a network crops borders
+_MAX_RATIO = 1.5  # of strides, which differ slightly if a network crops borders
 
 
 def build_model(cfg: Config) -> Optional[nn.Module]:
-    """Build a config's model on the meta device; None if it has none or it can't be built."""
+    """Build a config's model on the meta device; return None if this isn't possible."""
     if not cfg.get("model"):
         return None
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")
         try:
             return build_on_meta(cfg.model).eval()
-        except Exception:  # the runner builds it again and reports why
+        except Exception:  # the runner builds the model again and reports the error
             return None
 
 
 def check_model(model: nn.Module, num_classes: Optional[int]) -> list[Finding]:
-    """Compare heads with the number of classes, and features with the modules that take them.
+    """Compare heads with the number of classes, and features with the modules that use them.
 
     Args:
         model: The model, on the meta device.
-        num_classes: Number of classes; None skips the heads.
+        num_classes: Number of classes; if None, the heads are not checked.
     """
     findings = [] if num_classes is None else list(_check_heads(model, num_classes))
     with torch.no_grad(), warnings.catch_warnings():
@@ -42,7 +42,7 @@ def check_model(model: nn.Module, num_classes: Optional[int]) -> list[Finding]:
 
 
 def _check_heads(model: nn.Module, num_classes: int) -> Iterator[Finding]:
-    if hasattr(model, "language_model"):  # its classes are prompts
+    if hasattr(model, "language_model"):  # the classes are prompts
         return
     for name, module in model.named_modules():
         path = name.split(".")
@@ -59,7 +59,7 @@ def _check_heads(model: nn.Module, num_classes: int) -> Iterator[Finding]:
 
 
 def _is_agnostic(head: nn.Module) -> bool:
-    """Tell whether a head only separates objects from background."""
+    """Return whether a head only separates objects from background."""
     return getattr(head, "class_agnostic", False) or "RPN" in type(head).__name__
 
 
@@ -101,7 +101,7 @@ def _check_roi_head(model: nn.Module, source: str, features: Sequence[Tensor]) -
         used = features[: len(strides)]
         yield from _check_strides(f"model.{name}.featmap_strides", strides, source, used)
         channels = {feature.shape[1] for feature in used}
-        # Some of MMDetection's extractors have a list.
+        # In some of MMDetection's extractors, this is a list.
         if isinstance(extractor.out_channels, int) and channels != {extractor.out_channels}:
             yield _channels_finding(
                 f"model.{name}.out_channels", extractor.out_channels, source, channels
@@ -109,10 +109,10 @@ def _check_roi_head(model: nn.Module, source: str, features: Sequence[Tensor]) -
 
 
 def _run(module: nn.Module, *inputs: Any) -> Optional[tuple[Tensor, ...]]:
-    """Run a module on the meta device; None if it fails."""
+    """Run a module on the meta device; return None if it fails."""
     try:
         outputs = module(*inputs)
-    except Exception:  # it takes other inputs, or is misconfigured
+    except Exception:  # the module has other inputs or is misconfigured
         return None
     return (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
 
@@ -120,11 +120,11 @@ def _run(module: nn.Module, *inputs: Any) -> Optional[tuple[Tensor, ...]]:
 def _misfit(
     key: str, module: nn.Module, source: str, features: Sequence[Tensor]
 ) -> Iterator[Finding]:
-    """Report channels that don't match, for a module that can't be run."""
+    """Report mismatched channels of a module that failed to run."""
     expected = getattr(module, "in_channels", None)
     channels = [feature.shape[1] for feature in features]
     if isinstance(expected, int):
-        # A neck may take a single feature; a head takes all of them, with equal channels.
+        # A neck may use a single feature; a head uses all features, with equal channels.
         if expected not in channels:
             yield _channels_finding(f"{key}.in_channels", expected, source, set(channels))
     elif isinstance(expected, (list, tuple)) and sorted(expected) != sorted(channels):
@@ -149,5 +149,5 @@ def _check_strides(
         ERROR,
         "strides",
         f"{key}: strides {list(strides)}, but the features of {source} have {actual}, so anchors "
-        f"would be misplaced; set strides {actual}, or change out_indices of the backbone",
+        f"would be misplaced; set strides {actual}, or change the out_indices of the backbone",
     )

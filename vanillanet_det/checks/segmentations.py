@@ -1,4 +1,4 @@
-"""Segmentations of objects, for models that predict masks."""
+"""Checks that objects have segmentations if the model predicts masks."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,11 +12,11 @@ from .classes import read_classes
 from .datasets import Dataset
 from .finding import ERROR, Finding
 
-_REMEDY = "add segmentations, remove such annotations, or use a config that predicts boxes only"
+_REMEDY = "add segmentations, remove such annotations, or use a config that only predicts boxes"
 
 
 def check_segmentations(file: AnnotationFile) -> list[Finding]:
-    """Check that objects have a segmentation where masks are loaded or evaluated.
+    """Check that objects have a segmentation if masks are loaded or evaluated.
 
     Args:
         file: The annotation file.
@@ -50,7 +50,7 @@ def check_segmentations(file: AnnotationFile) -> list[Finding]:
         findings = file.findings(
             ERROR,
             "outline-missing",
-            # faster-coco-eval takes an empty list for an object that can't be found.
+            # faster-coco-eval treats an empty list as an object that can't be detected.
             [i for i in bare if not (is_faster and annotations[i].get("segmentation") == [])],
             lambda index: f"{file.name(index)} has no segmentation",
             f"the evaluation of segm fails on it; {_REMEDY}",
@@ -66,7 +66,7 @@ def _loads_masks(dataset: Dataset) -> bool:
 
 
 def _steps(node: Any) -> Iterator[dict]:
-    """Find a pipeline's transforms, including those nested in others such as RandomChoice."""
+    """Yield a pipeline's transforms, including those nested in others such as RandomChoice."""
     if isinstance(node, dict):
         yield node
         yield from _steps(node.get("transforms"))
@@ -78,13 +78,13 @@ def _steps(node: Any) -> Iterator[dict]:
 def _needs_masks(step: dict) -> bool:
     kind: Any = step.get("type")
     kind = TRANSFORMS.get(kind) if isinstance(kind, str) else kind
-    # Other loaders may handle objects that have no segmentation.
+    # Other loaders may handle objects without a segmentation.
     is_mmdet = getattr(kind, "_process_masks", None) is LoadAnnotations._process_masks
     return is_mmdet and bool(step.get("with_mask"))
 
 
 def _is_loaded(file: AnnotationFile, index: int) -> bool:
-    """Tell whether MMDetection's CocoDataset keeps an annotation."""
+    """Return whether MMDetection's CocoDataset keeps an annotation."""
     cfg = file.dataset.cfg
     min_size = (cfg.get("filter_cfg") or {}).get("min_size", 0)
     annotation, image = file.annotations[index], file.images[file.image_indices[index]]

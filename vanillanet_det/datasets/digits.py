@@ -23,7 +23,7 @@ CLASSES = tuple(str(digit) for digit in range(10))
 NUM_SCENES = {"train": 2000, "val": 200}
 _NAME = "the digits dataset"
 _MEGABYTES = 120
-_MAX_PENDING = 64  # drawn images that wait to be saved
+_MAX_PENDING = 64  # images that wait to be saved
 
 
 @DATASETS.register_module()
@@ -37,7 +37,7 @@ class DigitsDataset(CocoDataset):
     """
 
     DATA_ROOT = "data/digits"
-    METAINFO = dict(  # noqa: RUF012, MMDetection's name
+    METAINFO = dict(  # noqa: RUF012, MMDetection defines this attribute
         classes=CLASSES,
         palette=[
             (220, 20, 60),
@@ -69,21 +69,21 @@ def ensure_digits(
 ) -> Path:
     """Create the dataset in a folder unless it exists.
 
-    The result is deterministic to the byte. The folder gets its name only once it is complete,
-    so a killed run leaves no incomplete dataset. Of several processes one creates it and the
-    others wait.
+    The files are byte-for-byte reproducible. They are written to a temporary folder, which is
+    renamed once it is complete, so a killed run doesn't leave an incomplete dataset. If several
+    processes need the dataset, one of them creates it while the others wait.
 
     Args:
         root: Folder to create, with `train/`, `val/` and `annotations/instances_*.json`.
         seed: Random seed.
-        num_scenes: Number of scenes in `train` and `val`; None for 2,000 and 200.
+        num_scenes: Number of scenes in `train` and `val`; if None, 2,000 and 200.
         side: Height and width of a scene in pixels.
 
     Returns:
-        The folder.
+        The path of the folder.
 
     Raises:
-        UserError: The folder has other content, lacks files, or can't be written.
+        UserError: The folder contains other files, is incomplete, or can't be written.
     """
     root = Path(root)
     num_scenes = dict(num_scenes or NUM_SCENES)
@@ -92,7 +92,7 @@ def ensure_digits(
         if _is_made(root):
             _check_whole(root, made_with)
             return root
-        target = root.resolve()  # keeps a link to a folder
+        target = root.resolve()  # if `root` is a symbolic link, the link is kept
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(_lock_file(target)):
             if not _is_made(root):
@@ -108,8 +108,8 @@ def _is_made(root: Path) -> bool:
 
 
 def _lock_file(target: Path) -> Path:
-    # Not beside the data: a lock file can't be removed safely, and some network file systems
-    # have no locks.
+    # The lock file isn't kept next to the data: it can't be removed safely, and some network file
+    # systems don't support locks.
     name = hashlib.sha256(f"{os.geteuid()} {target}".encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"vanillanet_det-{name}.lock"
 
@@ -121,7 +121,7 @@ def _make(target: Path, made_with: dict[str, Any]) -> None:
         temporary.chmod(0o755)
         os.replace(temporary, target)
     except OSError:
-        # Of several nodes that share a file system, the first wins.
+        # If several nodes share a file system, the first one to finish wins.
         if not _is_made(target):
             raise
     finally:
@@ -130,14 +130,14 @@ def _make(target: Path, made_with: dict[str, Any]) -> None:
 
 def _cannot_write(root: Path, error: OSError) -> str:
     return (
-        f"dataset {root}: can't be written ({error.strerror or error}); nothing was kept. It "
-        f"needs about {_MEGABYTES} MB: free some space, or choose another folder with "
+        f"dataset {root}: can't be written ({error.strerror or error}), and no files were kept; "
+        f"it needs about {_MEGABYTES} MB: free some space, or choose another folder with "
         "--cfg-options data_root=FOLDER"
     )
 
 
 def _check_whole(root: Path, made_with: dict[str, Any]) -> None:
-    remedy = "remove it so that it is created again, or choose another folder"
+    remedy = "remove the folder so that it is created again, or choose another one"
     for split, count in made_with["num_scenes"].items():
         ann_file = root / "annotations" / f"instances_{split}.json"
         try:
@@ -145,34 +145,34 @@ def _check_whole(root: Path, made_with: dict[str, Any]) -> None:
             found_with, images = content["info"]["made_with"], content["images"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
-                f"dataset {root}: not the embedded digits ({ann_file}: {error}); {remedy}"
+                f"dataset {root}: isn't the embedded dataset ({ann_file}: {error}); {remedy}"
             ) from error
         if found_with != made_with:
             raise UserError(
-                f"dataset {root}: created with {found_with}; expected {made_with}; {remedy}"
+                f"dataset {root}: was created with {found_with}, expected {made_with}; {remedy}"
             )
         folder = root / split
         there = set(os.listdir(folder)) if folder.is_dir() else set()
         missing = [image["file_name"] for image in images if image["file_name"] not in there]
         if missing or len(images) != count:
             raise UserError(
-                f"dataset {root}: {len(missing)} of {count} images of {split}/ are missing "
+                f"dataset {root}: {len(missing)} of {count} images in {split}/ are missing "
                 f"({', '.join(missing[:3])}); {remedy}"
             )
 
 
 def _write(root: Path, made_with: dict[str, Any]) -> None:
-    from .scenes import load_assets  # scikit-learn is slow to import, and only needed here
+    from .scenes import load_assets  # scikit-learn is slow to import and only needed here
 
-    # RandomState, not Generator: NumPy guarantees that its numbers never change.
+    # NumPy guarantees that RandomState's numbers never change, unlike Generator's.
     random = np.random.RandomState(made_with["seed"])
     assets = load_assets(random)
     num_scenes, side = made_with["num_scenes"], made_with["side"]
     (root / "annotations").mkdir()
     total = sum(num_scenes.values())
-    # disable=None: no bar if standard error is a file.
+    # disable=None hides the bar if standard error isn't a terminal.
     bar = tqdm(total=total, desc=f"Making {_NAME}", unit="img", disable=None)
-    # Compression releases the GIL, and takes as long as drawing.
+    # PNG compression releases the GIL and takes about as long as drawing.
     with bar, ThreadPoolExecutor(max_workers=2) as pool:
         for split, count in num_scenes.items():
             content = _write_split(root / split, assets[split], count, side, random, bar, pool)
@@ -203,7 +203,7 @@ def _write_split(
         image = Image.fromarray(pixels)
         saving.append(pool.submit(image.save, folder / name, compress_level=1))
         if len(saving) > _MAX_PENDING:
-            saving.popleft().result()  # raises errors of saving
+            saving.popleft().result()  # raises an error if saving failed
         images.append({"id": image_id, "file_name": name, "height": side, "width": side})
         for instance in instances:
             annotations.append(

@@ -1,4 +1,4 @@
-"""Example datasets: the embedded scenes with classes even and odd, in any supported format.
+"""Writes the embedded scenes, with the classes even and odd, in any supported dataset format.
 
 python -m vanillanet_det.datasets.examples FOLDER --format yolo
 """
@@ -21,7 +21,7 @@ from .digits import NUM_SCENES, ensure_digits
 CLASSES = ("even", "odd")
 _COCO_IDS = {"even": 3, "odd": 7}  # with gaps, as in many datasets
 _SIDES = ("width", "height")
-_INSET = 0.125  # of the embedded polygons from the edges of their pixels
+_INSET = 0.125  # distance of the embedded polygons from the edges of their pixels
 
 
 def write_example(
@@ -30,29 +30,30 @@ def write_example(
     num_scenes: Optional[Mapping[str, int]] = None,
     digits: Union[str, Path, None] = None,
 ) -> Path:
-    """Write the embedded scenes with two classes, even and odd, in one of the dataset formats.
+    """Write the embedded scenes as a dataset with two classes, even and odd.
 
-    All formats have the same images, classes and boxes; all but Pascal VOC also segmentations.
-    The folder gets its name once it is complete.
+    Images, classes and boxes are the same in all formats. All formats except Pascal VOC also
+    contain segmentations. The files are written to a temporary folder, which is renamed once it is
+    complete.
 
     Args:
         folder: Folder to create.
         format: `coco`, `yolo`, `voc` or `labelme`.
-        num_scenes: Number of scenes in `train` and `val`; None for 2,000 and 200.
-        digits: Folder of the embedded dataset that provides the images, created if missing; None
-            draws the images again.
+        num_scenes: Number of scenes in `train` and `val`; if None, 2,000 and 200.
+        digits: Folder of the embedded dataset to read the images from, created if missing; if
+            None, the images are drawn again.
 
     Returns:
-        The folder.
+        The path of the folder.
 
     Raises:
-        UserError: The format is unknown, the folder isn't empty, or it can't be written.
+        UserError: The format is unknown, or the folder isn't empty or can't be written.
     """
     folder = Path(folder)
     if format not in FORMATS:
-        raise UserError(f"format {format!r}; expected one of {', '.join(FORMATS)}")
+        raise UserError(f"format {format!r}: expected one of {', '.join(FORMATS)}")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise UserError(f"{folder}: already exists; remove it, or choose another folder")
+        raise UserError(f"{folder}: already exists; remove the folder, or choose another one")
     target = folder.resolve()
     temporary = None
     try:
@@ -65,8 +66,8 @@ def write_example(
         os.replace(written, target)
     except OSError as error:
         raise UserError(
-            f"{folder}: can't be written ({error.strerror or error}); nothing was kept. Free some "
-            "space, or choose another folder"
+            f"{folder}: can't be written ({error.strerror or error}), and no files were kept; free "
+            "some space, or choose another folder"
         ) from error
     finally:
         if temporary:
@@ -75,7 +76,7 @@ def write_example(
 
 
 def _scenes(digits: Path, split: str) -> list[tuple[dict, list[dict]]]:
-    """Return each image of a split with its annotations, whose `name` is their class."""
+    """Return each image of a split with its annotations, whose class is stored as `name`."""
     content = json.loads((digits / "annotations" / f"instances_{split}.json").read_text())
     of_image = defaultdict(list)
     for annotation in content["annotations"]:
@@ -87,7 +88,7 @@ def _scenes(digits: Path, split: str) -> list[tuple[dict, list[dict]]]:
 
 
 def _to_edges(part: Sequence[float], box: Sequence[float]) -> list[float]:
-    """Move a polygon's outermost points onto its box: most formats derive the box from it."""
+    """Snap a polygon's outermost points to its box: most formats derive boxes from polygons."""
     moved = []
     for index, value in enumerate(part):
         low = box[index % 2]
@@ -98,12 +99,12 @@ def _to_edges(part: Sequence[float], box: Sequence[float]) -> list[float]:
 
 
 def _take_image(source: Path, image: dict, split: str, folder: Path) -> str:
-    """Link or copy an image to a name that is unique across splits."""
+    """Link or copy an image under a name that is unique across splits."""
     name = f"{split}_{image['file_name']}"
     folder.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source / image["file_name"], folder / name)
-    except OSError:  # on another file system, or one without links
+    except OSError:  # the folder is on another file system, or on one without hard links
         shutil.copyfile(source / image["file_name"], folder / name)
     return name
 
@@ -144,7 +145,7 @@ def _write_yolo(root: Path, split: str, source: Path, scenes: Scenes) -> None:
 
 
 def _one_outline(parts: Sequence[Sequence[float]]) -> list[float]:
-    """Join parts by zero-width bridges: a line in YOLO format has one polygon."""
+    """Join parts by zero-width bridges, since a line in YOLO format has a single polygon."""
     joined = list(parts[0])
     for part in parts[1:]:
         joined += [*parts[0][:2], *part, *part[:2]]
@@ -209,7 +210,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Run the command line; see `write_example`."""
     parser = argparse.ArgumentParser(
         prog="python -m vanillanet_det.datasets.examples",
-        description="Write the embedded scenes with classes even and odd, in a dataset format.",
+        description="Write the embedded scenes, with classes even and odd, in a dataset format.",
     )
     parser.add_argument("folder", help="folder to create")
     parser.add_argument("--format", choices=FORMATS, required=True, help="dataset format")
@@ -220,12 +221,12 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
         type=int,
         default=list(NUM_SCENES.values()),
         metavar=("TRAIN", "VAL"),
-        help="number of scenes (default: %(default)s)",
+        help="number of training and validation scenes (default: %(default)s)",
     )
     args = parser.parse_args(arguments)
     try:
         if min(args.scenes) < 1:
-            raise UserError(f"--scenes {args.scenes}; expected at least one of each")
+            raise UserError(f"--scenes {args.scenes}: expected at least one scene in each split")
         write_example(args.folder, args.format, dict(zip(NUM_SCENES, args.scenes)))
     except UserError as error:
         _stop(str(error))
@@ -238,7 +239,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
 
 class _Renamed(argparse.Action):
     def __call__(self, *_: Any, **__: Any) -> None:
-        _stop("--form is called --format now; give --format instead")
+        _stop("--form has been renamed; use --format instead")
 
 
 def _stop(message: str) -> None:

@@ -1,4 +1,4 @@
-"""Image loading that names files that can't be read."""
+"""Image loading that reports files that can't be read."""
 
 from typing import Any, Optional
 
@@ -11,18 +11,19 @@ from ..errors import UserError
 
 @TRANSFORMS.register_module()
 class LoadReadableImage(LoadImageFromFile):
-    """Load an image, or name the file if it can't be read.
+    """Load an image, and report the file if it can't be read.
 
-    MMDetection's loader passes on OpenCV's result for a corrupt file, None, on which a later
-    transform fails without naming the file.
+    If a file is corrupt, MMDetection's loader passes on OpenCV's result, None, and a later
+    transform fails with an error that doesn't mention the file.
 
     Args:
-        unreadable: `error` stops; `skip` warns, and training uses another image instead. In
-            evaluation an image can't be replaced, so `skip` is for training pipelines.
+        unreadable: `error` to raise an error if a file can't be read; `skip` to log a warning and
+            train on another image instead. Evaluation can't replace an image, so use `skip` in
+            training pipelines only.
         **kwargs: Arguments of mmcv's `LoadImageFromFile`.
 
     Raises:
-        UserError: `unreadable` is invalid, or it is `error` and a file can't be read.
+        UserError: `unreadable` is invalid; or a file can't be read, and `unreadable` is `error`.
     """
 
     remedy = (
@@ -33,17 +34,17 @@ class LoadReadableImage(LoadImageFromFile):
     def __init__(self, unreadable: str = "error", **kwargs: Any) -> None:
         if unreadable not in ("error", "skip"):
             raise UserError(
-                f"LoadReadableImage: unreadable {unreadable!r}; expected 'error' or 'skip'"
+                f"LoadReadableImage: unreadable is {unreadable!r}, expected 'error' or 'skip'"
             )
         super().__init__(**kwargs)
         self.unreadable = unreadable
 
     def transform(self, results: dict) -> Optional[dict]:
-        """Add the image to `results`; None to skip it."""
+        """Add the image to `results`, or return None to skip it."""
         try:
             loaded = super().transform(results)
             reason = "not an image format that OpenCV supports"
-        except Exception as error:  # the backends raise nearly anything
+        except Exception as error:  # the backends raise almost any exception
             loaded, reason = None, " ".join(str(error).split()) or type(error).__name__
         if loaded is not None and loaded.get("img") is not None:
             return loaded

@@ -1,4 +1,4 @@
-"""The test pipeline of a config."""
+"""Finds the test dataset and the test pipeline of a config."""
 
 import copy
 from typing import Any
@@ -11,7 +11,7 @@ _LOADERS = ("LoadImageFromFile", "LoadReadableImage")
 
 
 def find_test_dataset(cfg: Any) -> ConfigDict:
-    """Find a config's test dataset, inside any wrappers; {} if there is none."""
+    """Return a config's test dataset without its wrappers, or {} if there is none."""
     dataset = (cfg.get("test_dataloader") or {}).get("dataset") or ConfigDict()
     while "dataset" in dataset:
         dataset = dataset["dataset"]
@@ -19,7 +19,7 @@ def find_test_dataset(cfg: Any) -> ConfigDict:
 
 
 def inference_pipeline(cfg: Any) -> list[ConfigDict]:
-    """Copy a config's test pipeline, without loading annotations.
+    """Return a copy of a config's test pipeline that doesn't load annotations.
 
     Args:
         cfg: The whole config.
@@ -28,7 +28,7 @@ def inference_pipeline(cfg: Any) -> list[ConfigDict]:
         The pipeline, whose first transform loads an image file.
 
     Raises:
-        UserError: The config has none, or its first transform doesn't load a file.
+        UserError: The config has no test pipeline, or its first transform doesn't load a file.
     """
     pipeline = copy.deepcopy(find_test_dataset(cfg).get("pipeline"))
     if not pipeline or not is_loader(pipeline[0]):
@@ -40,5 +40,5 @@ def inference_pipeline(cfg: Any) -> list[ConfigDict]:
 
 
 def is_loader(step: Any) -> bool:
-    """Tell whether a transform loads an image from its file."""
+    """Return whether a transform loads an image from a file."""
     return str(step.get("type")).rpartition(".")[2] in _LOADERS

@@ -1,4 +1,4 @@
-"""Sample images to benchmark on, prepared by a config's test pipeline."""
+"""Sample images for benchmarks, prepared by a config's test pipeline."""
 
 import copy
 from collections.abc import Sequence
@@ -12,25 +12,25 @@ from sklearn.datasets import load_sample_images
 from ..errors import UserError
 from .pipeline import inference_pipeline
 
-MAX_IMAGES = 32  # all are kept in memory
+MAX_IMAGES = 32  # since all of them are kept in memory
 _SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
 def find_images(folder: Optional[Union[str, Path]] = None) -> list[dict[str, Any]]:
-    """List images as the input of a pipeline's first transform.
+    """List images in the form that a pipeline's first transform expects.
 
     Args:
-        folder: The images' folder; None for scikit-learn's two photographs.
+        folder: Image folder; if None, scikit-learn's two photographs are used.
 
     Returns:
-        `img_path` of each file, or `img` of each photograph. Of more than `MAX_IMAGES` files, an
-        evenly spaced selection.
+        A dict for each image, with `img_path` for files or `img` for photographs. If the folder has
+        more than `MAX_IMAGES` images, they are sampled at even intervals.
 
     Raises:
-        UserError: The folder doesn't exist or has no image.
+        UserError: The folder doesn't exist or contains no images.
     """
     if folder is None:
-        # Pipelines take BGR images.
+        # Pipelines expect BGR images.
         return [dict(img=rgb[..., ::-1].copy()) for rgb in load_sample_images().images]
     paths = list_images(folder, "images")
     step = -(-len(paths) // MAX_IMAGES)
@@ -42,34 +42,34 @@ def list_images(folder: Union[str, Path], flag: str) -> list[Path]:
 
     Args:
         folder: The folder.
-        flag: Name of the flag that it was passed to, without dashes.
+        flag: Command-line flag that the folder was passed to, without dashes; used in messages.
 
     Raises:
-        UserError: The folder doesn't exist or has no image.
+        UserError: The folder doesn't exist or contains no images.
     """
     if not Path(folder).is_dir():
-        raise UserError(f"--{flag} {folder}: there is no such folder")
+        raise UserError(f"--{flag} {folder}: there is no such folder; pass an existing one")
     paths = [path for path in sorted(Path(folder).iterdir()) if path.suffix.lower() in _SUFFIXES]
     if not paths:
-        raise UserError(f"--{flag} {folder}: no image in it, expected {', '.join(_SUFFIXES)}")
+        raise UserError(f"--{flag} {folder}: contains no images, expected {', '.join(_SUFFIXES)}")
     return paths
 
 
 def evaluation_pipeline(
     cfg: ConfigDict, input_size: Optional[tuple[int, int]] = None
 ) -> list[dict]:
-    """Copy a config's test pipeline, without loading annotations, for an input size.
+    """Return a config's test pipeline for an input size, without annotation loading.
 
     Args:
         cfg: The whole config.
-        input_size: Height and width to resize to, ignoring the aspect ratio; None keeps the
-            config's setting.
+        input_size: Height and width to resize to, ignoring the aspect ratio; if None, the
+            config's setting is kept.
 
     Returns:
         The pipeline, whose first transform loads an image file.
 
     Raises:
-        UserError: The config has none, or it doesn't have exactly one Resize.
+        UserError: The config has no test pipeline, or the pipeline doesn't have exactly one Resize.
     """
     pipeline = inference_pipeline(cfg)
     if input_size is not None:
@@ -77,7 +77,7 @@ def evaluation_pipeline(
         if len(resizes) != 1:
             raise UserError(
                 f"--input-size: the test pipeline of {cfg.filename} has {len(resizes)} Resize "
-                "transforms but should have one; omit --input-size"
+                "transforms, expected exactly one; omit --input-size"
             )
         resizes[0].pop("scale_factor", None)
         resizes[0].update(scale=(input_size[1], input_size[0]), keep_ratio=False)
@@ -90,12 +90,12 @@ def make_batches(
     """Prepare batches in which each image occurs at least once.
 
     Args:
-        images: From `find_images`.
-        pipeline: From `evaluation_pipeline`.
+        images: Result of `find_images`.
+        pipeline: Result of `evaluation_pipeline`.
         batch_size: Number of images in a batch.
 
     Returns:
-        Inputs of `detector.test_step`: `inputs`, uint8 tensors `(3, H, W)`, and `data_samples`.
+        Inputs for `detector.test_step`: `inputs`, uint8 tensors `(3, H, W)`, and `data_samples`.
 
     Raises:
         UserError: A file can't be read.
@@ -115,8 +115,8 @@ def _prepare(prepare: Compose, index: int, image: dict[str, Any]) -> dict:
         return prepare({"img_id": index, **copy.copy(image)})
     except UserError:
         raise
-    except Exception as error:  # loaders and transforms raise nearly anything
+    except Exception as error:  # loaders and transforms raise almost any exception
         what = image.get("img_path", "the embedded photographs")
         raise UserError(
-            f"{what}: the config's test pipeline can't prepare it ({type(error).__name__}: {error})"
+            f"{what}: the config's test pipeline failed ({type(error).__name__}: {error})"
         ) from error

@@ -1,7 +1,7 @@
 """Scenes of handwritten digits on photographs, drawn deterministically from a random state.
 
-The digits are scikit-learn's 1,797 scans (8x8 pixels, 17 grey levels), the backgrounds crops of
-its two photographs.
+The digits are scikit-learn's 1,797 scans (8x8 pixels, 17 grey levels). The backgrounds are crops
+of its two photographs.
 """
 
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from sklearn.datasets import load_digits, load_sample_images
 
 SCAN_SIDES = (28, 72)  # minimum and maximum side of a scan in a scene, in pixels
 DIGITS_PER_SCENE = (1, 5)
-# Columns of the photographs: training uses the left part, validation the right one.
+# Columns of the photographs: training uses the left part, validation the right part.
 _TRAIN_COLUMNS, _VAL_COLUMNS = slice(0, 430), slice(440, None)
-_VAL_SHARE = 6  # one in this many scans is for validation
+_VAL_SHARE = 6  # one in this many scans is used for validation
 _MIN_CONTRAST = 70  # grey levels between a digit and its background
 _MAX_OVERLAP = 0.05  # of two boxes, relative to the smaller one
 
@@ -50,7 +50,7 @@ class Instance:
 
 
 def load_assets(random: np.random.RandomState) -> dict[str, SceneAssets]:
-    """Split scans and photographs so that training and validation share neither.
+    """Split scans and photographs into disjoint sets for training and validation.
 
     Returns:
         The assets of `train` and `val`.
@@ -84,12 +84,12 @@ def draw_scene(
         random: Source of all randomness.
 
     Returns:
-        The image, `(side, side, 3)`, uint8, RGB, and its digits, at least one.
+        The image, `(side, side, 3)`, uint8, RGB, and a list of at least one digit.
     """
     image = _draw_background(assets, side, random)
     instances: list[Instance] = []
     count = random.randint(DIGITS_PER_SCENE[0], DIGITS_PER_SCENE[1] + 1)
-    for _ in range(10 * count):  # a crowded scene may have no room for more
+    for _ in range(10 * count):  # a crowded scene may have no room for more digits
         if len(instances) == count:
             break
         index = random.randint(len(assets.labels))
@@ -126,7 +126,7 @@ def _draw_digit(
     """Enlarge, slightly rotate and place a scan.
 
     Returns:
-        Opacity of a square patch, from 0 to 1, and the patch's left and top in the scene.
+        Opacity of a square patch, from 0 to 1, and the position of its left and top edges.
     """
     length = random.randint(SCAN_SIDES[0], SCAN_SIDES[1] + 1)
     left, top = random.randint(0, side - length + 1, size=2)
@@ -140,7 +140,7 @@ def _draw_digit(
 
 
 def _fill(mask: np.ndarray) -> np.ndarray:
-    """Fill holes, which COCO's polygons can't represent."""
+    """Fill holes, which COCO polygons can't represent."""
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled = np.zeros(mask.shape, np.uint8)
     return cv2.drawContours(filled, contours, -1, 1, cv2.FILLED).astype(bool)
@@ -167,7 +167,7 @@ def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> floa
 
 
 def to_polygons(instance: Instance) -> list[list[float]]:
-    """Convert a digit's mask to COCO's polygons.
+    """Convert a digit's mask to COCO polygons.
 
     Args:
         instance: The digit.
@@ -176,8 +176,8 @@ def to_polygons(instance: Instance) -> list[list[float]]:
         One `[x1, y1, x2, y2, ...]` for each connected part, in pixels of the scene;
         pycocotools rasterises them to the instance's mask.
     """
-    # Contours pass through pixel centres; on a mask four times as large that is an eighth of a
-    # pixel inside the true edge, so that no pixel centre is lost.
+    # Contours pass through pixel centres. On a mask that is enlarged four times, they lie an eighth
+    # of a pixel inside the true edge, so that no pixel centre is lost.
     large = instance.mask.astype(np.uint8).repeat(4, axis=0).repeat(4, axis=1)
     contours, _ = cv2.findContours(large, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     corner = np.array(instance.box[:2])

@@ -1,4 +1,4 @@
-"""COCO metrics, computed by faster-coco-eval if it is installed."""
+"""COCO metrics, which are computed by faster-coco-eval if it is installed."""
 
 from typing import Any
 
@@ -20,9 +20,9 @@ class FasterCocoMetric(CocoMetric):
 
     Args:
         *args: Arguments of CocoMetric.
-        backend: `pycocotools`, `faster-coco-eval`, or `auto` for faster-coco-eval if it can be
-            imported, else pycocotools. `use_mp_eval`, which is pycocotools in several processes,
-            requires pycocotools.
+        backend: `pycocotools`, `faster-coco-eval`, or `auto`, which uses faster-coco-eval if it can
+            be imported, else pycocotools. With `use_mp_eval`, pycocotools runs in several
+            processes, so it can't be combined with `faster-coco-eval`.
         **kwargs: Arguments of CocoMetric.
 
     Raises:
@@ -33,20 +33,20 @@ class FasterCocoMetric(CocoMetric):
         super().__init__(*args, **kwargs)
         if backend not in _BACKENDS:
             raise UserError(
-                f"FasterCocoMetric: backend {backend!r}; expected one of {', '.join(_BACKENDS)}"
+                f"FasterCocoMetric: backend is {backend!r}, expected one of {', '.join(_BACKENDS)}"
             )
         if self.use_mp_eval and backend == "faster-coco-eval":
             raise UserError(
-                "FasterCocoMetric: use_mp_eval=True is pycocotools in several processes, but "
-                "backend is 'faster-coco-eval'; omit one of them"
+                "FasterCocoMetric: use_mp_eval=True runs pycocotools in several processes, but "
+                "backend is 'faster-coco-eval'; remove one of the two settings"
             )
         chosen = "pycocotools" if self.use_mp_eval else backend
         self._evaluator, self._by = find_evaluator(chosen)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Compute the metrics with the backend."""
+        """Compute the metrics with the selected backend."""
         print_log(f"COCO evaluation by {self._by}", "current")
-        # CocoMetric looks the class up in its module and has no argument for it.
+        # CocoMetric has no argument for this class, and looks it up in its module.
         original, coco_metric.COCOeval = coco_metric.COCOeval, self._evaluator
         try:
             return super().compute_metrics(results)
@@ -55,25 +55,25 @@ class FasterCocoMetric(CocoMetric):
 
 
 def find_evaluator(backend: str = "auto") -> tuple[type, str]:
-    """Find the class that computes COCO's metrics.
+    """Return the class that computes COCO metrics.
 
     Args:
         backend: See FasterCocoMetric.
 
     Returns:
-        pycocotools' COCOeval, or one with the same results, and the name of the package.
+        pycocotools' COCOeval or an equivalent class, and the name of its package.
 
     Raises:
-        UserError: `backend` is `faster-coco-eval`, and it can't be imported.
+        UserError: `backend` is `faster-coco-eval`, but the package can't be imported.
     """
     if backend != "pycocotools":
         try:
             return _make_faster_evaluator(), "faster-coco-eval"
-        except (ImportError, ValueError) as error:  # ValueError: built for another NumPy
+        except (ImportError, ValueError) as error:  # ValueError: it was built for another NumPy
             if backend != "auto":
                 raise UserError(
                     "FasterCocoMetric: backend 'faster-coco-eval' can't be imported "
-                    f"({error}); pip install faster-coco-eval, or omit backend"
+                    f"({error}); run pip install faster-coco-eval, or remove backend"
                 ) from error
     return COCOeval, "pycocotools"
 
@@ -82,8 +82,8 @@ def _make_faster_evaluator() -> type:
     from faster_coco_eval import COCOeval_faster
 
     class FasterCOCOeval(COCOeval_faster):
-        # faster-coco-eval computes AP at the last of maxDets (1000 in MMDetection), pycocotools at
-        # 100, which differs if an image has more than 100 detections of a class.
+        # faster-coco-eval computes AP with the last value of maxDets (1000 in MMDetection), but
+        # pycocotools with 100. Results differ if an image has over 100 detections of a class.
         summarize = COCOeval.summarize
 
     return FasterCOCOeval

@@ -1,4 +1,4 @@
-"""Checks how well a detector's anchors fit the boxes of a dataset, and fits better ones."""
+"""Checks how well a detector's anchors fit the boxes of a dataset, and finds better anchors."""
 
 from dataclasses import dataclass
 from typing import Any, Optional
@@ -15,12 +15,12 @@ _MIN_GAIN = 0.05
 
 @dataclass(frozen=True)
 class AnchorFit:
-    """Anchors and their overlap with boxes centred on them.
+    """Anchors and their overlap with boxes that have the same centre.
 
     Attributes:
         generator: Config of the anchor generator.
         share: Share of the boxes that have an IoU of at least 0.5 with an anchor.
-        mean_iou: Mean over the boxes of the IoU with the best anchor.
+        mean_iou: IoU of each box with its best anchor, averaged over the boxes.
     """
 
     generator: dict[str, Any]
@@ -29,14 +29,14 @@ class AnchorFit:
 
 
 def box_sizes(coco: dict, input_size: tuple[int, int]) -> np.ndarray:
-    """Compute the sizes of boxes after the images are resized.
+    """Compute the sizes that boxes have after their images are resized.
 
     Args:
         coco: COCO's images and annotations; crowds are ignored.
         input_size: Longer and shorter side that images are resized to, keeping the aspect ratio.
 
     Returns:
-        Width and height in pixels of the resized images, `(N, 2)`.
+        Width and height of each box in pixels of the resized images, `(N, 2)`.
     """
     factors = {
         image["id"]: resize_factor(image["width"], image["height"], input_size)
@@ -59,7 +59,7 @@ def resize_factor(width: int, height: int, input_size: tuple[int, int]) -> float
 
 
 def anchor_sizes(generator: dict) -> np.ndarray:
-    """Compute width and height of a generator's anchors in pixels, `(N, 2)`."""
+    """Compute the widths and heights of a generator's anchors in pixels, `(N, 2)`."""
     levels = TASK_UTILS.build(generator).base_anchors
     anchors = np.concatenate([level.cpu().numpy() for level in levels])
     return anchors[:, 2:] - anchors[:, :2]
@@ -74,22 +74,23 @@ def measure_fit(generator: dict, boxes: np.ndarray) -> AnchorFit:
     """
     anchors = anchor_sizes(generator)
     best = np.zeros(len(boxes))
-    for anchor in anchors:  # one by one: a matrix of 900,000 boxes by 45 anchors is large
+    for anchor in anchors:  # one by one, since a matrix of 900,000 boxes by 45 anchors is large
         inter = np.minimum(boxes, anchor).prod(axis=1)
         best = np.maximum(best, inter / (boxes.prod(axis=1) + anchor.prod() - inter))
     return AnchorFit(generator, float((best >= _MIN_IOU).mean()), float(best.mean()))
 
 
 def fit_anchors(generator: dict, boxes: np.ndarray) -> Optional[AnchorFit]:
-    """Find sizes and ratios that fit boxes better; the number of anchors stays the same.
+    """Find sizes and aspect ratios that fit boxes better, keeping the number of anchors.
 
     Args:
-        generator: Config of an `AnchorGenerator`; not changed.
+        generator: Config of an `AnchorGenerator`, which is not modified.
         boxes: Widths and heights, `(N, 2)`.
 
     Returns:
-        Better anchors, or None if the current ones are good enough: at least 95 % of the boxes
-        have an IoU of 0.5 with one, and no others raise the mean IoU by 0.05.
+        Better anchors, or None if the current anchors are good enough. They are good enough if at
+        least 95 % of the boxes have an IoU of 0.5 with an anchor, and the best candidates don't
+        raise the mean IoU by at least 0.05.
     """
     before = measure_fit(generator, boxes)
     count = len(generator["ratios"])
@@ -98,7 +99,7 @@ def fit_anchors(generator: dict, boxes: np.ndarray) -> Optional[AnchorFit]:
     key = "octave_base_scale" if generator.get("octave_base_scale") else "scales"
     best = before
     for candidates in (generator["ratios"], sorted(set(ratios))):
-        if len(candidates) != count:  # boxes of one shape; the head has an output for each ratio
+        if len(candidates) != count:  # similar boxes have fewer ratios than the head needs
             continue
         for step in range(-16, 13):
             factor = 2 ** (step / 4)

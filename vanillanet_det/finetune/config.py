@@ -1,4 +1,4 @@
-"""Assembles the config of a fine-tuning run, which `tools/train.py` can run."""
+"""Assembles the config of a fine-tuning run, for use with `tools/train.py`."""
 
 import copy
 import os
@@ -17,7 +17,7 @@ AUGMENTATIONS = ("none", "flip", "scale")
 
 @dataclass(frozen=True)
 class FinetuneData:
-    """The dataset of a fine-tuning run, as COCO files.
+    """The dataset of a fine-tuning run, stored as COCO files.
 
     Attributes:
         root: Image folder.
@@ -45,17 +45,17 @@ def make_config(
     record: dict,
     load_from: Optional[str] = None,
 ) -> Config:
-    """Assemble a config.
+    """Assemble the config of a fine-tuning run.
 
     Args:
-        template: Config that provides hooks and logging.
+        template: Config to copy hooks and logging from.
         model: Config of the model.
         data: Dataset to train and evaluate on.
         input_size: Longer and shorter side that images are resized to, keeping the aspect ratio.
-        batch_size: Images in a batch.
+        batch_size: Number of images in a batch.
         augment: Names from `AUGMENTATIONS`.
         schedule: `train_cfg`, `optim_wrapper` and `param_scheduler`.
-        record: Settings of the run, stored in the config under `finetune`.
+        record: Settings of the run, stored in the config as `finetune`.
         load_from: Detector checkpoint to start from.
     """
     cfg = copy.deepcopy(template)

@@ -1,4 +1,4 @@
-"""The model config of a fine-tuning run, adapted to the weights and the classes."""
+"""Builds the model config of a fine-tuning run from weights and classes."""
 
 import copy
 from collections.abc import Iterator
@@ -23,15 +23,15 @@ def make_model(
     """Build a model config for the classes of a dataset.
 
     Args:
-        template: Config of a detector; its model is used unless the weights come with one.
+        template: Config of a detector; its model is used unless the weights include a model config.
         start: The weights to start from.
         num_classes: Number of classes.
-        arch: Published arch of VanillaNet; None takes that of the weights or the template.
-        freeze: Last backbone stage to freeze, 0 for the stem; -1 for none.
-        merged: Train VanillaNet's merged form.
+        arch: Published arch of VanillaNet; if None, the arch of the weights or the template.
+        freeze: Last backbone stage to freeze: 0 for the stem, -1 to freeze nothing.
+        merged: Whether to train VanillaNet's merged form.
 
     Raises:
-        UserError: Weights, arch and template don't match.
+        UserError: The weights, arch and template don't match.
     """
     own = start.model
     model = copy.deepcopy(own or template_model(template))
@@ -52,8 +52,8 @@ def make_model(
     if start.kind == "backbone":
         if not is_vanillanet:
             raise UserError(
-                f"--weights {start.path}: holds a VanillaNet, but the backbone is "
-                f"{backbone.get('type')}; choose another --model"
+                f"--weights {start.path}: contains a VanillaNet, but the backbone is "
+                f"{backbone.get('type')}; pass another --model"
             )
         backbone.init_cfg = ConfigDict(type="Pretrained", checkpoint=start.path)
     if start.kind == "nothing":  # random layers must be trained
@@ -63,8 +63,8 @@ def make_model(
     if freeze >= 0:
         if start.kind == "nothing":
             raise UserError(
-                f"--freeze {freeze}: needs --weights; frozen random layers never learn. Give "
-                "--weights, or omit --freeze"
+                f"--freeze {freeze}: requires --weights, since frozen random layers never learn; "
+                "pass --weights, or omit --freeze"
             )
         backbone.frozen_stages = freeze
     if is_vanillanet:
@@ -76,11 +76,11 @@ def make_model(
         build_on_meta(model)
     except UserError:
         raise
-    except Exception as error:  # constructors raise nearly anything
+    except Exception as error:  # constructors raise almost any exception
         whose = f"--weights {start.path}" if own else f"--model {template.filename}"
         reason = str(error).partition("\n")[0]
         raise UserError(
-            f"{whose}: its model can't be built here ({type(error).__name__}: {reason}); choose "
+            f"{whose}: its model can't be built here ({type(error).__name__}: {reason}); pass "
             "another --model"
         ) from error
     return model
@@ -90,7 +90,7 @@ def template_model(template: Config) -> ConfigDict:
     """Return the model of a detector's config.
 
     Raises:
-        UserError: There is none, or it has no backbone config.
+        UserError: The config has no model, or the model has no backbone config.
     """
     model = template.get("model")
     if not isinstance(model, dict) or not model.get("backbone"):
@@ -102,7 +102,7 @@ def template_model(template: Config) -> ConfigDict:
 
 
 def anchor_generator(model: dict) -> Optional[dict]:
-    """Find a model's anchor generator, in RetinaNet's head or in the RPN; None without one."""
+    """Return the anchor generator of RetinaNet's head or the RPN, or None if there is none."""
     for key in ("bbox_head", "rpn_head"):
         head = model.get(key)
         generator = head.get("anchor_generator") if isinstance(head, dict) else None
@@ -112,12 +112,12 @@ def anchor_generator(model: dict) -> Optional[dict]:
 
 
 def has_masks(model: dict) -> bool:
-    """Whether a model predicts masks."""
+    """Return whether a model predicts masks."""
     return bool((model.get("roi_head") or {}).get("mask_head") or model.get("mask_head"))
 
 
 def _set_arch(model: ConfigDict, arch: Optional[str], whose: str) -> None:
-    """Set VanillaNet's arch, and the neck's input channels to match."""
+    """Set VanillaNet's arch, and adapt the neck's input channels."""
     before = model.backbone.get("arch", "11")
     if arch is None or arch == before:
         return
@@ -126,8 +126,8 @@ def _set_arch(model: ConfigDict, arch: Optional[str], whose: str) -> None:
     neck = neck[0] if isinstance(neck, (list, tuple)) else neck
     if not isinstance(neck, dict) or "in_channels" not in neck:
         raise UserError(
-            f"{whose}: has the arch {before}, which can't be changed to {arch}: there is no neck "
-            f"whose in_channels could follow; use the config of a detector with the arch {arch}"
+            f"{whose}: has the arch {before}, which can't be changed to {arch}, since there is "
+            f"no neck with in_channels; use the config of a detector with the arch {arch}"
         )
     out_indices = model.backbone.get("out_indices") or old
     features = new[len(old) - len(out_indices) :]  # RetinaNet starts at stride 8
@@ -143,13 +143,13 @@ def _set_form(backbone: ConfigDict, start: Start, merged: bool) -> None:
     form = start.backbone.form if start.backbone else "training"
     if merged and start.kind == "nothing":
         raise UserError(
-            "--merged: needs --weights; from random weights the merged form learns less than the "
-            "training form"
+            "--merged: requires --weights, since the merged form learns less than the training "
+            "form from random weights; pass --weights, or omit --merged"
         )
     if merged and start.kind == "detector" and form == "training":
         raise UserError(
             f"--merged: {start.path} is in the training form; merge the file first (python "
-            f"tools/convert_checkpoint.py {start.path} MERGED_FILE --merge), and give the merged "
+            f"tools/convert_checkpoint.py {start.path} MERGED_FILE --merge), and pass the merged "
             "file as --weights"
         )
     backbone.pop("deploy", None)

@@ -1,4 +1,4 @@
-"""Turns a dataset and a few options into a config; unspecified settings are inferred."""
+"""Builds a config from a dataset and a few options, inferring unspecified settings."""
 
 import json
 import math
@@ -26,22 +26,23 @@ from .start import Start, read_start, transfer
 
 @dataclass(frozen=True)
 class FinetuneOptions:
-    """Options of a fine-tuning run; None is inferred.
+    """Options of a fine-tuning run; options that are None are inferred.
 
     Attributes:
-        model: Name of a detector, or its config file.
+        model: Name of a detector, or path of its config file.
         weights: Checkpoint of a detector, or published ImageNet weights; None for random weights.
-        backbone: Such as `vanillanet11`.
+        backbone: Name of the backbone, such as `vanillanet11`.
         epochs: Number of epochs.
-        batch_size: Images in a batch.
+        batch_size: Number of images in a batch.
         lr: Learning rate.
-        input_size: Sides that images are resized to, in any order, keeping the aspect ratio.
+        input_size: Longer and shorter side that images are resized to, in any order, keeping the
+            aspect ratio.
         augment: Names from `AUGMENTATIONS`.
-        freeze: Last backbone stage to freeze, 0 for the stem; -1 for none.
-        merged: Train VanillaNet's merged form.
+        freeze: Last backbone stage to freeze: 0 for the stem, -1 to freeze nothing.
+        merged: Whether to train VanillaNet's merged form.
 
     Raises:
-        UserError: A value out of range.
+        UserError: A value is out of range.
     """
 
     model: Optional[str] = None
@@ -56,27 +57,27 @@ class FinetuneOptions:
     merged: bool = False
 
     def __post_init__(self) -> None:
-        """Check the values."""
+        """Raise an error if a value is out of range."""
         for flag, value in (("epochs", self.epochs), ("batch-size", self.batch_size)):
             if value is not None and value < 1:
                 raise UserError(f"--{flag} {value}: expected a positive integer")
         if self.freeze < -1:
             raise UserError(
-                f"--freeze {self.freeze}: expected the last stage to freeze, from 0 for the stem, "
-                "or -1 for none"
+                f"--freeze {self.freeze}: expected the last stage to freeze, from 0 "
+                "for the stem, or -1 to freeze nothing"
             )
         if self.lr is not None and not 0 < self.lr < math.inf:
             raise UserError(f"--lr {self.lr:g}: expected a number above 0, such as 0.0005")
         if "none" in self.augment and len(self.augment) > 1:
             names = ", ".join(AUGMENTATIONS[1:])
-            raise UserError(f"--augment none: can't be combined; expected none alone, or {names}")
+            raise UserError(f"--augment none: can't be combined; pass none alone, or {names}")
 
     @property
     def arch(self) -> Optional[str]:
-        """Published arch of the backbone; None without one.
+        """Published arch of the backbone; None if no backbone is selected.
 
         Raises:
-            UserError: There is no such backbone.
+            UserError: The backbone is unknown.
         """
         return None if self.backbone is None else parse_backbone(self.backbone)
 
@@ -87,25 +88,29 @@ def prepare(
     """Build the config of a fine-tuning run, and write its annotations.
 
     Args:
-        data: COCO JSON or folder, YOLO, Pascal VOC or LabelMe folder.
+        data: COCO annotation file, or folder in COCO, YOLO, Pascal VOC or LabelMe format.
         template: Config of the detector to train.
-        options: Settings; None is inferred.
+        options: Settings of the run.
         work_dir: Existing folder for the annotations and `weights.txt`.
 
     Raises:
-        UserError: Dataset, weights and options don't match.
+        UserError: The dataset, weights and options don't match.
     """
     source = read_dataset(Path(data))
     print_message("\n".join(source.remarks))
     train, val = source.train, source.val
     if val is None:
         train, val = split(train, source.root)
-        print_message(f"No validation split: made one, see {work_dir}/annotations")
+        print_message(
+            f"The dataset has no validation split; one was created in {work_dir}/annotations"
+        )
     print_message(f"Training: {_count(train)}\nValidation: {_count(val)}")
     start = read_start(options.weights)
     if options.model and start.model:
         _check_model(options.model, template_model(template), start)
-        print_message(f"The network comes from {start.path}; --model sets how it is trained")
+        print_message(
+            f"The network is loaded from {start.path}; --model only sets how it is trained"
+        )
     model = make_model(
         template, start, len(source.classes), options.arch, options.freeze, options.merged
     )
@@ -151,7 +156,7 @@ def prepare(
 
 
 def print_message(text: str) -> None:
-    """Print to standard output, for messages outside of the training log."""
+    """Print a message that isn't part of the training log to standard output."""
     print_log(printable(text))
 
 
@@ -165,12 +170,12 @@ def _count(coco: dict) -> str:
 
 
 def _check_model(name: str, model: dict, start: Start) -> None:
-    """Refuse --model if the weights come with another model, which would be trained instead."""
+    """Raise an error if --model differs from the model that the weights come with."""
     expected, actual = _describe(model), _describe(start.model)
     if expected != actual:
         raise UserError(
-            f"--model {name}: is a {expected}, but --weights {start.path} hold a {actual}, which "
-            "would be trained instead; omit --model, or use other weights"
+            f"--model {name}: is a {expected}, but --weights {start.path} contains a {actual}, "
+            "which would be trained instead; omit --model, or use other weights"
         )
 
 
@@ -180,7 +185,7 @@ def _describe(model: dict) -> str:
 
 
 def _check_classes(train: dict, val: dict) -> None:
-    """Warn of classes without training boxes; two spellings of one class are an error."""
+    """Warn about classes without training boxes; raise an error if a class has two spellings."""
     train_ids, val_ids = ({a["category_id"] for a in part["annotations"]} for part in (train, val))
     names = {category["id"]: category["name"] for category in train["categories"]}
     untrained = sorted(names[id] for id in val_ids - train_ids)
@@ -189,17 +194,17 @@ def _check_classes(train: dict, val: dict) -> None:
         if same:
             raise UserError(
                 f"class {name!r} occurs in validation images only, and {same[0]!r} in training "
-                "images; give both the same name in the annotations"
+                "images; use the same name for both in the annotations"
             )
     if untrained:
         print_message(
-            f"warning: no training image has {', '.join(untrained)}, but validation images do: "
-            "AP will be 0"
+            f"warning: no training image contains {', '.join(untrained)}, but validation images "
+            "do; their AP will be 0"
         )
 
 
 def _spelling(name: str) -> str:
-    # A dash at either end, or among digits only, isn't a space: "A-" isn't "A", "-1" isn't "1".
+    # A dash at either end or in a name without letters isn't a separator: "A-" differs from "A".
     inside = name[:1].isalnum() and name[-1:].isalnum() and any(map(str.isalpha, name))
     return plain_name(name) if inside else name.casefold()
 
@@ -211,14 +216,14 @@ def _check_masks(model: dict, source: RawDataset, train: dict, val: dict) -> Non
     without = sum(not a.get("segmentation") for a in annotations)
     if without:
         raise UserError(
-            f"--model mask-rcnn: {without} of {len(annotations)} annotations have no outline "
-            f"to learn masks from ({source.format}); use --model faster-rcnn or retinanet, which "
-            "learn boxes"
+            f"--model mask-rcnn: {without} of {len(annotations)} {source.format} annotations "
+            f"have no segmentation to learn masks from; use --model faster-rcnn or retinanet, "
+            "which only learn boxes"
         )
 
 
 def _fit_anchors(model: dict, train: dict, size: tuple[int, int]) -> str:
-    """Replace the anchors of a model if they don't fit the boxes, and report it."""
+    """Replace a model's anchors if they don't fit the boxes; return a description of the result."""
     generator = anchor_generator(model)
     boxes = box_sizes(train, size)
     boxes = boxes[(boxes > 0).all(axis=1)]
@@ -227,30 +232,32 @@ def _fit_anchors(model: dict, train: dict, size: tuple[int, int]) -> str:
     better = fit_anchors(generator, boxes)
     if better is None:
         share = measure_fit(generator, boxes).share
-        return f"unchanged; {100 * share:.0f} % of the boxes match one"
+        return f"unchanged; {100 * share:.0f} % of the boxes match an anchor"
     before = measure_fit(generator, boxes)
     print_message(
-        f"{100 * (1 - before.share):.0f} % of the boxes match no anchor (IoU 0.5), "
-        f"{100 * (1 - better.share):.0f} % with the new anchors, which are used:\n"
+        f"{100 * (1 - before.share):.0f} % of the boxes match no anchor at IoU 0.5. New "
+        f"anchors are used instead, for which this is {100 * (1 - better.share):.0f} %:\n"
         + histogram(boxes, anchor_sizes(generator))
     )
     changed = {k: v for k, v in better.generator.items() if v != generator.get(k)}
     generator.update(changed)
     new = ", ".join(f"{key} {value}" for key, value in changed.items())
-    return f"{new}; {100 * better.share:.0f} % of the boxes match one"
+    return f"{new}; {100 * better.share:.0f} % of the boxes match an anchor"
 
 
 def _report_transfer(start: Start, model: dict, work_dir: Path) -> None:
     if start.kind == "nothing":
-        print_message("No --weights: training from scratch, which needs more epochs")
-        _write_file(work_dir / "weights.txt", "everything is random\n")
+        print_message(
+            "Training starts from scratch, since --weights wasn't passed; this requires more epochs"
+        )
+        _write_file(work_dir / "weights.txt", "all weights are random\n")
         return
-    if start.backbone is not None:  # compared in the file's form; merging comes later
+    if start.backbone is not None:  # the file's form is compared; weights are merged later
         merged = start.backbone.form == "merged"
         model = dict(model, backbone=dict(model["backbone"], merged=merged))
     found = transfer(start, model)
     _write_file(work_dir / "weights.txt", found.listing())
-    print_message(f"{found.summary()}\nEach tensor: {work_dir}/weights.txt")
+    print_message(f"{found.summary()}\nAll tensors are listed in {work_dir}/weights.txt")
 
 
 def _write_file(path: Path, text: str) -> None:
@@ -262,8 +269,8 @@ def _write_annotations(work_dir: Path, source: RawDataset, train: dict, val: dic
     folder = (work_dir / "annotations").resolve()
     folder.mkdir(exist_ok=True)
     for name, coco in (("train", train), ("val", val)):
-        # ASCII: pycocotools reads with the system's encoding, and file names may hold bytes that
-        # aren't UTF-8.
+        # The text is ASCII: pycocotools reads it with the system's encoding, and file names may
+        # contain bytes that aren't UTF-8.
         _write_file(folder / f"{name}.json", json.dumps(coco))
     return FinetuneData(
         root=source.root.resolve(),

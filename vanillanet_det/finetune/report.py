@@ -1,4 +1,4 @@
-"""The report of a fine-tuning run, as one HTML file."""
+"""Writes the report of a fine-tuning run as a single HTML file."""
 
 import json
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ from mmengine.config import Config
 
 from ..report import read_curves, write_report
 
-# The order of the facts, since MMEngine writes a config alphabetically.
+# The order of the facts, since MMEngine sorts the keys of a config alphabetically.
 _FACTS = (
     *("data", "format", "classes", "model", "weights", "input size", "anchors"),
     *("epochs", "batch size", "learning rate", "best checkpoint"),
 )
-# Keys in configs of earlier versions.
+# Keys that configs of earlier versions use, and their current names.
 _RENAMED = {"form": "format", "pictures": "input size"}
 
 
@@ -29,12 +29,12 @@ def write_finetune_report(
     Args:
         cfg: Config of the run.
         checkpoint: The evaluated checkpoint.
-        detections: Its detections on the validation images, as COCO results.
+        detections: The checkpoint's detections on the validation images, as COCO results.
         work_dir: Work dir of the run.
-        compare: Work dirs of other runs, drawn in the same curves.
+        compare: Work dirs of other runs, whose curves are drawn in the same charts.
 
     Returns:
-        The file.
+        The path of the file.
 
     Raises:
         UserError: The file can't be written.

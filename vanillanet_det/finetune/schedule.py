@@ -1,4 +1,4 @@
-"""Default input size, learning rate and schedule for a dataset."""
+"""Chooses the default input size, learning rate and schedule for a dataset."""
 
 import math
 from typing import Optional
@@ -6,20 +6,20 @@ from typing import Optional
 import numpy as np
 
 BASE_BATCH_SIZE = 8
-# AdamW's learning rates for a batch of 8, by the weights that training starts from.
+# AdamW's learning rates for a batch of 8, by the kind of weights that training starts from.
 BASE_RATES = {"detector": 5e-4, "backbone": 2e-4, "nothing": 1.5e-3}
 _ITERATIONS = 4000
-_MAX_SIZE = (1333, 800)  # as on COCO
+_MAX_SIZE = (1333, 800)  # the usual size on COCO
 
 
 def default_input_size(coco: dict) -> tuple[int, int]:
-    """Choose the size that images are resized to: their own, up to COCO's.
+    """Choose the size that images are resized to: their own size, limited to COCO's.
 
     Args:
         coco: COCO's images.
 
     Returns:
-        Longer and shorter side: the 90th percentile of the dataset, rounded up to a multiple of
+        Longer and shorter side: the 90th percentile over the dataset, rounded up to a multiple of
         32 and limited to 1333 x 800.
     """
     sides = np.sort([(image["width"], image["height"]) for image in coco["images"]], axis=1)
@@ -30,7 +30,7 @@ def default_input_size(coco: dict) -> tuple[int, int]:
 
 
 def num_epochs(num_images: int, batch_size: int) -> int:
-    """Choose the number of epochs: about 4,000 iterations, and 6 to 100 epochs."""
+    """Choose a number of epochs from 6 to 100 that results in about 4,000 iterations."""
     return min(max(round(_ITERATIONS * batch_size / num_images), 6), 100)
 
 
@@ -38,8 +38,8 @@ def learning_rate(start: str, batch_size: int) -> float:
     """Choose AdamW's learning rate, proportional to the batch size.
 
     Args:
-        start: What the weights are for: `detector`, `backbone` or `nothing`.
-        batch_size: Images in a batch, over all processes.
+        start: What the initial weights are for: `detector`, `backbone` or `nothing`.
+        batch_size: Number of images in a batch, summed over all processes.
     """
     return float(f"{BASE_RATES[start] * batch_size / BASE_BATCH_SIZE:.3g}")
 
@@ -47,14 +47,14 @@ def learning_rate(start: str, batch_size: int) -> float:
 def schedule(
     epochs: int, iterations: int, rate: float, batch_size: int, layer_decay: bool
 ) -> dict[str, object]:
-    """Build the training part of a config.
+    """Build the training loop, optimizer and learning rate schedule of a config.
 
     Args:
         epochs: Number of epochs.
         iterations: Iterations per epoch.
         rate: Learning rate.
-        batch_size: Images in a batch.
-        layer_decay: Use layer-wise learning rate decay, as in the published recipe.
+        batch_size: Number of images in a batch.
+        layer_decay: Whether to use layer-wise learning rate decay, as in the published recipe.
     """
     warm_up = min(200, epochs * iterations // 10)
     paramwise: Optional[dict] = dict(norm_decay_mult=0.0, bias_decay_mult=0.0)

@@ -1,6 +1,6 @@
 """Training curves, and an HTML report of a training run and its detections.
 
-Imports matplotlib, which is slow: import this package where it is needed.
+Importing this package is slow because it imports matplotlib, so import it only when needed.
 """
 
 from .charts import draw_curves

@@ -1,4 +1,4 @@
-"""Charts of curves: one PNG of all of them, or an SVG each for the report."""
+"""Draws charts of curves: a PNG with all charts, or an SVG of each chart for the report."""
 
 import base64
 import io
@@ -20,19 +20,19 @@ from .curves import Curves, Series
 
 # Okabe and Ito's palette for colour-blind readers, without yellow, which is hard to see as a line.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
-WIDTH = 344  # of an SVG in CSS pixels: one fits a phone, three fit a desktop
+WIDTH = 344  # of an SVG in CSS pixels: one fits on a phone, three on a desktop
 _HEIGHT = 230
 _LEGEND_LINE = 18
-_MAX_LETTERS = 19  # of a name, for two columns in a legend
+_MAX_LETTERS = 19  # of a name, for a legend with two columns
 _PIXELS_PER_INCH = 96
 # A placeholder for the page's text colour, which matplotlib can't express.
 _INK = "#010203"
 _THEME = (
     "<style>:root{color:#222}@media(prefers-color-scheme:dark){:root{color:#ddd}}</style></defs>"
 )
-_SMOOTHING = 40  # half a window spans this fraction of a curve
+_SMOOTHING = 40  # half a window is the length of the curve divided by this
 
-# Validation metrics to draw; only the first two when runs are compared.
+# Validation metrics to draw; if runs are compared, only the first two are drawn.
 _KINDS = {
     "coco/bbox_mAP": "box AP",
     "coco/segm_mAP": "mask AP",
@@ -47,12 +47,12 @@ Panel = Callable[[Axes], None]
 def draw_curves(
     curves: Curves, path: Union[str, Path], others: Optional[Mapping[str, Curves]] = None
 ) -> None:
-    """Draw losses, AP, learning rate and, if there is one, lambda to a PNG file.
+    """Draw losses, AP, learning rate and, if logged, lambda to a PNG file.
 
     Args:
         curves: Curves of a run.
-        path: The file, replaced atomically.
-        others: Other runs by name, whose total loss and AP are also drawn.
+        path: The file, which is replaced atomically.
+        others: Curves of other runs by name; their total loss and AP are also drawn.
 
     Raises:
         UserError: The file can't be written.
@@ -86,7 +86,7 @@ def curve_panels(runs: Mapping[str, Curves]) -> dict[str, Panel]:
         runs: Curves by name; the first is the run that the others are compared with.
 
     Returns:
-        Functions that draw on axes, by name.
+        Functions that draw a panel on axes, by the panel's name.
     """
     own = next(iter(runs.values()))
     panels: dict[str, Panel] = {}
@@ -105,7 +105,7 @@ def svg(panel: Panel) -> str:
     """Draw a panel as an SVG image that follows the light or dark theme of the page.
 
     Args:
-        panel: Draws on axes.
+        panel: Function that draws the panel on axes.
 
     Returns:
         A `data:` URL; the image is `WIDTH` CSS pixels wide.
@@ -133,18 +133,18 @@ def svg(panel: Panel) -> str:
 
 
 def legend_lines(legend) -> int:
-    """Count the lines of a legend."""
+    """Return the number of lines in a legend."""
     return ceil(len(legend.get_texts()) / legend._ncols)
 
 
 def precision_recall_panel(
     curves: Mapping[str, Sequence[float]], others: Optional[Sequence[float]], count: int
 ) -> Panel:
-    """Make a panel of precision-recall curves.
+    """Build a panel of precision-recall curves.
 
     Args:
-        curves: Precision at COCO's 101 recalls, by class name.
-        others: Mean of all other classes, if there are any.
+        curves: Precision at COCO's 101 recall values, by class name.
+        others: Mean over all other classes; None if there are no others.
         count: Number of the other classes.
     """
 
@@ -241,7 +241,7 @@ def _label(run: str, curve: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """Escape a name that matplotlib would take for a formula ($) or hide (leading _)."""
+    """Escape a name that matplotlib would treat as a formula ($) or hide (leading _)."""
     return " " * name.startswith("_") + name.replace("$", r"\$")
 
 
@@ -253,7 +253,7 @@ def smoothed(series: Series) -> np.ndarray:
     """Compute a centred moving average, with shorter windows at both ends.
 
     Returns:
-        As many values; NaN where a window has only NaN.
+        The averages, one for each value; NaN if a window only contains NaN.
     """
     values = np.asarray(series.y, dtype=float)
     half = len(values) // _SMOOTHING

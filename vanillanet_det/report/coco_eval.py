@@ -1,4 +1,4 @@
-"""Evaluation with COCOeval: precisions and matches."""
+"""Computes precisions and matches with COCOeval."""
 
 import contextlib
 import io
@@ -24,17 +24,17 @@ def precisions(
     """Compute the precisions that AP averages, with faster-coco-eval if installed.
 
     Args:
-        truth: From `prepare_truth`.
-        detections: From `prepare_detections`.
+        truth: Ground truth from `prepare_truth`.
+        detections: Detections from `prepare_detections`.
         kind: `bbox` or `segm`.
         areas: Ranges of object area, in square pixels.
 
     Returns:
-        COCOeval's precision, of shape (IoUs 0.50:0.95, recalls, classes, areas); -1 where there
-        are no objects.
+        COCOeval's precision, of shape (IoUs 0.50:0.95, recalls, classes, areas); -1 if there are
+        no objects.
     """
     make, _ = find_evaluator()
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
+    with contextlib.redirect_stdout(io.StringIO()):  # COCOeval prints its progress
         evaluator = _make(make, truth, detections, kind, areas)
         evaluator.evaluate()
         evaluator.accumulate()
@@ -42,7 +42,7 @@ def precisions(
 
 
 def match_boxes(truth: dict, detections: Sequence[dict], areas: Sequence[Area]) -> COCOeval:
-    """Match boxes at IoU 0.5.
+    """Match detected boxes with the ground truth at IoU 0.5.
 
     Returns:
         pycocotools' evaluator with `evalImgs`, which faster-coco-eval doesn't provide.
@@ -66,7 +66,7 @@ def _make(
 
 def _index(truth: dict, annotations: Sequence[dict]) -> COCO:
     index = COCO()
-    # pycocotools writes into the annotations.
+    # The annotations are copied, since pycocotools modifies them.
     copies = [dict(annotation) for annotation in annotations]
     index.dataset = {**truth, "annotations": copies}
     with contextlib.redirect_stdout(io.StringIO()):
@@ -75,11 +75,11 @@ def _index(truth: dict, annotations: Sequence[dict]) -> COCO:
 
 
 def prepare_truth(truth: dict) -> dict:
-    """Add the keys that pycocotools needs and a COCO file may lack.
+    """Add the keys that pycocotools requires and that a COCO file may lack.
 
     Returns:
-        A copy with images and categories sorted by id, and annotations with `area` and
-        `iscrowd`, numbered from 1: pycocotools takes a match with annotation 0 for no match.
+        A copy with images and categories sorted by id. Its annotations have `area` and `iscrowd`,
+        and are numbered from 1, since pycocotools interprets a match with id 0 as no match.
     """
     return {
         "images": sorted(truth["images"], key=lambda image: image["id"]),
@@ -95,15 +95,15 @@ def prepare_detections(truth: dict, detections: Sequence[dict]) -> list[dict]:
     """Check COCO results and number them from 1.
 
     Raises:
-        UserError: An image or a class isn't in the truth.
+        UserError: An image or a class isn't in the ground truth.
     """
     for key, table in (("image_id", "images"), ("category_id", "categories")):
         known = {entry["id"] for entry in truth[table]}
         for detection in detections:
             if detection[key] not in known:
                 raise UserError(
-                    f"detections: {key} {detection[key]!r} but the truth has no such id among its "
-                    f"{len(known)} {table}; expected detections on the images of this truth"
+                    f"detections: {key} {detection[key]!r} isn't among the ids of the ground "
+                    f"truth's {len(known)} {table}; pass detections on images of this ground truth"
                 )
     return [
         {**detection, "area": _area(detection), "iscrowd": 0, "id": number}
@@ -116,16 +116,16 @@ def _area(annotation: dict) -> float:
 
 
 def with_box_areas(truth: dict) -> dict:
-    """Replace the areas of outlines by those of boxes."""
+    """Return a copy of the ground truth with box areas instead of mask areas."""
     annotations = [{**a, "area": _area(a)} for a in truth["annotations"]]
     return {**truth, "annotations": annotations}
 
 
 def matches_by_image(evaluator: COCOeval, category: int, area: int) -> list[dict[str, Any]]:
-    """List the matches of one class and one area range, by image; images without any are omitted.
+    """List COCOeval's matches of each image that has any, for one class and one area range.
 
     Args:
-        evaluator: From `match_boxes`.
+        evaluator: Result of `match_boxes`.
         category: Index of the category.
         area: Index of the area range.
     """
@@ -135,12 +135,12 @@ def matches_by_image(evaluator: COCOeval, category: int, area: int) -> list[dict
 
 
 def all_have_masks(truth: dict, detections: Sequence[dict]) -> bool:
-    """Whether all annotations and detections have a mask, so that mask AP is defined."""
+    """Return whether all annotations and detections have a mask, as mask AP requires."""
     annotations = [*truth["annotations"], *detections]
     return bool(detections) and all(annotation.get("segmentation") for annotation in annotations)
 
 
 def mean(values: np.ndarray) -> Optional[float]:
-    """Average COCOeval's values; None if all of them are -1, undefined."""
+    """Average COCOeval's values; return None if all of them are undefined (-1)."""
     defined = values[values > -1]
     return float(defined.mean()) if defined.size else None

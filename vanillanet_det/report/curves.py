@@ -1,4 +1,4 @@
-"""Curves of a training run, read from the logs of MMEngine's LocalVisBackend."""
+"""Reads the curves of a training run from the logs of MMEngine's LocalVisBackend."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional, Union
 
-_UNDEFINED = -1  # COCO's metrics where there are no objects
+_UNDEFINED = -1  # value of COCO metrics if there are no objects
 
 
 @dataclass(frozen=True)
 class Series:
-    """One curve.
+    """A curve.
 
     Attributes:
         x: Iterations or epochs, counted from 1 and increasing.
-        y: Values; NaN where a loss was NaN.
+        y: Values; NaN if a loss was NaN.
     """
 
     x: tuple[float, ...]
@@ -27,9 +27,9 @@ class Curves:
     """Curves of a training run.
 
     Attributes:
-        losses: By name, over iterations; `loss` is their sum.
-        learning_rate: Over iterations; with layer-wise decay, before the decay.
-        act_lambda: Lambda of the deep training strategy, over iterations; None without it.
+        losses: Losses by name, over iterations; `loss` is their sum.
+        learning_rate: Learning rate over iterations; layer-wise decay isn't included.
+        act_lambda: Lambda of the deep training strategy, over iterations; None if it isn't used.
         metrics: Validation metrics by name, such as `coco/bbox_mAP`, over epochs.
     """
 
@@ -52,15 +52,15 @@ class _Line:
 def read_curves(work_dir: Union[str, Path]) -> Curves:
     """Read the curves of a training run from its work dir.
 
-    All logs in it belong to one run: where a resumed run restarts at an earlier step, it replaces
-    what was logged from that step on. Lines that aren't JSON, which a killed run may leave, are
-    skipped.
+    All logs in the work dir are treated as one run. If the run was resumed at an earlier step, the
+    values that had been logged from this step on are replaced. Lines that aren't valid JSON, which
+    a killed run may leave, are skipped.
 
     Args:
-        work_dir: Work dir with one or more `TIMESTAMP/vis_data/*.json`.
+        work_dir: Work dir with one or more files `TIMESTAMP/vis_data/*.json`.
 
     Returns:
-        The curves; false if nothing was logged.
+        The curves, which are falsy if nothing was logged.
     """
     training: list[_Line] = []
     validation: list[_Line] = []
@@ -90,7 +90,7 @@ def read_curves(work_dir: Union[str, Path]) -> Curves:
 
 
 def _read_lines(work_dir: Path) -> Iterator[dict]:
-    # Folders are named by their start time.
+    # The name of each folder is its start time.
     for folder in sorted(work_dir.glob("*/vis_data")):
         # MMEngine writes the same lines to TIMESTAMP.json.
         files = [folder / "scalars.json"]

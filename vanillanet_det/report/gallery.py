@@ -1,4 +1,4 @@
-"""Validation images with their objects and detections, for the report's gallery."""
+"""Draws validation images with objects and detections for the report's gallery."""
 
 import base64
 import io
@@ -19,7 +19,7 @@ from ..datasets.loading import LoadReadableImage
 from ..errors import UserError
 from .matches import ImageMatches
 
-SIDE = 288  # longest side in CSS pixels: four fit side by side on a desktop
+SIDE = 288  # longest side in CSS pixels; four images fit side by side on a desktop
 _DENSITY = 2  # pixels per CSS pixel
 _FONT_SIZE = 13
 _LINE = 2
@@ -30,12 +30,12 @@ _MASK_OPACITY = 0.35
 
 @dataclass(frozen=True)
 class Drawing:
-    """An image of the gallery, drawn with its objects and with its detections.
+    """An image of the gallery, drawn once with its objects and once with its detections.
 
     Attributes:
         name: File name.
         truth: `data:` URL of a JPEG with the objects; None if the file can't be read.
-        found: The same with the detections.
+        found: Like `truth`, with the detections.
         size: Width and height in CSS pixels.
         note: Caption.
     """
@@ -60,13 +60,13 @@ def draw_matches(
 ) -> Drawing:
     """Draw the objects and the detections of an image.
 
-    The image is loaded as MMDetection loads it, and resized to `SIDE` CSS pixels.
+    The image is loaded as in MMDetection, and resized to `SIDE` CSS pixels.
 
     Args:
-        matches: From `match`.
+        matches: Result of `match` for this image.
         root: Image folder.
         names: Number and name of each class, by category id.
-        masks: Draw masks.
+        masks: Whether to draw masks.
 
     Returns:
         The two drawings, or the reason why the file can't be read.
@@ -104,7 +104,7 @@ def _truth_marks(matches: ImageMatches, names: Mapping[int, tuple[int, str]]) ->
 
 def _detection_marks(matches: ImageMatches, names: Mapping[int, tuple[int, str]]) -> list[_Mark]:
     marks = []
-    for detection in matches.detections[::-1]:  # the highest score on top
+    for detection in matches.detections[::-1]:  # draws the highest score on top
         label = f"{class_label(*names[detection['category_id']])} {detection['score']:.2f}"
         colour = _CORRECT if detection["id"] in matches.pairs else _WRONG
         colour = _CROWD if detection["id"] in matches.on_crowd else colour
@@ -148,7 +148,7 @@ def _write_label(draw: ImageDraw.ImageDraw, mark: _Mark, box: Sequence[float], s
 
 
 def _overlay_mask(image: Image.Image, original: tuple[int, int], mark: _Mark) -> None:
-    # COCO's class reads polygons and both kinds of RLE.
+    # The class COCO reads polygons and both kinds of RLE.
     coco = COCO()
     coco.imgs = {0: {"width": original[0], "height": original[1]}}
     rle = coco.annToRLE({"image_id": 0, "segmentation": mark.annotation["segmentation"]})

@@ -1,4 +1,4 @@
-"""The report of a training run and its detections, as one HTML file."""
+"""Writes the report of a training run and its detections as a single HTML file."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from .metrics import ClassMetrics, compute_metrics
 _MAX_CURVES = 10  # classes with a precision-recall curve
 _MAX_MATRIX = 20  # classes in the confusion matrix; with more, only the top pairs are listed
 _MAX_PAIRS = 20
-_MAX_IMAGES = 8  # of the worst, and of the best
+_MAX_IMAGES = 8  # in each gallery
 
 
 def write_report(
@@ -32,27 +32,27 @@ def write_report(
     facts: Sequence[tuple[str, str]],
     score: Optional[float] = None,
 ) -> None:
-    """Write a report as one self-contained HTML file.
+    """Write a report as a single, self-contained HTML file.
 
     Args:
-        path: The file, replaced atomically.
+        path: The file, which is replaced atomically.
         title: Title of the report.
-        truth: Content of a COCO file.
+        truth: Ground truth, as the content of a COCO file.
         detections: COCO results: `image_id`, `category_id`, `bbox` as x, y, width, height in
             pixels, `score`, and `segmentation` for mask AP.
-        root: Image folder, which file names in `truth` are relative to.
-        curves: Curves by name: of this run, then of the runs to compare with.
-        facts: Names and values for the header, such as model, dataset and checkpoint.
-        score: Score threshold for precision, recall, confusion and images; None takes the one
-            with the highest F1 over all classes.
+        root: Image folder that the file names in `truth` are relative to.
+        curves: Curves of this run, followed by those of the runs to compare with, by name.
+        facts: Names and values to show in the header, such as model, dataset and checkpoint.
+        score: Score threshold for precision, recall, confusion and images; if None, the threshold
+            with the highest F1 over all classes is used.
 
     Raises:
-        UserError: The detections don't belong to this truth, or the file can't be written.
+        UserError: The detections don't match the ground truth, or the file can't be written.
     """
     text = _render(title, truth, detections, Path(root), curves, facts, score)
     try:
         with atomic_write(path) as file:
-            # File names may hold bytes that aren't UTF-8.
+            # File names may contain bytes that aren't UTF-8.
             file.write(text.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise UserError(f"{path}: can't be written ({error.strerror or error})") from error
@@ -124,7 +124,7 @@ def _precision_recall(classes: Sequence[ClassMetrics]) -> Optional[str]:
     drawable: list[Any] = [c for c in classes if c.curve is not None]
     if not drawable:
         return None
-    # Classes with the most instances, in the order of the table.
+    # The classes with the most instances are drawn, in the order of the table.
     chosen = sorted(drawable, key=lambda c: -c.instances)[:_MAX_CURVES]
     named = {class_label(c.number, c.name): c.curve for c in drawable if c in chosen}
     others = [c.curve for c in drawable if c not in chosen]

@@ -1,4 +1,4 @@
-"""Matches of detections and objects in each image, and the confusion of classes."""
+"""Matches detections with objects in each image, and computes the confusion of classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,14 +13,14 @@ from .coco_eval import MIN_IOU, matches_by_image
 
 @dataclass
 class ImageMatches:
-    """Truth and detections of an image, matched by class as in COCOeval at IoU 0.5.
+    """Ground truth and detections of an image, matched by class as in COCOeval at IoU 0.5.
 
     Attributes:
-        image: COCO's entry of the image.
-        truth: Its annotations.
-        detections: Its detections above the score threshold, highest score first.
-        pairs: Annotation id by detection id, for correct detections.
-        on_crowd: Ids of detections on a crowd, neither correct nor wrong.
+        image: The image's entry in the COCO file.
+        truth: Annotations of the image.
+        detections: Detections at or above the score threshold, highest score first.
+        pairs: Mapping from the id of each correct detection to the id of its annotation.
+        on_crowd: Ids of detections on a crowd, which are neither correct nor wrong.
     """
 
     image: dict
@@ -43,13 +43,13 @@ class ImageMatches:
 
     @property
     def f1(self) -> Optional[float]:
-        """F1 of this image; None without objects and detections."""
+        """F1 of this image; None if it has neither objects nor detections."""
         total = 2 * len(self.pairs) + len(self.missed) + len(self.wrong)
         return 2 * len(self.pairs) / total if total else None
 
     @property
     def mean_iou(self) -> float:
-        """Mean IoU of the correct detections; 0 without any."""
+        """Mean IoU of the correct detections; 0 if there are none."""
         truth = {t["id"]: t for t in self.truth}
         pairs = [(d, truth[self.pairs[d["id"]]]) for d in self.detections if d["id"] in self.pairs]
         return float(np.mean([iou([d], [t])[0, 0] for d, t in pairs])) if pairs else 0.0
@@ -57,11 +57,12 @@ class ImageMatches:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Confusion matrix.
+    """A confusion matrix.
 
     Attributes:
         names: Class names, in the order of `counts`.
-        counts: Rows are true classes and background, columns predicted classes and missed.
+        counts: Number of objects; rows are true classes and background, columns are predicted
+            classes and missed objects.
     """
 
     names: tuple[str, ...]
@@ -69,7 +70,7 @@ class Confusion:
 
     @property
     def shares(self) -> np.ndarray:
-        """Counts, each row divided by its sum; 0 in an empty row."""
+        """Counts divided by the sum of their row; 0 in an empty row."""
         return self.counts / np.maximum(self.counts.sum(axis=1, keepdims=True), 1)
 
     def most_confused(self, count: int) -> list[tuple[str, str, int, float]]:
@@ -90,14 +91,14 @@ class Confusion:
 
 
 def match(evaluator: COCOeval, images: Sequence[dict], score: float) -> list[ImageMatches]:
-    """Collect COCOeval's matches above a score threshold.
+    """Collect COCOeval's matches at or above a score threshold.
 
-    COCOeval matches the highest score first, so detections below the threshold change nothing
-    above it.
+    COCOeval matches the highest scores first, so detections below the threshold don't affect the
+    matches above it.
 
     Args:
-        evaluator: From `match_boxes`; its first area range is `ALL`.
-        images: COCO's entries.
+        evaluator: Result of `match_boxes`, whose first area range is `ALL`.
+        images: The image entries of the COCO file.
         score: The score threshold.
 
     Returns:
@@ -126,13 +127,13 @@ def match(evaluator: COCOeval, images: Sequence[dict], score: float) -> list[Ima
 def confuse(images: Sequence[ImageMatches], categories: Sequence[dict]) -> Confusion:
     """Compute the confusion matrix at IoU 0.5.
 
-    Correct detections come first, so that the diagonal agrees with recall by class. Each other
-    detection, highest score first, is assigned to the unmatched object that it overlaps most, or
-    to the background.
+    Correct detections are counted first, so that the diagonal agrees with recall by class. Each
+    other detection, highest score first, is assigned to the unmatched object that it overlaps
+    most, or to the background.
 
     Args:
-        images: From `match`.
-        categories: COCO's entries, by ascending id.
+        images: Result of `match`.
+        categories: The category entries of the COCO file, by ascending id.
     """
     index = {category["id"]: k for k, category in enumerate(categories)}
     background = len(index)
@@ -156,7 +157,7 @@ def confuse(images: Sequence[ImageMatches], categories: Sequence[dict]) -> Confu
 
 
 def iou(detections: Sequence[dict], truth: Sequence[dict]) -> np.ndarray:
-    """Compute the IoU of boxes as COCOeval does; rows are detections."""
+    """Compute the IoU of boxes as COCOeval does; rows of the result are detections."""
     return mask.iou([d["bbox"] for d in detections], [t["bbox"] for t in truth], [0] * len(truth))
 
 
@@ -165,14 +166,14 @@ def rank(
 ) -> tuple[list[ImageMatches], list[ImageMatches]]:
     """Select the worst and the best images: by F1, then mean IoU, then number of errors.
 
-    Images without objects and detections are omitted, and no image is in both lists.
+    Images with neither objects nor detections are omitted, and no image is in both lists.
 
     Args:
-        images: From `match`.
-        count: Maximum number of each.
+        images: Result of `match`.
+        count: Maximum number of images in each list.
 
     Returns:
-        The worst, worst first, and the best, best first.
+        The worst images, worst first; and the best images, best first.
     """
     ranked = sorted((image for image in images if image.f1 is not None), key=_quality)
     worst = ranked[: min(count, (len(ranked) + 1) // 2)]

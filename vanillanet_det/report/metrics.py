@@ -1,4 +1,4 @@
-"""Metrics of detections: overall, by class and by object size."""
+"""Computes metrics of detections: overall, by class and by object size."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from .coco_eval import (
 )
 
 FALLBACK_SCORE = 0.3
-_AT_50, _AT_75 = 0, 5  # among COCO's IoUs
+_AT_50, _AT_75 = 0, 5  # indices of COCO's IoU thresholds
 # COCO's names; areas in square pixels.
 COCO_SIZES: dict[str, Area] = {
     "small: area below 32\u00b2": (0.0, 32.0**2),
@@ -32,19 +32,19 @@ _QUARTERS = ("smallest quarter", "second quarter", "third quarter", "largest qua
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """Metrics of one class; None where undefined.
+    """Metrics of a class; undefined metrics are None.
 
     Attributes:
         name: Class name.
         number: Number of the class, from 1.
-        instances: Number of objects, without crowds.
+        instances: Number of objects, excluding crowds.
         ap: COCO's AP at IoU 0.50:0.95.
         ap50: AP at IoU 0.5.
         precision: Precision at the score threshold and IoU 0.5.
         recall: Recall at the score threshold and IoU 0.5.
         best_f1: Highest F1 over all thresholds, at IoU 0.5.
-        best_score: Its threshold.
-        curve: Precision at 101 recalls and IoU 0.5; None without instances.
+        best_score: The score threshold with the highest F1.
+        curve: Precision at 101 recall values and IoU 0.5; None if there are no instances.
     """
 
     name: str
@@ -61,7 +61,7 @@ class ClassMetrics:
 
 @dataclass(frozen=True)
 class SizeMetrics:
-    """Metrics of objects of a size: AP at IoU 0.50:0.95, recall as in `ClassMetrics`."""
+    """Metrics of objects in a size range: AP at IoU 0.50:0.95, and recall as in `ClassMetrics`."""
 
     name: str
     instances: int
@@ -74,18 +74,19 @@ class Metrics:
     """Metrics of a report.
 
     Attributes:
-        ap: COCO's box AP at IoU 0.50:0.95; None without instances.
+        ap: COCO's box AP at IoU 0.50:0.95; None if there are no instances.
         ap50: Box AP at IoU 0.5.
         ap75: Box AP at IoU 0.75.
-        mask_ap: Mask AP at IoU 0.50:0.95; None without masks.
-        score: Score threshold of the detections that count.
+        mask_ap: Mask AP at IoU 0.50:0.95; None if there are no masks.
+        score: Score threshold for precision, recall and F1.
         precision: Precision at this threshold and IoU 0.5, over all classes.
         recall: Recall at this threshold and IoU 0.5, over all classes.
-        f1: F1 of the two.
-        classes: By ascending id.
-        coco_sizes: By COCO's three sizes, measured by `area`, the mask area where there is a mask.
-        quarters: By quarters of the box sizes in the dataset.
-        boxes: From `match_boxes`, for confusion matrix and gallery.
+        f1: F1 of this precision and recall.
+        classes: Metrics of each class, by ascending id.
+        coco_sizes: Metrics for each of COCO's three sizes, measured by `area`, which is the mask
+            area of objects with a mask.
+        quarters: Metrics for each quarter of the box sizes in the dataset.
+        boxes: Result of `match_boxes`, for the confusion matrix and the gallery.
     """
 
     ap: Optional[float]
@@ -104,7 +105,7 @@ class Metrics:
 
 @dataclass(frozen=True)
 class _Hits:
-    """Detections that count, and which of them are correct, at IoU 0.5."""
+    """Scores of the detections that count, and whether they are correct at IoU 0.5."""
 
     scores: np.ndarray
     correct: np.ndarray
@@ -117,7 +118,7 @@ class _Hits:
         return precision, float(chosen.sum() / self.instances) if self.instances else None
 
     def best(self) -> tuple[Optional[float], Optional[float]]:
-        """Find the highest F1 and its score threshold."""
+        """Return the highest F1 and its score threshold."""
         if not self.instances or not self.scores.size:
             return None, None
         order = np.argsort(-self.scores, kind="stable")
@@ -134,10 +135,10 @@ def compute_metrics(
     """Compute all metrics of a report.
 
     Args:
-        truth: From `prepare_truth`.
-        detections: From `prepare_detections`.
-        score: Score threshold; None takes the one with the highest F1 over all classes, rounded
-            down to two digits.
+        truth: Ground truth from `prepare_truth`.
+        detections: Detections from `prepare_detections`.
+        score: Score threshold; if None, the threshold with the highest F1 over all classes is
+            used, rounded down to two digits.
     """
     boxes = match_boxes(truth, detections, [ALL])
     precision = precisions(truth, detections, "bbox", [ALL])[..., 0]
@@ -217,7 +218,7 @@ def _size_metrics(
         return ()
     areas = list(sizes.values())
     precision = precisions(truth, detections, "bbox", areas)
-    # The highest scores are matched first, so lower ones change nothing.
+    # The highest scores are matched first, so lower scores don't affect these matches.
     chosen = [detection for detection in detections if detection["score"] >= score]
     matches = match_boxes(truth, chosen, areas)
     metrics = []

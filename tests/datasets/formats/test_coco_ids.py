@@ -58,8 +58,8 @@ def test_new_ids_are_reported(tmp_path):
     write(tmp_path / "a.json", with_ids(("x", 1), ("y", 1), ("z", 1)))
     source = read_dataset(tmp_path)
     for name in ("images", "categories"):
-        assert remark(source, f"Entries of {name} renumbered, since not all").endswith(": 2.")
-    assert remark(source, "Annotations renumbered, since not all").endswith(": 2.")
+        assert remark(source, f"Entries of {name} renumbered because not all").endswith(": 2.")
+    assert remark(source, "Annotations renumbered because not all").endswith(": 2.")
 
 
 def test_an_id_without_leading_zeros_means_the_one_with_them(tmp_path):

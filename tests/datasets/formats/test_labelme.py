@@ -115,7 +115,11 @@ def test_folders_say_the_split(tmp_path):
     source = read_dataset(tmp_path)
     assert found(source) == [("train/a.jpg", "cat", BOX)]
     assert found(source, "val") == [("val/a.jpg", "cat", BOX), "val/empty.jpg"]
-    for start in ("Annotation files of the test split", "JSON files that are", "Images without an"):
+    for start in (
+        "Annotation files of the test split",
+        "JSON files in other formats",
+        "Images without an",
+    ):
         assert remark(source, start).endswith(": 1.")
 
 
@@ -132,8 +136,8 @@ def test_size_is_of_the_displayed_image_unless_declared(tmp_path):
         (shape(label=""), r"a\.json: shape 2: its label is ''"),
         (shape([[1, "x"], [2, 3]]), r"a\.json: shape 2: its points are not pairs .*'x'"),
         (shape([1, 2]), r"a\.json: shape 2: its points are not pairs"),
-        (shape(kind="star"), r"a\.json: shape 2: is a 'star', expected polygon"),
-        ("cat", r"a\.json: shape 2: is 'cat', expected label"),
+        (shape(kind="star"), r"a\.json: shape 2: is a 'star', expected a polygon"),
+        ("cat", r"a\.json: shape 2: is 'cat', expected an object with label"),
     ],
 )
 def test_mistakes_are_named(tmp_path, broken, message):

@@ -84,7 +84,7 @@ def test_an_unknown_format_is_answered_with_the_known_ones(tmp_path):
 
 def test_a_data_set_in_a_folder_below_is_pointed_at(tmp_path):
     yolo(tmp_path / "inner", "a.jpg")
-    with pytest.raises(UserError, match=r"There is a dataset in inner: give that folder"):
+    with pytest.raises(UserError, match=r"There is a dataset in inner; pass that folder"):
         read_dataset(tmp_path)
 
 
@@ -108,7 +108,7 @@ def test_text_that_is_not_utf8_is_named_with_its_line(tmp_path):
     yolo(tmp_path)
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels/a.txt").write_bytes(LINE.encode() + "é".encode("latin-1"))
-    with pytest.raises(UserError, match=r"labels/a\.txt:2: not UTF-8 text"):
+    with pytest.raises(UserError, match=r"labels/a\.txt:2: is not UTF-8 text"):
         read_dataset(tmp_path)
 
 

@@ -110,7 +110,7 @@ def test_two_images_are_one_for_each(tmp_path):
 
 def test_mistakes_are_named(tmp_path):
     whole = content(tmp_path, [[1], [1]])
-    with pytest.raises(UserError, match=r"share 20; expected a number between 0 and 1"):
+    with pytest.raises(UserError, match=r"share is 20, expected a number between 0 and 1"):
         split(whole, tmp_path, share=20)
     (tmp_path / "1.png").unlink()
     with pytest.raises(UserError, match=r"1\.png: can't be read \(No such file"):

@@ -40,7 +40,7 @@ def test_lists_say_the_split(tmp_path):
     assert found(source) == [("JPEGImages/ä 1.jpg", "cat", BOX)]
     assert found(source, "val") == [("JPEGImages/b.jpg", "cat", BOX)]
     assert remark(source, "Annotation files of the test split").endswith(": 1.")
-    assert remark(source, "Annotation files in no list").endswith(": 1.")
+    assert remark(source, "Annotation files that aren't listed").endswith(": 1.")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_name_of_several_files_is_refused(tmp_path):
     assert str(caught.value) == (
         f"{tmp_path}/ImageSets/Main/train.txt:2: 0001 could be Annotations/cam1/0001.xml, "
         "Annotations/cam2/0001.xml; write its path relative to Annotations/ without the "
-        "extension, or keep one file of this name"
+        "extension, or keep only one file with this name"
     )
 
 
@@ -107,7 +107,7 @@ def test_a_copy_elsewhere_does_not_hide_the_file_that_is_meant(tmp_path):
         write(tmp_path / folder / "a.xml", xml("a.jpg", label="dog"))
     source = read_dataset(tmp_path)
     assert source.classes == ("cat",)
-    assert remark(source, "Annotation files in no list").endswith(": 2.")
+    assert remark(source, "Annotation files that aren't listed").endswith(": 2.")
 
 
 def test_a_name_is_found_in_whatever_folder(tmp_path):
@@ -139,7 +139,7 @@ def test_boxes_count_from_one_and_numbers_are_read(tmp_path):
     standard(tmp_path, "a", edges=(0, "1.0", "60", 40.0))
     source = read_dataset(tmp_path)
     assert found(source)[0][2] == [0, 0, *SIZE]
-    assert remark(source, "Box edges at 0 although Pascal VOC counts").endswith(": 1.")
+    assert remark(source, "Box edges clipped because they are at 0").endswith(": 1.")
 
 
 def test_difficult_objects_are_crowd(tmp_path):
@@ -147,7 +147,7 @@ def test_difficult_objects_are_crowd(tmp_path):
     standard(tmp_path, "b", extra="<difficult>1</difficult>")
     source = read_dataset(tmp_path)
     assert [a["iscrowd"] for a in source.train["annotations"]] == [0, 1]
-    assert remark(source, "Objects marked difficult, kept as crowd").endswith(": 1.")
+    assert remark(source, "Objects marked as difficult").endswith(": 1.")
 
 
 def test_images_without_objects_are_kept_and_those_without_a_file_left_out(tmp_path):
@@ -177,7 +177,7 @@ def test_size_is_of_the_displayed_image_unless_declared(tmp_path, size):
         (xml(label=" "), r"a\.xml: object 1: has no name"),
         (xml(more="<object/>"), r"a\.xml: object 2: has no name"),
         (xml(size=("x", 1)), r"a\.xml: size: 'x'"),
-        (xml()[:-1], r"a\.xml:1: not XML"),
+        (xml()[:-1], r"a\.xml:1: is not valid XML"),
         ("<!DOCTYPE a [<!ENTITY b 'c'>]>" + xml(), r"a\.xml: has a DOCTYPE"),
     ],
 )

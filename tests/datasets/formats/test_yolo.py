@@ -121,15 +121,13 @@ def test_unused_classes_are_left_out(tmp_path):
     source = read_dataset(standard(tmp_path))
     assert source.classes == ("dog",)
     assert source.train["annotations"][0]["category_id"] == 1
-    assert remark(source, "Classes without any object") == (
-        "Classes without any object, skipped: cat."
-    )
+    assert remark(source, "Classes without objects") == ("Classes without objects, skipped: cat.")
 
 
 def test_numbers_a_little_outside_are_clipped(tmp_path):
     source = read_dataset(standard(tmp_path, "1 0.1 0.5 0.2005 1.0005\n"))
     assert found(source)[0][2] == pytest.approx([0, 0, 0.20025 * 60, 40], abs=1e-3)
-    assert remark(source, "Coordinates at most 0.001 outside 0..1").endswith(": 1.")
+    assert remark(source, "Coordinates outside 0..1 by at most 0.001").endswith(": 1.")
 
 
 def test_boxes_of_poses_are_read(tmp_path):
@@ -141,11 +139,11 @@ def test_boxes_of_poses_are_read(tmp_path):
     ("line", "message"),
     [
         ("1 0.5 0.5 0.5\n", r"a b\.txt:2: 3 values after the class, expected class cx cy"),
-        ("1 0.5 0.5 0.5 0.5 0.9\n", r"a b\.txt:2: 5 values .* is the last one a score\?"),
-        ("2 0.5 0.5 0.5 0.5\n", r"a b\.txt:2: class 2; expected an integer from 0 to 1"),
-        ("0.5 0.5 0.5 0.5 0.5\n", r"a b\.txt:2: class 0\.5 but"),
-        ("cat 0.5 0.5 0.5 0.5\n", r"a b\.txt:2: class cat but"),
-        ("1 30 20 10 10\n", r"a b\.txt:2: 30 is outside 0\.\.1; .* divided by the image's width"),
+        ("1 0.5 0.5 0.5 0.5 0.9\n", r"a b\.txt:2: 5 values .* if the last value is a score"),
+        ("2 0.5 0.5 0.5 0.5\n", r"a b\.txt:2: class is 2, expected an integer from 0 to 1"),
+        ("0.5 0.5 0.5 0.5 0.5\n", r"a b\.txt:2: class is 0\.5, expected"),
+        ("cat 0.5 0.5 0.5 0.5\n", r"a b\.txt:2: class is cat, expected"),
+        ("1 30 20 10 10\n", r"a b\.txt:2: 30 is outside 0\.\.1; .* divided by the width"),
         ("1 0.5 0.5 0.5 nan\n", r"a b\.txt:2: nan is outside"),
         ("1 0.5 0,5 0.5 0.5\n", r"a b\.txt:2: not all of 0\.5 0,5 .* are numbers"),
     ],
@@ -161,7 +159,7 @@ def test_wrong_lines_are_named(tmp_path, line, message):
         ("train: images/train\nnc: 3\n", r"nc is 3 but names has 2 classes"),
         ("val: images/train\n", r"no entry train"),
         ("train: images/train\nval: images/val\n", r"images/val is neither a folder nor a list"),
-        ("train: [\n", r":\d: not YAML"),
+        ("train: [\n", r":\d: is not valid YAML"),
     ],
 )
 def test_wrong_data_yaml_is_named(tmp_path, yaml, message):
@@ -174,7 +172,7 @@ def test_lists_don_t_leave_the_folder(tmp_path, name):
     save_image(tmp_path / "b.jpg")
     standard(tmp_path / "data", yaml="train: list.txt\n")
     write(tmp_path / "data/list.txt", f"images/train/a b.jpg\n{name}\n")
-    with pytest.raises(UserError, match=r"list\.txt:2: '.*b\.jpg' leaves the data folder"):
+    with pytest.raises(UserError, match=r"list\.txt:2: '.*b\.jpg' is outside the data folder"):
         read_dataset(tmp_path / "data")
 
 

@@ -34,7 +34,7 @@ def test_warnings_are_logged_and_training_goes_on(make_runner, checked, logged):
     runner = make_runner(**{"auto_scale_lr.base_batch_size": 64, "train_cfg.max_epochs": 1})
     runner.train()
     assert len(checked) == 1
-    assert logged().count("is set for a batch size of 64") == 1
+    assert logged().count("is meant for a batch size of 64") == 1
     assert "1 warnings of the config and its data:\nwarning: optim_wrapper" in logged()
 
 
@@ -43,7 +43,7 @@ def test_training_by_the_tool_checks_once_and_logs_once(small_config, tmp_path, 
     options = ["auto_scale_lr.base_batch_size=64", "train_cfg.max_epochs=1"]
     train(str(small_config), str(tmp_path), cfg_options=options)
     assert len(checked) == 1
-    assert logged().count("is set for a batch size of 64") == 1
+    assert logged().count("is meant for a batch size of 64") == 1
 
 
 def test_the_tool_checks_a_config_without_the_hook(small_config, tmp_path):

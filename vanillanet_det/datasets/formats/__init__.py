@@ -1,4 +1,4 @@
-"""Dataset formats: each reader converts a user's dataset to COCO's annotations."""
+"""Dataset formats; the reader of each format converts a user's dataset to COCO annotations."""
 
 import os
 from dataclasses import replace
@@ -13,8 +13,9 @@ from .split import split
 
 __all__ = ["RawDataset", "read_dataset", "split"]
 
-# To add a format, add its module here: it has NAME, LAYOUT (for messages), `detect(tree)` and
-# `read(tree)`, which returns a RawDataset. Formats with the most distinctive files come first.
+# To add a format, list its module here. The module defines NAME, LAYOUT (used in messages),
+# `detect(tree)` and `read(tree)`, which returns a RawDataset. Formats whose files are easiest to
+# recognize come first.
 _FORMATS = (yolo, coco, voc, labelme)
 
 
@@ -25,14 +26,14 @@ def read_dataset(data: Union[str, Path]) -> RawDataset:
         data: A folder, a COCO annotation file, or YOLO's `data.yaml`.
 
     Raises:
-        UserError: The format is unknown, or something in the dataset is invalid. The message is
-            one sentence that names the file and the line or id, what is expected and the remedy.
+        UserError: The format is unknown, or the dataset is invalid. The message identifies the file
+            and the line or id, and states what was expected and how to fix it.
     """
     data = Path(os.path.expanduser(data))
     if data.is_file():
         return _read_file(data)
     if not data.is_dir():
-        raise UserError(f"{data}: neither a file nor a folder; give the folder of a dataset")
+        raise UserError(f"{data}: neither a file nor a folder; pass the folder of a dataset")
     tree = FileTree(data)
     detected = [each for each in _FORMATS if each.detect(tree)]
     if not detected:
@@ -52,7 +53,7 @@ def _read_file(path: Path) -> RawDataset:
         return coco.read_file(path)
     raise UserError(
         f"{path}: neither a COCO annotation file (.json with images, annotations and categories) "
-        "nor YOLO's data.yaml; give one of them, or the folder of the dataset"
+        "nor YOLO's data.yaml; pass one of these files, or the folder of the dataset"
     )
 
 
@@ -63,12 +64,12 @@ def _unknown_format(tree: FileTree) -> str:
         for folder in sorted({file.split("/")[0] for file in tree.files if "/" in file})
         if any(each.detect(FileTree(tree.root / folder)) for each in _FORMATS)
     ]
-    hint = f". There is a dataset in {some(below, 3)}: give that folder" if below else ""
+    hint = f". There is a dataset in {some(below, 3)}; pass that folder instead" if below else ""
     return f"{tree.root}: no dataset in a known format: {layouts}. Found {_summary(tree)}{hint}"
 
 
 def _summary(tree: FileTree) -> str:
     if not tree.files:
-        return "no file"
+        return "no files"
     kinds = sorted({Path(file).suffix.lower() or Path(file).name for file in tree.files})
     return f"{len(tree.files):,} files ({some(kinds, 5)}), such as {some(tree.files, 3)}"

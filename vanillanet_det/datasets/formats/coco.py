@@ -1,4 +1,4 @@
-"""COCO: a dataset's annotation files and the folders of their images."""
+"""COCO format: reads annotation files and finds the folders of their images."""
 
 import os
 from collections import Counter
@@ -12,18 +12,18 @@ from .files import FileTree, holds, image_size, some, split_named, stem
 from .raw_dataset import RawDataset, make_dataset
 
 NAME = "COCO"
-LAYOUT = "COCO (annotations/*.json with images, annotations and categories, image folders)"
-_LOOKED_UP = 20  # images that are looked up to find their folder
-_REMAPPED = "Annotations whose category has another id in validation than in training, remapped"
+LAYOUT = "COCO (image folders, and annotations/*.json with images, annotations and categories)"
+_LOOKED_UP = 20  # number of images that are looked up to find the image folder
+_REMAPPED = "Validation annotations remapped to the category ids of the training file"
 
 
 def detect(tree: FileTree) -> bool:
-    """Tell whether a folder holds a dataset in this format."""
+    """Return whether a folder contains a dataset in this format."""
     return bool(_json_files(tree))
 
 
 def is_coco(path: Path) -> bool:
-    """Tell whether a JSON file looks like COCO's."""
+    """Return whether a JSON file looks like a COCO annotation file."""
     return holds(path, rb'"(images|annotations|categories)"\s*:\s*\[')
 
 
@@ -33,10 +33,10 @@ def _json_files(tree: FileTree) -> list[str]:
 
 
 def read(tree: FileTree) -> RawDataset:
-    """Read a folder whose annotation files, or their folders, are named after the split.
+    """Read a folder in which annotation files, or their folders, are named after splits.
 
     Raises:
-        UserError: From `read_files`; or the training file is missing or ambiguous.
+        UserError: The training file is missing or ambiguous; also see `read_files`.
     """
     by_split: dict[Optional[str], list[str]] = {}
     for file in _json_files(tree):
@@ -51,28 +51,28 @@ def read(tree: FileTree) -> RawDataset:
         ("train", by_split.get("train") or by_split.get(None, [])),
         ("val", by_split.get("val", [])),
     ):
-        # COCO itself has captions and person keypoints beside the instances.
+        # COCO also has files with captions and person keypoints next to the instances.
         files = [file for file in files if "instances" in stem(file)] or files
         if len(files) > 1:
             raise UserError(
-                f"{tree.root}: {some(files)} could all be for {split}; give the JSON file instead "
-                "of the folder, or name the files train.json and val.json"
+                f"{tree.root}: {some(files)} could all be for {split}; pass the JSON file instead "
+                "of the folder, or rename the files to train.json and val.json"
             )
         if files:
             chosen[split] = tree.root / files[0]
     if "train" not in chosen:
         raise UserError(
             f"{tree.root}: no annotation file for training among {some(_json_files(tree))}; "
-            "expected one named like train.json"
+            "rename the training file, for example to train.json"
         )
     return read_files(chosen, remarks)
 
 
 def read_file(path: Path) -> RawDataset:
-    """Read one annotation file, without validation images.
+    """Read a single annotation file as training data, without validation data.
 
     Raises:
-        UserError: From `read_files`.
+        UserError: See `read_files`.
     """
     return read_files({"train": Path(os.path.abspath(path))}, Counter())
 
@@ -81,12 +81,12 @@ def read_files(paths: Mapping[str, Path], remarks: Counter) -> RawDataset:
     """Read annotation files and find their images.
 
     Args:
-        paths: The files of `train` and, if there is one, `val`.
-        remarks: Remarks with their number of occurrences, added to.
+        paths: The annotation files of `train` and, if it exists, `val`.
+        remarks: Remarks and how often each of them occurred; updated in place.
 
     Raises:
-        UserError: A file is invalid, an image's name leaves the data folder, or the images are in
-            none of the usual folders; the message names the file and the id.
+        UserError: A file is invalid, a file name points outside the data folder, or the images
+            aren't in any of the usual folders; the message identifies the file and the id.
     """
     contents, folders = {}, {}
     for split, path in paths.items():
@@ -102,7 +102,7 @@ def read_files(paths: Mapping[str, Path], remarks: Counter) -> RawDataset:
             if name.startswith(os.pardir):
                 raise UserError(
                     f"{paths[split]}: image {image['id']}: the file name {image['file_name']!r} "
-                    f"leaves the data folder {root}; expected one relative to its images"
+                    f"is outside the data folder {root}; expected a relative path inside it"
                 )
             image["file_name"] = name
             if not (image["width"] and image["height"]):
@@ -111,15 +111,15 @@ def read_files(paths: Mapping[str, Path], remarks: Counter) -> RawDataset:
 
 
 def _image_folder(path: Path, images: Sequence[Mapping[str, Any]], split: str) -> Path:
-    """Find the folder that file names are relative to: the one with most of the first images."""
+    """Return the usual image folder that contains most of the first images."""
     names = [image["file_name"] for image in images[:_LOOKED_UP]]
     places = list(dict.fromkeys(_places(path, split)))
     there = [sum((place / name).is_file() for name in names) for place in places]
     if not any(there):
         looked = ", ".join(map(str, places))
         raise UserError(
-            f"{path}: its first image {names[0]!r} is in none of {looked}; move the images to one "
-            "of these folders"
+            f"{path}: its first image {names[0]!r} isn't in any of {looked}; move the images to "
+            "one of these folders"
         )
     return places[there.index(max(there))]
 
@@ -133,7 +133,7 @@ def _places(path: Path, split: str) -> Iterator[Path]:
 
 
 def _share_categories(contents: Mapping[str, dict], remarks: Counter) -> None:
-    """Give validation categories the ids of the training categories."""
+    """Renumber the validation categories to match the training categories."""
     if "val" not in contents:
         return
     train, val = contents["train"], contents["val"]

@@ -1,4 +1,4 @@
-"""COCO: reads one annotation file, validates it and fills in optional keys."""
+"""COCO format: reads and validates an annotation file, and fills in optional keys."""
 
 import re
 from collections import Counter
@@ -11,11 +11,12 @@ from .files import is_finite, number, read_json, some
 from .raw_dataset import area, bounds
 
 _KEYS = ("images", "annotations", "categories")
-_AREA = "Annotations without an area, or with area 0 for a box that has one, computed"
-_BOX = "Annotations without a box, computed from their segmentation"
-_IDS = "Annotations renumbered, since not all their ids are unique positive integers"
-_NEW = "Entries of {} renumbered, since not all their ids are unique integers"
-_PLAIN = re.compile(r"-?\d{1,15}")  # COCO's evaluation uses doubles, which represent these exactly
+_AREA = "Missing or zero areas, computed from segmentations or boxes"
+_BOX = "Missing boxes, computed from segmentations"
+_IDS = "Annotations renumbered because not all ids are unique positive integers"
+_NEW = "Entries of {} renumbered because not all ids are unique integers"
+# COCO's evaluation uses doubles, which represent these integers exactly.
+_PLAIN = re.compile(r"-?\d{1,15}")
 _PARTS = "Polygons with fewer than three points, skipped"
 
 
@@ -24,26 +25,26 @@ def read_coco_json(path: Path, remarks: Counter) -> dict[str, Any]:
 
     Args:
         path: The file.
-        remarks: Remarks with their number of occurrences, added to.
+        remarks: Remarks and how often each of them occurred; updated in place.
 
     Returns:
-        Images with `id`, `file_name`, `width` and `height` (0 if the file has none); categories
+        Images with `id`, `file_name`, `width` and `height` (0 if missing in the file); categories
         with `id` and `name`; annotations with `id`, `image_id`, `category_id`, `bbox`, `area`,
-        `iscrowd` and, if there is one, `segmentation`. Numbers and ids are converted from strings,
-        and other keys are kept.
+        `iscrowd` and, if present, `segmentation`. Numbers and ids that are written as strings are
+        converted, and other keys are kept.
 
     Raises:
-        UserError: An entry is invalid; the message has its id.
+        UserError: An entry is invalid; the message contains its id.
     """
     content = read_json(path)
     missing = [key for key in _KEYS if not isinstance(content.get(key), list)]
     if missing:
         raise UserError(
-            f"{path}: no list {some(missing)}; expected COCO's {', '.join(_KEYS)}. Export the "
+            f"{path}: no list {some(missing)}; expected COCO's {', '.join(_KEYS)}; export the "
             "instances, not only captions or keypoints"
         )
     if not content["images"]:
-        raise UserError(f"{path}: lists no image; export it again")
+        raise UserError(f"{path}: lists no images; export the file again")
     parts, ids = {}, {}
     for key, read in (("images", _image), ("categories", _category)):
         parts[key] = [_read(read, entry, key, i, path) for i, entry in enumerate(content[key], 1)]
@@ -75,23 +76,26 @@ def _read(read: Any, entry: Any, key: str, position: int, path: Path) -> dict:
         name = entry.get("id") if isinstance(entry, dict) else None
         where = f"number {position} (it has no id)" if name is None else name
         what = f"has no {error}" if isinstance(error, KeyError) else error
-        raise UserError(f"{path}: {one} {where}: {what}; correct it or export it again") from error
+        raise UserError(
+            f"{path}: {one} {where}: {what}; correct the entry or export the file again"
+        ) from error
 
 
 def _check_unique(values: Sequence[str], what: str, path: Path) -> None:
     twice = [value for value, count in Counter(values).items() if count > 1]
     if twice:
-        raise UserError(f"{path}: several {what} {twice[0]}; make them unique")
+        raise UserError(f"{path}: several {what} {twice[0]}; expected unique values")
 
 
 class _Ids:
-    """Maps the ids of images or categories to integers.
+    """Mapping from the ids of images or categories to integers.
 
-    Ids are kept if they are integers, possibly written as strings. Otherwise the entries are
-    renumbered: COCO's evaluation can't compare strings with numbers, and `007` isn't `7`.
+    Ids are kept if all of them are integers, which may be written as strings. Otherwise, the
+    entries are renumbered, because COCO's evaluation can't compare strings with numbers, and
+    because `007` and `7` are different ids.
 
     Attributes:
-        are_kept: The integers are the ids.
+        are_kept: Whether the ids are kept.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
@@ -104,7 +108,7 @@ class _Ids:
         )
 
     def find(self, value: Any) -> Optional[int]:
-        """Return the integer of an id; None if no entry has it."""
+        """Return the integer for an id, or None if no entry has this id."""
         text = _id(value)
         is_number = self.are_kept and _PLAIN.fullmatch(text)
         return self._numbers.get(int(text) if is_number else text)
@@ -121,11 +125,11 @@ def _id(value: Any) -> str:
 def _image(entry: dict) -> dict:
     name = entry["file_name"]
     if not isinstance(name, str) or not name:
-        raise ValueError(f"file_name is {name!r}, expected the name of its file")
+        raise ValueError(f"file_name is {name!r}, expected the name of an image file")
     name = name.replace("\\", "/")
     if name.startswith("/") or name[1:2] == ":":
         raise ValueError(
-            f"the file name {name!r} leaves the data folder; expected one relative to its images"
+            f"the file name {name!r} is outside the data folder; expected a relative path inside it"
         )
     sides = {side: int(number(entry.get(side) or 0)) for side in ("width", "height")}
     return {**entry, **sides, "id": _id(entry["id"]), "file_name": name}
@@ -134,7 +138,7 @@ def _image(entry: dict) -> dict:
 def _category(entry: dict) -> dict:
     name = str(entry["name"]).strip()
     if not name:
-        raise ValueError("its name is empty; expected the name of the class")
+        raise ValueError("its name is empty; expected the name of a class")
     return {**entry, "id": _id(entry["id"]), "name": name}
 
 
@@ -153,7 +157,7 @@ def _annotation(entry: dict, images: _Ids, categories: _Ids, remarks: Counter) -
     remarks[_BOX] += not box
     read["bbox"] = _numbers(box, "bbox") if box else _box_around(outline)
     if len(read["bbox"]) != 4:
-        raise ValueError(f"its bbox {box} isn't four numbers; expected [x, y, width, height]")
+        raise ValueError(f"its bbox is {box}, expected four numbers: [x, y, width, height]")
     read["area"] = number(entry.get("area") or 0)
     width, height = read["bbox"][2:]
     if read["area"] <= 0 and width > 0 and height > 0:
@@ -177,10 +181,10 @@ def _numbers(values: Any, what: str) -> list[float]:
 
 
 def _segmentation(outline: Any, remarks: Counter) -> Any:
-    """Read polygons or an RLE mask; None if there is neither."""
+    """Read polygons or an RLE mask; return None if there is no segmentation."""
     if isinstance(outline, dict):
         if not isinstance(outline.get("counts"), (list, str)) or "size" not in outline:
-            raise ValueError("its segmentation has no counts and size; expected COCO's RLE")
+            raise ValueError("its segmentation lacks counts or size; expected COCO's RLE")
         return {**outline, "size": [int(side) for side in _numbers(outline["size"], "size")]}
     if not outline:
         return None
@@ -223,9 +227,9 @@ def _area(outline: Any) -> Optional[float]:
 
 
 def _renumber(annotations: Sequence[dict], remarks: Counter) -> None:
-    """Make ids usable in COCO's evaluation: unique, and not 0, which it reads as no match.
+    """Renumber annotations unless all ids are unique and positive.
 
-    Nothing else refers to them.
+    COCO's evaluation interprets id 0 as no match. No other entry refers to these ids.
     """
     ids = [annotation.get("id") for annotation in annotations]
     if all(type(i) is int and 0 < i < 1 << 63 for i in ids) and len(set(ids)) == len(ids):

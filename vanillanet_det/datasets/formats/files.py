@@ -1,4 +1,4 @@
-"""Files of a dataset: finds and reads them, and names those that can't be read."""
+"""Finds and reads the files of a dataset, and reports files that can't be read."""
 
 import contextlib
 import json
@@ -24,21 +24,21 @@ _SPLITS = {
     **dict.fromkeys(("val", "valid", "validation"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-_LOOK = 1 << 20  # bytes that identify a file; embedded images are longer
-_WIDTH, _HEIGHT = 0x0100, 0x0101  # tags of TIFF
-_ORIENTATION = 0x0112  # the tag of Exif and TIFF
+_LOOK = 1 << 20  # bytes to search at both ends of a file; embedded images are longer
+_WIDTH, _HEIGHT = 0x0100, 0x0101  # TIFF tags
+_ORIENTATION = 0x0112  # tag in Exif and TIFF
 _LARGEST = sys.float_info.max
 _SWAPPED = (5, 6, 7, 8)  # orientations that swap width and height
 
 
 class FileTree:
-    """The files below a folder, listed once.
+    """The files in a folder and its subfolders, listed once.
 
-    Hidden files are ignored, and links to folders are followed.
+    Hidden files are ignored, and symbolic links to folders are followed.
 
     Attributes:
-        root: The folder, absolute.
-        files: Paths relative to it, with `/`, sorted.
+        root: Absolute path of the folder.
+        files: Sorted paths relative to `root`, separated by `/`.
     """
 
     def __init__(self, root: Path) -> None:
@@ -58,11 +58,11 @@ class FileTree:
         self.files.sort()
 
     def having(self, *suffixes: str) -> list[str]:
-        """List the files with one of the extensions, given in lower case."""
+        """List the files that have one of the given lower-case extensions."""
         return [file for file in self.files if file.lower().endswith(suffixes)]
 
     def images(self) -> list[str]:
-        """List the files with the extension of an image format."""
+        """List the files that have the extension of an image format."""
         return self.having(*IMAGE_SUFFIXES)
 
 
@@ -71,7 +71,7 @@ def _is_hidden(name: str) -> bool:
 
 
 class ImageIndex:
-    """The images of a tree, indexed by the names that annotations use."""
+    """An index to look up images by the names that annotations use."""
 
     def __init__(self, tree: FileTree) -> None:
         self.all = set(tree.images())
@@ -80,20 +80,21 @@ class ImageIndex:
             self._by_stem[stem(file)].append(file)
 
     def find(self, annotation: str, name: str) -> Optional[str]:
-        """Find the image of an annotation file: by the file's name, else by the name in the file.
+        """Find the image of an annotation file.
 
-        Of several the best match is used: in the same folder, then at the path in the file, then
-        in folders of the same names.
+        Images with the same stem as the annotation file take precedence over the image name in the
+        file. Among several images, the best match is the one in the same folder, then the one at
+        the path in the file, then the one whose folders have the same names.
 
         Args:
             annotation: The annotation file, relative to the tree's root.
             name: The image's name in the annotation file.
 
         Returns:
-            The image, relative to the tree's root; None if there is none.
+            The image, relative to the tree's root; None if no image matches.
 
         Raises:
-            UserError: Several match equally well.
+            UserError: Several images match equally well.
         """
         name = name.replace("\\", "/")
         base = name.rsplit("/", 1)[-1]
@@ -113,32 +114,32 @@ class ImageIndex:
         found = [file for file in found if fit(file) == best]
         if len(found) > 1:
             raise UserError(
-                f"{annotation}: could belong to {some(found, 2)}; keep one image of this name, or "
-                "move the annotation file beside its image"
+                f"{annotation}: could belong to {some(found, 2)}; keep only one image with this "
+                "name, or move the annotation file next to its image"
             )
         return found[0] if found else None
 
 
 def some(names: Sequence[str], most: int = 8) -> str:
-    """List the first few names for a message, and the number of the others."""
+    """Format the first few names for a message, followed by the number of the others."""
     more = len(names) - most
     return ", ".join(map(str, names[:most])) + (f" and {more} more" if more > 0 else "")
 
 
 def stem(file: str) -> str:
-    """Return a file's name without folder and extension."""
+    """Return the name of a file without its folder and extension."""
     return file.rsplit("/", 1)[-1].rsplit(".", 1)[0]
 
 
 def split_named(text: str, alone: bool = False) -> Optional[str]:
-    """Find the split in the name of a file or folder.
+    """Return the split that the name of a file or folder contains.
 
     Args:
         text: The name, such as `instances_train2017`.
-        alone: The split must be the only word.
+        alone: Whether the split must be the only word in the name.
 
     Returns:
-        `train`, `val` or `test`; None if the name has none.
+        `train`, `val` or `test`; None if the name contains no split.
     """
     words = re.findall(r"[^\W\d_]+", text.lower())
     if alone and len(words) != 1:
@@ -147,13 +148,13 @@ def split_named(text: str, alone: bool = False) -> Optional[str]:
 
 
 def split_of_folders(file: str) -> Optional[str]:
-    """Find the split of a file in the folders of its relative path."""
+    """Return the split that a folder name in a file's relative path contains."""
     splits = (split_named(folder, alone=True) for folder in file.split("/")[:-1])
     return next(filter(None, splits), None)
 
 
 def holds(path: Path, pattern: bytes) -> bool:
-    """Tell whether a regular expression matches near the start or the end of a file."""
+    """Return whether a regular expression matches near the start or the end of a file."""
     try:
         with open(path, "rb") as file:
             if re.search(pattern, file.read(_LOOK)):
@@ -168,7 +169,7 @@ def read_bytes(path: Path) -> bytes:
     """Read a file.
 
     Raises:
-        UserError: It can't be read.
+        UserError: The file can't be read.
     """
     try:
         return path.read_bytes()
@@ -177,48 +178,49 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file in UTF-8.
+    """Read a UTF-8 text file.
 
     Raises:
-        UserError: It can't be read or has another encoding.
+        UserError: The file can't be read or isn't UTF-8 text.
     """
     content = read_bytes(path)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise UserError(f"{path}:{line}: not UTF-8 text; save the file in UTF-8") from error
+        raise UserError(f"{path}:{line}: is not UTF-8 text; save the file as UTF-8") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON file that contains an object.
 
     Raises:
-        UserError: It can't be read, isn't JSON or isn't an object.
+        UserError: The file can't be read, isn't valid JSON or doesn't contain an object.
     """
     text = read_text(path)
     try:
         content = json.loads(text, parse_constant=_no_number)
     except json.JSONDecodeError as error:
         raise UserError(
-            f"{path}:{error.lineno}: not JSON ({error.msg}, column {error.colno}); export it again"
+            f"{path}:{error.lineno}: is not valid JSON ({error.msg}, column {error.colno}); "
+            "export the file again"
         ) from error
     except ValueError as error:
         raise UserError(f"{path}: {error}; expected finite numbers") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path}: a JSON {type(content).__name__}, expected an object {{...}}")
+        raise UserError(f"{path}: contains a {type(content).__name__}, expected an object {{...}}")
     return content
 
 
 def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is among its numbers")
+    raise ValueError(f"contains the number {name}")
 
 
 def number(value: Any) -> float:
-    """Read a number, which may be written as a string.
+    """Convert a value to a number, which may be written as a string.
 
     Raises:
-        ValueError: It isn't a number, or isn't finite.
+        ValueError: The value isn't a finite number.
     """
     original = value
     if isinstance(value, str):
@@ -230,26 +232,26 @@ def number(value: Any) -> float:
 
 
 def is_finite(value: Any) -> bool:
-    """Tell whether a value is a number that a float can represent."""
-    # math.isfinite raises for large integers; a comparison does not, and NaN fails it.
+    """Return whether a value is a number that a float can represent."""
+    # math.isfinite raises an error for large integers. Comparisons don't, and NaN fails them.
     return type(value) in (int, float) and -_LARGEST <= value <= _LARGEST
 
 
 def is_remote(path: str) -> bool:
-    """Tell whether a path belongs to remote storage, such as `s3://`."""
+    """Return whether a path refers to remote storage, such as `s3://`."""
     return "://" in path
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Read width and height of an image as displayed and loaded, after Exif rotation.
+    """Return the width and height of an image after Exif rotation, as it is displayed.
 
     Raises:
-        UserError: It can't be read as an image.
+        UserError: The file can't be read as an image.
     """
     try:
         with Image.open(path) as image:
             return loaded_size(image)
-    except Exception as error:  # the formats raise nearly anything
+    except Exception as error:  # Pillow's decoders raise almost any exception
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
             f"{path}: can't be read as an image ({reason}); replace the file or remove it from "
@@ -258,15 +260,15 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def loaded_size(image: Image.Image, rotates: bool = True) -> tuple[int, int]:
-    """Return width and height of an image as OpenCV loads it, without decoding it.
+    """Return the width and height that an image has when OpenCV loads it, without decoding it.
 
     Args:
-        image: The image, opened and not decoded.
-        rotates: The loader applies the Exif rotation, as it does unless configured otherwise.
+        image: The image, opened but not decoded.
+        rotates: Whether the loader applies the Exif rotation, which it does by default.
     """
     width, height = image.size
     if image.format == "TIFF":
-        # OpenCV always rotates these. Pillow also does, but some versions only when decoding.
+        # OpenCV always rotates TIFF images. So does Pillow, but some versions only when decoding.
         width, height = image.tag_v2[_WIDTH], image.tag_v2[_HEIGHT]
         swapped = image.tag_v2.get(_ORIENTATION) in _SWAPPED
     else:
@@ -275,7 +277,7 @@ def loaded_size(image: Image.Image, rotates: bool = True) -> tuple[int, int]:
 
 
 def _orientation(image: Image.Image) -> Optional[int]:
-    # Not getexif(): it decodes the whole PNG, and reads XMP, which OpenCV ignores.
+    # getexif() would decode the whole PNG, and read XMP data, which OpenCV ignores.
     if "exif" not in image.info:
         return None
     exif = Image.Exif()

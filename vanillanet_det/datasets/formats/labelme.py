@@ -1,4 +1,4 @@
-"""LabelMe: one JSON file with shapes per image."""
+"""LabelMe format: one JSON file with shapes for each image."""
 
 import math
 from collections import Counter
@@ -13,16 +13,16 @@ from .per_image import ImageAnnotation, read_per_image
 from .raw_dataset import Object, RawDataset, bounds
 
 NAME = "LabelMe"
-LAYOUT = 'LabelMe (*.json with "shapes" beside the images)'
-_OTHER = "JSON files that are not LabelMe's, skipped"
+LAYOUT = 'LabelMe (*.json with "shapes" next to the images)'
+_OTHER = "JSON files in other formats, skipped"
 _NO_AREA = "Shapes without an area (points, lines, polygons of two points), skipped"
-_MASKS = "Shapes drawn as masks, of which only the box is used"
+_MASKS = "Shapes drawn as masks, for which only the box is used"
 _LINES = ("point", "points", "line", "linestrip")
-_CORNERS = 64  # of the polygon of a circle; a multiple of 4 keeps its box exact
+_CORNERS = 64  # of the polygon for a circle; a multiple of 4 keeps its box exact
 
 
 def detect(tree: FileTree) -> bool:
-    """Tell whether a folder holds a dataset in this format."""
+    """Return whether a folder contains a dataset in this format."""
     return any(_is_annotation(tree.root / file) for file in tree.having(".json"))
 
 
@@ -31,14 +31,14 @@ def _is_annotation(path: Path) -> bool:
 
 
 def read(tree: FileTree) -> RawDataset:
-    """Read a folder, whose splits are in folders `train` and `val` if these exist.
+    """Read a folder; its subfolders `train` and `val`, if they exist, define the splits.
 
-    Polygons, rectangles and circles are read; those with the same label and `group_id` are parts
-    of one object.
+    Polygons, rectangles and circles are read; shapes with the same label and `group_id` are
+    parts of one object.
 
     Raises:
-        UserError: A JSON file is invalid, or its image is missing; the message names the file and
-            the number of the shape.
+        UserError: A JSON file is invalid, or its image is missing; the message contains the file
+            and the number of the shape.
     """
     remarks: Counter = Counter()
     files = tree.having(".json")
@@ -55,7 +55,7 @@ def _parse(path: Path, remarks: Counter) -> ImageAnnotation:
     content = read_json(path)
     image = content.get("imagePath") or ""
     if not isinstance(image, str):
-        raise UserError(f"{path}: imagePath is {image!r}, expected the name of its image")
+        raise UserError(f"{path}: imagePath is {image!r}, expected the name of an image file")
     shapes = content.get("shapes")
     groups: dict[Any, list[_Shape]] = {}
     try:
@@ -78,16 +78,16 @@ def _size(content: dict[str, Any]) -> Optional[tuple[int, int]]:
     return (int(width), int(height)) if width > 0 and height > 0 else None
 
 
-_Shape = tuple[str, list[float], bool]  # label, polygon, whether it is more than a box
+_Shape = tuple[str, list[float], bool]  # label, polygon, and whether it is more than a box
 
 
 def _shape(shape: Any, remarks: Counter) -> Optional[_Shape]:
     if not isinstance(shape, dict):
-        raise ValueError(f"is {shape!r}, expected label, points and shape_type")
+        raise ValueError(f"is {shape!r}, expected an object with label, points and shape_type")
     kind = shape.get("shape_type") or "polygon"
     label, points = shape.get("label"), _points(shape.get("points"))
     if not isinstance(label, str) or not label.strip():
-        raise ValueError(f"its label is {label!r}, expected its class")
+        raise ValueError(f"its label is {label!r}, expected the name of a class")
     label = label.strip()
     if kind in _LINES or len(points) < (3 if kind in ("polygon", "rotation") else 2):
         remarks[_NO_AREA] += 1
@@ -98,7 +98,7 @@ def _shape(shape: Any, remarks: Counter) -> Optional[_Shape]:
         return label, _circle(*points[:2]), True
     if kind not in ("rectangle", "mask"):
         raise ValueError(
-            f"is a {kind!r}, expected polygon, rectangle or circle; redraw it as one of them"
+            f"is a {kind!r}, expected a polygon, rectangle or circle; redraw it as one of these"
         )
     remarks[_MASKS] += kind == "mask"
     flat = [value for point in points for value in point]

@@ -19,8 +19,8 @@ class ImageAnnotation:
     """The content of an annotation file.
 
     Attributes:
-        image: Name of its image, for files that no image shares its name with.
-        size: Width and height of the image, if the file has them.
+        image: Image name in the file, used only if no image has the same stem as the file.
+        size: Width and height of the image; None if the file doesn't contain them.
         objects: The objects in the image.
     """
 
@@ -36,25 +36,25 @@ def read_per_image(
     parse: Callable[[Path], ImageAnnotation],
     remarks: Counter,
 ) -> RawDataset:
-    """Read a dataset.
+    """Read a dataset that has one annotation file per image.
 
     Args:
-        format: Name of its format.
-        tree: Its files.
+        format: Name of the format.
+        tree: Files of the dataset.
         splits: `train`, `val` or `test` for each annotation file.
-        parse: Reads an annotation file.
-        remarks: Remarks with their number of occurrences, added to.
+        parse: Function that reads an annotation file.
+        remarks: Remarks and how often each of them occurred; updated in place.
 
     Raises:
         UserError: There is no training data, an image is missing or has two annotation files, or
-            `parse` raises it.
+            `parse` fails.
     """
     remarks[_TEST] = sum(split == "test" for split in splits.values())
     parts = {split: DatasetBuilder() for split in ("train", "val") if split in splits.values()}
     if "train" not in parts:
         raise UserError(
-            f"{tree.root}: all annotation files are for validation or test; put those for training "
-            "into a folder train"
+            f"{tree.root}: all annotation files are for validation or test; put the training "
+            "annotations into a folder named train"
         )
     images, used = ImageIndex(tree), {}
     for file, split in splits.items():
@@ -69,7 +69,7 @@ def read_per_image(
                 f"{tree.root}; add the image or remove the file"
             )
         if image in used:
-            raise UserError(f"{path}: annotates {image}, as does {used[image]}; remove one of them")
+            raise UserError(f"{path}: annotates {image}, as does {used[image]}; remove either one")
         used[image] = file
         parts[split].add_image(image, annotation.size or image_size(tree.root / image))
         for found in annotation.objects:

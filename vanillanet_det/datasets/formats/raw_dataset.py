@@ -1,4 +1,4 @@
-"""The dataset that every format's reader returns, and how readers build it."""
+"""The dataset that the reader of each format returns, and functions to build it."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,16 +13,16 @@ from .files import some
 
 @dataclass(frozen=True)
 class RawDataset:
-    """A user's dataset, converted to COCO's annotations.
+    """A user's dataset, converted to COCO annotations.
 
     Attributes:
         format: `COCO`, `YOLO`, `Pascal VOC` or `LabelMe`.
-        root: Absolute folder that every image's `file_name` is relative to.
+        root: Absolute path of the folder that each image's `file_name` is relative to.
         train: COCO's `images`, `annotations` and `categories`. Boxes are `(x, y, width, height)`
             in pixels of the image as displayed.
-        val: The same for the validation images; None if the dataset has none.
-        classes: Names, in the order of `categories`, which is the same in both splits.
-        remarks: Sentences that describe the dataset, and what was skipped or changed.
+        val: Like `train`, for the validation images; None if the dataset has no such images.
+        classes: Class names, in the order of `categories`, which are the same in both splits.
+        remarks: Sentences about the dataset and about what was skipped or changed.
     """
 
     format: str
@@ -37,11 +37,11 @@ class Object(NamedTuple):
     """An annotated object.
 
     Attributes:
-        name: Its class.
+        name: Name of the class.
         box: `[x, y, width, height]` in pixels.
-        polygons: Its segmentation, `[x1, y1, x2, y2, ...]` for each part; none if it has only a
-            box.
-        crowd: It counts neither as detected nor as missed.
+        polygons: Segmentation, `[x1, y1, x2, y2, ...]` for each part; empty if the object only has
+            a box.
+        crowd: Whether the object is a crowd, which counts neither as detected nor as missed.
     """
 
     name: str
@@ -51,9 +51,9 @@ class Object(NamedTuple):
 
 
 class DatasetBuilder:
-    """Collects the images and objects of a split in the order they are read.
+    """The images and objects of a split, collected in the order they are read.
 
-    Categories are names until `build_dataset` numbers them.
+    Categories are stored as names until `build_dataset` numbers them.
     """
 
     def __init__(self) -> None:
@@ -61,10 +61,10 @@ class DatasetBuilder:
         self.annotations: list[dict[str, Any]] = []
 
     def add_image(self, file_name: str, size: tuple[int, int]) -> None:
-        """Add an image; objects added after it belong to it.
+        """Add an image, to which subsequent calls of `add_object` add objects.
 
         Args:
-            file_name: Path relative to the dataset's root, with `/`.
+            file_name: Path relative to the dataset's root, separated by `/`.
             size: Width and height as displayed.
         """
         width, height = size
@@ -110,17 +110,17 @@ def build_dataset(
     remarks: Counter,
     declared: Optional[Sequence[str]] = None,
 ) -> RawDataset:
-    """Number the classes and make a dataset.
+    """Number the classes and build a dataset.
 
     Args:
         format: Name of the format.
         root: Folder that file names are relative to.
-        parts: The builders of `train` and, if there is one, `val`.
-        remarks: Remarks with their number of occurrences; complete sentences have no number.
-        declared: Names of all classes, in order; None sorts the used ones.
+        parts: The builders of `train` and, if it exists, `val`.
+        remarks: Remarks and how often each of them occurred; omitted after complete sentences.
+        declared: Names of all classes, in order; if None, the used classes are sorted by name.
 
     Raises:
-        UserError: The training images have no object.
+        UserError: The training images have no objects.
     """
     used = {annotation["category_id"] for part in parts.values() for annotation in part.annotations}
     classes = [name for name in declared if name in used] if declared else sorted(used)
@@ -145,20 +145,20 @@ def make_dataset(
     unused: Sequence[str],
     remarks: Counter,
 ) -> RawDataset:
-    """Make a dataset from COCO contents whose categories are the same; see `build_dataset`."""
+    """Build a dataset from COCO contents with equal categories; see `build_dataset`."""
     train, val = contents["train"], contents.get("val")
     classes = tuple(category["name"] for category in train["categories"])
     if not train["annotations"]:
         raise UserError(
             f"{root}: none of the {len(train['images']):,} training images of this {format} "
-            "dataset has an object; annotate some, or put the annotations where the format "
-            "expects them"
+            "dataset has an object; annotate some images, or put the annotations where the "
+            "format expects them"
         )
     found = f"{format} dataset in {root}: {_counts(train)} for training, "
     found += f"{_counts(val)} for validation" if val else "no validation images"
     sentences = [f"{found}; classes ({len(classes)}): {some(classes)}."]
     if unused:
-        sentences.append(f"Classes without any object, skipped: {some(unused)}.")
+        sentences.append(f"Classes without objects, skipped: {some(unused)}.")
     sentences += [
         text if text.endswith(".") else f"{text}: {count:,}."
         for text, count in remarks.items()

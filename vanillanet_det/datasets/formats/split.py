@@ -1,4 +1,4 @@
-"""Splits off validation images for a dataset that has none."""
+"""Splits off validation images if a dataset has none."""
 
 import hashlib
 import random
@@ -15,33 +15,34 @@ def split(
 ) -> tuple[dict, dict]:
     """Split COCO content into training and validation.
 
-    The split is stratified by class, rarest class first, and deterministic. Images with the same
-    bytes stay together, and a class with two different images is in both splits if possible.
+    The split is deterministic and stratified by class, starting with the rarest class. Images with
+    identical bytes stay in the same split. If possible, a class that occurs in at least two
+    different images is in both splits.
 
     Args:
-        content: `images`, `annotations` and `categories`; ids are kept.
+        content: `images`, `annotations` and `categories`, whose ids are kept.
         root: Folder that `file_name`s are relative to.
-        share: Share of images for validation, between 0 and 1.
-        seed: Seed of the random choice.
+        share: Share of the images to use for validation, between 0 and 1.
+        seed: Random seed.
 
     Returns:
-        The contents for training and for validation; `content["info"]["split"]` records how they
-        were made.
+        The training content and the validation content. In each of them, `info["split"]` records
+        how the split was made.
 
     Raises:
-        UserError: There are fewer than two different images with objects, or one can't be read.
+        UserError: Fewer than two different images have objects, or an image can't be read.
     """
     if not 0 < share < 1:
-        raise UserError(f"split: share {share}; expected a number between 0 and 1, such as 0.2")
+        raise UserError(f"split: share is {share}, expected a number between 0 and 1, such as 0.2")
     groups = _equal_images(content["images"], root)
     classes = _classes_of(content["annotations"], groups)
     annotated = len([group for group in classes if group])
     if annotated < 2:
         raise UserError(
-            f"{root}: splitting off validation images needs at least two different images with "
+            f"{root}: splitting off validation images requires at least two different images with "
             f"objects, but there are {annotated}; annotate more, or add validation images"
         )
-    in_val = _chosen(classes, share, random.Random(seed))  # noqa: S311, nothing secret
+    in_val = _chosen(classes, share, random.Random(seed))  # noqa: S311, not for security
     val_ids = {image_id for group, ids in enumerate(groups) if in_val[group] for image_id in ids}
     written = dict(seed=seed, share=share, images=len(content["images"]), in_val=len(val_ids))
     return (
@@ -62,7 +63,7 @@ def _equal_images(images: list[dict], root: Path) -> list[list]:
     groups = defaultdict(list)
     for size, found in by_size.items():
         for image_id, path in found:
-            # Reading all of a large dataset takes minutes, and few files have the same size.
+            # Reading a whole large dataset takes minutes, but few files have the same size.
             content = _digest(path) if len(found) > 1 else b""
             groups[size, content].append(image_id)
     return list(groups.values())
@@ -83,7 +84,7 @@ def _unreadable(path: Path, error: OSError) -> UserError:
 
 
 def _classes_of(annotations: list[dict], groups: list[list]) -> list[set]:
-    """Return the categories in each group of images, without those that are only crowds."""
+    """Return the categories of the objects in each group of images, ignoring crowds."""
     group_of = {image_id: group for group, ids in enumerate(groups) for image_id in ids}
     classes: list[set] = [set() for _ in groups]
     for annotation in annotations:
@@ -93,7 +94,7 @@ def _classes_of(annotations: list[dict], groups: list[list]) -> list[set]:
 
 
 def _chosen(classes: list[set], share: float, source: random.Random) -> list[bool]:
-    """Choose the groups for validation."""
+    """Choose the groups to use for validation."""
     sizes = Counter(label for labels in classes for label in labels)
 
     def rarity(label: Any) -> tuple[int, str]:
@@ -107,7 +108,7 @@ def _chosen(classes: list[set], share: float, source: random.Random) -> list[boo
     for label in sorted(strata, key=rarity):
         members = strata[label]
         owed += share * len(members)
-        # A class with a single image is for training.
+        # The only image of a class is used for training.
         most = len(members) - (label is not None)
         least = int(label is not None and len(members) > 1)
         taken = min(max(round(owed), least), most)
@@ -122,7 +123,7 @@ def _chosen(classes: list[set], share: float, source: random.Random) -> list[boo
 
 
 def _rebalance(classes: list[set], in_val: list[bool], labels: list) -> None:
-    """Bring classes that are in one split to both, unless another class would leave a split."""
+    """Extend classes to both splits, unless this would remove another class from a split."""
     sides = {label: [0, 0] for label in labels}
     for group, own in enumerate(classes):
         for label in own:
@@ -141,7 +142,7 @@ def _rebalance(classes: list[set], in_val: list[bool], labels: list) -> None:
 def _move(
     groups: list[int], classes: list[set], in_val: list[bool], sides: dict[Any, list[int]]
 ) -> bool:
-    """Move groups to the other split, unless a class that is in both would leave one."""
+    """Move groups to the other split, unless this would remove a class from either split."""
     after = {label: list(sides[label]) for group in groups for label in classes[group]}
     for group in groups:
         for label in classes[group]:

@@ -1,4 +1,4 @@
-"""Pascal VOC: one XML file with boxes per image."""
+"""Pascal VOC format: one XML file with boxes for each image."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -17,13 +17,13 @@ LAYOUT = "Pascal VOC (Annotations/*.xml, JPEGImages/)"
 _SETS = "ImageSets/Main/"
 _FILES = "Annotations/"
 _SPLITS = {"train": "train", "val": "val", "test": "test", "trainval": "train"}
-_NOT_LISTED = f"Annotation files in no list of {_SETS}, skipped"
-_DIFFICULT = "Objects marked difficult, kept as crowds: neither detected nor missed"
-_FROM_ZERO = "Box edges at 0 although Pascal VOC counts pixels from 1, clipped"
+_NOT_LISTED = f"Annotation files that aren't listed in {_SETS}, skipped"
+_DIFFICULT = "Objects marked as difficult, which count neither as detected nor as missed"
+_FROM_ZERO = "Box edges clipped because they are at 0, although Pascal VOC counts pixels from 1"
 
 
 def detect(tree: FileTree) -> bool:
-    """Tell whether a folder holds a dataset in this format."""
+    """Return whether a folder contains a dataset in this format."""
     return any(_is_annotation(tree.root / file) for file in tree.having(".xml"))
 
 
@@ -32,12 +32,12 @@ def _is_annotation(path: Path) -> bool:
 
 
 def read(tree: FileTree) -> RawDataset:
-    """Read a folder.
+    """Read a folder that contains a Pascal VOC dataset.
 
-    Boxes count pixels from 1 and include the last one, so a box spans `xmin - 1` to `xmax`.
+    Boxes count pixels from 1 and include the last pixel, so a box spans `xmin - 1` to `xmax`.
 
     Raises:
-        UserError: An XML file is invalid, or its image is missing; the message names the file,
+        UserError: An XML file is invalid, or its image is missing; the message contains the file,
             and the line of a list or the number of an object.
     """
     remarks: Counter = Counter()
@@ -48,7 +48,7 @@ def read(tree: FileTree) -> RawDataset:
 
 
 def _listed(tree: FileTree, files: Iterable[str]) -> dict[str, str]:
-    """Return the split of each annotation file that is in a list."""
+    """Return the split of each annotation file that is listed."""
     lists = {
         (prefix, name): file
         for file in tree.having(".txt")
@@ -67,16 +67,16 @@ def _listed(tree: FileTree, files: Iterable[str]) -> dict[str, str]:
                 found = named.find(entry)
                 if not found:
                     raise UserError(
-                        f"{where}: no annotation file {entry}.xml; add it or remove the line"
+                        f"{where}: no annotation file {entry}.xml; add the file or remove the line"
                     )
                 if len(found) > 1:
                     raise UserError(
                         f"{where}: {entry} could be {some(found, 2)}; write its path relative to "
-                        f"{_FILES} without the extension, or keep one file of this name"
+                        f"{_FILES} without the extension, or keep only one file with this name"
                     )
                 _, before = chosen.setdefault(found[0], (split, list_file))
                 if name != "trainval" and before != list_file:
-                    raise UserError(f"{where}: {entry} is also in {before}; list it once")
+                    raise UserError(f"{where}: {entry} is also in {before}; list it only once")
     return {file: split for file, (split, _) in chosen.items()}
 
 
@@ -88,7 +88,7 @@ def _entries(path: Path) -> Iterator[tuple[int, str]]:
 
 
 class _AnnotationIndex:
-    """The annotation files of a folder, indexed by the names that its lists use."""
+    """An index to look up annotation files by the names that lists use."""
 
     def __init__(self, files: Iterable[str], folder: str) -> None:
         self._by_path: dict[str, list[str]] = defaultdict(list)
@@ -101,8 +101,8 @@ class _AnnotationIndex:
         self._usual = folder + _FILES
 
     def find(self, entry: str) -> list[str]:
-        """Find the files that an entry could mean: by its path, else by its name."""
-        # Some lists end lines with 1 or -1, some list image files.
+        """Find the files that an entry of a list could refer to, by path or else by name."""
+        # In some lists, lines end with 1 or -1; other lists contain image files.
         texts = [guess for text in (entry, entry.split()[0]) for guess in (text, _bare(text))]
         for table, spellings in ((self._by_path, _ends), (self._by_stem, _name)):
             for name in (name for text in texts for name in spellings(text)):
@@ -146,14 +146,14 @@ def _parse(path: Path, remarks: Counter) -> ImageAnnotation:
 
 def _root(path: Path) -> ElementTree.Element:
     content = read_bytes(path)
-    # It declares entities, with which a small file expands to gigabytes.
+    # A DOCTYPE can declare entities, with which a small file expands to gigabytes.
     if b"<!DOCTYPE" in content.replace(b"\0", b""):
         raise UserError(f"{path}: has a DOCTYPE, which Pascal VOC doesn't need; remove it")
     try:
-        return ElementTree.fromstring(content)  # noqa: S314, has no entities
+        return ElementTree.fromstring(content)  # noqa: S314, no entities
     except (ElementTree.ParseError, LookupError, ValueError) as error:
         line = getattr(error, "position", (1,))[0]
-        raise UserError(f"{path}:{line}: not XML ({error}); export it again") from error
+        raise UserError(f"{path}:{line}: is not valid XML ({error}); export it again") from error
 
 
 def _size(root: ElementTree.Element) -> Optional[tuple[int, int]]:
@@ -164,12 +164,12 @@ def _size(root: ElementTree.Element) -> Optional[tuple[int, int]]:
 def _object(found: ElementTree.Element, remarks: Counter) -> Object:
     name = (found.findtext("name") or "").strip()
     if not name:
-        raise ValueError("has no name; expected its class: <name>cat</name>")
+        raise ValueError("has no name; expected a class, such as <name>cat</name>")
     left, top, right, bottom = (_edge(found, edge) for edge in ("xmin", "ymin", "xmax", "ymax"))
     if left > right or top > bottom:
         raise ValueError(
-            f"its box spans ({left:g}, {top:g}) to ({right:g}, {bottom:g}); expected xmin <= xmax "
-            "and ymin <= ymax: swap them"
+            f"its box spans ({left:g}, {top:g}) to ({right:g}, {bottom:g}), expected xmin <= xmax "
+            "and ymin <= ymax; swap the values"
         )
     for edge in (left, top):
         remarks[_FROM_ZERO] += 0 <= edge < 1

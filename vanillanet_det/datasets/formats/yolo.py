@@ -1,4 +1,4 @@
-"""YOLO: a dataset's images, label files and classes. `yolo_labels` reads the label files."""
+"""YOLO format: finds images, label files and classes; `yolo_labels` reads the label files."""
 
 import os
 from collections import Counter
@@ -25,16 +25,16 @@ from .yolo_labels import read_labels
 NAME = "YOLO"
 LAYOUT = "YOLO (data.yaml or classes.txt, images/, labels/*.txt)"
 _TEST = "Images of the test split, skipped"
-_TWICE = "Images listed more than once in a split, used once"
-_NO_LABEL = "Images without a label file, used as images without objects"
+_TWICE = "Images listed more than once in a split, but used only once"
+_NO_LABEL = "Images without a label file, treated as images without objects"
 _NO_IMAGE = "Label files without an image, skipped"
 
 
 def detect(tree: FileTree) -> bool:
-    """Tell whether a folder holds a dataset in this format."""
+    """Return whether a folder contains a dataset in this format."""
     if _yaml_files(tree):
         return True
-    # Labelling tools also leave a classes.txt beside other formats.
+    # Labelling tools also write a classes.txt next to annotations in other formats.
     labels = {stem(file) for file in tree.having(".txt")}
     if "classes.txt" in tree.files and labels.intersection(map(stem, tree.images())):
         return True
@@ -54,28 +54,28 @@ def _yaml_files(tree: FileTree) -> list[str]:
 def _names_classes(path: Path) -> bool:
     try:
         return "names" in _read_yaml(path)
-    except UserError:  # YAML for another purpose
+    except UserError:  # the file has another purpose
         return False
 
 
 def read(tree: FileTree) -> RawDataset:
-    """Read a folder.
+    """Read a folder that contains a YOLO dataset.
 
     Raises:
-        UserError: From `read_yaml`; or no file lists the classes.
+        UserError: No file lists the classes; also see `read_yaml`.
     """
     files = _yaml_files(tree)
     if len(files) > 1:
         raise UserError(
-            f"{tree.root}: {some(files)} all list classes; give the file instead of the folder"
+            f"{tree.root}: {some(files)} all list classes; pass the file instead of the folder"
         )
     if files:
         return read_yaml(tree.root / files[0])
     names_file = next((file for file in tree.files if file.split("/")[-1] == "classes.txt"), None)
     if names_file is None:
         raise UserError(
-            f"{tree.root}: YOLO labels, but neither data.yaml nor classes.txt lists the classes; "
-            "write a classes.txt with one name per line, in the order of the labels' class indices"
+            f"{tree.root}: has YOLO labels, but neither data.yaml nor classes.txt lists the "
+            "classes; write a classes.txt with one name per line, in the order of the class indices"
         )
     path = tree.root / names_file
     names = _checked_names([line for line in read_text(path).splitlines() if line.strip()], path)
@@ -86,11 +86,11 @@ def read(tree: FileTree) -> RawDataset:
 
 
 def read_yaml(path: Path) -> RawDataset:
-    """Read a dataset by its `data.yaml`.
+    """Read the dataset that a `data.yaml` describes.
 
     Raises:
-        UserError: It, a list of images, a label file or an image is invalid; the message names
-            the file and the line.
+        UserError: This file, a list of images, a label file or an image is invalid; the message
+            contains the file and the line.
     """
     path = Path(os.path.abspath(path))
     content = _read_yaml(path)
@@ -101,7 +101,7 @@ def read_yaml(path: Path) -> RawDataset:
         "test": _as_list(content.get("test")),
     }
     if not places["train"]:
-        raise UserError(f"{path}: no entry train; expected a folder or a list of images")
+        raise UserError(f"{path}: has no entry train; expected a folder or a list of images")
     remarks: Counter = Counter()
     base = _base(content, path, places["train"], remarks)
     files_of = {}
@@ -126,7 +126,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         line = f":{mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error)
         raise UserError(
-            f"{path}{line}: not YAML ({problem}); expected entries such as names: [cat, dog]"
+            f"{path}{line}: is not valid YAML ({problem}); expected entries such as "
+            "names: [cat, dog]"
         ) from error
     return content if isinstance(content, dict) else {}
 
@@ -139,7 +140,7 @@ def _class_names(content: dict[str, Any], path: Path) -> list[str]:
         if set(by_number) != set(numbers):
             raise UserError(
                 f"{path}: names has the indices {some(list(names))}, expected 0 to "
-                f"{len(names) - 1} without gaps; renumber the classes, also in the labels"
+                f"{len(names) - 1} without gaps; renumber the classes here and in the labels"
             )
         names = [by_number[index] for index in numbers]
     if not isinstance(names, list) or not names:
@@ -159,7 +160,9 @@ def _checked_names(names: Sequence[str], path: Path) -> list[str]:
     names = [name.strip() for name in names]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise UserError(f"{path}: the class {twice[0]!r} is listed twice; give each a unique name")
+        raise UserError(
+            f"{path}: the class {twice[0]!r} is listed twice; give each class its own name"
+        )
     return names
 
 
@@ -170,19 +173,21 @@ def _as_list(places: Any) -> list[str]:
 
 
 def _base(content: dict[str, Any], path: Path, train: Sequence[str], remarks: Counter) -> Path:
-    """Find the folder that `path` refers to, which often doesn't exist once a dataset is moved."""
+    """Find the folder that `path` refers to, which is often wrong after a dataset is moved."""
     if not content.get("path"):
         return path.parent
     named = Path(str(content["path"])).expanduser()
     for base in (path.parent / named, Path.cwd() / named, path.parent.parent / named):
         if all((base / place).exists() for place in train):
             return Path(os.path.normpath(base))
-    remarks[f"{path.name} has path {named}, which doesn't exist; its own folder is used."] = 1
+    remarks[
+        f"{path.name} has path {named}, which doesn't exist; its own folder is used instead."
+    ] = 1
     return path.parent
 
 
 def _place(place: str, base: Path, path: Path) -> Path:
-    # Roboflow's exports have ../train/images in place of train/images.
+    # Roboflow's exports have ../train/images instead of train/images.
     for candidate in (base / place, base / place.replace("../", "", 1)):
         if candidate.exists():
             return Path(os.path.normpath(candidate))
@@ -210,13 +215,13 @@ def _listed(file: Path, base: Path) -> Iterator[Path]:
         allowed = [path for path in paths if base in path.parents]
         if not allowed:
             raise UserError(
-                f"{file}:{number}: {name!r} leaves the data folder {base}; list the images "
-                "relative to it"
+                f"{file}:{number}: {name!r} is outside the data folder {base}; list the images "
+                "relative to this folder"
             )
         found = next((path for path in allowed if path.is_file()), None)
         if found is None:
             raise UserError(
-                f"{file}:{number}: no image {name!r} in {base}; add it or remove the line"
+                f"{file}:{number}: no image {name!r} in {base}; add the image or remove the line"
             )
         yield found
 
@@ -233,15 +238,15 @@ def _read(
         remarks[_TEST] = len(tests)
     for split, files in files_of.items():
         if not files:
-            raise UserError(f"{path}: no image in the folders of {split}; add some")
+            raise UserError(f"{path}: no images in the folders of {split}; add at least one")
     if "train" not in files_of:
-        raise UserError(f"{path}: no training image; expected some in images/train")
+        raise UserError(f"{path}: no training images; expected some in images/train")
     folders = {file.parent for files in files_of.values() for file in files}
     root = Path(os.path.commonpath(folders))
     labels = {folder: _label_files(folder) for folder in folders}
     if not any(labels.values()):
         raise UserError(
-            f"{path}: the images have no labels; expected a .txt file for each in "
+            f"{path}: the images have no labels; expected a .txt file for each image in "
             f"{_sibling(next(iter(folders)))}"
         )
     used, parts = set(), {}

@@ -1,4 +1,4 @@
-"""YOLO: the lines of a label file."""
+"""YOLO format: reads the lines of a label file."""
 
 import math
 from collections import Counter
@@ -9,26 +9,26 @@ from ...errors import UserError
 from .files import read_text
 from .raw_dataset import Object, bounds
 
-_TOLERANCE = 1e-3  # of coordinates outside 0..1; exporters round
-_CLIPPED = f"Coordinates at most {_TOLERANCE} outside 0..1, clipped"
-_KEYPOINTS = "Objects with keypoints, of which only the box is used"
+_TOLERANCE = 1e-3  # for coordinates outside 0..1, since exporters round them
+_CLIPPED = f"Coordinates outside 0..1 by at most {_TOLERANCE}, clipped"
+_KEYPOINTS = "Objects with keypoints, for which only the box is used"
 _LINE = "class cx cy width height, or class x1 y1 x2 y2 x3 y3 ... for a polygon"
 
 
 def read_labels(
     path: Path, size: tuple[int, int], names: Sequence[str], remarks: Counter, keypoints: bool
 ) -> Iterator[Object]:
-    """Read the objects of an image.
+    """Read the objects of an image from its label file.
 
     Args:
         path: The label file.
         size: Width and height of the image as displayed.
-        names: The classes, in the order of their indices.
-        remarks: Remarks with their number of occurrences, added to.
-        keypoints: Lines have a box and keypoints.
+        names: The class names, in the order of their indices.
+        remarks: Remarks and how often each of them occurred; updated in place.
+        keypoints: Whether each line has a box and keypoints.
 
     Raises:
-        UserError: A line has a wrong number of values, an unknown class or values outside 0..1.
+        UserError: A line has the wrong number of values, an unknown class or values outside 0..1.
     """
     for number, line in enumerate(read_text(path).splitlines(), 1):
         tokens = line.split()
@@ -56,7 +56,7 @@ def _class_name(token: str, names: Sequence[str]) -> str:
         index = math.nan
     if index not in range(len(names)):
         raise ValueError(
-            f"class {token}; expected a non-negative integer to {len(names) - 1} (the classes "
+            f"class is {token}, expected an integer from 0 to {len(names) - 1} (the classes "
             f"are {', '.join(names[:8])}); correct the line or add the class"
         )
     return names[int(index)]
@@ -64,7 +64,7 @@ def _class_name(token: str, names: Sequence[str]) -> str:
 
 def _fractions(tokens: Sequence[str], remarks: Counter) -> list[float]:
     if len(tokens) != 4 and (len(tokens) < 6 or len(tokens) % 2):
-        hint = "; is the last one a score?" if len(tokens) == 5 else ""
+        hint = "; if the last value is a score, remove it" if len(tokens) == 5 else ""
         raise ValueError(f"{len(tokens)} values after the class, expected {_LINE}{hint}")
     try:
         values = list(map(float, tokens))
@@ -72,14 +72,14 @@ def _fractions(tokens: Sequence[str], remarks: Counter) -> list[float]:
         raise ValueError(
             f"not all of {' '.join(tokens[:8])} are numbers; expected {_LINE}"
         ) from None
-    # The sum detects NaN, which min and max may not.
+    # The sum detects NaN, but min and max may miss it.
     if min(values) >= 0 and max(values) <= 1 and sum(values) >= 0:
         return values
     for index, value in enumerate(values):
         if not -_TOLERANCE <= value <= 1 + _TOLERANCE:  # also true for NaN
             raise ValueError(
-                f"{tokens[index]} is outside 0..1; expected {_LINE}, divided by the image's width "
-                "and height"
+                f"{tokens[index]} is outside 0..1; expected {_LINE}, divided by the width and "
+                "height of the image"
             )
         values[index] = min(max(value, 0.0), 1.0)
         remarks[_CLIPPED] += value != values[index]
@@ -90,7 +90,7 @@ def _box(values: Sequence[float], size: tuple[int, int]) -> list[float]:
     edges = []
     for centre, length, pixels in zip(values[:2], values[2:], size):
         low, high = centre - length / 2, centre + length / 2
-        # With rounded centres and lengths an edge may be slightly outside.
+        # If centres and lengths were rounded, an edge may be slightly outside the image.
         low = 0.0 if -_TOLERANCE <= low < 0 else low
         high = 1.0 if 1 < high <= 1 + _TOLERANCE else high
         edges.append((low * pixels, (high - low) * pixels))
