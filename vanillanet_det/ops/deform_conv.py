@@ -1,8 +1,8 @@
 """Deformable convolution, versions 1 and 2 (modulated), built on top of torchvision's kernels.
 
 https://arxiv.org/abs/1703.06211 and https://arxiv.org/abs/1811.11168. torchvision has one
-kernel for both versions. The scratch buffers and the `im2col_step` of mmcv's signatures don't affect
-the results and aren't used.
+kernel for both versions. The scratch buffers and the `im2col_step` of mmcv's signatures don't
+affect the results and aren't used.
 """
 
 from typing import Any, Optional

@@ -15,7 +15,8 @@ from .registry import OPS
 NAME = "mmcv._ext"
 _REMEDY = (
     "install a compiled mmcv 2.x that fits your PyTorch and CUDA "
-    "(https://mmcv.readthedocs.io/en/latest/get_started/installation.html) instead of mmcv-lite"
+    "(https://mmcv.readthedocs.io/en/latest/get_started/installation.html) instead of "
+    "mmcv-lite"
 )
 
 

@@ -47,7 +47,7 @@ def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
         iou_threshold: Boxes with at least this IoU are suppressed.
 
     Returns:
-        For each kept box, by descending score: its index and the indices of the boxes it suppresses.
+        For each kept box, by descending score: its index and those of the boxes it suppresses.
     """
     dets = dets.float()
     return _greedy(dets[:, :4], dets[:, 4], operator.ge, iou_threshold, offset=0)

@@ -57,8 +57,8 @@ class RoIGrid:
         """Iterate over the samples that a bin can have, row by row.
 
         Yields:
-            The indices of the RoIs that have the sample, int64 of shape `(chosen,)`, and the sample's
-            y and x positions in each of their bins, shape `(chosen, *bins)`.
+            The indices of the RoIs that have the sample, int64 of shape `(chosen,)`, and the y
+            and x positions of the sample in each of their bins, shape `(chosen, *bins)`.
         """
         ph, pw = (torch.arange(bins, device=self.image.device) for bins in self.bins)
         for row in range(int(self._rows.max())):
