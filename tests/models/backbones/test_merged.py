@@ -135,7 +135,7 @@ def test_weights_that_cannot_be_merged_are_refused(trained, tmp_path):
     with pytest.raises(UserError, match=r"lambda is 0\.5"):
         switch_to_merged(network)
     assert network.form == "training"
-    with pytest.raises(UserError, match="no BatchNorm left and can't be merged"):
+    with pytest.raises(UserError, match="has no BatchNorm and can't be merged"):
         switch_to_merged(trained(deploy=True))
 
 
