@@ -242,7 +242,7 @@ def test_resuming_keeps_settings_and_dataset(finished, tool, example, tmp_path, 
     assert tool("finetune", example, *resumed, "--epochs", "9") == 2
     assert "omit --epochs" in capsys.readouterr().err
     assert tool("finetune", tmp_path, *resumed) == 2
-    assert f"is on {example}, not {tmp_path}" in capsys.readouterr().err
+    assert f"uses {example}, not {tmp_path}" in capsys.readouterr().err
 
 
 @pytest.mark.slow
