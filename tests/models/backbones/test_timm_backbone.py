@@ -83,7 +83,7 @@ def test_another_file_is_refused(published, file, tmp_path):
 
 
 def test_a_wrong_name_is_answered_with_a_near_one():
-    with pytest.raises(UserError, match=r"'convnextv2_nanno' but timm .* 'convnextv2_nano'\?"):
+    with pytest.raises(UserError, match=r"'convnextv2_nanno': timm .* 'convnextv2_nano'\?"):
         TIMMBackbone("convnextv2_nanno")
 
 

@@ -39,7 +39,7 @@ def tiny(**kwargs):
         (dict(out_indices=3), "out_indices 3 but"),
         (dict(frozen_stages=5), "frozen_stages 5; expected -1"),
         (dict(frozen_stages=2, out_indices=(1,)), "a stage up to 1"),
-        (dict(norm_cfg=dict(type="GN", num_groups=2)), "norm_cfg .*GN.* expected a BatchNorm"),
+        (dict(norm_cfg=dict(type="GN", num_groups=2)), "norm_cfg .*GN.* expected dict"),
         (dict(ada_pool=(0, 3)), "ada_pool .* 4 output sizes"),
         (dict(ada_pool=3), "ada_pool 3; expected a list"),
         (dict(stem_stride=0), "stem_stride 0"),
