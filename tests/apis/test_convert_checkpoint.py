@@ -210,7 +210,7 @@ def test_an_existing_file_is_replaced_with_force_only(convert, trained, tmp_path
     ("target", "said"),
     [
         ("source.pth", "is the source itself"),
-        ("", "expected the name of a file"),
+        ("", "expected a file path"),
         ("no/target.pth", "in an existing folder"),
         (300 * "x", "can't be written"),
     ],
