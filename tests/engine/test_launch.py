@@ -39,7 +39,7 @@ def test_mpi_on_one_node_needs_no_address():
 @pytest.mark.parametrize(
     ("launcher", "env", "message"),
     [
-        ("pytorch", {}, r"RANK, WORLD_SIZE, LOCAL_RANK not set; .* started by torchrun"),
+        ("pytorch", {}, r"RANK, WORLD_SIZE, LOCAL_RANK not set; start the run with torchrun"),
         # What the script of sbatch sees: it is one process, whatever SLURM_NTASKS is.
         (
             "slurm",

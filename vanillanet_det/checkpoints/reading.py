@@ -131,7 +131,7 @@ def read_checkpoint(path: PathLike, map_location: Any = "cpu") -> Any:
     """
     file = fetch(str(path)) if is_url(path) else Path(path).expanduser()
     if not file.is_file():
-        raise UserError(f"checkpoint {path}: the file doesn't exist")
+        raise UserError(f"checkpoint {path}: there is no such file")
     content = _read_ahead.pop(_identify(file), None)
     if content is not None and str(map_location) == "cpu":
         return content

@@ -117,7 +117,7 @@ def read_config(path: str, cfg_options: Sequence[str] = ()) -> Config:
         UserError: The file is missing or isn't a config, or an option doesn't match it.
     """
     if not Path(path).is_file():
-        raise UserError(f"config {path}: the file doesn't exist")
+        raise UserError(f"config {path}: there is no such file")
     try:
         cfg = Config.fromfile(path)
     except Exception as error:  # a config is Python code, which may raise anything

@@ -213,7 +213,7 @@ def test_an_optimizer_without_learning_rate_is_refused(mmdet_scope):
 
 
 def test_another_backbone_is_refused(mmdet_scope):
-    with pytest.raises(UserError, match=r"backbone is Conv2d .* VanillaNet, ResNet, Swin"):
+    with pytest.raises(UserError, match=r"backbone is Conv2d, .* VanillaNet, ResNet, Swin"):
         build(Detector(nn.Conv2d(3, 4, 1)))
 
 
