@@ -207,7 +207,7 @@ def check_writable(folder: Path, what: str = "work_dir", flag: str = "--work-dir
         probe.unlink(missing_ok=True)  # a rank of another node may have the same pid
     except OSError as error:
         raise UserError(
-            f"{what} {folder}: can't be written ({error.strerror}); choose another folder with {flag}"
+            f"{what} {folder}: can't be written ({error.strerror}); choose another with {flag}"
         ) from error
 
 
