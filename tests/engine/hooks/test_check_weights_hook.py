@@ -157,7 +157,7 @@ def test_training_weights_in_a_deployed_model_are_refused(make_runner, published
 
 
 def test_what_is_no_checkpoint_is_refused(make_runner, save):
-    with pytest.raises(UserError, match="holds a list; expected a checkpoint"):
+    with pytest.raises(UserError, match="contains a list; expected a checkpoint"):
         make_runner(load_from=save([1, 2])).test()
 
 
