@@ -122,7 +122,7 @@ def test_mmengine_writes_bytes_and_text_through_it(tmp_path):
 def test_a_checkpoint_without_room_is_one_sentence(small_disk):
     path = small_disk / "epoch_1.pth"
     path.write_bytes(b"old")
-    message = rf"{path}: [\d,]+ bytes can't be written \(No space left on device\).*Make room"
+    message = rf"{path}: [\d,]+ bytes can't be written \(No space left on device\).*Free up space"
     with pytest.raises(UserError, match=message):
         save_checkpoint({"a": torch.ones(50_000)}, str(path), backend_args=ATOMIC)
     assert only_old(path)

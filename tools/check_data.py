@@ -8,7 +8,7 @@ from command_line import add_cfg_options, add_renamed, run
 
 
 def main() -> None:
-    """Parse the command line, check and print; exit with status 1 if there are errors."""
+    """Parse the command line, run the checks and print them; exit with status 1 on errors."""
     parser = argparse.ArgumentParser(
         description="Find mistakes in a config, its datasets and its weights before training. "
         "Exit status 0: no errors; 1: errors; 2: the check could not run."
@@ -18,7 +18,7 @@ def main() -> None:
         "--no-images",
         dest="images",
         action="store_false",
-        help="don't decode the images, only check that they exist",
+        help="only check that the images exist, without decoding them",
     )
     parser.add_argument(
         "--json", dest="as_json", action="store_true", help="print a JSON object instead of text"
@@ -26,7 +26,7 @@ def main() -> None:
     add_renamed(parser, "--no-pictures", "--no-images")
     add_cfg_options(parser)
     args = parser.parse_args()
-    # Libraries log to standard output, which is for the findings.
+    # Libraries log to standard output, which is reserved for the findings.
     with contextlib.redirect_stdout(sys.stderr):
         text, is_clean = run("check_data", args)
     print(text)

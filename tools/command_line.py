@@ -1,6 +1,6 @@
-"""Arguments that tools share, and one-sentence messages for a user's mistakes.
+"""Arguments shared by the tools, and one-line error messages for user mistakes.
 
-Nothing here imports torch, so that `--help` answers at once.
+This module doesn't import torch, so that `--help` responds immediately.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def make_parser(description: str) -> argparse.ArgumentParser:
-    """Make a parser with the arguments of train and test, which run a config."""
+    """Build a parser with the arguments that `train` and `test` share."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("config", help="config file")
     parser.add_argument("--work-dir", help="folder for logs and checkpoints")
@@ -21,7 +21,7 @@ def make_parser(description: str) -> argparse.ArgumentParser:
         "--launcher",
         choices=["none", "pytorch", "slurm", "mpi"],
         default="none",
-        help="job launcher of distributed runs (default: none)",
+        help="job launcher for distributed runs (default: none)",
     )
     # Older launchers pass this argument instead of the environment variable.
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
@@ -29,7 +29,7 @@ def make_parser(description: str) -> argparse.ArgumentParser:
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
-    """Add `--cfg-options`, which overrides values of the config."""
+    """Add `--cfg-options`, which overrides values in the config."""
     parser.add_argument(
         "--cfg-options",
         nargs="+",
@@ -40,7 +40,7 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_amp(parser: Any) -> None:
-    """Add `--amp`, mixed precision."""
+    """Add `--amp`, which enables mixed precision."""
     parser.add_argument(
         "--amp",
         nargs="?",
@@ -51,11 +51,11 @@ def add_amp(parser: Any) -> None:
 
 
 def add_renamed(parser: argparse.ArgumentParser, old: str, new: str) -> None:
-    """Reject a flag of an earlier version, with a message that gives its new name."""
+    """Reject a flag of an earlier version with a message that states its new name."""
 
     class Renamed(argparse.Action):
         def __call__(self, *_: Any, **__: Any) -> None:
-            _stop(f"{old} is called {new} now; give {new} instead")
+            _stop(f"{old} was renamed; use {new} instead")
 
     parser.add_argument(
         old, action=Renamed, nargs="*", default=argparse.SUPPRESS, help=argparse.SUPPRESS
@@ -65,8 +65,8 @@ def add_renamed(parser: argparse.ArgumentParser, old: str, new: str) -> None:
 def run(function: str, args: argparse.Namespace) -> Any:
     """Call a function of `vanillanet_det.apis` with the parsed arguments as keyword arguments.
 
-    Returns the function's result. Exits with status 2 and one message if the user made a
-    mistake, and with status 130 on Ctrl-C.
+    Returns the function's result. After a user mistake, the process prints one message and exits
+    with status 2; after Ctrl-C, it exits with status 130.
     """
     arguments = vars(args)
     local_rank = arguments.pop("local_rank", None)
@@ -84,7 +84,8 @@ def _call(function: str, arguments: dict[str, Any]) -> Any:
         apis = importlib.import_module("vanillanet_det.apis")
         errors = importlib.import_module("vanillanet_det.errors")
     except ImportError as error:
-        hint = "; in its folder: pip install -e '.[lite]'" if error.name == "vanillanet_det" else ""
+        is_ours = error.name == "vanillanet_det"
+        hint = "; run pip install -e '.[lite]' in its folder" if is_ours else ""
         _stop(f"{error}{hint}")
     try:
         return getattr(apis, function)(**arguments)
@@ -93,7 +94,7 @@ def _call(function: str, arguments: dict[str, Any]) -> Any:
 
 
 def _stop(message: str) -> None:
-    # An error in a data loader's worker arrives with its whole traceback as the message.
+    # An error raised in a data loader worker has the whole traceback as its message.
     if message.startswith("Caught "):
         message = re.split(r"^\S*UserError: ", message, flags=re.MULTILINE)[-1].strip()
     print(f"error: {message}", file=sys.stderr)

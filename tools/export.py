@@ -8,15 +8,15 @@ from command_line import add_cfg_options, run
 
 
 def main() -> None:
-    """Parse the command line, export and report."""
+    """Parse the command line, export the detector and print a report."""
     parser = argparse.ArgumentParser(
         description="Export a fused detector, from uint8 images to boxes, to ONNX or OpenVINO. The "
         "file is compared with PyTorch before it is moved into place."
     )
     parser.add_argument("config", metavar="CONFIG", help="config file of the detector")
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint, in any form")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint in any network form")
     parser.add_argument(
-        "--out", metavar="FILE", help="output file, .onnx or .xml (default: beside the checkpoint)"
+        "--out", metavar="FILE", help="output file, .onnx or .xml (default: next to the checkpoint)"
     )
     parser.add_argument("--format", choices=["onnx", "openvino"], default="onnx")
     parser.add_argument(
@@ -46,7 +46,7 @@ def main() -> None:
     checks.add_argument(
         "--images",
         metavar="DIR",
-        help="images to compare on (default: embedded images and some test images of the config)",
+        help="images to compare on (default: embedded images and some of the config's test images)",
     )
     checks.add_argument(
         "--calibration",
@@ -54,17 +54,20 @@ def main() -> None:
         help="calibration images for int8 (default: the training images)",
     )
     checks.add_argument(
-        "--calibration-images", type=int, default=300, help="maximum number (default: 300)"
+        "--calibration-images",
+        type=int,
+        default=300,
+        help="maximum number of calibration images (default: 300)",
     )
     checks.add_argument(
         "--max-drop",
         type=float,
         default=0.01,
-        help="maximum drop of AP in int8, from 0 to 1 (default: 0.01)",
+        help="maximum drop in AP from fp32 to int8, from 0 to 1 (default: 0.01)",
     )
     add_cfg_options(parser)
     args = parser.parse_args()
-    # Logs of libraries go to standard error; only the report goes to standard output.
+    # Libraries may log to standard output, which is reserved for the report.
     with contextlib.redirect_stdout(sys.stderr):
         text = run("export", args)
     print(text)

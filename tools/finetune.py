@@ -8,24 +8,24 @@ from command_line import add_amp, add_renamed, run
 
 
 def main() -> None:
-    """Parse the command line, check, train and report."""
+    """Parse the command line and fine-tune."""
     parser = argparse.ArgumentParser(
-        description="Fine-tune a detector on your own dataset. DATA is a COCO JSON or folder, a "
-        "YOLO folder, a Pascal VOC folder or a LabelMe folder. Unspecified settings are inferred "
-        "from dataset and weights, checked, and reported before training starts."
+        description="Fine-tune a detector on your own dataset. DATA is a COCO JSON file or folder, "
+        "a YOLO folder, a Pascal VOC folder or a LabelMe folder. Unspecified settings are inferred "
+        "from the dataset and the weights, checked, and reported before training starts."
     )
     parser.add_argument("data", metavar="DATA", help="dataset: annotations and images")
     network = parser.add_argument_group("network")
     network.add_argument(
         "--model",
-        help="detector: retinanet, mask-rcnn, faster-rcnn, or a config file (default: that of the "
-        "weights, or retinanet)",
+        help="detector: retinanet, mask-rcnn, faster-rcnn, or a config file (default: the "
+        "detector of the weights, or retinanet)",
     )
     network.add_argument(
         "--backbone",
         metavar="NAME",
         help="vanillanet5 to vanillanet13, vanillanet13_x1_5, vanillanet13_x1_5_ada_pool (default: "
-        "that of the weights or of --model)",
+        "the backbone of the weights or of --model)",
     )
     add_renamed(parser, "--arch", "--backbone")
     network.add_argument(
@@ -34,23 +34,29 @@ def main() -> None:
         help="starting point: a detector's checkpoint, or published ImageNet weights",
     )
     network.add_argument(
-        "--freeze", type=int, default=-1, metavar="N", help="freeze the stem (0) and stages up to N"
+        "--freeze",
+        type=int,
+        default=-1,
+        metavar="N",
+        help="freeze the stem (N=0) and the stages up to N",
     )
     network.add_argument(
         "--merged",
         action="store_true",
-        help="train one convolution per layer (VanillaNet's merged form), in half the time",
+        help="train one convolution per layer (VanillaNet's merged form), which halves the time",
     )
     training = parser.add_argument_group("training")
-    training.add_argument("--epochs", type=int, help="default: about 4,000 iterations")
+    training.add_argument(
+        "--epochs", type=int, help="number of epochs (default: about 4,000 iterations)"
+    )
     training.add_argument("--batch-size", type=int, default=8, help="images per batch (default: 8)")
     training.add_argument(
-        "--lr", type=float, help="learning rate (default: set by weights and batch size)"
+        "--lr", type=float, help="learning rate (default: depends on weights and batch size)"
     )
     training.add_argument(
         "--input-size",
         metavar="SIZE",
-        help="320, or HEIGHTxWIDTH (default: that of the images, up to 800x1333)",
+        help="320, or HEIGHTxWIDTH (default: the size of the images, up to 800x1333)",
     )
     add_renamed(parser, "--image-size", "--input-size")
     training.add_argument(
@@ -61,23 +67,26 @@ def main() -> None:
         help="random flip and resize (default: both)",
     )
     add_amp(training)
-    training.add_argument("--device", help="cpu, cuda or cuda:1 (default: a GPU if there is one)")
+    training.add_argument("--device", help="cpu, cuda or cuda:1 (default: a GPU if available)")
     files = parser.add_argument_group("files")
     files.add_argument("--work-dir", help="output folder (default: work_dirs/DATA)")
-    files.add_argument("--resume", action="store_true", help="resume the run in it")
+    files.add_argument("--resume", action="store_true", help="resume the run in the work dir")
     files.add_argument(
-        "--dry-run", action="store_true", help="check, write the config, and don't train"
+        "--dry-run",
+        action="store_true",
+        help="check the data and write the config, but don't train",
     )
     files.add_argument(
         "--compare",
         nargs="+",
         default=[],
         metavar="WORK_DIR",
-        help="other runs to draw in the report's curves",
+        help="work dirs of other runs to include in the report's curves",
     )
     args = parser.parse_args()
     if args.device == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before MMEngine is imported, which asks once
+        # Set before MMEngine is imported, because MMEngine looks for a GPU only once.
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     args.configs = Path(__file__).resolve().parents[1] / "configs"
     run("finetune", args)
 

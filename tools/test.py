@@ -8,10 +8,12 @@ from command_line import make_parser, run
 def main() -> None:
     """Parse the command line and evaluate."""
     parser = make_parser("Evaluate a detector.")
-    parser.add_argument("checkpoint", help="checkpoint, or an exported .onnx or .xml file")
-    parser.add_argument("--out", metavar="FILE.pkl", help="write the raw results")
-    parser.add_argument("--show-dir", help="draw the detections, in WORK_DIR/<time>/SHOW_DIR")
-    parser.add_argument("--tta", action="store_true", help="test-time augmentation")
+    parser.add_argument("checkpoint", help="checkpoint, or exported .onnx or .xml file")
+    parser.add_argument("--out", metavar="FILE.pkl", help="write the raw results to this file")
+    parser.add_argument(
+        "--show-dir", help="save images with the detections to WORK_DIR/<time>/SHOW_DIR"
+    )
+    parser.add_argument("--tta", action="store_true", help="use test-time augmentation")
     parser.add_argument(
         "--deploy",
         action=BooleanOptionalAction,

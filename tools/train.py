@@ -11,7 +11,7 @@ def main() -> None:
         nargs="?",
         const="auto",
         metavar="CHECKPOINT",
-        help="resume from a checkpoint, by default the newest readable one in the work dir",
+        help="resume from CHECKPOINT (default: the newest readable checkpoint in the work dir)",
     )
     add_amp(parser)
     parser.add_argument(

@@ -1,7 +1,7 @@
-"""VanillaNet for MMDetection. Importing this package registers everything it brings.
+"""VanillaNet for MMDetection. Importing this package registers its models, hooks and datasets.
 
-Without MMEngine or MMDetection it is `vanillanet_det.runtime` alone, which detects with exported
-files.
+Without MMEngine or MMDetection, only `vanillanet_det.runtime` is available, which runs exported
+detectors.
 """
 
 import sys
@@ -36,7 +36,7 @@ else:
 
     from .ops import supply_ext
 
-    # Before anything of MMDetection is imported: its models import mmcv's compiled ops.
+    # This must precede any import of MMDetection, whose models import mmcv's compiled ops.
     supply_ext()
 
     from . import datasets, evaluation  # noqa: F401
@@ -51,7 +51,7 @@ else:
     from .models.deploy import switch_to_deploy, switch_to_merged
     from .models.layers import set_act_lambda
 
-    # Configs and scripts from before these modules moved import them by their old names.
+    # Older configs and scripts import these modules under their previous names.
     sys.modules.update(
         {
             f"{__name__}.tta": mask_tta,

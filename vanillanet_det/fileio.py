@@ -12,8 +12,8 @@ from typing import BinaryIO, Union
 def atomic_write(path: Union[str, Path]) -> Iterator[BinaryIO]:
     """Open a file for writing that replaces `path` only once it is complete.
 
-    The bytes go to a temporary file in the same folder, which is synchronised to disk and then
-    renamed. If the process is killed or the disk is full, the previous file stays.
+    The data is written to a temporary file in the same folder, which is flushed to disk and then
+    renamed. If the process is killed or the disk is full, the previous file is kept.
 
     Args:
         path: The file to write or replace; its folder must exist.
@@ -22,7 +22,7 @@ def atomic_write(path: Union[str, Path]) -> Iterator[BinaryIO]:
         A binary file, readable and writable.
     """
     path = Path(path)
-    # Only part of the name, because a name of the maximum length leaves no room for a suffix.
+    # Use only part of the name: a name of the maximum length leaves no room for a suffix.
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w+b") as file:

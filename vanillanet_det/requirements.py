@@ -1,4 +1,4 @@
-"""Requirements that pip can't express: any of several builds of MMDetection, MMEngine and mmcv."""
+"""Requirements that pip can't express: several builds of MMDetection and mmcv are accepted."""
 
 from importlib.util import find_spec
 
@@ -10,7 +10,7 @@ def check_requirements() -> None:
     """Check that PyTorch, MMDetection and the other packages for training are installed.
 
     Raises:
-        ImportError: Packages are missing; the message gives the command that installs them.
+        ImportError: Packages are missing; the message includes the command that installs them.
     """
     missing = [name for name in (*_TORCH, *_OPENMMLAB) if find_spec(name) is None]
     if not missing:

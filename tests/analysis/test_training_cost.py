@@ -63,7 +63,7 @@ def test_too_much_memory_is_one_sentence():
     [
         (dict(backbone="vanillanet4"), r"--backbone vanillanet4: expected one of vanillanet5, "),
         (dict(batch_size=0), r"--batch-size 0: expected a positive integer"),
-        (dict(input_size="32"), r"--input-size 32: expected sides from 64 pixels"),
+        (dict(input_size="32"), r"--input-size 32: expected at least 64 pixels"),
         (dict(input_size="256x"), r"--input-size 256x: expected a side such as 320"),
         (dict(repeats=0), r"--repeats 0"),
         (dict(device="cuda:99"), r"--device cuda:99: can't be used here"),

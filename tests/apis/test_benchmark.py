@@ -180,9 +180,9 @@ def test_other_engines(small_config, tmp_path):
         (dict(rounds=0), "--rounds 0: expected"),
         (dict(threads=-1), "--threads -1: expected"),
         (dict(seconds=0.0), "--seconds 0: expected a number above 0"),
-        (dict(out="a.txt"), r"--out a.txt: expected a name that ends in .json or .csv"),
-        (dict(plot="a.jpg"), r"--plot a.jpg: expected a name that ends in .png"),
-        (dict(plot="nowhere/a.png"), "--plot nowhere/a.png: there is no folder nowhere"),
+        (dict(out="a.txt"), r"--out a.txt: expected a path ending in .json or .csv"),
+        (dict(plot="a.jpg"), r"--plot a.jpg: expected a path ending in .png"),
+        (dict(plot="nowhere/a.png"), "--plot nowhere/a.png: folder nowhere doesn't exist"),
         (dict(device="tpu"), "--device tpu: can't be used here"),
         (dict(device="meta"), "--device meta: expected cpu or cuda"),
         (dict(images="nowhere"), "--images nowhere: there is no such folder"),
@@ -201,7 +201,9 @@ def test_mistakes_are_one_sentence(small_config, arguments, message):
 def test_outputs_are_checked_before_anything_is_measured(small_config, tmp_path):
     folder = tmp_path / "a.json"
     folder.mkdir()
-    with pytest.raises(UserError, match=r"--out .*a\.json: can't be written, since it is a folder"):
+    with pytest.raises(
+        UserError, match=r"--out .*a\.json: can't be written because it is a folder"
+    ):
         benchmark([str(small_config)], out=str(folder), rounds=-1)
 
 
@@ -235,7 +237,7 @@ def test_a_model_that_is_no_detector(small_config, tmp_path):
         f"_base_ = '{small_config}'\nmodel = dict(_delete_=True, type='FPN', in_channels=[8], "
         "out_channels=8, num_outs=1)\n"
     )
-    with pytest.raises(UserError, match=r"other.py: FPN; expected a detector"):
+    with pytest.raises(UserError, match=r"other.py: the model is a FPN, expected a"):
         benchmark([str(config)], **QUICK)
 
 

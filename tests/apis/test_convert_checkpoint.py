@@ -116,11 +116,11 @@ def test_merged_to_fine_tune_and_then_fused(convert, trained, tmp_path):
     exact = detector(switch_to_deploy(trained))
     assert fused["state_dict"].keys() == exact.keys()
     assert relative_error([fused["state_dict"][key] for key in exact], exact.values()) < 1e-5
-    with pytest.raises(UserError, match="--merge --deploy: expected one of them"):
+    with pytest.raises(UserError, match="--merge --deploy: expected only one"):
         convert(content, merge=True, deploy=True, force=True)
-    with pytest.raises(UserError, match="--layout published has no merged form"):
+    with pytest.raises(UserError, match="--layout published doesn't support the merged form"):
         convert(content, merge=True, layout="published", force=True)
-    with pytest.raises(UserError, match="--layout published has no merged form"):
+    with pytest.raises(UserError, match="--layout published doesn't support the merged form"):
         convert(merged, layout="published", force=True)
 
 
@@ -158,9 +158,11 @@ def test_lambda_below_1_is_converted_but_neither_fused_nor_published(convert, tr
     content = {"state_dict": trained.state_dict()}
     written, _ = convert(content)
     assert float(written["state_dict"]["act_lambda"]) == 0.25
-    with pytest.raises(UserError, match=r"lambda is 0\.25; .* fuse after the deep training"):
+    with pytest.raises(UserError, match=r"lambda is 0\.25; .* fuse after deep training"):
         convert(content, deploy=True, force=True)
-    with pytest.raises(UserError, match=r"lambda is 0\.25, which the published layout can't hold"):
+    with pytest.raises(
+        UserError, match=r"lambda is 0\.25, but the published layout implies lambda 1"
+    ):
         convert(content, layout="published", force=True)
 
 
@@ -196,7 +198,9 @@ def test_an_existing_file_is_replaced_with_force_only(convert, trained, tmp_path
     content = {"model": published(trained)}
     convert(content)
     (tmp_path / "target.pth").write_text("precious")
-    with pytest.raises(UserError, match=r"target\.pth: exists already; --force replaces it"):
+    with pytest.raises(
+        UserError, match=r"target\.pth: already exists; use --force to overwrite it"
+    ):
         convert(content)
     assert (tmp_path / "target.pth").read_text() == "precious"
     convert(content, force=True)
@@ -206,8 +210,8 @@ def test_an_existing_file_is_replaced_with_force_only(convert, trained, tmp_path
     ("target", "said"),
     [
         ("source.pth", "is the source itself"),
-        ("", "expected the name of a file"),
-        ("no/target.pth", "in a folder that exists"),
+        ("", "expected a file path"),
+        ("no/target.pth", "in an existing folder"),
         (300 * "x", "can't be written"),
     ],
 )
@@ -235,7 +239,7 @@ def test_a_wrong_result_is_not_written(trained, tmp_path, monkeypatch, existing)
     if existing:
         target.write_text("precious")
     monkeypatch.setattr(VanillaNetwork, "switch_to_deploy", other_kernel)
-    with pytest.raises(UserError, match="not written, since it differs from its source by"):
+    with pytest.raises(UserError, match="not written, because it differs from its source by"):
         convert_checkpoint(str(source), str(target), deploy=True, force=True)
     assert target.read_text() == "precious" if existing else not target.exists()
     assert len(list(tmp_path.iterdir())) == 1 + existing
@@ -254,9 +258,9 @@ def test_a_full_disk_leaves_what_was_there(trained, tmp_path, file_size_limit):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"state_dict": {"conv1.weight": torch.ones(1)}}, "holds no VanillaNet"),
-        ([1], "holds no VanillaNet"),
-        ({"a": 1}, "holds no VanillaNet"),
+        ({"state_dict": {"conv1.weight": torch.ones(1)}}, "contains no VanillaNet"),
+        ([1], "contains no VanillaNet"),
+        ({"a": 1}, "contains no VanillaNet"),
         ({k: v.to(torch.int8) for k, v in tiny().state_dict().items()}, r"holds torch\.int8"),
     ],
 )
@@ -288,6 +292,8 @@ def test_a_network_for_pixels_is_refused(tmp_path, trained, prefix):
     assert trained.fold_normalization(torch.full((3,), 120.0), torch.full((3,), 60.0), flip=True)
     state = {f"{prefix}{key}": value for key, value in trained.state_dict().items()}
     torch.save({"state_dict": state}, tmp_path / "a.pth")
-    with pytest.raises(UserError, match=r"a\.pth: its first kernel takes pixels .*; convert the"):
+    with pytest.raises(
+        UserError, match=r"a\.pth: its first convolution takes raw pixels .*; convert the"
+    ):
         convert_checkpoint(str(tmp_path / "a.pth"), str(tmp_path / "b.pth"))
     assert not (tmp_path / "b.pth").exists()

@@ -36,7 +36,7 @@ MANY, FEW, HEAD = ("backbone.1",), ("backbone.11",), ("head",)
         ("detect", (), None),
         ("detect", HEAD, "expected every tensor of the model and no other"),
         ("benchmark", MANY + HEAD, None),
-        ("benchmark", ("backbone", "head"), "none of its 0 tensors is of the detector"),
+        ("benchmark", ("backbone", "head"), "none of its 0 tensors belongs to the detector"),
     ],
 )
 def test_each_purpose_has_its_bar(purpose, left_out, message):

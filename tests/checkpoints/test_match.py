@@ -58,7 +58,7 @@ def test_match_counts_names_and_parts():
     assert match.total == 4
     assert str(match) == (
         "1 of 4 tensors match, 2 missing (backbone.1, head.0), 1 left over (neck.0), "
-        "1 of another shape (head.1)"
+        "1 of a different shape (head.1)"
     )
     assert match.within("backbone") == Match(("backbone.0",), ("backbone.1",), (), ())
     assert not match.is_complete
@@ -76,7 +76,7 @@ def test_load_backbone_loads_and_reports_what_matched(path, log, randomize_norms
     # Batches of other norms are counted in the file; this one's needn't be.
     total = len(model.state_dict()) - 2
     assert (
-        f"{path}: of the backbone, {total - 1} of {total} tensors match, 1 missing "
+        f"{path}: backbone: {total - 1} of {total} tensors match, 1 missing "
         "(stem1.1.bias), 1 left over (head.weight)"
     ) in log.text
 

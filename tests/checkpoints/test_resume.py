@@ -57,7 +57,9 @@ def test_no_checkpoint_is_none_and_only_unreadable_ones_are_an_error(work_dir):
     assert find_resume(work_dir / "nowhere") is None
     for path in work_dir.glob("epoch_*"):
         os.truncate(path, 10)
-    with pytest.raises(UserError, match=r"epoch_11.*epoch_10.*epoch_9.*there is none before"):
+    with pytest.raises(
+        UserError, match=r"epoch_11.*epoch_10.*epoch_9.*there is no earlier checkpoint"
+    ):
         find_resume(work_dir)
 
 
@@ -91,7 +93,7 @@ def test_a_copied_folder_goes_on_from_its_own_checkpoints(work_dir, tmp_path_fac
 
 def test_a_training_whose_checkpoints_are_gone_does_not_start_anew(tmp_path):
     (tmp_path / "last_checkpoint").write_text("elsewhere/epoch_3.pth")
-    said = r"last_checkpoint: names elsewhere/epoch_3\.pth, which is not there.*--resume FILE"
+    said = r"last_checkpoint: refers to elsewhere/epoch_3\.pth, which doesn't exist.*--resume FILE"
     with pytest.raises(UserError, match=said):
         find_resume(tmp_path)
     assert find_finite(tmp_path) is None

@@ -84,7 +84,9 @@ def test_a_backbone_of_mmdetection_is_compared_too(resnet, save):
     state = MODELS.build(resnet.model.backbone).state_dict()
     some = save({k: v for k, v in state.items() if k.startswith("layer1")})
     resnet.model.backbone.init_cfg = dict(type="Pretrained", checkpoint=some)
-    assert "expected at least 90%. Is it of this network?" in the_one(resnet, "weights-fit")
+    assert "expected at least 90%. Do the weights belong to this network?" in the_one(
+        resnet, "weights-fit"
+    )
     resnet.load_from, resnet.model.backbone.init_cfg = some, None
     assert "expected at least 90% of the backbone" in the_one(resnet, "weights-fit")
     resnet.load_from = None

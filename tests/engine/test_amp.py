@@ -82,7 +82,7 @@ def test_float16_on_the_cpu_is_refused(on_cpu):
 
 
 def test_a_wrapper_of_somebody_else_is_not_replaced(device):
-    with pytest.raises(UserError, match=r"is a MyOptimWrapper, and --amp would replace it"):
+    with pytest.raises(UserError, match=r"is a MyOptimWrapper, which --amp would replace"):
         set_amp(make_cfg(type="MyOptimWrapper"), "bfloat16")
 
 

@@ -39,15 +39,15 @@ def test_mpi_on_one_node_needs_no_address():
 @pytest.mark.parametrize(
     ("launcher", "env", "message"),
     [
-        ("pytorch", {}, r"RANK, WORLD_SIZE, LOCAL_RANK not set; .* started by torchrun"),
+        ("pytorch", {}, r"RANK, WORLD_SIZE, LOCAL_RANK not set; start the run with torchrun"),
         # What the script of sbatch sees: it is one process, whatever SLURM_NTASKS is.
         (
             "slurm",
             {"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NTASKS": "2"},
-            r"SLURM_STEP_NUM_TASKS not set; expected to be started by srun",
+            r"SLURM_STEP_NUM_TASKS not set; start the run with srun",
         ),
         ("slurm", {**SRUN, "SLURM_STEP_NODELIST": "n1"}, r"host of rank 0 .*scontrol.*MASTER_ADDR"),
-        ("mpi", {}, r"OMPI_COMM_WORLD_RANK, .*not set; expected to be started by Open MPI"),
+        ("mpi", {}, r"OMPI_COMM_WORLD_RANK, .*not set; start the run with Open MPI"),
         ("mpi", {**MPIRUN, "OMPI_COMM_WORLD_LOCAL_SIZE": "1"}, r"rank 0 is unknown.*MASTER_ADDR"),
     ],
 )

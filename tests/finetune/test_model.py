@@ -202,13 +202,13 @@ def test_a_model_that_can_not_be_built(template):
 def test_weights_nobody_can_train_on(tmp_path):
     path = tmp_path / "weights.pth"
     torch.save(VanillaNet("5", deploy=True).state_dict(), path)
-    with pytest.raises(UserError, match="what is fused can't be trained"):
+    with pytest.raises(UserError, match="a fused network can't be trained"):
         read_start(str(path))
     torch.save(dict(state_dict={"fc.weight": torch.ones(2)}), path)
     with pytest.raises(UserError, match=r"neither a detector .* nor a VanillaNet"):
         read_start(str(path))
     torch.save(dict(epoch=3), path)
-    with pytest.raises(UserError, match="holds no tensors"):
+    with pytest.raises(UserError, match="contains no tensors"):
         read_start(str(path))
 
 

@@ -215,7 +215,7 @@ def test_through_the_tool_it_is_checked_and_fused(cfg, build, tmp_path):
     assert "0 missing, 0 left over: backbone" in log
 
     for name in (DetTTAModel.__name__, f"mmdet.{DetTTAModel.__name__}"):
-        with pytest.raises(UserError, match=r"tta_model is a DetTTAModel, which can't merge them"):
+        with pytest.raises(UserError, match=r"tta_model is a DetTTAModel, which can't merge masks"):
             evaluate(*args, tta=True, cfg_options=[f"tta_model.type={name}"])
     torch.save({"state_dict": {k: v for k, v in state.items() if "mask_head" not in k}}, args[1])
     with pytest.raises(UserError, match=r"evaluation needs every tensor"):

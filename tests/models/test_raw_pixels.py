@@ -65,7 +65,7 @@ def test_the_network_itself_gets_pixels(detector):
 def test_weights_for_pixels_are_no_weights_for_normalised_images(detector, folded):
     other = copy.deepcopy(detector)
     fold_normalization(other if folded else detector)
-    with pytest.raises(UserError, match=r"are for (pixels from 0|normalised).*the network takes"):
+    with pytest.raises(UserError, match=r"expect (pixels from 0|normalised).*the network expects"):
         detector.backbone.load_state_dict(other.backbone.state_dict(), strict=False)
 
 

@@ -58,8 +58,8 @@ def test_the_published_table(root, small_config, tool, monkeypatch, tmp_path, ca
         ((), "expected one or more config files, or --table for the published ones"),
         (("nowhere.py",), "config nowhere.py: there is no such file"),
         (("CONFIG", "--weights", "nowhere.pth"), "nowhere.pth"),
-        (("CONFIG", "--checkpoint", "a.pth"), "--checkpoint is called --weights now"),
-        (("CONFIG", "--out", "figures.xlsx"), "--out figures.xlsx: expected a name that ends in"),
+        (("CONFIG", "--checkpoint", "a.pth"), "--checkpoint was renamed; use --weights"),
+        (("CONFIG", "--out", "figures.xlsx"), "--out figures.xlsx: expected a path ending in"),
         (("CONFIG", "--cfg-options", "model.neck.type=Nothing"), "the model can't be built"),
         (("CONFIG", "--exported", "nowhere.onnx"), "nowhere.onnx: there is no such file"),
         (

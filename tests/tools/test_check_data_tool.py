@@ -72,7 +72,7 @@ def test_images_are_decoded_unless_disabled(small_config, tool, tmp_path, capsys
 def test_the_earlier_name_of_the_flag_is_answered_with_the_new_one(small_config, tool, capsys):
     assert tool("check_data", small_config, "--no-pictures") == 2
     printed = capsys.readouterr().err
-    assert printed == "error: --no-pictures is called --no-images now; give --no-images instead\n"
+    assert printed == "error: --no-pictures was renamed; use --no-images instead\n"
 
 
 @pytest.mark.parametrize("args", [["no.py"], ["no.py", "--json"]])

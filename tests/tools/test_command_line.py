@@ -114,7 +114,7 @@ def test_spoiled_data_is_named(spoil, workers, data, small_config, tool, tmp_pat
         (["CONFIG", "--cfg-options", "model.backbone.act_num=-2"], "act_num -2; expected"),
         (["CONFIG", "--cfg-options", f"{CLASSES}=[zero,one]"], "its categories are 0, 1, 2"),
         (["CONFIG", "--resume", "nothing.pth"], "nothing.pth: there is no such file"),
-        (["CONFIG", "--launcher", "pytorch"], "expected to be started by torchrun"),
+        (["CONFIG", "--launcher", "pytorch"], "start the run with torchrun"),
         (
             ["CONFIG", "--auto-scale-lr", "--cfg-options", "auto_scale_lr.base_batch_size=None"],
             "auto_scale_lr.base_batch_size",
@@ -145,7 +145,7 @@ def test_wrong_arguments(args, message, small_config, tool, tmp_path, monkeypatc
     ("args", "message"),
     [
         (["nothing.pth"], "checkpoint nothing.pth: there is no such file"),
-        (["nothing.pth", "--out", "results.json"], "--out results.json: expected a name that ends"),
+        (["nothing.pth", "--out", "results.json"], "--out results.json: expected a path ending"),
     ],
 )
 def test_wrong_arguments_of_test(args, message, small_config, tool, capsys):
@@ -210,4 +210,4 @@ def test_a_renamed_flag_names_the_new_one(values, root, monkeypatch, capsys):
     with pytest.raises(SystemExit) as exit:
         parser.parse_args(["--old", *values])
     assert exit.value.code == 2
-    assert capsys.readouterr().err == "error: --old is called --new now; give --new instead\n"
+    assert capsys.readouterr().err == "error: --old was renamed; use --new instead\n"

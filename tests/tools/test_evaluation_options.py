@@ -31,7 +31,7 @@ def derive(small_config, tmp_path):
             ["--out", "FILE/r.pkl"],
             "/r.pkl: folder FILE: can't be written (",
         ),
-        (["--out", "FOLDER.pkl"], "--out FOLDER.pkl: is a folder; expected the name of a file"),
+        (["--out", "FOLDER.pkl"], "--out FOLDER.pkl: is a folder; expected a file path"),
         (["--show-dir", "/sys/kernel/x"], "--show-dir /sys/kernel/x: can't be written ("),
     ],
 )

@@ -99,12 +99,12 @@ def test_int8_is_evaluated_and_refused_if_it_loses_too_much(
     assert precisions == ["fp32", "int8"]
     (tmp_path / "int8.onnx").unlink()
     assert tool("export", *args, *options) == 2
-    assert "0.500 in fp32, 0.480 in int8: -0.020; more than --max-drop 0.01" in (
+    assert "0.500 in fp32, 0.480 in int8: -0.020; the drop exceeds --max-drop 0.01" in (
         capsys.readouterr().err
     )
     assert tool("export", *args, *options) == 2
     assert (
-        "can't measure the drop, since COCO's AP is 0 or missing in fp32" in capsys.readouterr().err
+        "can't measure the drop, because the AP is 0 or missing in fp32" in capsys.readouterr().err
     )
     assert not list(tmp_path.iterdir())
 
@@ -112,20 +112,20 @@ def test_int8_is_evaluated_and_refused_if_it_loses_too_much(
 def test_impossible_paths(tool, small_config, detector_file, tmp_path, capsys):
     (tmp_path / "a.onnx").mkdir()
     assert tool("export", small_config, detector_file, "--out", tmp_path / "a.onnx") == 2
-    assert "expected a file name that ends in .onnx" in capsys.readouterr().err
+    assert "expected a path ending in .onnx" in capsys.readouterr().err
     assert tool("export", small_config, "https://example.org/a.pth") == 2
-    assert "is a URL, so there is no default path; give --out FILE.onnx" in capsys.readouterr().err
+    assert "is a URL, so there is no default path; pass --out FILE.onnx" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--out", "a.xml"], r"--out a\.xml: expected a file name that ends in \.onnx"),
+        (["--out", "a.xml"], r"--out a\.xml: expected a path ending in \.onnx"),
         (["--batch-size", 0], r"--batch-size 0: expected a positive integer"),
         (["--input-size", "8"], r"--input-size 8: expected a side such as 320"),
-        (["--max-drop", 3], r"--max-drop 3: expected a drop of AP"),
+        (["--max-drop", 3], r"--max-drop 3: expected a drop in AP"),
         (["--calibration-images", 0], r"--calibration-images 0: expected"),
-        (["--part", "backbone", "--no-nms"], r"--part backbone: has no boxes"),
+        (["--part", "backbone", "--no-nms"], r"--part backbone: a backbone has no boxes"),
         (["--images", "nowhere"], r"--images nowhere: there is no such folder"),
         (
             ["--precision", "int8", "--calibration", "nowhere"],
@@ -178,7 +178,7 @@ def test_images_are_detected_in_with_a_file(
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--tta"], r"--tta: .*small\.onnx is exported: one form, in one process"),
+        (["--tta"], r"--tta: .*small\.onnx is exported, which rules this option out"),
         (["--no-deploy"], r"--no-deploy: .*small\.onnx is exported"),
         (["--launcher", "pytorch"], r"--launcher: .*small\.onnx is exported"),
     ],

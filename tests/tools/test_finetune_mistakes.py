@@ -16,8 +16,8 @@ from vanillanet_det.datasets.examples import write_example
         (["--weights", "no.pth"], "no.pth"),
         (["--model", "yolo"], "config yolo: there is no such file"),
         (["--backbone", "vanillanet4"], "--backbone vanillanet4: expected one of vanillanet5, "),
-        (["--arch", "11"], "--arch is called --backbone now"),
-        (["--image-size", "320"], "--image-size is called --input-size now"),
+        (["--arch", "11"], "--arch was renamed; use --backbone"),
+        (["--image-size", "320"], "--image-size was renamed; use --input-size"),
         (["--freeze", "-5"], "--freeze -5: expected the last stage to freeze, from 0"),
         (
             ["--freeze", "0"],
@@ -75,7 +75,7 @@ def test_existing_annotations_are_not_overwritten(tool, tmp_path, capsys):
     write_example(data, "coco", {"train": 4, "val": 2})
     before = {path: path.read_bytes() for path in data.rglob("*.json")}
     assert tool("finetune", data, "--work-dir", data, "--dry-run") == 2
-    assert "already holds annotations, which would be overwritten" in capsys.readouterr().err
+    assert "already contains annotations, which would be overwritten" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in data.rglob("*.json")} == before
 
 

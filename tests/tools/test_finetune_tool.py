@@ -61,7 +61,7 @@ def test_a_finished_run_is_not_overwritten(finished, tool, example, capsys):
     *_, where = finished
     before = {path: path.stat().st_mtime_ns for path in where.rglob("*")}
     assert tool("finetune", example, "--work-dir", where) == 2
-    assert "already holds a training run; resume it (--resume)" in capsys.readouterr().err
+    assert "already contains a training run; resume it (--resume)" in capsys.readouterr().err
     assert {path: path.stat().st_mtime_ns for path in where.rglob("*")} == before
 
 
@@ -108,7 +108,7 @@ def test_ctrl_c_reports_how_to_resume(tool, example, weights, root, tmp_path, mo
     monkeypatch.setattr("vanillanet_det.finetune.report.write_report", interrupt)
     assert tool("finetune", example, "--work-dir", where, "--resume") == 130
     assert (
-        "Training is complete; to fuse, evaluate and report: python tools/finet"
+        "Training is complete; to fuse, evaluate and report, run: python tools/finet"
         in capfd.readouterr().out
     )
     assert (where / "epoch_2.pth").is_file()
@@ -194,7 +194,7 @@ def test_the_config_holds_in_any_folder(tool, example, weights, tmp_path, monkey
     assert tool("finetune", example, "--work-dir", where, "--resume", "--dry-run") == 0
     (where / "config/finetune.py").write_text("load_from = None\n")
     assert tool("finetune", example, "--work-dir", where, "--resume", "--dry-run") == 2
-    assert "doesn't name its dataset (finetune.data); resume it" in capsys.readouterr().err
+    assert "doesn't specify its dataset (finetune.data); resume it" in capsys.readouterr().err
 
 
 def test_one_class_only(tool, odd_data, weights, tmp_path):
@@ -242,7 +242,7 @@ def test_resuming_keeps_settings_and_dataset(finished, tool, example, tmp_path, 
     assert tool("finetune", example, *resumed, "--epochs", "9") == 2
     assert "omit --epochs" in capsys.readouterr().err
     assert tool("finetune", tmp_path, *resumed) == 2
-    assert f"is on {example}, not {tmp_path}" in capsys.readouterr().err
+    assert f"uses {example}, not {tmp_path}" in capsys.readouterr().err
 
 
 @pytest.mark.slow

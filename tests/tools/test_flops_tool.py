@@ -58,5 +58,5 @@ def test_two_numbers_are_answered_with_the_form_of_today(small_config, tool, cap
     assert tool("get_flops", *args) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    message = "error: --input-size 800 1280: expected one value; give --input-size 800x1280\n"
+    message = "error: --input-size 800 1280: expected one value; use --input-size 800x1280\n"
     assert printed.err == message

@@ -10,7 +10,7 @@ import torch
 def test_float16_on_the_cpu(tool, small_config, tmp_path, capsys):
     assert tool("train", small_config, "--work-dir", tmp_path, "--amp", "float16") == 2
     error = capsys.readouterr().err
-    assert "--amp float16: needs a GPU, and there is none here; --amp bfloat16 works" in error
+    assert "--amp float16: needs a GPU, but no GPU is available; use --amp bfloat16" in error
     assert "Traceback" not in error
 
 

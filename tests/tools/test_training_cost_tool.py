@@ -18,4 +18,4 @@ def test_the_flags_reach_the_package(tool, monkeypatch, capsys):
 )
 def test_a_renamed_flag_is_answered_with_its_new_name(tool, capsys, old, value, new):
     assert tool("training_cost", old, value) == 2
-    assert capsys.readouterr().err == f"error: {old} is called {new} now; give {new} instead\n"
+    assert capsys.readouterr().err == f"error: {old} was renamed; use {new} instead\n"

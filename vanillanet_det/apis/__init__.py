@@ -1,4 +1,4 @@
-"""What the command lines do, a function for each of `tools/`."""
+"""The functions behind the command-line tools, one for each script in `tools/`."""
 
 from .benchmark import benchmark
 from .check_data import check_data

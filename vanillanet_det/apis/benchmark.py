@@ -1,4 +1,4 @@
-"""Speed of detectors, for `tools/benchmark.py`."""
+"""Speed measurement of detectors, used by `tools/benchmark.py`."""
 
 import os
 import re
@@ -54,30 +54,30 @@ def benchmark(
     cfg_options: Sequence[str] = (),
     folder: Union[str, Path] = "configs",
 ) -> str:
-    """Measure detectors, all in turn, and report.
+    """Measure the speed of detectors in turns, and return a report.
 
     Args:
         configs: Config files.
         table: Measure the detectors of the published table instead.
-        weights: Checkpoints, one for each config, or none for random weights.
-        exported: Exported files to measure as well, `.onnx` or `.xml`; with several configs, a
-            file belongs to the one that it was exported from.
+        weights: Checkpoints, one for each config; if empty, random weights are used.
+        exported: Exported `.onnx` or `.xml` files to measure as well; with several configs, each
+            file is matched to the config that it was exported from.
         part: `backbone` and `detector`, or one of them.
-        form: `train` and `deploy`, or one of them; None for both, or with `table` the latter.
+        form: `train` and `deploy`, or one of them; None for both, or for `deploy` with `table`.
         precision: `fp32`, `bf16`, `fp16`.
         memory_format: `auto`, `contiguous`, `channels-last`.
         compile: Also measure with torch.compile.
-        engine: `pytorch`, `onnxruntime`, `openvino`; for all but the first, the fused network is
+        engine: `pytorch`, `onnxruntime`, `openvino`; for all but `pytorch`, the fused network is
             exported.
-        images: Folder of images; None for the embedded ones.
+        images: Folder of images; None for the embedded photographs.
         input_size: Sizes such as `320` or `480x640` (height x width); None keeps the config's.
-        batch_size: Images in a batch.
-        device: Where to compute.
-        threads: CPU threads of every engine; None for PyTorch's default.
+        batch_size: Numbers of images per batch.
+        device: Device to run on.
+        threads: Number of CPU threads of every engine; None for PyTorch's default.
         seconds: Seconds to measure, in at least 5 rounds.
-        rounds: Number of rounds, regardless of time.
+        rounds: Number of rounds; overrides `seconds`.
         out: File for all figures, `.json` or `.csv`.
-        plot: File for a plot of them, `.png`.
+        plot: File for a plot of the figures, `.png`.
         markdown: Return all columns as Markdown instead of those that fit a terminal.
         cfg_options: `key=value` pairs that override each config.
         folder: Folder with the configs of the published table.
@@ -86,8 +86,8 @@ def benchmark(
         The text to print.
 
     Raises:
-        UserError: Config, weights, images, values, device, exported files or engines can't be
-            used.
+        UserError: A config, weights, images, a value, the device, an exported file or an engine
+            can't be used.
     """
     _check_outputs(out, plot)
     for flag, values in (("batch-size", batch_size), ("threads", [threads]), ("rounds", [rounds])):
@@ -99,7 +99,7 @@ def benchmark(
     if table:
         if configs or weights:
             raise UserError(
-                "--table measures the published detectors; leave configs and --weights out"
+                "--table measures the published detectors; omit the configs and --weights"
             )
         configs = [str(Path(folder) / f"{name}.py") for name in COCO_TABLE]
         input_size = input_size or [f"{DETECTOR_SIZE[0]}x{DETECTOR_SIZE[1]}"]
@@ -107,7 +107,7 @@ def benchmark(
         raise UserError("expected one or more config files, or --table for the published ones")
     if weights and len(weights) != len(configs):
         raise UserError(
-            f"--weights: {len(weights)} files for {len(configs)} configs; give one for each"
+            f"--weights: {len(weights)} files for {len(configs)} configs; pass one per config"
         )
     settings = BenchmarkSettings(
         forms=_unique(_FORMS[name] for name in form or (["deploy"] if table else _FORMS)),
@@ -142,24 +142,24 @@ def benchmark(
     try:
         _write(result, out, plot)
     except BaseException:
-        # A full disk must not cost the figures of minutes of measuring.
+        # A full disk must not discard the figures after minutes of measuring.
         sys.stdout.write(f"{text}\n")
         raise
     return text
 
 
 def _names(configs: Sequence[str], checkpoints: Sequence[Optional[str]]) -> list[str]:
-    """Name each network by its config's name, or its path, or path and checkpoint.
+    """Return a unique name per network: its config's name, its path, or its path and checkpoint.
 
     Raises:
-        UserError: Config and checkpoint of two networks are the same.
+        UserError: Two networks have the same config and checkpoint.
     """
     paths = [str(Path(config).with_suffix("")) for config in configs]
     both = [f"{path} {Path(file).stem}" for path, file in zip(paths, checkpoints) if file]
     for names in ([Path(config).stem for config in configs], paths, both):
         if len(names) == len(set(names)) == len(configs):
             return names
-    raise UserError("two networks have the same config and weights; leave one out")
+    raise UserError("two networks have the same config and weights; remove one of them")
 
 
 def _unique(values: Any) -> tuple:
@@ -167,26 +167,26 @@ def _unique(values: Any) -> tuple:
 
 
 def _check_outputs(out: Optional[str], plot: Optional[str]) -> None:
-    """Check the output files before anything is measured."""
+    """Raise an error before measuring if an output file can't be written."""
     for flag, path, endings in (("out", out, (".json", ".csv")), ("plot", plot, (".png",))):
         if path is None:
             continue
         if not path.endswith(endings):
-            raise UserError(f"--{flag} {path}: expected a name that ends in {' or '.join(endings)}")
+            raise UserError(f"--{flag} {path}: expected a path ending in {' or '.join(endings)}")
         folder = Path(path).parent
         if not folder.is_dir():
-            raise UserError(f"--{flag} {path}: there is no folder {folder}")
+            raise UserError(f"--{flag} {path}: folder {folder} doesn't exist; create it first")
         if Path(path).is_dir() or not os.access(folder, os.W_OK):
             raise UserError(
-                f"--{flag} {path}: can't be written, since it is a folder or {folder} is "
-                "read-only; choose another place"
+                f"--{flag} {path}: can't be written because it is a folder or {folder} is "
+                "read-only; choose another path"
             )
 
 
 def _run(networks: Sequence[NamedConfig], settings: BenchmarkSettings) -> Result:
     for _, cfg, _ in networks:
         if not cfg.get("model"):
-            raise UserError(f"config {cfg.filename}: there is no model in it")
+            raise UserError(f"config {cfg.filename}: has no model")
     with DefaultScope.overwrite_default_scope(networks[0][1].get("default_scope") or "mmdet"):
         try:
             return run(networks, settings)
@@ -210,7 +210,7 @@ def _write(result: Result, out: Optional[str], plot: Optional[str]) -> None:
         except OSError as error:
             raise UserError(f"--out {out}: can't be written ({error.strerror})") from error
     if plot is not None:
-        # Imported here: it takes a second, and most runs don't plot.
+        # Imported here because the import takes a second and most runs don't plot.
         from ..benchmark.plot import plot as draw
 
         draw(result, plot)

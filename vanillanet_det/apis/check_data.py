@@ -1,4 +1,4 @@
-"""Mistakes in a config and its data, as `tools/check_data.py` prints them."""
+"""Checks of a config and its data, used by `tools/check_data.py`."""
 
 import json
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ def check_data(
         cfg_options: `key=value` pairs that override the config.
 
     Returns:
-        The text to print, and whether there are no errors.
+        The text to print, and True if there are no errors.
 
     Raises:
-        UserError: The config file is missing or invalid, or an option doesn't fit it.
+        UserError: The config file is missing or invalid, or an option doesn't match the config.
     """
     cfg = read_config(config, cfg_options)
     with config_errors(cfg):

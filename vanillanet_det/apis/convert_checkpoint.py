@@ -1,4 +1,4 @@
-"""Conversion of checkpoints, as `tools/convert_checkpoint.py` runs it."""
+"""Conversion of checkpoints, used by `tools/convert_checkpoint.py`."""
 
 import copy
 import os
@@ -33,32 +33,32 @@ def convert_checkpoint(
     verbose: bool = False,
     meta: Mapping[str, Any] = MappingProxyType({}),
 ) -> str:
-    """Convert a checkpoint of a VanillaNet: a backbone, a classifier or a detector.
+    """Convert the checkpoint of a VanillaNet backbone, classifier or detector.
 
-    The written file is read again and compared with the source on a random image before it
-    takes its name. Training state, such as the optimizer's, is dropped.
+    Before the written file replaces the target, it is read back and compared with the source on
+    a random image. Training state, such as the optimizer's, is dropped.
 
     Args:
         source: A file or URL, in any layout that `model_state_dict` reads.
         target: The file to write.
         deploy: Fuse the network.
-        merge: Bring it into the merged form, to fine-tune it.
-        layout: `mmengine`, this project's: tensors below `state_dict`, lambda included.
-            `published`, that of the published files: a backbone or classifier below `model`, a
-            detector as in MMDetection 2.x, and no lambda.
-        force: Replace the target if it exists.
+        merge: Convert the network to the merged form, for fine-tuning.
+        layout: `mmengine` is the layout of this project, with the tensors under `state_dict` and
+            with lambda. `published` is the layout of the published files, without lambda: a
+            backbone or classifier is under `model`, a detector is as in MMDetection 2.x.
+        force: Overwrite an existing target.
         verbose: Report the error of each layer.
         meta: Entries of the target's meta that replace or extend the source's.
 
     Returns:
-        A report of what was read and written, and of the difference between both.
+        A report of what was read and written, and of the difference between source and target.
 
     Raises:
-        UserError: The source isn't of a VanillaNet, is incomplete or takes pixels, the target
-            exists or can't be written, or the network can't be fused.
+        UserError: The source isn't a VanillaNet checkpoint, is incomplete or expects raw pixels;
+            the target exists or can't be written; or the network can't be fused.
     """
     if merge and deploy:
-        raise UserError("--merge --deploy: expected one of them; a merged network is to be trained")
+        raise UserError("--merge --deploy: expected only one; merging is for fine-tuning")
     path = _check_target(source, target, force)
     checkpoint = Checkpoint.read(source)
     state = checkpoint.state
@@ -73,8 +73,8 @@ def convert_checkpoint(
         converted.switch_to_merged()
     if layout == "published" and converted.form == "merged":
         raise UserError(
-            f"{source}: --layout published has no merged form, which only this project knows; "
-            "leave --layout out, or fuse it with --deploy"
+            f"{source}: --layout published doesn't support the merged form; "
+            "omit --layout, or fuse the network with --deploy"
         )
 
     tensors = {f"{prefix}{key}": value for key, value in converted.state_dict().items()}
@@ -93,23 +93,23 @@ def convert_checkpoint(
     lines = [
         f"{source}: {_form(network)} of {describe(own)}; {report}",
         f"{target}: {_form(converted)}, {len(tensors)} tensors, {path.stat().st_size / 1e6:.1f} MB",
-        f"Both on one random image: equal to {max(row[2] for row in rows):.1e} of a feature's "
-        "largest value",
+        "Difference between them on a random image: at most "
+        f"{max(row[2] for row in rows):.1e} of a feature's largest value",
     ]
     if verbose:
-        headers = ("layer", "error of the layer", "error up to it")
+        headers = ("layer", "error of the layer", "error up to the layer")
         lines.append(tabulate(rows, headers, floatfmt=".1e"))
     return "\n".join(lines)
 
 
 def _meta_of(meta: dict, converted: VanillaNetwork, arch_name: str, is_detector: bool) -> dict:
-    """Keep what describes the weights, and drop the state of a training."""
+    """Keep the entries that describe the weights, and drop those of the training state."""
     kept = {key: value for key, value in meta.items() if key not in ("epoch", "iter")}
-    # Two archs have the same tensors, so that a file without a name fits both.
+    # Two archs have identical tensors, so a file without an arch name would fit either.
     if arch_name in ARCHS and arch_name == converted.arch.name:
         kept["arch"] = arch_name
     if is_detector and converted.form != "training" and isinstance(kept.get("cfg"), str):
-        # MMDetection's inferencer builds a model of this text, which is Python.
+        # MMDetection's inferencer builds a model from this text, which is Python code.
         key = "deploy" if converted.deploy else "merged"
         kept["cfg"] += f"\nmodel['backbone']['{key}'] = True\n"
     return kept
@@ -118,34 +118,34 @@ def _meta_of(meta: dict, converted: VanillaNetwork, arch_name: str, is_detector:
 def _check_target(source: str, target: str, force: bool) -> Path:
     path, read = Path(target).expanduser(), Path(source).expanduser()
     if os.path.isdir(path) or not os.path.isdir(path.parent):
-        raise UserError(f"{target}: expected the name of a file, in a folder that exists")
+        raise UserError(f"{target}: expected a file path in an existing folder")
     if os.path.exists(path) and os.path.exists(read) and path.samefile(read):
-        raise UserError(f"{target}: is the source itself; name another file to write")
+        raise UserError(f"{target}: is the source itself; pass another target file")
     if os.path.exists(path) and not force:
-        raise UserError(f"{target}: exists already; --force replaces it")
+        raise UserError(f"{target}: already exists; use --force to overwrite it")
     return path
 
 
 def _network_of(
     source: str, state: dict[str, Tensor], arch_name: str
 ) -> tuple[VanillaNetwork, Match]:
-    """Build the network of a state dict, around its very tensors."""
+    """Build the network of a state dict; it shares the tensors of the state dict."""
     if "raw_pixels" in state:
         raise UserError(
-            f"{source}: its first kernel takes pixels (raw_pixels), with the normalisation folded "
-            "into it; expected weights for normalised images; convert the training checkpoint "
-            "that it was made of"
+            f"{source}: its first convolution takes raw pixels (raw_pixels), with the "
+            "normalisation folded in; expected weights for normalised images; convert the "
+            "original training checkpoint instead"
         )
     found = describe(state)
     if found is None:
         raise UserError(
-            f"{source}: holds no VanillaNet: there is neither stem1.0.weight, of the training "
-            "form, nor stem.0.0.weight or stem.0.weight, of the merged and the deployed one, "
-            "alone or below backbone."
+            f"{source}: contains no VanillaNet: expected stem1.0.weight (training form), "
+            "stem.0.0.weight (merged form) or stem.0.weight (deployed form), with or without the "
+            "prefix backbone."
         )
     kinds = {value.dtype for value in state.values() if value.ndim}
     if not all(kind.is_floating_point for kind in kinds):
-        raise UserError(f"{source}: holds {', '.join(map(str, kinds))}; expected floating point")
+        raise UserError(f"{source}: contains {', '.join(map(str, kinds))}; expected floating point")
     kwargs: dict[str, Any] = dict(
         arch=_arch_of(found, arch_name),
         in_channels=found.in_channels,
@@ -161,7 +161,7 @@ def _network_of(
     match = Match.of(state, network.state_dict())
     if not match.is_complete:
         raise UserError(f"{source}: {match}; conversion needs every tensor of {found}")
-    # Assigned, so that each keeps the precision it has in the file.
+    # Assigned instead of copied, so that each tensor keeps its precision in the file.
     network.load_state_dict({key: state[key] for key in match.matched}, strict=False, assign=True)
     return network.eval(), match
 
@@ -169,7 +169,7 @@ def _network_of(
 def _arch_of(found: Description, arch_name: str) -> Any:
     if found.archs:
         return arch_name if arch_name in found.archs else found.archs[0]
-    # Strides leave no trace in a file, and none in what is made of it.
+    # Strides affect neither the source's tensors nor the target's.
     return dict(dims=found.dims, strides=[1] * (len(found.dims) - 1))
 
 
@@ -177,15 +177,15 @@ def _drop_lambda(source: str, tensors: dict[str, Tensor], network: VanillaNetwor
     act_lambda = network.read_lambda()
     if act_lambda != 1:
         raise UserError(
-            f"{source}: lambda is {act_lambda:g}, which the published layout can't hold: it means "
-            "lambda 1; convert it after the deep training has ended"
+            f"{source}: lambda is {act_lambda:g}, but the published layout implies lambda 1; "
+            "convert the checkpoint after deep training has ended"
         )
     for key in [key for key in tensors if key.endswith("act_lambda")]:
         del tensors[key]
 
 
 def _read_again(file: BinaryIO, like: VanillaNetwork, prefix: str) -> VanillaNetwork:
-    """Build a network of what was written."""
+    """Build a network from the written file."""
     file.seek(0)
     state = model_state_dict(load_safely(file))
     network = copy.deepcopy(like)
@@ -197,13 +197,13 @@ def _read_again(file: BinaryIO, like: VanillaNetwork, prefix: str) -> VanillaNet
 def _compare(
     network: VanillaNetwork, written: VanillaNetwork, path: Path
 ) -> list[tuple[str, float, float]]:
-    """Compare layer by layer, and the logits of a classifier."""
+    """Compare two networks layer by layer, and the logits of classifiers."""
     stem = next(network.parameters())
-    # In float64, too, the networks run in float32.
+    # Networks stored in float64 are compared in float32, too.
     eps = max(torch.finfo(stem.dtype).eps, torch.finfo(torch.float32).eps)
     tolerance = min(1e3 * eps, 0.1)
     if any(parameter.dtype != torch.float32 for parameter in network.parameters()):
-        # In float32 only what the files hold is compared, and not the arithmetic of 16 bits.
+        # Compare in float32: this tests the stored weights, not the 16-bit arithmetic.
         network, written = (copy.deepcopy(form).float() for form in (network, written))
     image = random_image(network, stem.shape[1])
     rows = list(layer_errors(network, written, image))
@@ -215,9 +215,9 @@ def _compare(
     worst = max(rows, key=lambda row: row[2])
     if not all(row[2] <= tolerance for row in rows):
         raise UserError(
-            f"{path}: not written, since it differs from its source by {worst[2]:.1e} of the "
-            f"largest value of {worst[0]}, more than {tolerance:.1e}; in 16 bits convert a "
-            "float32 checkpoint instead"
+            f"{path}: not written, because it differs from its source by {worst[2]:.1e} of "
+            f"the largest value of {worst[0]}, more than {tolerance:.1e}; if the source is in 16 "
+            "bits, convert a float32 checkpoint instead"
         )
     return rows
 

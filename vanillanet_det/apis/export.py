@@ -1,4 +1,4 @@
-"""Export of detectors to files that run without PyTorch, as `tools/export.py` runs it."""
+"""Export of detectors to files that run without PyTorch, used by `tools/export.py`."""
 
 import tempfile
 from collections.abc import Sequence
@@ -39,35 +39,36 @@ def export(
 
     Args:
         config: The config file.
-        checkpoint: Its checkpoint, in any form.
-        out: The file; None writes it beside the checkpoint.
+        checkpoint: The detector's checkpoint, in any network form.
+        out: Output file; None writes it next to the checkpoint.
         format: `onnx` or `openvino`.
         precision: `fp32`, `bf16`, `fp16` or `int8`.
         part: `detector` or `backbone`.
         nms: Include non-maximum suppression in the file.
         input_size: Fixed size, `320` or `480x640` (height x width); None for any.
         batch_size: Fixed batch size; None for any.
-        images: Folder of images to verify the file on; None for embedded and test images.
+        images: Folder of images to verify the file on; None for embedded images and
+            some of the config's test images.
         calibration: Folder of calibration images for int8; None for the training images.
         calibration_images: Maximum number of calibration images.
-        max_drop: Maximum drop of AP in int8, from 0 to 1.
+        max_drop: Maximum drop in AP from fp32 to int8, from 0 to 1.
         cfg_options: `key=value` pairs that override the config.
 
     Returns:
         A report of the file and its differences from PyTorch.
 
     Raises:
-        UserError: Anything the user can fix; also a file that differs too much from PyTorch or
-            loses too much AP, which is discarded.
+        UserError: The user made a mistake, or the exported file differs too much from PyTorch or
+            loses too much AP; the file is then discarded.
     """
     for name, value in (("batch-size", batch_size), ("calibration-images", calibration_images)):
         if value is not None and value < 1:
             raise UserError(f"--{name} {value}: expected a positive integer")
     if not 0 <= max_drop <= 1:
-        raise UserError(f"--max-drop {max_drop:g}: expected a drop of AP from 0 to 1, such as 0.01")
+        raise UserError(f"--max-drop {max_drop:g}: expected a drop in AP from 0 to 1, such as 0.01")
     if part == "backbone" and (not nms or precision == "int8"):
         raise UserError(
-            "--part backbone: has no boxes and no AP; omit --no-nms and --precision int8"
+            "--part backbone: a backbone has no boxes and no AP; omit --no-nms and --precision int8"
         )
     size = None if input_size is None else parse_size(input_size, "input-size")
     needed = [*_NEEDED[format], *(["nncf"] if precision == "int8" else [])]
@@ -75,19 +76,19 @@ def export(
         needed.append("openvino")  # ONNX Runtime doesn't support it
     flags = f"--format {format} --precision {precision}"
     check_packages(flags, needed, "int8" if precision == "int8" else "export")
-    # Imported here, since it needs those packages.
+    # Imported here because the import requires those packages.
     from ..export.exporter import ENDINGS, Exporter, ExportOptions, staged
 
     ending = ENDINGS[format]
     suffix = "" if precision == "fp32" else f"_{precision}"
     if out is None and "://" in checkpoint:
         raise UserError(
-            f"{checkpoint}: is a URL, so there is no default path; give --out FILE{ending}"
+            f"{checkpoint}: is a URL, so there is no default path; pass --out FILE{ending}"
         )
     beside = Path(checkpoint).with_name(f"{Path(checkpoint).stem}{suffix}{ending}")
     target = beside if out is None else Path(out).expanduser()
     if target.suffix != ending or target.is_dir():
-        raise UserError(f"--out {target}: expected a file name that ends in {ending}")
+        raise UserError(f"--out {target}: expected a path ending in {ending}")
     cfg = read_config(config, cfg_options)
     with config_errors(cfg), DefaultScope.overwrite_default_scope("mmdet"):
         model, cfg, classes = build_detector(checkpoint, cfg)
@@ -100,7 +101,7 @@ def export(
             lines = []
             if precision == "int8":
                 few = load_calibration_images(calibration, cfg, calibration_images)
-                # In one folder, since MMEngine's visualizer keeps writing to the first.
+                # Both runs share a folder: MMEngine's visualizer keeps writing to the first one.
                 with tempfile.TemporaryDirectory() as folder:
                     metrics = {}
                     for name, calibrated in (("fp32", ()), (precision, few)):
@@ -122,7 +123,7 @@ def _check_drop(
     names = [name for name in before if name.endswith("_mAP")]
     if not all(before[name] > 0 for name in names) or not names:
         raise UserError(
-            f"--precision int8: can't measure the drop, since COCO's AP is 0 or missing in fp32 "
+            f"--precision int8: can't measure the drop, because the AP is 0 or missing in fp32 "
             f"({before}); the file was discarded. Evaluate the checkpoint with tools/test.py on "
             "annotated images first"
         )
@@ -135,8 +136,8 @@ def _check_drop(
     # NaN counts as a drop.
     if not all(drop <= max_drop for drop in drops.values()):
         raise UserError(
-            f"--out {target}: {'; '.join(lines)}; more than --max-drop {max_drop:g}, the file was "
-            "discarded. Calibrate with more images (--calibration-images), raise --max-drop, or "
-            "use bf16"
+            f"--out {target}: {'; '.join(lines)}; the drop exceeds --max-drop {max_drop:g}, so the "
+            "file was discarded. Calibrate with more images (--calibration-images), raise "
+            "--max-drop, or use bf16"
         )
     return lines

@@ -1,4 +1,4 @@
-"""Fine-tuning on a dataset, as `tools/finetune.py` runs it."""
+"""Fine-tuning on a dataset, used by `tools/finetune.py`."""
 
 import json
 import shlex
@@ -50,27 +50,27 @@ def finetune(
     """Check the dataset and the settings, fine-tune a detector, and report the result.
 
     Args:
-        data: COCO JSON or folder, YOLO, Pascal VOC or LabelMe folder.
+        data: COCO JSON file or folder, or a YOLO, Pascal VOC or LabelMe folder.
         model: `retinanet`, `mask-rcnn`, `faster-rcnn`, or the config file of another detector;
-            None takes that of the weights, or `retinanet`.
-        input_size: Such as `640` or `480x640` (height x width); None takes the size of the
+            None uses the detector of the weights, or `retinanet`.
+        input_size: Such as `640` or `480x640` (height x width); None uses the size of the
             images, up to COCO's.
         amp: Mixed precision, as for `train`.
-        device: `cpu`, `cuda` or `cuda:1`; None takes a GPU if there is one.
+        device: `cpu`, `cuda` or `cuda:1`; None uses a GPU if available.
         work_dir: Output folder; None for `work_dirs/<name of the dataset>`.
-        compare: Work dirs of other runs, drawn in the report's curves.
+        compare: Work dirs of other runs to include in the report's curves.
         resume: Resume the run in `work_dir`.
-        dry_run: Check and write the config, and don't train.
+        dry_run: Check the data and write the config, but don't train.
         configs: Folder of this project's configs.
         **options: Other fields of `FinetuneOptions`.
 
     Raises:
-        UserError: Anything the user can fix: dataset, weights, values, work dir.
+        UserError: There is a mistake in the dataset, the weights, a value or the work dir.
     """
     use_device(device)
     source = Path(data).expanduser().resolve()
     where = Path(work_dir or f"work_dirs/{source.stem if source.is_file() else source.name}")
-    # Not in `where` itself, where MMEngine dumps each run's config under the same name.
+    # Not in `where` itself, because MMEngine dumps each run's config there under the same name.
     path = where / "config" / "finetune.py"
     _check_compared(compare)
     size = parse_size(input_size, "input-size") if input_size else None
@@ -79,7 +79,7 @@ def finetune(
     if resume:
         _check_resumed(path, source, settings, amp)
     else:
-        with _on_interrupt("No training yet: run the same command again"):
+        with _on_interrupt("Training has not started; run the same command again"):
             _write_config(path, data, settings, amp, where, Path(configs))
         print_message(
             f"Config: {path}\nRun it again: python tools/train.py {path} --work-dir FOLDER"
@@ -91,7 +91,7 @@ def finetune(
     command += ["--compare", *map(str, compare)] if compare else []
     go_on = shlex.join(command)
     best = train(str(path), str(where), resume="auto" if resume else None, go_on=go_on)
-    with _on_interrupt(f"Training is complete; to fuse, evaluate and report: {go_on}"):
+    with _on_interrupt(f"Training is complete; to fuse, evaluate and report, run: {go_on}"):
         _finish(path, best or str(find_resume(where)), where, compare)
 
 
@@ -113,11 +113,11 @@ def _check_resumed(path: Path, data: Path, settings: FinetuneOptions, amp: Optio
     trained_on = (read_config(str(path)).get("finetune") or {}).get("data")
     if trained_on is None:
         raise UserError(
-            f"--resume: {path} doesn't name its dataset (finetune.data); resume it with "
+            f"--resume: {path} doesn't specify its dataset (finetune.data); resume it with "
             f"python tools/train.py {path} --work-dir {path.parents[1]} --resume"
         )
     if Path(trained_on).resolve() != data:
-        raise UserError(f"--resume: the run in {path.parents[1]} is on {trained_on}, not {data}")
+        raise UserError(f"--resume: the run in {path.parents[1]} uses {trained_on}, not {data}")
 
 
 def _write_config(
@@ -128,15 +128,15 @@ def _write_config(
     where: Path,
     configs: Path,
 ) -> None:
-    """Build a config, check it, and write it only if there are no errors."""
+    """Build a config, check it, and write it if there are no errors."""
     if any(where.glob("*.pth")):
         raise UserError(
-            f"--work-dir {where}: already holds a training run; resume it (--resume), or choose "
+            f"--work-dir {where}: already contains a training run; resume it (--resume), or choose "
             "another folder"
         )
     if (where / "annotations").exists() and not (where / "weights.txt").exists():
         raise UserError(
-            f"--work-dir {where}: already holds annotations, which would be overwritten; choose "
+            f"--work-dir {where}: already contains annotations, which would be overwritten; choose "
             "another folder"
         )
     template = settings.model or "retinanet"
@@ -163,7 +163,7 @@ def _finish(config: Path, checkpoint: str, where: Path, compare: Sequence[str]) 
     """Fuse a checkpoint, evaluate it, and write the report."""
     cfg = Config.fromfile(config)
     detector = checkpoint
-    if cfg.model.backbone.type == "VanillaNet":  # first: it is what the training was for
+    if cfg.model.backbone.type == "VanillaNet":  # first, in case the evaluation fails
         detector = str(where / "deployed.pth")
         save_fused(str(config), checkpoint, detector)
     metrics, detections = _evaluate(cfg, config, checkpoint, where)
@@ -184,7 +184,7 @@ def _finish(config: Path, checkpoint: str, where: Path, compare: Sequence[str]) 
 def _evaluate(
     cfg: Config, config: Path, checkpoint: str, where: Path
 ) -> tuple[dict[str, float], list[dict]]:
-    """Evaluate a checkpoint; returns its metrics and its detections as COCO results."""
+    """Return a checkpoint's metrics, and its detections as COCO results."""
     with tempfile.TemporaryDirectory() as folder:
         prefix = f"{folder}/detections"
         metrics = test(
@@ -194,7 +194,7 @@ def _evaluate(
             cfg_options=[f"test_evaluator.outfile_prefix={prefix}"],
         )
         file = Path(f"{prefix}.{'segm' if has_masks(cfg.model) else 'bbox'}.json")
-        # Without detections there is no file.
+        # MMDetection writes no file if there are no detections.
         return metrics, json.loads(file.read_bytes()) if file.is_file() else []
 
 

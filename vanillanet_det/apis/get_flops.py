@@ -1,4 +1,4 @@
-"""Parameters, FLOPs and activations of a model, for `tools/get_flops.py`."""
+"""Parameters, FLOPs and activations of a model, used by `tools/get_flops.py`."""
 
 import json
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ from ..engine.options import parse_size
 from ..errors import UserError
 
 _MEANING = (
-    "FLOPs are multiply-accumulates of convolutions and matrix products, activations the size of "
-    "their\noutputs, for one image in evaluation mode. Normalisation, activation functions, "
-    "pooling and\ninterpolation are not counted. The second stage of a detector gets 1,000 boxes, "
-    "mask heads get 100."
+    "FLOPs are multiply-accumulates of convolutions and matrix products; activations are the sizes "
+    "of their\noutputs, for one image in evaluation mode. Normalisation, activation functions, "
+    "pooling and\ninterpolation are not counted. The second stage of a detector processes 1,000 "
+    "boxes, mask heads 100."
 )
 
 
@@ -31,10 +31,10 @@ def get_flops(
     cfg_options: Sequence[str] = (),
     configs: Union[str, Path] = "configs",
 ) -> str:
-    """Count a model, or all published ones.
+    """Count the parameters, FLOPs and activations of a model, or of all published models.
 
     Args:
-        config: The config file; None with `table`.
+        config: The config file; must be None with `table`.
         input_size: Size of the image, `320` or `480x640` (height x width); None for 800x1280.
         table: Recount the published tables instead.
         as_json: Return JSON with exact integers instead of Markdown.
@@ -45,13 +45,13 @@ def get_flops(
         The text to print.
 
     Raises:
-        UserError: Config, options or size can't be used.
+        UserError: The config, an option or the size can't be used.
     """
     if table:
         if config is not None or input_size is not None or cfg_options:
             raise UserError(
-                "--table counts the published models at the published sizes; leave the config, "
-                "--input-size and --cfg-options out"
+                "--table counts the published models at the published sizes; omit the config, "
+                "--input-size and --cfg-options"
             )
         with DefaultScope.overwrite_default_scope("mmdet"):
             rows = dict(classifiers=classifier_rows(), detectors=detector_rows(Path(configs)))
@@ -61,14 +61,14 @@ def get_flops(
     size = DETECTOR_SIZE if input_size is None else parse_size(input_size, "input-size", least=1)
     cfg = read_config(config, cfg_options)
     if not cfg.get("model"):
-        raise UserError(f"config {config}: there is no model in it")
+        raise UserError(f"config {config}: has no model")
     scope = cfg.get("default_scope") or "mmdet"
     try:
         with DefaultScope.overwrite_default_scope(scope), config_errors(cfg):
             counted = count_forms(cfg.model, size)
     except UserError:
         raise
-    except Exception as error:  # constructors assert, and raise nearly anything
+    except Exception as error:  # constructors may raise almost any exception
         reason = str(error).partition("\n")[0]
         raise UserError(
             f"config {config}: the model can't be built ({type(error).__name__}: {reason})"
@@ -94,7 +94,7 @@ def _text(config: str, size: tuple[int, int], counted: Forms) -> str:
         blocks.append(f"Not included in these figures: {', '.join(uncounted)}.")
     if counted.device == "cpu":
         blocks.append(
-            "Counted by running on the CPU, since this model reads the values of its tensors."
+            "Counted by running the model on the CPU, because it reads the values of its tensors."
         )
     return "\n\n".join(blocks)
 

@@ -1,4 +1,4 @@
-"""Detection in images, videos and cameras, as `tools/infer.py` runs it."""
+"""Detection in images, videos and cameras, used by `tools/infer.py`."""
 
 import os
 from pathlib import Path
@@ -28,25 +28,25 @@ def infer(
 ) -> int:
     """Detect objects with a fused network or an exported file.
 
-    The processes of a torchrun launch share the images; the last one to finish writes the results.
+    With torchrun, the images are split across processes; the last one to finish writes the results.
 
     Args:
         model: A detector's checkpoint, in any form, or an exported `.onnx` or `.xml` file.
-        source: An image, a folder, a pattern, a video, or `camera:0`.
+        source: An image, a folder, a file pattern, a video, or `camera:0`.
         config: The checkpoint's config file; None for the config stored in the checkpoint.
         out: A JPEG or PNG file for the drawing of a single image, or a folder for all results; None
             to print a line per image.
         score: Score threshold.
         batch_size: Maximum number of images of the same shape in a batch.
-        device: Device to run on; None for a GPU if there is one. Exported files default to the CPU.
+        device: Device to run on; None for a GPU if available. Exported files default to the CPU.
         draw: Draw the objects.
-        threads: Number of CPU threads; None leaves it to PyTorch.
+        threads: Number of CPU threads; None for PyTorch's default.
 
     Returns:
         Exit status: 1 if an image can't be read.
 
     Raises:
-        UserError: Any mistake that the user can correct.
+        UserError: There is a mistake in an argument, the checkpoint or the images.
     """
     for name, value in (("--batch-size", batch_size), ("--threads", threads)):
         if value is not None and value < 1:
@@ -55,12 +55,12 @@ def infer(
     found, drawings = find_work(source, path, draw)
     rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     if isinstance(found, Video) and world_size > 1:
-        raise UserError(f"{source}: can't be split among {world_size} processes; start one")
+        raise UserError(f"{source}: can't be split across {world_size} processes; start only one")
     if threads is not None:
         torch.set_num_threads(threads)
     if Path(model).suffix in ENDINGS:
         if config is not None:
-            raise UserError(f"--config {config}: {model} is exported and needs none; leave it out")
+            raise UserError(f"--config {config}: {model} is exported and needs no config; omit it")
         detector = Detector(model, score, device=device or "cpu", threads=threads)
     else:
         if device is None and torch.cuda.is_available() and world_size > 1:

@@ -1,4 +1,4 @@
-"""Evaluation, as `tools/test.py` runs it."""
+"""Evaluation, used by `tools/test.py`."""
 
 import os
 from collections.abc import Sequence
@@ -55,27 +55,27 @@ def test(
         config: The config file.
         checkpoint: The checkpoint file, or an exported `.onnx` or `.xml` file.
         work_dir: Folder for logs.
-        out: File for the raw results, `.pkl` or `.pickle`; it appears once it is complete.
-        show_dir: Folder, below the run's log folder, for images with the detections.
-        tta: Test-time augmentation, with `tta_model` and `tta_pipeline` of the config.
+        out: File for the raw results, `.pkl` or `.pickle`; it is written only when complete.
+        show_dir: Folder for images with the detections, relative to the run's log folder.
+        tta: Use test-time augmentation, with `tta_model` and `tta_pipeline` of the config.
         deploy: Evaluate the fused model; otherwise the training form.
         cfg_options: `key=value` pairs that override the config.
-        launcher: Job launcher of distributed runs.
+        launcher: Job launcher for distributed runs.
 
     Returns:
         The metrics.
 
     Raises:
-        UserError: Anything the user can fix: config, data, checkpoint, folder.
+        UserError: There is a mistake in the config, the data, the checkpoint or a folder.
     """
     if out is not None and not out.endswith((".pkl", ".pickle")):
-        raise UserError(f"--out {out}: expected a name that ends in .pkl or .pickle")
+        raise UserError(f"--out {out}: expected a path ending in .pkl or .pickle")
     exported = Path(checkpoint).suffix in ENDINGS
     if exported:
         flags = {"--tta": tta, "--no-deploy": not deploy, "--launcher": launcher != "none"}
         for flag in (flag for flag, is_set in flags.items() if is_set):
             raise UserError(
-                f"{flag}: {checkpoint} is exported: one form, in one process; leave {flag} out"
+                f"{flag}: {checkpoint} is exported, which rules this option out; omit {flag}"
             )
     with first_rank_reports():
         cfg = load_config(config, work_dir, cfg_options, launcher)
@@ -92,8 +92,8 @@ def test(
                 _set_exported(cfg, checkpoint)
             elif not deploy and cfg.get("model", {}).get("backbone", {}).get("deploy"):
                 raise UserError(
-                    f"--no-deploy: in {config} model.backbone.deploy is True, and a deployed "
-                    "network has no training form; evaluate it with --deploy"
+                    f"--no-deploy: {config} sets model.backbone.deploy=True, and a deployed "
+                    "network has no training form; use --deploy"
                 )
             if show_dir is not None:
                 _set_show_dir(cfg, show_dir)
@@ -117,7 +117,7 @@ def _check(cfg: Config, checkpoint: str, exported: bool) -> list[Finding]:
 
 def _check_out(out: Path) -> None:
     if out.is_dir():
-        raise UserError(f"--out {out}: is a folder; expected the name of a file")
+        raise UserError(f"--out {out}: is a folder; expected a file path")
     check_writable(out.parent, f"--out {out}: folder", "--out FILE")
 
 
@@ -126,7 +126,7 @@ def _test_and_dump(runner: Runner, out: Path) -> dict:
     runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=str(partial)))
     try:
         metrics = runner.test()
-        if is_first():  # which alone writes
+        if is_first():  # only the first rank writes
             os.replace(partial, out)
     finally:
         if is_first():
@@ -135,7 +135,7 @@ def _test_and_dump(runner: Runner, out: Path) -> dict:
 
 
 def _set_exported(cfg: Config, file: str) -> None:
-    """Replace the model with an exported file, which also brings its resizing."""
+    """Replace the model with an exported file, which resizes the images itself."""
     cfg.model = ConfigDict(type=ExportedModel.__name__, path=file)
     for dataset in leaf_datasets(cfg.test_dataloader):
         dataset.pipeline = [step for step in dataset.pipeline if type_name(step) != "Resize"]
@@ -147,8 +147,8 @@ def _check_classes(runner: Runner, file: str) -> None:
     found = runner.model.detector.classes
     if found != expected:
         raise UserError(
-            f"{file}: its classes are {', '.join(found[:20])} but those of the config's dataset "
-            f"{', '.join(expected[:20])}; evaluate it with the config that it was exported with"
+            f"{file}: its classes are {', '.join(found[:20])}, but the config's dataset has "
+            f"{', '.join(expected[:20])}; use the config that it was exported with"
         )
 
 
@@ -160,25 +160,25 @@ def _set_deploy(cfg: Config, deploy: bool) -> None:
 
 
 def _set_show_dir(cfg: Config, folder: str) -> None:
-    if Path(folder).is_absolute():  # otherwise it is below work_dir
+    if Path(folder).is_absolute():  # a relative folder is inside work_dir
         check_writable(Path(folder), "--show-dir", "--show-dir FOLDER")
     hooks = remove_hooks(cfg, DetVisualizationHook.__name__)
     hook = hooks[0] if hooks else ConfigDict(type=DetVisualizationHook.__name__)
     cfg.custom_hooks.append(ConfigDict(hook, draw=True, test_out_dir=folder))
     if not cfg.get("visualizer"):
-        # MMEngine's default visualizer draws no detections.
+        # MMEngine's default visualizer doesn't draw detections.
         cfg.visualizer = ConfigDict(type=DetLocalVisualizer.__name__, name="visualizer")
 
 
 def _set_tta(cfg: Config) -> None:
     for key in ("tta_model", "tta_pipeline"):
         if key not in cfg:
-            raise UserError(f"--tta: {cfg.filename} has no {key}; add one as configs/_base_ does")
+            raise UserError(f"--tta: {cfg.filename} has no {key}; add one, as in configs/_base_")
     kind = type_name(cfg.tta_model)
     if kind == DetTTAModel.__name__ and "mask_head" in cfg.model.get("roi_head", {}):
         raise UserError(
-            f"--tta: {cfg.filename} has masks, and its tta_model is a DetTTAModel, which can't "
-            f"merge them; set tta_model.type={MaskTTAModel.__name__}"
+            f"--tta: {cfg.filename} predicts masks, but its tta_model is a DetTTAModel, which "
+            f"can't merge masks; set tta_model.type={MaskTTAModel.__name__}"
         )
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
     for dataset in leaf_datasets(cfg.test_dataloader):

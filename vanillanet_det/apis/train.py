@@ -1,4 +1,4 @@
-"""Training, as `tools/train.py` runs it."""
+"""Training, used by `tools/train.py`."""
 
 import hashlib
 import shlex
@@ -43,26 +43,27 @@ def train(
 ) -> Optional[str]:
     """Train a detector.
 
-    Interrupted by Ctrl-C or SIGTERM, the process writes a checkpoint to resume from and exits with
-    status 130 or 143.
+    On Ctrl-C or SIGTERM, the process writes a checkpoint to resume from and exits with status 130
+    or 143.
 
     Args:
         config: The config file.
         work_dir: Folder for logs and checkpoints.
-        resume: `auto` for the newest readable checkpoint in `work_dir`, or a checkpoint.
+        resume: A checkpoint, or `auto` for the newest readable checkpoint in `work_dir`.
         amp: Train in mixed precision: `float16`, `bfloat16`, or `auto` for float16 on a GPU and
             bfloat16 on the CPU.
         auto_scale_lr: Scale the learning rate with the batch size.
         cfg_options: `key=value` pairs that override the config.
-        launcher: Job launcher of distributed runs.
-        go_on: Command that resumes an interrupted training, for the log; None for that of
-            `tools/train.py` with these arguments.
+        launcher: Job launcher for distributed runs.
+        go_on: Command that resumes an interrupted training run, for the log; None for the
+            `tools/train.py` command with these arguments.
 
     Returns:
-        The best checkpoint; None if the config keeps none.
+        The best checkpoint; None if the config doesn't keep one.
 
     Raises:
-        UserError: Anything the user can fix: config, data, weights, checkpoint, folder.
+        UserError: There is a mistake in the config, the data, the weights, the checkpoint or a
+            folder.
     """
     with first_rank_reports(), _nothing_trained():
         cfg = load_config(config, work_dir, cfg_options, launcher)
@@ -93,11 +94,11 @@ def train(
 
 @contextmanager
 def _nothing_trained() -> Iterator[None]:
-    """Report a Ctrl-C before the training, during which InterruptHook handles it."""
+    """Report a Ctrl-C before training starts; after that, InterruptHook handles it."""
     try:
         yield
     except KeyboardInterrupt:
-        print_log("Nothing was trained yet: run the same command again", "current")
+        print_log("Training has not started; run the same command again", "current")
         raise
 
 
@@ -123,7 +124,7 @@ def _set_auto_scale_lr(cfg: Config) -> None:
     if not cfg.get("auto_scale_lr", {}).get("base_batch_size"):
         raise UserError(
             f"--auto-scale-lr: {cfg.filename} has no auto_scale_lr.base_batch_size, the batch "
-            "size of its learning rate; add auto_scale_lr=dict(base_batch_size=N)"
+            "size that its learning rate was tuned for; add auto_scale_lr=dict(base_batch_size=N)"
         )
     cfg.auto_scale_lr.enable = True
 
@@ -135,7 +136,7 @@ def _check(cfg: Config) -> list[Finding]:
 
 
 def _set_resume(cfg: Config, resume: Optional[str]) -> None:
-    """Choose the checkpoint to resume from, the same in all ranks."""
+    """Choose the checkpoint to resume from; all ranks use the same one."""
     if resume is None and cfg.get("resume"):
         resume = cfg.get("load_from") or "auto"
     if resume is None:
@@ -149,7 +150,7 @@ def _set_resume(cfg: Config, resume: Optional[str]) -> None:
 
 
 def _check_shared(path: str) -> None:
-    """Refuse nodes where rank 0's checkpoint is missing or differs."""
+    """Raise an error if rank 0's checkpoint is missing or different on another node."""
 
     def identify() -> tuple[str, str]:
         try:
@@ -160,7 +161,7 @@ def _check_shared(path: str) -> None:
         except OSError as error:
             raise UserError(
                 f"{rank_prefix()}can't read {path} ({error.strerror}), which rank 0 resumes from; "
-                "all nodes need a shared folder, or the same file in the same place"
+                "use a shared folder, or copy the file to the same path on all nodes"
             ) from error
         return rank_prefix(), digest.hexdigest()
 
@@ -168,22 +169,22 @@ def _check_shared(path: str) -> None:
     for where, digest in others:
         if digest != first[1]:
             raise UserError(
-                f"{where}{path} is not the file that rank 0 resumes from; all nodes need a "
-                "shared folder, or the same file in the same place"
+                f"{where}{path} is different from the file that rank 0 resumes from; use a "
+                "shared folder, or copy the file to the same path on all nodes"
             )
 
 
 def _choose(work_dir: str, resume: str) -> Optional[str]:
-    """Verify that the checkpoint can be read, or find the newest one that can."""
+    """Check that the checkpoint can be read, or find the newest readable one."""
     if resume == "auto":
         path = find_resume(work_dir)
         if path is None:
-            print_log(f"--resume: no checkpoint in {work_dir}; starting a new training", "current")
+            print_log(f"--resume: no checkpoint in {work_dir}; starting from scratch", "current")
         return path and str(path)
     try:
         read_checkpoint(resume)
     except UserError as error:
         before = None if is_url(resume) else find_resume(Path(resume).parent)
-        hint = f"; {before} can be read: --resume {before}" if before else ""
+        hint = f"; {before} can be read, use --resume {before}" if before else ""
         raise UserError(f"{error}{hint}") from error
     return resume

@@ -1,4 +1,4 @@
-"""Memory and time of a training step, for `tools/training_cost.py`."""
+"""Memory and time of a training step, used by `tools/training_cost.py`."""
 
 import re
 
@@ -18,14 +18,14 @@ def training_cost(
     repeats: int = 5,
     device: str = "cpu",
 ) -> str:
-    """Measure memory and time of a training step of VanillaNet's forms.
+    """Measure the memory and time of a training step for each of VanillaNet's forms.
 
     Args:
-        backbone: `vanillanet` and a published arch.
-        batch_size: Images in a batch.
+        backbone: `vanillanet` followed by a published arch.
+        batch_size: Images per batch.
         input_size: Size of an image, `256` or `480x640` (height x width).
-        repeats: Steps to measure.
-        device: Where to train, such as `cpu` or `cuda`.
+        repeats: Number of steps to measure.
+        device: Device to train on, such as `cpu` or `cuda`.
 
     Returns:
         A table in Markdown; the first row is the published training form.
@@ -39,7 +39,7 @@ def training_cost(
             raise UserError(f"--{flag} {value}: expected a positive integer")
     height, width = parse_size(input_size, "input-size")
     if min(height, width) < _LEAST_SIDE:
-        raise UserError(f"--input-size {input_size}: expected sides from {_LEAST_SIDE} pixels")
+        raise UserError(f"--input-size {input_size}: expected at least {_LEAST_SIDE} pixels")
     parse_device(device)
     try:
         costs = training_costs(arch, (batch_size, height, width), repeats, device)

@@ -1,4 +1,4 @@
-"""The networks of a benchmark: a detector in its forms, precisions and layouts."""
+"""The networks of a benchmark: a detector in several forms, precisions and layouts."""
 
 import copy
 import logging
@@ -30,12 +30,12 @@ class Network:
     """A detector in float32, on the CPU.
 
     Attributes:
-        config: Name of its config.
+        config: Name of the detector's config.
         model: The detector, in evaluation mode.
         form: As in `Row`.
-        checkpoint: File of its weights, or None.
-        missing: Tensors that the file lacks.
-        notes: Whole sentences to know.
+        checkpoint: File with the detector's weights, or None.
+        missing: Tensors that are missing from the file.
+        notes: Notes for the report, each a full sentence.
     """
 
     config: str
@@ -47,20 +47,20 @@ class Network:
 
 
 def load_network(name: str, cfg: Config, checkpoint: Optional[str], batch: dict) -> Network:
-    """Build a config's detector, with weights of a file or random ones.
+    """Build a config's detector, with weights from a file or random weights.
 
     Args:
         name: Name of the config.
         cfg: The config.
         checkpoint: The file, or None.
-        batch: Images, by which random weights are set.
+        batch: Images on which random weights are calibrated.
 
     Returns:
-        The network as it is built, in form `training`.
+        The network as built: in form `training`, or `deploy` if the config sets it.
 
     Raises:
-        UserError: The model can't be built, the file can't be read, or it holds nothing of this
-            detector.
+        UserError: The model can't be built, the file can't be read, or the file contains no
+            tensor of this detector.
     """
     model_cfg = copy.deepcopy(cfg.model)
     _drop_pretrained(model_cfg)
@@ -68,15 +68,15 @@ def load_network(name: str, cfg: Config, checkpoint: Optional[str], batch: dict)
         model = MODELS.build(model_cfg)
     except UserError:
         raise
-    except Exception as error:  # constructors assert, and raise nearly anything
+    except Exception as error:  # constructors may raise almost any exception
         reason = str(error).partition("\n")[0]
         raise UserError(
             f"config {cfg.filename}: the model can't be built ({type(error).__name__}: {reason})"
         ) from error
     if not isinstance(model, (SingleStageDetector, TwoStageDetector)):
         raise UserError(
-            f"config {cfg.filename}: {type(model).__name__}; expected a detector with one or "
-            "two stages of MMDetection"
+            f"config {cfg.filename}: the model is a {type(model).__name__}, expected a "
+            "single-stage or two-stage detector of MMDetection"
         )
     model = revert_sync_batchnorm(model).eval()
     form = "deploy" if getattr(model.backbone, "deploy", False) else "training"
@@ -94,7 +94,7 @@ def load_network(name: str, cfg: Config, checkpoint: Optional[str], batch: dict)
 
 
 def _drop_pretrained(node: Any) -> None:
-    """Take files of weights out of a model's config, which aren't there and aren't needed."""
+    """Remove pretrained weights from a model's config, because their files may be missing."""
     if isinstance(node, dict):
         init = node.get("init_cfg")
         if isinstance(init, dict) and init.get("type") == "Pretrained":
@@ -119,20 +119,20 @@ def _quiet() -> Iterator[None]:
 
 
 def fuse(network: Network) -> Network:
-    """Bring a network into the form that is deployed.
+    """Return a network in its deployed form.
 
-    What has a deployed form of its own is switched to it; the BatchNorms of other backbones and
-    necks are folded into their convolutions.
+    Modules with a deployed form are switched to it; the BatchNorms of other backbones and necks
+    are folded into their convolutions.
 
     Args:
-        network: The network; it stays as it is.
+        network: The network; it is not changed.
 
     Returns:
-        A fused copy, or the network itself in form `only` where nothing can be fused.
+        A fused copy, or the network itself in form `only` if nothing can be fused.
 
     Raises:
-        UserError: A network refuses, as VanillaNet does while lambda is below 1.
-        RuntimeError: The fused features differ.
+        UserError: A network can't be fused, such as a VanillaNet with lambda below 1.
+        RuntimeError: The fused features differ from the original features.
     """
     if network.form == "deploy":
         return network
@@ -145,23 +145,23 @@ def fuse(network: Network) -> Network:
 
 def _fold_batch_norms(detector: nn.Module) -> None:
     """Fold the BatchNorms of a detector's backbone and neck into their convolutions, in place."""
-    # Not the heads': some share a convolution between levels with a BatchNorm for each.
+    # Heads are left out: some share a convolution across levels, with a BatchNorm for each level.
     for part in (detector.backbone, getattr(detector, "neck", None)):
         if part is not None:
             fuse_conv_bn(part)
 
 
 def set_layout(model: nn.Module, layout: str) -> None:
-    """Lay the kernels of a model out, in place; features follow."""
+    """Convert the kernels of a model to a memory layout, in place; features adopt this layout."""
     model.to(memory_format=_LAYOUTS[layout])
 
 
 def compile_parts(model: nn.Module, device: torch.device) -> None:
-    """Have torch.compile make backbone, neck and heads at their first call, in place.
+    """Compile the backbone, neck and heads with torch.compile, in place, at their first call.
 
-    On CPUs the weights are frozen, which lets the compiler lay them out in advance.
+    On CPUs the weights are frozen, so that the compiler can choose their layout in advance.
     """
-    # Not an option of `compile`, which comes too late to keep weights from being inputs.
+    # As an option of `compile`, this would come too late: weights would already be inputs.
     inductor.freezing = device.type == "cpu"
     roi_head = getattr(model, "roi_head", None)
     for owner in filter(None, (model, roi_head)):

@@ -1,4 +1,4 @@
-"""Checkpoints: read safely, once, and judged in one place; `loading` is MMEngine's way in."""
+"""Reading checkpoints safely, and comparing them with models; `loading` connects it to MMEngine."""
 
 from .checkpoint import Checkpoint, backbone_state_dict, model_state_dict
 from .fit import fit_model, fit_part

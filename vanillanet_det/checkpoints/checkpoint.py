@@ -1,4 +1,4 @@
-"""A checkpoint as one object: its tensors, its meta, and the arch that it names."""
+"""A checkpoint as one object: its tensors, its meta, and its arch."""
 
 import re
 from collections.abc import Mapping
@@ -10,17 +10,17 @@ from torch import Tensor
 
 from .reading import PathLike, read_checkpoint
 
-# Files nest their weights below one of these: MMEngine's, then published ones, averaged first.
+# Keys that contain the weights: MMEngine's, then those of published files, averaged weights first.
 _WRAPPERS = ("state_dict", "model_ema", "model")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file that was read once.
+    """A checkpoint file that has been read.
 
     Attributes:
-        path: The file or URL, as errors name it.
-        content: What the file holds.
+        path: The file or URL, as shown in errors.
+        content: The content of the file.
     """
 
     path: str
@@ -28,10 +28,10 @@ class Checkpoint:
 
     @classmethod
     def read(cls, path: PathLike) -> "Checkpoint":
-        """Read a file; see `read_checkpoint`.
+        """Read a checkpoint file with `read_checkpoint`.
 
         Raises:
-            UserError: It can't be read.
+            UserError: The file can't be read.
         """
         return cls(str(path), read_checkpoint(path))
 
@@ -42,13 +42,13 @@ class Checkpoint:
 
     @cached_property
     def meta(self) -> dict:
-        """The file's description of itself; {} if it has none."""
+        """The checkpoint's `meta`; {} if it has none."""
         meta = self.content.get("meta") if isinstance(self.content, dict) else None
         return meta if isinstance(meta, dict) else {}
 
     @property
     def arch_name(self) -> str:
-        """The arch that training arguments or our own meta name; '' if neither does."""
+        """The arch in the training arguments or in our own meta; '' if neither contains it."""
         args = self.content.get("args") if isinstance(self.content, dict) else None
         name = getattr(args, "model", None) or self.meta.get("arch")
         return str(name or "").replace("vanillanet_", "", 1)
@@ -59,7 +59,7 @@ class Checkpoint:
 
 
 def unwrap(content: Any) -> Any:
-    """Return what the wrappers of the field hold: a file's weights, or the content itself."""
+    """Return the state dict under a known wrapper key, or the content itself."""
     for key in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             return content[key]
@@ -67,10 +67,10 @@ def unwrap(content: Any) -> Any:
 
 
 def model_state_dict(content: Any) -> dict[str, Tensor]:
-    """Extract a model's tensors from a checkpoint, whatever wraps them.
+    """Extract a model's tensors from a checkpoint with or without a wrapper.
 
     Args:
-        content: A bare state dict, or one below `state_dict`, `model_ema` or `model`.
+        content: A bare state dict, or a dict with one under `state_dict`, `model_ema` or `model`.
 
     Returns:
         Tensors by name, without a leading `module.`.
@@ -84,25 +84,25 @@ def model_state_dict(content: Any) -> dict[str, Tensor]:
 
 
 def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Select the tensors of one part of a model, by their names in it.
+    """Select the tensors of one part of a model, and remove its prefix from their names.
 
     Args:
         tensors: Tensors by name.
-        prefix: Name of the part; with or without a dot at its end, as for MMEngine.
+        prefix: Name of the part, with or without a trailing dot, as in MMEngine.
     """
     start = prefix.rstrip(".") + "."
     return {k[len(start) :]: value for k, value in tensors.items() if k.startswith(start)}
 
 
 def backbone_state_dict(content: Any, prefix: str = "backbone.") -> dict[str, Tensor]:
-    """Extract a backbone's tensors from a checkpoint, whatever wraps them.
+    """Extract a backbone's tensors from a checkpoint with or without a wrapper.
 
     Args:
-        content: As for `model_state_dict`, of a backbone or of a whole detector.
-        prefix: Prefix of a detector's backbone.
+        content: As for `model_state_dict`; a backbone or a whole detector.
+        prefix: Prefix of the backbone in a detector.
 
     Returns:
-        Tensors by their names in the backbone. Of a detector, only the backbone's.
+        Tensors by their names in the backbone; the rest of a detector is left out.
     """
     tensors = model_state_dict(content)
     return below(tensors, prefix) or tensors

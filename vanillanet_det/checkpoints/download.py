@@ -1,4 +1,4 @@
-"""Downloads of checkpoints, each of which is fetched once."""
+"""Downloads of checkpoints, cached so that each is fetched once."""
 
 import hashlib
 import re
@@ -13,25 +13,25 @@ from ..errors import UserError
 
 
 def is_url(path: object) -> bool:
-    """Tell whether a path is an http or https URL."""
+    """Return whether a path is an http or https URL."""
     return str(path).startswith(("http://", "https://"))
 
 
 def fetch(url: str) -> Path:
-    """Download a file, unless it is in the cache.
+    """Download a file unless it is in the cache, and return its path.
 
-    A name such as `retinanet-5c106cde.pth` holds the start of the file's SHA-256, as names of
-    PyTorch and MMDetection do; it is verified.
+    A name such as `retinanet-5c106cde.pth` contains the first digits of the file's SHA-256, as in
+    PyTorch and MMDetection; this hash is verified.
 
     Args:
         url: An http or https URL.
 
     Returns:
-        The file, in PyTorch's folder for downloads (`$TORCH_HOME/hub/checkpoints`). Equal names
-        from different addresses stay apart, unlike in PyTorch's own cache.
+        The file, in PyTorch's download folder (`$TORCH_HOME/hub/checkpoints`). Unlike in PyTorch's
+        own cache, files with the same name from different URLs are kept apart.
 
     Raises:
-        UserError: It can't be downloaded, or its hash differs.
+        UserError: The file can't be downloaded, or its hash differs.
     """
     address = hashlib.sha256(url.encode()).hexdigest()[:12]
     name = re.sub(r"[?#].*", "", url).rstrip("/").rpartition("/")[2]
@@ -45,13 +45,13 @@ def fetch(url: str) -> Path:
                 torch.hub.download_url_to_file(url, str(file), _hash_in(name))
     except (urllib.error.URLError, OSError, RuntimeError, ValueError) as error:
         raise UserError(
-            f"checkpoint {url}: can't be downloaded ({error}); check the address, or download it "
-            "by other means and name the file"
+            f"checkpoint {url}: can't be downloaded ({error}); check the URL, or download the "
+            "file by other means and pass its path"
         ) from error
     return file
 
 
 def _hash_in(name: str) -> Optional[str]:
     match = re.search(r"-([0-9a-f]{8,64})\.\w+$", name)
-    # Eight digits are more likely a date.
+    # Digits without letters are more likely a date.
     return match.group(1) if match and not match.group(1).isdigit() else None

@@ -1,7 +1,7 @@
-"""Whether weights fit a model well enough for what is to be done with it: the one judgement.
+"""Checks whether weights fit a model well enough for their purpose.
 
-Networks that implement `models.protocols.ChecksWeights` are asked first, since they know best what
-is wrong; then every tensor is compared by name and shape.
+Networks that implement `models.protocols.ChecksWeights` check their weights first, because they
+give the most specific errors; then every tensor is compared by name and shape.
 """
 
 import warnings
@@ -20,21 +20,22 @@ def fit_model(model: nn.Module, checkpoint: Checkpoint, purpose: Purpose) -> Mat
     """Load a checkpoint into a model if it fits well enough.
 
     Args:
-        model: The model; without data (on the meta device) it is only compared.
+        model: The model; on the meta device, it is only compared.
         checkpoint: The checkpoint of a whole model.
-        purpose: `train` needs 90 % of the backbone, `resume` and `evaluate` every tensor (and
-            resuming a training's state), `detect` every tensor and no other, `benchmark` one.
+        purpose: `train` needs 90 % of the backbone's tensors; `evaluate` needs every tensor of the
+            model; `resume` needs the training state as well; `detect` needs every tensor and
+            allows no others; `benchmark` needs at least one tensor.
 
     Returns:
-        What matched.
+        The match between the checkpoint and the model.
 
     Raises:
-        UserError: It doesn't fit; the message doesn't name the file.
+        UserError: The checkpoint doesn't fit; the message doesn't include its path.
     """
     if not isinstance(checkpoint.content, dict):
         raise UserError(
-            f"holds a {type(checkpoint.content).__name__}; expected a checkpoint: a dict of "
-            "tensors, or one with state_dict"
+            f"contains a {type(checkpoint.content).__name__}; expected a checkpoint: a dict of "
+            "tensors, or a dict with a state_dict"
         )
     _ask_parts(model, checkpoint)
     if purpose == "resume":
@@ -42,36 +43,36 @@ def fit_model(model: nn.Module, checkpoint: Checkpoint, purpose: Purpose) -> Mat
     match = _load(model, checkpoint.state)
     if purpose == "detect" and not (match.is_complete and not match.left_over):
         raise UserError(
-            f"{match}; expected every tensor of the model and no other. Is the checkpoint of this "
-            "config?"
+            f"{match}; expected every tensor of the model and no others. Does the checkpoint "
+            "belong to this config?"
         )
     if purpose in ("resume", "evaluate") and not match.is_complete:
         raise UserError(
             f"{report_parts(model, match)}; "
             f"{'resuming' if purpose == 'resume' else 'evaluation'} needs every tensor of the "
-            "model, and would go on with random ones. Is the checkpoint of this config?"
+            "model; missing tensors would be random. Does the checkpoint belong to this config?"
         )
     if purpose == "benchmark" and not match.matched:
-        raise UserError(f"none of its {len(checkpoint.state)} tensors is of the detector")
+        raise UserError(f"none of its {len(checkpoint.state)} tensors belongs to the detector")
     if purpose == "train" and not match.within("backbone").is_enough:
         raise UserError(
-            f"{report_parts(model, match)}; expected at least 90% of the backbone. A checkpoint of "
-            "a backbone alone belongs into model.backbone.init_cfg="
+            f"{report_parts(model, match)}; expected at least 90% of the backbone. To load a "
+            "checkpoint of a backbone alone, set model.backbone.init_cfg="
             "dict(type='Pretrained', checkpoint=FILE)"
         )
     return match
 
 
 def fit_part(module: nn.Module, checkpoint: Checkpoint, prefix: Optional[str] = None) -> Match:
-    """Compare a checkpoint with the part of a model whose `init_cfg` names it; nothing is loaded.
+    """Compare a checkpoint with the part of a model that loads it, without loading anything.
 
     Args:
-        module: The part.
-        checkpoint: The checkpoint, of the part or of a whole model.
-        prefix: Prefix of the part's tensors in it; None for MMEngine's default.
+        module: The part, whose `init_cfg` specifies the checkpoint.
+        checkpoint: The checkpoint of the part or of a whole model.
+        prefix: Prefix of the part's tensors in the checkpoint; None for MMEngine's default.
 
     Raises:
-        UserError: Less than 90 % of the part's tensors match, or the part refuses.
+        UserError: Less than 90 % of the part's tensors match, or the part rejects them.
     """
     if hasattr(module, "adapt_state_dict"):
         state = checkpoint.backbone(prefix or "backbone.")
@@ -81,12 +82,14 @@ def fit_part(module: nn.Module, checkpoint: Checkpoint, prefix: Optional[str] = 
         state = below(checkpoint.state, prefix) if prefix else checkpoint.state
         match = _load(module, state)
     if not match.is_enough:
-        raise UserError(f"{match}; expected at least {LEAST_MATCH:.0%}. Is it of this network?")
+        raise UserError(
+            f"{match}; expected at least {LEAST_MATCH:.0%}. Do the weights belong to this network?"
+        )
     return match
 
 
 def report_parts(model: nn.Module, match: Match) -> str:
-    """Return the counts of a match, then those of each part of the model."""
+    """Summarize a match: overall counts, then counts for each part of the model."""
     parts = dict.fromkeys(name.partition(".")[0] for name in model.state_dict())
     shares = [(part, match.within(part)) for part in parts]
     counts = [f"{part} {len(share.matched)} of {share.total}" for part, share in shares]
@@ -95,7 +98,7 @@ def report_parts(model: nn.Module, match: Match) -> str:
 
 def _load(module: nn.Module, state: dict) -> Match:
     with warnings.catch_warnings():
-        # A module on the meta device has nothing to copy into.
+        # PyTorch warns that copying to the meta device has no effect.
         warnings.filterwarnings("ignore", message=".*meta.*")
         return Match.by_loading(module, state)
 
@@ -113,7 +116,7 @@ def _check_resumable(checkpoint: Checkpoint) -> None:
     missing = [key for key in ("optimizer", "meta") if not isinstance(content.get(key), dict)]
     if missing:
         raise UserError(
-            f"can't be resumed from, since it holds weights and no training state "
-            f"({' and '.join(missing)} missing); start a training from it with "
+            f"can't be resumed from, because it contains weights but no training state "
+            f"({' and '.join(missing)} missing); to start a new training run from it, use "
             f"--cfg-options load_from={checkpoint.path}"
         )

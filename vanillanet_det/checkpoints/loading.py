@@ -1,4 +1,4 @@
-"""Loading as MMEngine does it, on the safe reading of this package."""
+"""Checkpoint loading for MMEngine, with the safe reader of this package."""
 
 from typing import Any
 
@@ -14,12 +14,12 @@ from .reading import PathLike, read_checkpoint
 
 @CheckpointLoader.register_scheme(prefixes=("", "http://", "https://"), force=True)
 def load_from_safe(filename: str, map_location: Any = None) -> Any:
-    """Replace MMEngine's functions for files and URLs.
+    """Read a checkpoint safely, in place of MMEngine's loaders for files and URLs.
 
-    Those read with torch.load's default, which before PyTorch 2.6 runs a file's code and since
-    then refuses MMEngine's own checkpoints; and MMEngine loads nothing from a file that nests
-    its tensors elsewhere than below `state_dict`. Its log shows this function's name after
-    `load_from_`.
+    MMEngine's loaders use the default of `torch.load`, which runs code in the file before PyTorch
+    2.6 and rejects MMEngine's own checkpoints since then. They also load nothing from a file
+    whose tensors are under a key other than `state_dict`. MMEngine logs the part of this
+    function's name after `load_from_`.
     """
     checkpoint = read_checkpoint(filename, map_location)
     inner = unwrap(checkpoint)
@@ -31,19 +31,20 @@ def load_from_safe(filename: str, map_location: Any = None) -> Any:
 
 
 def load_backbone(backbone: nn.Module, path: PathLike, prefix: str = "backbone.") -> None:
-    """Load a backbone from a checkpoint, and log what matched.
+    """Load a backbone's weights from a checkpoint, and log how many tensors matched.
 
     Args:
         backbone: The network, which implements `ChecksWeights`.
-        path: The checkpoint, a file or a URL.
-        prefix: Prefix of a detector's backbone in it.
+        path: Path or URL of the checkpoint.
+        prefix: Prefix of the backbone's tensors in a detector's checkpoint.
 
     Raises:
-        UserError: The file can't be read, or the backbone refuses it; nothing is loaded then.
+        UserError: The file can't be read, or the backbone rejects the weights. Nothing is then
+            loaded.
     """
     checkpoint = Checkpoint.read(path)
     with prefix_errors(path):
         found = backbone.adapt_state_dict(checkpoint.backbone(prefix), checkpoint.arch_name)
     match = Match.of(found, backbone.state_dict())
     backbone.load_state_dict({k: v for k, v in found.items() if k in match.matched}, strict=False)
-    print_log(f"{path}: of the backbone, {match}", logger="current")
+    print_log(f"{path}: backbone: {match}", logger="current")

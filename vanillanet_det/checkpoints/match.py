@@ -1,4 +1,4 @@
-"""The tensors of a checkpoint against those of a model, by name and shape."""
+"""Comparison of the tensors of a checkpoint and a model by name and shape."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,20 +7,20 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 
-# Files may lack these: lambda is 1 where it is absent, and batches need no count.
+# Tensors that a file may lack: lambda defaults to 1, and the batch count isn't needed.
 _OPTIONAL = ("act_lambda", "num_batches_tracked")
 LEAST_MATCH = 0.9
 
 
 @dataclass(frozen=True)
 class Match:
-    """Names of tensors of a checkpoint against those of a model.
+    """The names of matching and non-matching tensors of a checkpoint and a model.
 
     Attributes:
-        matched: In both, with equal shapes.
-        missing: In the model only.
-        left_over: In the checkpoint only.
-        misshapen: In both, with different shapes.
+        matched: Tensors in both, with equal shapes.
+        missing: Tensors only in the model.
+        left_over: Tensors only in the checkpoint.
+        misshapen: Tensors in both, with different shapes.
     """
 
     matched: tuple[str, ...]
@@ -30,7 +30,7 @@ class Match:
 
     @classmethod
     def of(cls, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> "Match":
-        """Compare the tensors of a checkpoint with those that a model expects."""
+        """Compare the tensors of a checkpoint with the tensors that a model expects."""
         wanted = [key for key in expected if key in found or not key.endswith(_OPTIONAL)]
         fits = {key: found[key].shape == expected[key].shape for key in wanted if key in found}
         return cls(
@@ -42,10 +42,12 @@ class Match:
 
     @classmethod
     def by_loading(cls, model: nn.Module, state: Mapping[str, Tensor]) -> "Match":
-        """Load what fits into a model, which may rename tensors while loading, and compare.
+        """Load the tensors that fit into a model, and return the match.
+
+        Unlike `of`, this also works for a model that renames tensors while it loads them.
 
         Raises:
-            UserError: The model refuses a tensor.
+            UserError: The model rejects a tensor.
         """
         expected = model.state_dict()
         misshapen = [k for k in state if k in expected and state[k].shape != expected[k].shape]
@@ -56,7 +58,7 @@ class Match:
             raise UserError(" ".join(str(error).split())) from error
         absent = set(result.missing_keys)
         missing = [k for k in expected if k in absent and not k.endswith(_OPTIONAL)]
-        # What files may lack is filled in silently.
+        # Optional tensors are filled in without a report.
         filled = {key for key in expected if key.endswith(_OPTIONAL) and key not in state}
         lacking = absent.union(misshapen, filled)
         return cls(
@@ -82,7 +84,7 @@ class Match:
         return len(self.matched) >= LEAST_MATCH * self.total
 
     def within(self, part: str) -> "Match":
-        """Select the tensors of one part, such as `backbone`, wherever it is in the model."""
+        """Select the tensors of one part, such as `backbone`, at any depth of the model."""
         return Match(
             **{
                 key: tuple(name for name in names if part in name.split(".")[:-1])
@@ -91,9 +93,9 @@ class Match:
         )
 
     def __str__(self) -> str:
-        """Return the counts, and the first names that don't match."""
+        """Return the counts, and the first few names that don't match."""
         shapes = (
-            f", {len(self.misshapen)} of another shape{some(self.misshapen)}"
+            f", {len(self.misshapen)} of a different shape{some(self.misshapen)}"
             if self.misshapen
             else ""
         )
@@ -105,6 +107,6 @@ class Match:
 
 
 def some(names: Iterable[str]) -> str:
-    """List the first few names in brackets."""
+    """Return the first few names in brackets."""
     names = list(names)
     return f" ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else ""

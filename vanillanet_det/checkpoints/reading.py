@@ -1,4 +1,4 @@
-"""Safe reading of checkpoints: nothing that a stranger put into a file is run."""
+"""Safe reading of checkpoints, without running code from the file."""
 
 import argparse
 import pickle
@@ -14,8 +14,8 @@ from ..errors import UserError
 from .download import fetch, is_url
 
 PathLike = Union[str, Path]
-# How PyTorch and the stand-ins below report an object that isn't allowed; PyTorch's other errors
-# are about bytes that are no pickle at all.
+# Messages of PyTorch and of the stand-ins below about an object that isn't allowed. PyTorch's
+# other errors mean that the file isn't a valid pickle.
 _REFUSED = re.compile(
     r"(?:GLOBAL|nsupported class) (\w[\w.]*)|((?:getattr|numpy dtype) .+) is refused"
     r"|unrecognized function (.+)|Can only (?:build|create) .+ but got (.+)"
@@ -23,23 +23,23 @@ _REFUSED = re.compile(
 
 
 def _history_buffer_attribute(owner: Any, name: str) -> Any:
-    """Stand in for `builtins.getattr` in checkpoints, which need it for HistoryBuffer only."""
+    """Stand in for `builtins.getattr`, which checkpoints need only for HistoryBuffer."""
     if not any(owner is kind for kind in _history_buffers()) or name.startswith("_"):
         raise pickle.UnpicklingError(f"getattr of {owner!r}, {name!r} is refused")
     return getattr(owner, name)
 
 
 def _history_buffers() -> list[type]:
-    """Return MMEngine's class for logged values, where MMEngine is installed."""
+    """Return MMEngine's class for logged values, if MMEngine is installed."""
     try:
         from mmengine.logging import HistoryBuffer
-    except ImportError:  # published weights need PyTorch alone
+    except ImportError:  # published weights need only PyTorch
         return []
     return [HistoryBuffer]
 
 
 class _DType:
-    """Stand in for `np.dtype`, whose state in a crafted file can make numpy follow any pointer."""
+    """Stand-in for `np.dtype`, whose state in a crafted file can make NumPy follow any pointer."""
 
     def __init__(self, code: str, *_: Any) -> None:
         self.dtype = np.dtype(code)
@@ -52,14 +52,14 @@ class _DType:
 
 
 class _Array(np.ndarray):
-    """Stand in for `np.ndarray` that takes numbers only, and is saved as a plain one."""
+    """Stand-in for `np.ndarray` that accepts only numbers and is saved as a plain array."""
 
     def __new__(cls, *_: Any) -> "_Array":
         return super().__new__(cls, 0)
 
     def __setstate__(self, state: tuple) -> None:
         _, shape, dtype, fortran, data = state
-        values = np.frombuffer(data, dtype.dtype).reshape(shape)  # raises if it doesn't fit
+        values = np.frombuffer(data, dtype.dtype).reshape(shape)  # raises if the shape doesn't fit
         super().__setstate__((1, values.shape, values.dtype, bool(fortran), bytes(data)))
 
     def __reduce_ex__(self, protocol: int) -> Any:
@@ -71,18 +71,18 @@ def _scalar(dtype: _DType, data: bytes) -> Any:
 
 
 def _no_bytes() -> bytes:
-    """Stand in for `bytes`, which files call for the data of an empty array."""
+    """Stand in for `bytes`, which files call to create the data of an empty array."""
     return b""
 
 
 def _safe_globals() -> list:
-    """List what MMEngine and the published training scripts store beside tensors."""
+    """List the types that MMEngine and the published training scripts store besides tensors."""
     return [
         argparse.Namespace,
         *_history_buffers(),
         (_Array, "numpy.ndarray"),
         (_DType, "numpy.dtype"),
-        # numpy 1 and 2 have these two in modules of different names; files use either.
+        # NumPy 1 and 2 have these two in different modules; files may refer to either.
         *(
             (stand_in, f"numpy.{core}.multiarray.{name}")
             for stand_in, name in ((_Array, "_reconstruct"), (_scalar, "scalar"))
@@ -93,15 +93,15 @@ def _safe_globals() -> list:
     ]
 
 
-# Files that were judged before MMEngine reads them, by path, size and time of change.
+# Content of files that were checked before MMEngine reads them, by path, size and time of change.
 _read_ahead: dict[tuple, Any] = {}
 
 
 def read_ahead(path: PathLike) -> Any:
-    """Read a checkpoint that is read again soon: `read_checkpoint` then returns the same content.
+    """Read a checkpoint, and keep its content for the next call of `read_checkpoint`.
 
-    It is handed over once, so that nothing stays in memory. For the arguments, the result and
-    errors see `read_checkpoint`.
+    The content is handed over once and not kept after that. Arguments, result and errors are those
+    of `read_checkpoint`.
     """
     content = read_checkpoint(path)
     if not is_url(path):
@@ -115,19 +115,19 @@ def _identify(file: Path) -> tuple:
 
 
 def read_checkpoint(path: PathLike, map_location: Any = "cpu") -> Any:
-    """Read a checkpoint; nothing in it is run.
+    """Read a checkpoint without running code from it.
 
     Args:
-        path: A file of this project, of MMDetection, or a published one; or the http or https
-            URL of one, which is downloaded once.
-        map_location: Where to put the tensors, as for `torch.load`.
+        path: Path, or http or https URL, of a checkpoint of this project or MMDetection, or of
+            published weights. URLs are downloaded once.
+        map_location: Device for the tensors, as for `torch.load`.
 
     Returns:
         The content of the file.
 
     Raises:
-        UserError: The file is missing, can't be downloaded, is truncated or no PyTorch file,
-            or holds objects that could run code.
+        UserError: The file is missing, can't be downloaded, is truncated, isn't a PyTorch file, or
+            contains objects that could run code.
     """
     file = fetch(str(path)) if is_url(path) else Path(path).expanduser()
     if not file.is_file():
@@ -139,7 +139,7 @@ def read_checkpoint(path: PathLike, map_location: Any = "cpu") -> Any:
         return load_safely(file, map_location)
     except (MemoryError, torch.cuda.OutOfMemoryError):
         raise  # the file is not to blame
-    except Exception as error:  # bytes that are no pickle raise nearly anything
+    except Exception as error:  # invalid pickles may raise almost any exception
         refused = isinstance(error, pickle.UnpicklingError) and _REFUSED.search(str(error))
         if not refused:
             message = _unreadable(path, file, error)
@@ -147,24 +147,24 @@ def read_checkpoint(path: PathLike, map_location: Any = "cpu") -> Any:
                 file.unlink(missing_ok=True)  # the next attempt downloads it again
             raise UserError(message) from error
         remedy = (
-            "ask its author for a file of plain tensors"
+            "ask its author for a file that contains only tensors"
             if _can_allow()
-            else f"reading training state safely needs torch 2.6 or newer, this is "
-            f"{torch.__version__}"
+            else f"reading training state safely requires torch 2.6 or newer, but "
+            f"{torch.__version__} is installed"
         )
         raise UserError(
-            f"checkpoint {path}: refused, since it holds more than tensors and plain numbers "
-            f"and loading that could run code ({' '.join(filter(None, refused.groups()))}); "
+            f"checkpoint {path}: refused, because it contains more than tensors and plain numbers, "
+            f"and loading it could run code ({' '.join(filter(None, refused.groups()))}); "
             f"{remedy}"
         ) from error
 
 
 def load_safely(file: Union[Path, BinaryIO], map_location: Any = "cpu") -> Any:
-    """Call `torch.load` so that it accepts only tensors and training state.
+    """Call `torch.load`, and accept only tensors and training state.
 
     Args:
         file: A path or an open file.
-        map_location: As for `torch.load`, whose errors it raises.
+        map_location: As for `torch.load`; errors are also those of `torch.load`.
     """
     allow = torch.serialization.safe_globals(_safe_globals()) if _can_allow() else nullcontext()
     with allow:
@@ -172,12 +172,12 @@ def load_safely(file: Union[Path, BinaryIO], map_location: Any = "cpu") -> Any:
 
 
 def _can_allow() -> bool:
-    """Tell whether this PyTorch accepts stand-ins under other names than their own: from 2.6."""
+    """Return whether this PyTorch version accepts stand-ins under another name (2.6 or newer)."""
     return tuple(map(int, re.findall(r"\d+", torch.__version__)[:2])) >= (2, 6)
 
 
 def _unreadable(path: PathLike, file: Path, error: Exception) -> str:
-    # The text before this advises unsafe loading.
+    # The text before this marker recommends unsafe loading.
     lines = str(error).rpartition("WeightsUnpickler error:")[2].split("\n")
     reason = next(filter(None, map(str.strip, lines)), type(error).__name__)
     return (

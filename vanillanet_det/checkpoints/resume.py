@@ -1,4 +1,4 @@
-"""Finds the checkpoint to resume from."""
+"""Search for the checkpoint to resume from."""
 
 import re
 from collections.abc import Iterator
@@ -11,25 +11,25 @@ from torch import Tensor
 from ..errors import UserError
 from .reading import PathLike, read_ahead, read_checkpoint
 
-INTERRUPTED = "interrupted.pth"  # of a training that a signal stopped
-LAST = "last_checkpoint"  # where MMEngine writes the path of the newest one
+INTERRUPTED = "interrupted.pth"  # of a training run that was stopped by a signal
+LAST = "last_checkpoint"  # MMEngine writes the path of the newest checkpoint to it
 
 
 def find_resume(work_dir: PathLike) -> Optional[Path]:
-    """Find the newest checkpoint in a folder that can be read.
+    """Find the newest readable checkpoint in a folder.
 
-    Unreadable ones, such as a file that a full disk truncated, are named in a warning.
+    A warning lists unreadable checkpoints, such as a file that was truncated by a full disk.
 
     Args:
         work_dir: Folder with `epoch_*.pth`, `iter_*.pth` or `interrupted.pth`, or with
-            `last_checkpoint`, which names one of any name in any folder.
+            `last_checkpoint`, which may contain the path of any checkpoint in any folder.
 
     Returns:
-        The checkpoint to resume from; None if there is none at all.
+        The checkpoint to resume from; None if there are no checkpoints.
 
     Raises:
-        UserError: There are checkpoints, and none can be read; or there is none, and
-            `last_checkpoint` names one.
+        UserError: There are checkpoints, but none can be read; or the only checkpoint, listed in
+            `last_checkpoint`, doesn't exist.
     """
     problems = []
     for path in _newest_first(work_dir):
@@ -42,24 +42,24 @@ def find_resume(work_dir: PathLike) -> Optional[Path]:
             _warn(f"{problem}; resuming from {path} instead")
         return path
     if problems:
-        raise UserError("; ".join(problems) + "; there is none before to resume from")
+        raise UserError("; ".join(problems) + "; there is no earlier checkpoint to resume from")
     if (named := _named_last(work_dir)) is not None:
         raise UserError(
-            f"{Path(work_dir, LAST)}: names {named}, which is not there, and there is no other "
-            "checkpoint in the folder; name the one to resume from (--resume FILE), or remove "
-            f"{LAST} to start from scratch"
+            f"{Path(work_dir, LAST)}: refers to {named}, which doesn't exist, and the folder "
+            "contains no other checkpoint; pass the checkpoint to resume from (--resume FILE), or "
+            f"remove {LAST} to start from scratch"
         )
     return None
 
 
 def find_finite(work_dir: PathLike) -> Optional[Path]:
-    """Find the newest checkpoint in a folder that can be read and holds only finite numbers.
+    """Find the newest readable checkpoint in a folder whose numbers are all finite.
 
     Args:
         work_dir: As for `find_resume`.
 
     Returns:
-        The checkpoint, or None.
+        The checkpoint; None if there is none.
     """
     for path in _newest_first(work_dir):
         try:
@@ -72,7 +72,7 @@ def find_finite(work_dir: PathLike) -> Optional[Path]:
 
 
 def _warn(message: str) -> None:
-    from mmengine.logging import print_log  # whoever resumes a training has MMEngine
+    from mmengine.logging import print_log  # resuming requires MMEngine anyway
 
     print_log(message, "current", level=30)
 
@@ -84,12 +84,12 @@ def _newest_first(work_dir: PathLike) -> list[Path]:
         if (match := re.fullmatch(r"(?:epoch|iter)_(\d+)\.pth", path.name))
     }
     if (interrupted := Path(work_dir, INTERRUPTED)).is_file():
-        named[interrupted] = inf  # the next checkpoint removes it
+        named[interrupted] = inf  # it is always the newest: saving a checkpoint removes it
     last = _named_last(work_dir)
-    # In a copied folder it names the original's; the copy is beside it.
+    # In a copied folder it refers to the original file; use the copy in this folder instead.
     if last is not None and last.is_file() and not Path(work_dir, last.name).is_file():
         named[last] = -1
-    # By time first: a folder may hold checkpoints by epoch and by iteration.
+    # Sort by time first: a folder may contain checkpoints by epoch and by iteration.
     return sorted(named, key=lambda p: (p.stat().st_mtime_ns, named[p]), reverse=True)
 
 

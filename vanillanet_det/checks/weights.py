@@ -1,4 +1,4 @@
-"""Checks of the checkpoints that a model starts from: do they exist, and do they fit?"""
+"""Checks whether the checkpoints that a model starts from exist and fit the model."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ def check_weights(cfg: Config, model: Optional[nn.Module]) -> list[Finding]:
 
     Args:
         cfg: The config.
-        model: Its model on the meta device; None checks only that the files exist.
+        model: The config's model on the meta device; None checks only that the files exist.
     """
     findings = []
     for key, init_cfg in _pretrained(cfg.get("model"), "model"):
@@ -29,7 +29,7 @@ def check_weights(cfg: Config, model: Optional[nn.Module]) -> list[Finding]:
             continue
         if not Path(path).expanduser().is_file():
             message = (
-                f"{key}.checkpoint: {path} is missing. Put the published weights there, name "
+                f"{key}.checkpoint: {path} is missing. Save the published weights there, use "
                 f"another file with --cfg-options {key}.checkpoint=FILE, or train from random "
                 f"weights with --cfg-options {key}=None"
             )
@@ -39,7 +39,7 @@ def check_weights(cfg: Config, model: Optional[nn.Module]) -> list[Finding]:
     start = cfg.get("load_from")
     if start and not is_remote(str(start)) and not cfg.get("resume"):
         if not Path(start).expanduser().is_file():
-            message = f"load_from: {start} is missing; name another file, or None to start anew"
+            message = f"load_from: {start} is missing; set it to another file, or to None"
             findings.append(Finding(ERROR, "weights-missing", message))
         elif model is not None:
             findings += _complaints(f"load_from: {start}", _fit_whole, model, str(start))
@@ -59,19 +59,19 @@ def _fit_whole(model: nn.Module, path: str) -> None:
 
 
 def _fit_part(model: nn.Module, key: str, init_cfg: dict) -> None:
-    """Compare a checkpoint with the module that it is for, if that is known."""
+    """Compare a checkpoint with the module that loads it, if the module can be found."""
     name = key.split(".init_cfg")[0].partition(".")[2]
     try:
         module = model.get_submodule(name)
     except AttributeError:
         return
-    # A module with an initialisation of its own renames tensors in its own way.
+    # A module with its own `init_weights` may rename tensors in its own way.
     if hasattr(module, "adapt_state_dict") or type(module).init_weights is BaseModule.init_weights:
         fit_part(module, _read(init_cfg["checkpoint"]), init_cfg.get("prefix"))
 
 
 def _read(path: str) -> Checkpoint:
-    # The run that is checked reads it next.
+    # The run reads the same file next.
     return Checkpoint(str(path), read_ahead(path))
 
 

@@ -1,1 +1,1 @@
-"""What MMEngine runs: hooks, loops, optimizers, configs, and several processes."""
+"""Extensions of MMEngine: hooks, loops, optimizers, configs and distributed runs."""

@@ -1,4 +1,4 @@
-"""Mixed precision, checked against the machine before anything slow begins."""
+"""Mixed precision, with early checks that the device supports it."""
 
 from typing import Optional
 
@@ -12,39 +12,37 @@ _FP16, _BF16 = "AmpOptimWrapper", "Bf16OptimWrapper"
 
 
 def set_amp(cfg: Config, dtype: Optional[str]) -> None:
-    """Choose the optimizer wrapper for mixed precision, and keep its other settings.
+    """Set the optimizer wrapper for mixed precision, keeping its other settings.
 
     Args:
         cfg: The config.
-        dtype: `float16`, whose loss is scaled; `bfloat16`, which has the range of float32 and
-            needs no scaling; `auto` for float16 on a GPU and bfloat16 on the CPU; None keeps the
-            config's setting.
+        dtype: `float16`, with loss scaling; `bfloat16`, which has the range of float32 and
+            needs no loss scaling; `auto` for float16 on a GPU and bfloat16 on the CPU; None to
+            keep the config's setting.
 
     Raises:
-        UserError: float16 on the CPU, or a config with another optimizer wrapper.
+        UserError: float16 is requested on the CPU, or the config has another optimizer wrapper.
     """
     wrapper = cfg.get("optim_wrapper")
     if not wrapper:
         if dtype is None:
             return
-        raise UserError(
-            f"--amp: {cfg.filename} has no optim_wrapper; add one, with an optimizer, to train"
-        )
+        raise UserError(f"--amp: {cfg.filename} has no optim_wrapper; add one with an optimizer")
     kind = type_name(wrapper) or "OptimWrapper"
-    # On all other devices MMEngine's wrapper supports float16.
+    # MMEngine's wrapper supports float16 on all other devices.
     on_cpu = get_device() in ("cpu", "mps")
     if dtype is None and kind == _FP16 and wrapper.get("dtype") == "bfloat16":
         dtype = "bfloat16"
     if dtype is None:
         if kind == _FP16 and on_cpu:
             raise UserError(
-                f"{cfg.filename}: optim_wrapper is an {_FP16}, which needs a GPU, and there is "
-                f"none here; set optim_wrapper.type={_BF16}, or add --amp bfloat16"
+                f"{cfg.filename}: optim_wrapper is an {_FP16}, which needs a GPU, but no GPU "
+                f"is available; set optim_wrapper.type={_BF16}, or add --amp bfloat16"
             )
         return
     if kind not in ("OptimWrapper", _FP16, _BF16):
         raise UserError(
-            f"--amp: the optim_wrapper of {cfg.filename} is a {kind}, and --amp would replace it; "
+            f"--amp: the optim_wrapper of {cfg.filename} is a {kind}, which --amp would replace; "
             f"expected OptimWrapper, {_FP16} or {_BF16}"
         )
     if dtype == "auto":
@@ -52,8 +50,7 @@ def set_amp(cfg: Config, dtype: Optional[str]) -> None:
     if dtype == "float16":
         if on_cpu:
             raise UserError(
-                "--amp float16: needs a GPU, and there is none here; --amp bfloat16 works on "
-                "the CPU"
+                "--amp float16: needs a GPU, but no GPU is available; use --amp bfloat16 on the CPU"
             )
         wrapper.update(type=_FP16, dtype=dtype)
         wrapper.setdefault("loss_scale", "dynamic")

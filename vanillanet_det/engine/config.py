@@ -1,4 +1,4 @@
-"""Reading configs for the command lines, with a one-sentence error for every mistake."""
+"""Reading configs for the command-line tools, with a one-line error for every mistake."""
 
 import os
 import traceback
@@ -22,7 +22,7 @@ from .loops import (
 from .workers import shield_workers
 
 _EVALUATORS = ("val_evaluator", "test_evaluator")
-# MMEngine's loops and those that take their place.
+# MMEngine's loops, and the loops that replace them.
 _LOOPS = {
     "EpochBasedTrainLoop": ResumableEpochBasedTrainLoop.__name__,
     "IterBasedTrainLoop": ResumableIterBasedTrainLoop.__name__,
@@ -37,39 +37,39 @@ def load_config(
     cfg_options: Sequence[str] = (),
     launcher: str = "none",
 ) -> Config:
-    """Read a config for a run, override it, and add what every run of the tools has.
+    """Read a config for a run, override it, and add the hooks and loops that every run needs.
 
     Args:
         path: The config file.
         work_dir: Folder for logs and checkpoints, created if missing. The default is the
-            config's, or `work_dirs/<name of the config>`.
+            config's `work_dir`, or `work_dirs/<name of the config>`.
         cfg_options: As for `read_config`.
-        launcher: Job launcher of distributed runs.
+        launcher: Job launcher for distributed runs.
 
     Returns:
         The config, with `work_dir` and `launcher`.
 
     Raises:
-        UserError: As for `read_config`, or the `work_dir` can't be written.
+        UserError: As for `read_config`, or the `work_dir` isn't writable.
     """
     cfg = read_config(path, cfg_options)
     cfg.launcher = launcher
-    # With anybody's config: weights that don't match are refused, a diverged training stops, and
-    # an interrupted one can be resumed.
+    # For every config: reject weights that don't match, stop a run that diverges, and make
+    # interrupted runs resumable.
     hooks = cfg.setdefault("default_hooks", ConfigDict())
     hooks.setdefault("check_weights", ConfigDict(type=CheckWeightsHook.__name__))
     hooks.setdefault("check_loss", ConfigDict(type=StopAtNonFiniteLossHook.__name__))
     hooks.setdefault("interrupt", ConfigDict(type=InterruptHook.__name__))
     for mode in ("train", "val", "test"):
         _set_loop(cfg, mode)
-    remove_hooks(cfg, CheckDataHook.__name__)  # the tools check before they build a runner
+    remove_hooks(cfg, CheckDataHook.__name__)  # the tools run the checks before they build a runner
     cfg.work_dir = work_dir or cfg.get("work_dir") or f"work_dirs/{Path(path).stem}"
     check_writable(Path(cfg.work_dir))
     return cfg
 
 
 def _set_loop(cfg: Config, mode: str) -> None:
-    """Replace MMEngine's loops with resumable ones; for other loops, shield the workers alone."""
+    """Replace MMEngine's loops with resumable ones; for other loops, only shield the workers."""
     loop, loader = cfg.get(f"{mode}_cfg"), cfg.get(f"{mode}_dataloader")
     if loop is None:
         return
@@ -85,14 +85,14 @@ def _set_loop(cfg: Config, mode: str) -> None:
 
 
 def remove_hooks(cfg: Config, name: str) -> list[Any]:
-    """Remove the hooks of a type from a config, wherever they stand in it.
+    """Remove the hooks of a type from a config's custom and default hooks.
 
     Args:
         cfg: The config.
         name: Name of the type, without the scope of its registry.
 
     Returns:
-        Their configs.
+        The configs of the removed hooks.
     """
     custom, default = cfg.get("custom_hooks") or [], cfg.default_hooks
     removed = [hook for hook in (*default.values(), *custom) if type_name(hook) == name]
@@ -103,24 +103,24 @@ def remove_hooks(cfg: Config, name: str) -> list[Any]:
 
 
 def read_config(path: str, cfg_options: Sequence[str] = ()) -> Config:
-    """Read a config and override it, without writing anything.
+    """Read a config and override values in it, without writing any files.
 
     Args:
         path: The config file.
-        cfg_options: `key=value` pairs in mmengine's syntax. `data_root=FOLDER` moves every
-            path of the dataloaders and evaluators that lies below the config's `data_root`.
+        cfg_options: `key=value` pairs in MMEngine's syntax. `data_root=FOLDER` changes every
+            path of the dataloaders and evaluators that is inside the config's `data_root`.
 
     Returns:
         The config.
 
     Raises:
-        UserError: The file is missing or no config, or an option doesn't match it.
+        UserError: The file is missing or isn't a config, or an option doesn't match it.
     """
     if not Path(path).is_file():
         raise UserError(f"config {path}: there is no such file")
     try:
         cfg = Config.fromfile(path)
-    except Exception as error:  # a config is Python: anything may be wrong in it
+    except Exception as error:  # a config is Python code, which may raise anything
         raise UserError(f"config {path}: {type(error).__name__}: {error}") from error
     options, data_root = _parse_options(cfg_options)
     try:
@@ -133,7 +133,7 @@ def read_config(path: str, cfg_options: Sequence[str] = ()) -> Config:
 
 
 def _parse_options(pairs: Sequence[str]) -> tuple[dict, Optional[str]]:
-    """Parse `key=value` pairs, except `data_root`, which is a path and stays as it is."""
+    """Parse `key=value` pairs, except for `data_root`, which is a plain path."""
     options, data_root = Namespace(parsed={}), None
     parse = DictAction(["--cfg-options"], dest="parsed")
     for pair in pairs:
@@ -165,7 +165,7 @@ def _move_data_root(cfg: Config, data_root: str) -> None:
 
 
 def _move(node: Any, old: str, new: str) -> None:
-    """Move the paths of a config's node, in place, from one folder to another."""
+    """Move the paths in a node of a config from one folder to another, in place."""
     items = node.items() if isinstance(node, dict) else enumerate(node or ())
     for key, value in list(items):
         if isinstance(value, str) and value.rstrip("/") == old.rstrip("/"):
@@ -190,15 +190,15 @@ def type_name(node: Any) -> str:
 
 
 def check_writable(folder: Path, what: str = "work_dir", flag: str = "--work-dir FOLDER") -> None:
-    """Create a folder, if needed, and try to write in it.
+    """Create a folder if needed, and check that it is writable.
 
     Args:
         folder: The folder.
-        what: Its name in errors.
-        flag: The option that chooses another folder.
+        what: Name of the folder in errors.
+        flag: The option that selects another folder.
 
     Raises:
-        UserError: It can't be written.
+        UserError: The folder isn't writable.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -213,13 +213,13 @@ def check_writable(folder: Path, what: str = "work_dir", flag: str = "--work-dir
 
 @contextmanager
 def config_errors(cfg: Config) -> Iterator[None]:
-    """Turn a registry's error about a misspelt config into a sentence without traceback."""
+    """Convert a registry's error about a misspelt config into a `UserError`."""
     try:
         yield
     except (KeyError, TypeError) as error:
         message = str(error.args[0]) if error.args else ""
         is_from_registry = " is not in the " in message or "unexpected keyword argument" in message
-        # The same words from anywhere else are a bug, which needs its traceback.
+        # The same message from anywhere else is a bug, which needs its traceback.
         frames = traceback.extract_tb(error.__traceback__)
         if is_from_registry and any(frame.name == "build_from_cfg" for frame in frames):
             message = message.split(" Please check whether")[0]
@@ -231,7 +231,7 @@ def check_tensorboard(cfg: Config) -> None:
     """Check that TensorBoard can be imported if the config logs to it.
 
     Raises:
-        UserError: It can't be imported.
+        UserError: TensorBoard can't be imported.
     """
     backends = (cfg.get("visualizer") or {}).get("vis_backends") or []
     if not any(type_name(backend) == "TensorboardVisBackend" for backend in backends):
@@ -240,6 +240,6 @@ def check_tensorboard(cfg: Config) -> None:
         from torch.utils.tensorboard import SummaryWriter  # noqa: F401
     except ImportError as error:
         raise UserError(
-            f"{cfg.filename}: TensorboardVisBackend needs TensorBoard ({error}); "
-            "pip install tensorboard, or remove it from visualizer.vis_backends"
+            f"{cfg.filename}: TensorboardVisBackend needs TensorBoard ({error}); run "
+            "pip install tensorboard, or remove the backend from visualizer.vis_backends"
         ) from error

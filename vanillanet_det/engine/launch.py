@@ -1,4 +1,4 @@
-"""Runs of several processes: how they find each other, with or without a GPU."""
+"""Distributed runs: setup of the process group, with or without a GPU."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ from torch.distributed import PrefixStore, Store
 from ..errors import UserError
 from ..models.layers.sync_batch_norm import CPUSyncBatchNorm
 
-# For each launcher: its variables for RANK, WORLD_SIZE and LOCAL_RANK, and how to call it.
+# Each launcher's variables for RANK, WORLD_SIZE and LOCAL_RANK, and an example command.
 _LAUNCHERS = {
     "pytorch": (
         ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
@@ -35,24 +35,24 @@ _LAUNCHERS = {
     ),
 }
 _FIRST_PORT = 29500
-# gloo's default; a rank may wait while another one reads annotations or downloads weights.
+# gloo's default; a rank may have to wait while another one reads annotations or downloads weights.
 _TIMEOUT_S = 1800
 _POLL_S = 0.05
 _DIST_ERROR = getattr(torch.distributed, "DistError", RuntimeError)  # new in PyTorch 2.2
 
 
 def init_distributed(cfg: Config) -> None:
-    """Join the process group of a run with a launcher.
+    """Join the process group of a run that was started by a launcher.
 
-    mmengine's `init_dist` needs a GPU. Without one the ranks meet over gloo, and SyncBN in the
-    config becomes `CPUSyncBatchNorm`.
+    MMEngine's `init_dist` requires a GPU. Without a GPU, the ranks communicate over gloo, and
+    SyncBN in the config becomes `CPUSyncBatchNorm`.
 
     Args:
-        cfg: The config; on the CPU it gets a matching model wrapper.
+        cfg: The config; on the CPU, a matching model wrapper is added.
 
     Raises:
-        UserError: The process was not started by the named launcher; it has no GPU; or the ranks
-            can't meet.
+        UserError: The process was not started by the given launcher, it has no GPU of its own, or
+            the ranks can't connect.
     """
     if cfg.launcher == "none":
         _check_single_process()
@@ -73,24 +73,24 @@ def init_distributed(cfg: Config) -> None:
                 "gloo", store=store, rank=rank, world_size=size, timeout=timeout
             )
         else:
-            # As mmengine's Runner does it, and in its order; the Runner then skips both.
+            # These steps follow MMEngine's Runner, in the same order; the Runner then skips them.
             set_multi_processing(**(env_cfg.get("mp_cfg") or {}), distributed=True)
-            # torchrun's store still holds the keys of an earlier attempt.
+            # A fresh store, because torchrun's store still contains the keys of an earlier attempt.
             init_dist(cfg.launcher, **dist_cfg, store=store, rank=rank, world_size=size)
     except _DIST_ERROR as error:
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise UserError(
             f"--launcher {cfg.launcher}: rank {os.environ['RANK']} of {os.environ['WORLD_SIZE']} "
-            f"can't meet the others at {where} ({error}); is MASTER_ADDR the host of rank 0, and "
-            "MASTER_PORT free there?"
+            f"can't connect to the others at {where} ({error}); set MASTER_ADDR to the host of "
+            "rank 0, and MASTER_PORT to a free port on it"
         ) from error
     if not on_cpu:
         return
-    print_log("No GPU is visible: the ranks meet over gloo and train on CPUs", "current")
+    print_log("No GPU is visible: the ranks communicate over gloo and train on CPUs", "current")
     if cfg.get("model_wrapper_cfg") is None:
         cfg.model_wrapper_cfg = dict(
             type="MMDistributedDataParallel",
-            device_ids=None,  # mmengine would name a GPU
+            device_ids=None,  # MMEngine would select a GPU
             broadcast_buffers=False,
             find_unused_parameters=cfg.get("find_unused_parameters", False),
         )
@@ -98,27 +98,27 @@ def init_distributed(cfg: Config) -> None:
 
 
 def _check_single_process() -> None:
-    """Refuse several processes that would each train alone and write the same files."""
+    """Raise an error if several processes would train independently and write the same files."""
     size = os.environ.get("WORLD_SIZE", "1")
     if "TORCHELASTIC_RUN_ID" in os.environ and size != "1":
         raise UserError(
             f"torchrun started {size} processes, but --launcher is none, so each would train "
-            "alone and write the same files; add --launcher pytorch"
+            "independently and write the same files; add --launcher pytorch"
         )
 
 
 def _check_device() -> None:
-    """Refuse a rank that would share a GPU."""
+    """Raise an error if this rank would have to share a GPU."""
     local_rank, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
     if get_device() == "cuda" and local_rank >= count:
         raise UserError(
             f"rank {os.environ['RANK']}: is process {local_rank} of its node, counted from 0, but "
-            f"sees {count} GPUs; expected one for each: start as many processes as a node has GPUs "
-            "(--nproc_per_node), and let each see all of them (Slurm: --gres=gpu:N)"
+            f"sees {count} GPUs; expected one GPU per process; start as many processes as a node "
+            "has GPUs (--nproc_per_node), and make all GPUs visible to each (Slurm: --gres=gpu:N)"
         )
     if get_device() == "mps":
         raise UserError(
-            "--launcher: several processes can't share the GPU of a Mac; leave --launcher out"
+            "--launcher: several processes can't share the GPU of a Mac; omit --launcher"
         )
 
 
@@ -127,20 +127,19 @@ def rendezvous(launcher: str, env: Mapping[str, str]) -> dict[str, str]:
 
     Args:
         launcher: `pytorch`, `slurm` or `mpi`.
-        env: Environment of the process. MASTER_ADDR and MASTER_PORT take precedence if set.
+        env: Environment of the process. MASTER_ADDR and MASTER_PORT are used if set.
 
     Returns:
         RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT.
 
     Raises:
-        UserError: The launcher did not start this process, or the first host is unknown.
+        UserError: The launcher did not start this process, or the host of rank 0 is unknown.
     """
     names, start = _LAUNCHERS[launcher]
     missing = [name for name in names if name not in env]
     if missing:
         raise UserError(
-            f"--launcher {launcher}: {', '.join(missing)} not set; expected to be started by "
-            f"{start}"
+            f"--launcher {launcher}: {', '.join(missing)} not set; start the run with {start}"
         )
     rank, size, local_rank = (env[name] for name in names)
     port = env.get("MASTER_PORT")
@@ -174,20 +173,20 @@ def _first_host(launcher: str, env: Mapping[str, str]) -> str:
 
 
 def _fresh_store(timeout: timedelta) -> tuple[Store, int, int]:
-    """Meet the other ranks, and agree on an unused part of the store.
+    """Connect to the other ranks, and agree on an unused prefix in the store.
 
-    When torchrun restarts ranks it keeps its store, where gloo would read the addresses of dead
-    processes. Rank 0 offers a new name, and takes it once every other rank has answered; a rank
-    that reads an old offer finds no reply to its answer, and reads again.
+    When torchrun restarts ranks, it keeps its store, from which gloo would read the addresses of
+    dead processes. Rank 0 therefore offers a new prefix, and uses it once every other rank has
+    answered. A rank that reads an old offer gets no reply to its answer, and reads the offer again.
 
     Args:
-        timeout: How long to wait for the others.
+        timeout: How long to wait for the other ranks.
 
     Returns:
         The store, the rank, and the number of ranks.
 
     Raises:
-        UserError: The others didn't come in time.
+        UserError: The other ranks didn't answer in time.
     """
     store, rank, size = next(torch.distributed.rendezvous("env://", timeout=timeout))
     end = time.monotonic() + timeout.total_seconds()
@@ -219,7 +218,7 @@ def _accept(store: Store, rank: int, end: float) -> str:
 def _wait(end: float) -> None:
     if time.monotonic() > end:
         raise UserError(
-            "the ranks didn't meet in time; were as many processes started as the launcher "
-            "reports, with the same MASTER_ADDR and MASTER_PORT?"
+            "the ranks didn't connect in time; start as many processes as the launcher "
+            "reports, with the same MASTER_ADDR and MASTER_PORT"
         )
     time.sleep(_POLL_S)

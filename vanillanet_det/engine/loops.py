@@ -1,7 +1,7 @@
 """MMEngine's loops, extended to resume inside an epoch and to clean up after an error.
 
-However a loop of this file ends, it calls the hooks' `end_train(runner)`, `end_val(runner)` or
-`end_test(runner)`. MMEngine calls no hook when an epoch raises.
+However a loop ends, it calls `end_train(runner)`, `end_val(runner)` or `end_test(runner)` of the
+hooks. MMEngine's loops call no hook if an epoch raises an error.
 """
 
 from bisect import bisect
@@ -20,12 +20,12 @@ from torch.utils.data import BatchSampler, Sampler
 from ..fileio import atomic_write
 from .workers import shield_workers
 
-_UNFINISHED = "unfinished_epoch"  # key in the meta of a checkpoint
-_VALIDATION_LEFT = "validation_left"  # file in the work dir, holds an iteration
+_UNFINISHED = "unfinished_epoch"  # key in a checkpoint's meta
+_VALIDATION_LEFT = "validation_left"  # file in the work dir that contains an iteration
 
 
 class _Loop:
-    """Shields the dataloader's workers from signals, and tells the hooks when it ends."""
+    """A loop that shields its dataloader workers from signals, and calls the hooks when it ends."""
 
     _mode = ""
 
@@ -33,7 +33,7 @@ class _Loop:
         super().__init__(runner, shield_workers(dataloader, runner.seed), *args, **kwargs)
 
     def run(self) -> Any:
-        """Run the loop, then call `end_train`, `end_val` or `end_test` of the hooks in any case."""
+        """Run the loop, then always call `end_train`, `end_val` or `end_test` of the hooks."""
         try:
             return self._run()
         finally:
@@ -45,24 +45,24 @@ class _Loop:
 
 @LOOPS.register_module()
 class GuardedValLoop(_Loop, ValLoop):
-    """MMEngine's ValLoop, which calls `end_val` of the hooks even when it raises."""
+    """MMEngine's ValLoop, extended to call `end_val` of the hooks even after an error."""
 
     _mode = "val"
 
 
 @LOOPS.register_module()
 class GuardedTestLoop(_Loop, TestLoop):
-    """MMEngine's TestLoop, which calls `end_test` of the hooks even when it raises."""
+    """MMEngine's TestLoop, extended to call `end_test` of the hooks even after an error."""
 
     _mode = "test"
 
 
 class ResumableLoop(_Loop):
-    """What both training loops share: where a resumed training continues.
+    """Base class of both training loops, which decides where a resumed run continues.
 
-    A validation that an interruption left out comes first. If the training is complete, its last
-    validation is repeated in any case. Finished batches are skipped before they are loaded, and
-    the sampler gets back the seed that decides the order of the images.
+    A resumed run starts with a pending validation, if there is one. If training is complete, its
+    last validation is always repeated. Finished batches are skipped without being loaded, and the
+    sampler's seed is restored, so that the order of the images is unchanged.
     """
 
     _mode = "train"
@@ -71,7 +71,7 @@ class ResumableLoop(_Loop):
         if runner._resume:
             dataloader = _make_skippable(dataloader)
         super().__init__(runner, dataloader, *args, **kwargs)
-        self._batches = 0  # of the running epoch, with the running one
+        self._batches = 0  # of the current epoch, including the current batch
         if isinstance(self.dataloader.batch_sampler, SkippingBatchSampler):
             self.dataloader.batch_sampler.skip = 0
 
@@ -89,7 +89,7 @@ class ResumableLoop(_Loop):
             self.runner.val_loop.run()
 
     def is_validated(self, step: int) -> bool:
-        """Tell whether a validation follows an epoch or iteration, counted from 1."""
+        """Return whether a validation follows an epoch or iteration, counted from 1."""
         if self.runner.val_loop is None:
             return False
         last = self.max_epochs if isinstance(self, EpochBasedTrainLoop) else self.max_iters
@@ -105,7 +105,7 @@ class ResumableLoop(_Loop):
     def _make_up_validation(self) -> None:
         is_left = self._mark.is_file() and self._mark.read_text() == str(self.iter)
         found = [is_left or self.iter >= self.max_iters]
-        broadcast_object_list(found)  # all ranks do the same
+        broadcast_object_list(found)  # so that all ranks decide alike
         if found[0]:
             self.runner.val_loop.run()
         if is_main_process():
@@ -116,7 +116,7 @@ class ResumableLoop(_Loop):
         return Path(self.runner.work_dir, _VALIDATION_LEFT)
 
     def save_position(self, meta: dict) -> None:
-        """Add the position inside the epoch to the meta of a checkpoint."""
+        """Add the position inside the epoch to a checkpoint's meta."""
         if self._batches:
             meta[_UNFINISHED] = dict(
                 batches=self._batches,
@@ -125,7 +125,7 @@ class ResumableLoop(_Loop):
             )
 
     def load_position(self, meta: dict) -> None:
-        """Resume from the position in the meta of a checkpoint, if it has one."""
+        """Restore the position from a checkpoint's meta, if it contains one."""
         epoch, batches = meta.get(_UNFINISHED), self.dataloader.batch_sampler
         if epoch is None:
             return
@@ -144,9 +144,10 @@ class ResumableLoop(_Loop):
 
 @LOOPS.register_module()
 class ResumableEpochBasedTrainLoop(ResumableLoop, EpochBasedTrainLoop):
-    """MMEngine's EpochBasedTrainLoop, which resumes inside an epoch.
+    """MMEngine's EpochBasedTrainLoop, extended to resume inside an epoch.
 
-    MMEngine restarts an unfinished epoch with its first batch, whatever the checkpoint contains.
+    MMEngine's loop restarts an unfinished epoch at its first batch, whatever the checkpoint
+    contains.
     """
 
     def _train(self) -> None:
@@ -158,8 +159,8 @@ class ResumableEpochBasedTrainLoop(ResumableLoop, EpochBasedTrainLoop):
         if len(batches) != epoch["length"]:
             print_log(
                 f"The interrupted epoch had {epoch['length']} batches and now has {len(batches)}, "
-                "so it starts again; keep data, batch size and number of processes to resume "
-                "inside it",
+                "so it starts again; to resume inside an epoch, keep the data, batch size and "
+                "number of processes",
                 "current",
                 level=30,
             )
@@ -167,7 +168,7 @@ class ResumableEpochBasedTrainLoop(ResumableLoop, EpochBasedTrainLoop):
             batches.skip = epoch["batches"]
 
     def run_epoch(self) -> None:
-        """Run an epoch, or the rest of it; batches keep their numbers."""
+        """Run an epoch, or the rest of an epoch, without renumbering the batches."""
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
         batches = self.dataloader.batch_sampler
@@ -184,9 +185,9 @@ class ResumableEpochBasedTrainLoop(ResumableLoop, EpochBasedTrainLoop):
 
 @LOOPS.register_module()
 class ResumableIterBasedTrainLoop(ResumableLoop, IterBasedTrainLoop):
-    """MMEngine's IterBasedTrainLoop, which resumes with the next batch of an InfiniteSampler.
+    """MMEngine's IterBasedTrainLoop, extended to resume at the next batch of an InfiniteSampler.
 
-    MMEngine loads all finished batches again, in another order if the config has no seed.
+    MMEngine's loop loads all finished batches again, in another order if the config has no seed.
     """
 
     def _train(self) -> None:
@@ -205,31 +206,31 @@ class ResumableIterBasedTrainLoop(ResumableLoop, IterBasedTrainLoop):
             batches.skip = epoch["batches"]
 
     def _advance(self) -> None:
-        """Continue with the batch after the last one of the checkpoint."""
+        """Move the iterator past the batches that the checkpoint was trained on."""
         batches, skipped = self.dataloader.batch_sampler, 0
         if isinstance(batches, SkippingBatchSampler):
             skipped = batches.skip
-            # The first one, made before the checkpoint was read, has no batches.
+            # The first iterator was built before the checkpoint was read, and has no batches.
             self.dataloader_iterator = type(self.dataloader_iterator)(self.dataloader)
         if self._iter > skipped:
-            print_log(f"Loading the first {self._iter} batches to skip them", "current")
+            print_log(f"Loading and skipping the first {self._iter} batches", "current")
         for _ in range(self._iter - skipped):
             next(self.dataloader_iterator)
 
 
 @DATA_SAMPLERS.register_module()
 class SkippingBatchSampler(BatchSampler):
-    """Another batch sampler, without its first batches; without any until `skip` is set.
+    """Wrapper of a batch sampler that skips its first batches, and all until `skip` is set.
 
     Args:
         sampler: Sampler of the images.
-        batch_size: Images in a batch.
-        drop_last: Leave out a last batch that is smaller; for PyTorch's batch sampler only.
-        batch_sampler: Config of the other batch sampler; None for PyTorch's.
+        batch_size: Images per batch.
+        drop_last: Drop an incomplete last batch; only for PyTorch's batch sampler.
+        batch_sampler: Config of the wrapped batch sampler; None for PyTorch's.
 
     Attributes:
-        skip: Number of batches that the next pass leaves out, or None for all of them; the length
-            counts them anyway.
+        skip: Number of batches that the next pass skips, or None for all batches; the length
+            still includes them.
     """
 
     def __init__(
@@ -257,7 +258,7 @@ class SkippingBatchSampler(BatchSampler):
 
 
 def _make_skippable(dataloader: Any) -> Any:
-    """Put a SkippingBatchSampler into the config of a dataloader, unless it is built already."""
+    """Add a SkippingBatchSampler to a dataloader's config, unless it is already built."""
     whole = dataloader.get("batch_sampler") if isinstance(dataloader, dict) else None
     if not isinstance(dataloader, dict) or not isinstance(whole, (dict, type(None))):
         return dataloader

@@ -1,4 +1,4 @@
-"""Command-line values that several tools share."""
+"""Parsers of command-line values that several tools share."""
 
 import os
 import re
@@ -15,7 +15,7 @@ def parse_size(text: str, flag: str, least: int = 32) -> tuple[int, int]:
     """Parse an image size: one side, or `HEIGHTxWIDTH`.
 
     Args:
-        text: Such as `320` or `480x640`.
+        text: The size, such as `320` or `480x640`.
         flag: Name of the option, without dashes.
         least: The smallest side, in pixels.
 
@@ -23,29 +23,29 @@ def parse_size(text: str, flag: str, least: int = 32) -> tuple[int, int]:
         Height and width.
 
     Raises:
-        UserError: The text is no size, or a side is too small.
+        UserError: The text isn't a size, or a side is too small.
     """
     match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
     sides = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
     if min(sides) < least:
         raise UserError(
             f"--{flag} {text}: expected a side such as 320, or HEIGHTxWIDTH such as 480x640, "
-            f"at least {least} pixels"
+            f"of at least {least} pixels"
         )
     return sides
 
 
 def parse_backbone(text: str) -> str:
-    """Read the name of a backbone, such as `vanillanet11`.
+    """Parse the name of a backbone, such as `vanillanet11`.
 
     Args:
-        text: `vanillanet` and a published arch.
+        text: `vanillanet` followed by a published arch.
 
     Returns:
         The arch, such as `11`.
 
     Raises:
-        UserError: No such backbone.
+        UserError: There is no such backbone.
     """
     arch = text[len("vanillanet") :]
     if not text.startswith("vanillanet") or arch not in ARCHS:
@@ -55,7 +55,7 @@ def parse_backbone(text: str) -> str:
 
 
 def parse_device(name: str) -> torch.device:
-    """Parse the name of a device, and try to use it.
+    """Parse the name of a device, and check that it can be used.
 
     Raises:
         UserError: The device can't be used here, or is neither `cpu` nor `cuda`.
@@ -72,7 +72,7 @@ def parse_device(name: str) -> torch.device:
 
 
 def use_device(name: Optional[str]) -> None:
-    """Make MMEngine train on a device, instead of on any GPU that it sees.
+    """Make MMEngine train on a given device, instead of on the first visible GPU.
 
     Args:
         name: `cpu`, `cuda` or `cuda:1`; None keeps MMEngine's choice.
@@ -85,7 +85,7 @@ def use_device(name: Optional[str]) -> None:
     device = parse_device(name)
     if device.type == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        if get_device() != "cpu":  # determined earlier, and cached
-            raise UserError("--device cpu: set CUDA_VISIBLE_DEVICES= before the command instead")
+        if get_device() != "cpu":  # MMEngine has already chosen a device
+            raise UserError("--device cpu: set CUDA_VISIBLE_DEVICES= in the environment instead")
     elif device.index is not None:
         torch.cuda.set_device(device)

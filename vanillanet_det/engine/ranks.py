@@ -1,4 +1,4 @@
-"""Steps that all ranks of a run take together: all of them continue, or all of them stop."""
+"""Steps that the ranks of a run take together, so that all ranks continue or all stop."""
 
 import os
 import re
@@ -12,37 +12,37 @@ import torch
 
 from ..errors import UserError
 
-# Of torchrun, Slurm and Open MPI.
+# The variables of torchrun, Slurm and Open MPI.
 _LOCAL_RANKS = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK")
-# How long other ranks wait for the first one to report an error; torchrun ends them then.
+# How long the other ranks wait while the first one reports an error; torchrun then ends them.
 _PATIENCE_S = 5
-# gloo's errors when the process at the other end has exited.
+# gloo's errors after the process at the other end has exited.
 _LOST = re.compile(r"Connection (closed|reset) by|Broken pipe|Connection refused|Socket closed")
 
 
 def is_first() -> bool:
-    """Tell whether this is rank 0, or the only process."""
+    """Return whether this is rank 0 or the only process."""
     return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
 
 
 def is_first_of_node() -> bool:
-    """Tell whether this is the first process of its node."""
+    """Return whether this is the first process of its node."""
     ranks = (os.environ[name] for name in _LOCAL_RANKS if name in os.environ)
     return next(ranks, "0") == "0"
 
 
 def gather_or_raise(function: Callable[[], Any], call_here: bool = True) -> list[Any]:
-    """Call a function in some ranks and gather its results; a UserError in one stops all of them.
+    """Call a function in some ranks and gather the results; a UserError in one rank stops all.
 
     Args:
         function: The function, without arguments.
-        call_here: Call it in this rank.
+        call_here: Call the function in this rank.
 
     Returns:
-        The results of the ranks that called it.
+        The results of the ranks that called the function.
 
     Raises:
-        UserError: In every rank, the first rank's error.
+        UserError: A rank failed; every rank raises the error of the first rank that failed.
     """
     if not torch.distributed.is_initialized():
         return [function()]
@@ -62,7 +62,7 @@ def gather_or_raise(function: Callable[[], Any], call_here: bool = True) -> list
 
 
 def rank_prefix() -> str:
-    """Return a prefix for messages: this process's rank and host, or '' if it is the only one."""
+    """Return a message prefix with this process's rank and host; '' if it is the only process."""
     if not torch.distributed.is_initialized():
         return ""
     return f"rank {torch.distributed.get_rank()} on {socket.gethostname()}: "
@@ -70,9 +70,9 @@ def rank_prefix() -> str:
 
 @contextmanager
 def first_rank_reports() -> Iterator[None]:
-    """Let the first rank of a node report an error before a run begins.
+    """Let only the first rank of a node report errors before a run starts.
 
-    All ranks read the same config, and would report the same error at once.
+    All ranks read the same config, and would otherwise all report the same error.
     """
     try:
         yield
@@ -84,7 +84,7 @@ def first_rank_reports() -> Iterator[None]:
 
 @contextmanager
 def lost_rank_errors() -> Iterator[None]:
-    """Turn the backend's error after another rank has exited into a sentence.
+    """Convert the backend's error about a lost rank into a `UserError`.
 
     Raises:
         UserError: The connection to another rank broke.
@@ -95,6 +95,6 @@ def lost_rank_errors() -> Iterator[None]:
         if not (torch.distributed.is_initialized() and _LOST.search(str(error))):
             raise
         raise UserError(
-            f"{rank_prefix()}another rank has ended, and this one can't continue alone; that "
-            "rank's output tells why. Resume from the newest checkpoint with --resume"
+            f"{rank_prefix()}another rank has exited, and this rank can't continue alone; see "
+            "that rank's output for the reason. Resume from the newest checkpoint with --resume"
         ) from error

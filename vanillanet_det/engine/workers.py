@@ -1,7 +1,7 @@
-"""Dataloader workers leave signals to the process that they work for.
+"""Dataloader workers that leave signals to their parent process.
 
-Ctrl-C and launchers signal the workers as well, which would print tracebacks or leave the training
-without data.
+Ctrl-C and launchers also signal the workers, which would otherwise print tracebacks or exit while
+training still needs data.
 """
 
 import copy
@@ -21,7 +21,7 @@ def shield_workers(dataloader: Any, seed: Optional[int]) -> Any:
 
     Args:
         dataloader: The config, or a built dataloader, which is returned unchanged.
-        seed: MMEngine's seeding starts from it; None for PyTorch's seed.
+        seed: Base seed for MMEngine's seeding; None for PyTorch's seed.
     """
     if not isinstance(dataloader, dict):
         return dataloader
@@ -29,7 +29,7 @@ def shield_workers(dataloader: Any, seed: Optional[int]) -> Any:
     init = cfg.get("worker_init_fn")
     if init is None or init["type"] != name:
         cfg["worker_init_fn"] = dict(type=name, seed=seed, init=init)
-        # MMEngine takes it out of the config only with its default worker_init_fn.
+        # MMEngine removes this key from the config only with its default worker_init_fn.
         if "disable_subprocess_warning" in cfg:
             quiet = cfg.pop("disable_subprocess_warning")
             cfg["worker_init_fn"]["disable_subprocess_warning"] = quiet
@@ -55,8 +55,8 @@ def init_shielded_worker(
     Args:
         worker_id: Index of the worker, from 0.
         seed: As for `shield_workers`.
-        init: A `worker_init_fn`, or its config, that replaces this seeding.
-        disable_subprocess_warning: Silence warnings in all workers but the first.
+        init: Another `worker_init_fn`, or its config, which is called instead of this seeding.
+        disable_subprocess_warning: Silence warnings in all workers except the first.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "sigwaitinfo"):  # not on macOS
@@ -77,7 +77,7 @@ def _build(type: Any, **options: Any) -> Callable[[int], None]:
 
 
 def _exit_with_parent() -> None:
-    """Exit on a SIGTERM from the parent, which then waits for this process."""
+    """Exit on a SIGTERM from the parent process, which then waits for this process."""
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
         pass
     os._exit(0)

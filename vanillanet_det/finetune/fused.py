@@ -1,4 +1,4 @@
-"""A file with everything that a detector needs, fused."""
+"""Fused checkpoints that contain everything a detector needs."""
 
 import copy
 from pathlib import Path
@@ -22,19 +22,20 @@ _OF_THE_TRAINING = ("epoch", "iter")
 
 
 def save_fused(config: ConfigLike, checkpoint: Union[str, Path], target: Union[str, Path]) -> str:
-    """Write a detector's fused checkpoint, which needs no other file.
+    """Write a detector's fused checkpoint, which can be used without any other file.
 
-    `load_detector(target)` takes it, MMDetection's `DetInferencer(weights=target)` after
-    `import vanillanet_det`, and `tools/test.py` with `model.backbone.deploy=True`. The fused
-    features are compared with the source's, and the file is read again before it takes its name.
+    It works with `load_detector(target)`, with MMDetection's `DetInferencer(weights=target)` after
+    `import vanillanet_det`, and with `tools/test.py` and `model.backbone.deploy=True`. The fused
+    features are compared with the source's features, and the file is read back before it replaces
+    the target.
 
     Args:
-        config: The detector's config, or its file.
-        checkpoint: Its checkpoint, in any form.
+        config: The detector's config, or its config file.
+        checkpoint: The detector's checkpoint, in any network form.
         target: The file to write or replace.
 
     Returns:
-        A report of what was written.
+        A report of the written file.
 
     Raises:
         UserError: The checkpoint doesn't fit the config, the detector can't be fused, or the
@@ -51,7 +52,7 @@ def save_fused(config: ConfigLike, checkpoint: Union[str, Path], target: Union[s
             file.seek(0)
             written = model_state_dict(load_safely(file))
             if not all(torch.equal(written[name], tensor) for name, tensor in state.items()):
-                raise UserError(f"{target}: not written, since it reads back differently")
+                raise UserError(f"{target}: not written, because it reads back differently")
     except OSError as error:
         raise UserError(f"{target}: can't be written ({error.strerror or error})") from error
     size = Path(target).stat().st_size / 1e6
@@ -59,7 +60,7 @@ def save_fused(config: ConfigLike, checkpoint: Union[str, Path], target: Union[s
 
 
 def _deployable(cfg: Config, fused: nn.Module, classes: tuple[str, ...]) -> Config:
-    """Change a config into that of the fused detector, also for MMDetection's inferencer."""
+    """Return the config of the fused detector, which also works with MMDetection's inferencer."""
     cfg = copy.deepcopy(cfg)
     with DefaultScope.overwrite_default_scope("mmdet"):
         set_form(cfg.model.backbone, below(fused.state_dict(), "backbone"))

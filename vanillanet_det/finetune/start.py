@@ -1,4 +1,4 @@
-"""What a fine-tuning starts from: a detector, a backbone, or nothing."""
+"""The weights that fine-tuning starts from: a detector, a backbone, or none."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,10 +27,10 @@ class Start:
     Attributes:
         kind: `detector`, `backbone` (published ImageNet files), or `nothing`: random weights.
         path: The file, absolute, or its URL.
-        state: Its tensors by name.
-        backbone: What VanillaNet is in it; None for another backbone.
-        arch_name: Name of its arch, where the file tells.
-        model: The model's config, which this project's detectors bring along.
+        state: Tensors of the file by name.
+        backbone: Description of the VanillaNet in the file; None for another backbone.
+        arch_name: Name of the arch, if the file contains it.
+        model: Config of the model, which detectors of this project contain.
     """
 
     kind: str
@@ -42,10 +42,10 @@ class Start:
 
     @property
     def arch(self) -> Optional[str]:
-        """Name of the published arch of the weights; None if there is none, or nobody knows.
+        """Name of the published arch of the weights; None if there is none or it is unknown.
 
         Raises:
-            UserError: It may be one of several, which have the same tensors.
+            UserError: Several archs have the same tensors as the weights.
         """
         if self.backbone is None or not self.backbone.archs:
             return None
@@ -54,8 +54,8 @@ class Start:
         if len(self.backbone.archs) > 1:
             names = " or ".join(self.backbone.archs)
             raise UserError(
-                f"--weights {self.path}: has the tensors of {names} and doesn't tell which it "
-                "is; name it with --backbone vanillanetARCH"
+                f"--weights {self.path}: may be arch {names}, which have the same tensors; "
+                "specify the arch with --backbone vanillanetARCH"
             )
         return self.backbone.archs[0]
 
@@ -64,32 +64,32 @@ def read_start(path: Optional[str]) -> Start:
     """Read the weights to start from.
 
     Args:
-        path: A checkpoint of a detector or of a backbone, a file or a URL; None for none.
+        path: Path or URL of a checkpoint of a detector or of a backbone; None for random weights.
 
     Raises:
-        UserError: It can't be read, holds no weights, or can't be trained on.
+        UserError: The file can't be read, contains no weights, or can't be fine-tuned.
     """
     if path is None:
         return Start("nothing")
     checkpoint = Checkpoint.read(path)
     state = checkpoint.state
     if not state:
-        raise UserError(f"--weights {path}: holds no tensors; expected a checkpoint of a model")
+        raise UserError(f"--weights {path}: contains no tensors; expected a checkpoint of a model")
     found = describe(checkpoint.backbone())
     if found is not None and found.form == "deployed":
         raise UserError(
-            f"--weights {path}: is fused, and what is fused can't be trained: it has no BatchNorm "
-            "left; give the training checkpoint that it was made of"
+            f"--weights {path}: is fused, and a fused network can't be trained, because it has no "
+            "BatchNorm; pass the original training checkpoint instead"
         )
     is_detector = any(name.startswith(_HEADS) for name in state)
     if not is_detector and found is None:
         raise UserError(
-            f"--weights {path}: is neither a detector (nothing in it is named {', '.join(_HEADS)}) "
-            "nor a VanillaNet; give the published weights or a detector's checkpoint"
+            f"--weights {path}: is neither a detector (no tensor starts with {', '.join(_HEADS)}) "
+            "nor a VanillaNet; pass the published weights or a detector's checkpoint"
         )
     return Start(
         kind="detector" if is_detector else "backbone",
-        # What is trained with it goes on in any folder.
+        # An absolute path, so that the run can be resumed from any folder.
         path=path if is_url(path) else str(Path(path).expanduser().resolve()),
         state=state,
         backbone=found,
@@ -99,7 +99,7 @@ def read_start(path: Optional[str]) -> Start:
 
 
 def _own_model(checkpoint: Checkpoint) -> Optional[ConfigDict]:
-    """Read the model's config in a file; nothing of it is run."""
+    """Read the model's config from a checkpoint without running code from it."""
     with prefix_errors(f"--weights {checkpoint.path}"):
         cfg = model_config(checkpoint.content)
         if cfg is None or not isinstance(cfg.get("model"), dict):
@@ -111,13 +111,14 @@ def _own_model(checkpoint: Checkpoint) -> Optional[ConfigDict]:
 
 @dataclass(frozen=True)
 class Transfer:
-    """Which tensors of a model come from a file.
+    """The tensors of a model, grouped by whether they come from a file.
 
     Attributes:
-        kept: In the file, with the same shape.
-        remade: In the file, but of another shape, such as the head of other classes: random.
-        missing: Not in the file: random.
-        left_over: In the file, and not in the model.
+        kept: Tensors in the file, with the same shape.
+        remade: Tensors of a different shape in the file, such as a head for other classes; they
+            start from random values.
+        missing: Tensors that are not in the file; they start from random values.
+        left_over: Tensors in the file that are not in the model.
     """
 
     kept: tuple[str, ...]
@@ -126,7 +127,7 @@ class Transfer:
     left_over: tuple[str, ...]
 
     def summary(self) -> str:
-        """Count the tensors by part of the model."""
+        """Return a table of the number of tensors per part of the model."""
         names = ("kept", "remade", "missing", "left_over")
         parts = dict.fromkeys(n.partition(".")[0] for name in names for n in getattr(self, name))
         rows = [(part, *(_count(getattr(self, name), part) for name in names)) for part in parts]
@@ -134,18 +135,18 @@ class Transfer:
         return tabulate(rows, head)
 
     def listing(self) -> str:
-        """List every tensor, a line each."""
+        """Return a list of all tensors, one per line."""
         words = dict(kept="kept", remade="re-made", missing="missing", left_over="left over")
         lines = [f"{word:9} {n}" for key, word in words.items() for n in getattr(self, key)]
         return "\n".join(lines) + "\n"
 
 
 def transfer(start: Start, model_cfg: dict) -> Transfer:
-    """Compare weights with the model that starts from them.
+    """Compare weights with the model that will be initialised from them.
 
     Args:
         start: The weights.
-        model_cfg: Config of the model, in the form of the weights.
+        model_cfg: Config of the model, in the network form of the weights.
     """
     model = build_on_meta(model_cfg)
     prefix = "backbone." if start.kind == "backbone" else ""

@@ -1,1 +1,1 @@
-"""The networks, and their fusion into one convolution per layer."""
+"""The networks, and the fusion of each layer into one convolution."""

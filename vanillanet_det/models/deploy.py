@@ -1,6 +1,6 @@
-"""From the training form to the deployed form: fuse a whole model, compare, refuse.
+"""Fusion of a whole model into its deployed form, and comparison of both forms.
 
-The algebra is in `layers/fusion.py`; what a network offers to take part is in `protocols.py`.
+The algebra is in `layers/fusion.py`; the methods that a network needs are in `protocols.py`.
 """
 
 import copy
@@ -18,12 +18,12 @@ TOLERANCE = 1e-3
 
 
 def switch_to_deploy(model: nn.Module, inplace: bool = False) -> nn.Module:
-    """Bring everything in a model that can be fused into its deployed form.
+    """Convert everything in a model that can be fused to its deployed form.
 
-    Calls `switch_to_deploy()` of the topmost modules that have it (protocol `Deployable`), so it
-    serves a bare backbone, a detector, and a test-time-augmentation wrapper alike. A module that
-    it returns, such as the one layer that a pair has become, takes the place of the called one.
-    Fused modules stay as they are.
+    The function calls `switch_to_deploy()` of the topmost modules that have it (protocol
+    `Deployable`), so it works for a bare backbone, a detector, and a test-time-augmentation
+    wrapper. If the method returns a module, such as the fused layer of a pair, this module
+    replaces the original one. Modules that are already fused are not changed.
 
     Args:
         model: The model; DistributedDataParallel and the like must be unwrapped before.
@@ -33,19 +33,19 @@ def switch_to_deploy(model: nn.Module, inplace: bool = False) -> nn.Module:
         The fused model.
 
     Raises:
-        UserError: Something below refuses, as VanillaNet does while lambda < 1. The model
-            given is then unchanged unless another part was fused in place before.
+        UserError: A module can't be fused, such as a VanillaNet with lambda < 1. The model is then
+            unchanged, unless another part was already fused in place.
     """
     return _switch(model if inplace else copy.deepcopy(model), "switch_to_deploy")
 
 
 def switch_to_merged(model: nn.Module, inplace: bool = False) -> nn.Module:
-    """Bring every VanillaNet in a model into its merged form, to fine-tune it.
+    """Convert every VanillaNet in a model to its merged form, for fine-tuning.
 
-    At lambda 1 a layer's first convolution, its BN and its second convolution are one linear
-    map. The merged form trains that one convolution, with the layer's last BN: in evaluation
-    the same network, in training with half the parameters, less memory and less time. It fuses
-    as the training form does.
+    At lambda 1, a layer's first convolution, its BN and its second convolution are one linear
+    map. The merged form has one convolution for this map, followed by the layer's last BN. In
+    evaluation, it computes the same as the training form; in training, it needs half the
+    parameters, less memory and less time. It can be fused like the training form.
 
     Args:
         model: The model; DistributedDataParallel and the like must be unwrapped before.
@@ -55,7 +55,7 @@ def switch_to_merged(model: nn.Module, inplace: bool = False) -> nn.Module:
         The merged model.
 
     Raises:
-        UserError: A network below refuses: lambda is below 1, or it is deployed.
+        UserError: A network can't be merged, because lambda is below 1 or it is deployed.
     """
     return _switch(model if inplace else copy.deepcopy(model), "switch_to_merged")
 
@@ -71,12 +71,12 @@ def _switch(model: nn.Module, method: str) -> nn.Module:
 
 
 def is_deployable(model: nn.Module) -> bool:
-    """Tell whether anything in a model has a deployed form."""
+    """Return whether any module in a model has a deployed form."""
     return any(isinstance(module, Deployable) for module in model.modules())
 
 
 def deploy_refusal(model: nn.Module) -> str:
-    """Say why a model can't be fused at this point of its training; '' if it can."""
+    """Return the reason why a model can't be fused at present; '' if it can."""
     modules = (module for module in model.modules() if isinstance(module, Refusing))
     return next(filter(None, (module.deploy_refusal() for module in modules)), "")
 
@@ -91,15 +91,15 @@ def fuse(
 
     Args:
         detector: A detector with `extract_feat`, or a test-time-augmentation wrapper of one.
-        name: What errors call it.
+        name: Name of the detector in errors.
         tolerance: Largest `relative_error` on one random image; None skips the comparison.
-        fold: Called on the copy to fold further layers before the comparison.
+        fold: Function that folds further layers of the copy, called before the comparison.
 
     Returns:
-        The fused copy, and the error of its features; None without a comparison.
+        The fused copy, and the error of its features (None without a comparison).
 
     Raises:
-        UserError: A network refuses to be fused.
+        UserError: A network can't be fused.
         RuntimeError: The features differ by more than the tolerance.
     """
     fused = switch_to_deploy(detector)
@@ -111,9 +111,9 @@ def fuse(
     if not error <= tolerance:
         raise RuntimeError(
             f"{name}: fused and original features differ by {error:.1e} of their largest value, "
-            f"more than the tolerance {tolerance:g}; this is an error of the fusion, of weights "
-            "that are not finite, or of a model in 16 bits, which needs a larger tolerance, or "
-            "None for no check"
+            f"more than the tolerance {tolerance:g}; possible causes are an error in the fusion, "
+            "weights that are not finite, and 16-bit precision, which needs a larger tolerance "
+            "(None skips the check)"
         )
     return fused, error
 
@@ -123,17 +123,17 @@ def relative_error(found: Iterable[Tensor], expected: Iterable[Tensor]) -> float
 
     Args:
         found: Tensors of any shape.
-        expected: As many, of the same shapes.
+        expected: Expected tensors, of the same number and shapes.
 
     Returns:
-        The largest difference, relative to the largest value of its tensor; NaN if there is
-        any.
+        The largest difference, relative to the largest value of the expected tensor; NaN if any
+        value is NaN.
     """
     errors = [
         float((a - b).abs().max() / b.abs().max().clamp(min=torch.finfo(b.dtype).tiny))
         for a, b in zip(found, expected)
     ]
-    # max() may overlook a NaN.
+    # max() may ignore a NaN.
     return max(errors) if all(error == error for error in errors) else float("nan")
 
 
@@ -157,10 +157,10 @@ def image_channels(model: nn.Module) -> int:
 
 
 def random_image(model: nn.Module, channels: int = 3) -> Tensor:
-    """Make a random image `(1, channels, 131, 157)` in a model's precision, on its device.
+    """Return a random image `(1, channels, 131, 157)` in a model's precision, on its device.
 
-    Both sides are prime, so that every pooling meets a border. The numbers are always the same,
-    and PyTorch's global random state stays untouched.
+    Both sides are prime, so that every pooling layer has an incomplete window. The values are
+    always the same, and PyTorch's global random state is not changed.
     """
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(1, channels, 131, 157, generator=generator)
@@ -169,11 +169,11 @@ def random_image(model: nn.Module, channels: int = 3) -> Tensor:
 
 @torch.no_grad()
 def detector_error(original: nn.Module, fused: nn.Module) -> float:
-    """Compare the features of a detector and of its fused copy on one random image.
+    """Compare the features of a detector and its fused copy on one random image.
 
     Args:
         original: A detector with `extract_feat`, or a test-time-augmentation wrapper of one.
-        fused: The same, fused.
+        fused: The fused copy of `original`.
 
     Returns:
         The `relative_error`.
@@ -181,7 +181,7 @@ def detector_error(original: nn.Module, fused: nn.Module) -> float:
     image = random_image(original, image_channels(original))
     modes = [(module, module.training) for module in original.modules()]
     try:
-        # Without cuDNN, whose TF32 kernels on GPUs would hide an error behind their rounding.
+        # Disable cuDNN: rounding of its TF32 kernels on GPUs would hide errors.
         with torch.backends.cudnn.flags(enabled=False, allow_tf32=False):
             expected, found = (
                 (m.module if hasattr(m, "module") else m).eval().extract_feat(image)
@@ -201,12 +201,12 @@ def layer_errors(
 
     Args:
         original: The network, in evaluation mode.
-        other: The same in another form, with equally many layers.
+        other: The same network in another form, with the same number of layers.
         image: Images of shape `(N, in_channels, H, W)`.
 
     Yields:
-        For the stem and each stage its name, its `relative_error` on the same input, and that
-        of all layers up to it.
+        For the stem and each stage: its name, its `relative_error` on the same input, and the
+        `relative_error` of all layers up to it.
     """
     lambdas = [network.read_lambda() for network in (original, other)]
     x = y = image

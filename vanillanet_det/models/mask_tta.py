@@ -1,4 +1,4 @@
-"""Test-time augmentation with masks."""
+"""Test-time augmentation for detectors with masks."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -18,18 +18,18 @@ _FLIPPED_AXES = {"horizontal": (-1,), "vertical": (-2,), "diagonal": (-2, -1)}
 
 @MODELS.register_module()
 class MaskTTAModel(DetTTAModel):
-    """MMDetection's DetTTAModel, for two-stage detectors with masks.
+    """MMDetection's DetTTAModel, extended to two-stage detectors with masks.
 
-    The boxes of all views are merged by NMS. Then each view predicts masks for the merged
-    boxes, on the features it has already, and their probabilities are averaged, as in
-    Detectron2's `GeneralizedRCNNWithTTA`. A detector without masks is left to DetTTAModel.
+    The boxes of all views are merged by NMS. Masks for the merged boxes are then predicted from
+    the features of each view, and their probabilities are averaged, as in Detectron2's
+    `GeneralizedRCNNWithTTA`. A detector without masks is handled by DetTTAModel.
 
     Args:
         tta_cfg: `nms` and `max_per_img`, as for DetTTAModel.
         **kwargs: `module`, the detector.
 
     Raises:
-        UserError: A detector whose masks are more than one pass of a mask head.
+        UserError: The masks of the detector can't be averaged.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -39,18 +39,18 @@ class MaskTTAModel(DetTTAModel):
         if self._with_masks and not _mask_passes(roi_head):
             raise UserError(
                 f"MaskTTAModel: the masks of {type(roi_head or self.module).__name__} can't be "
-                "averaged, only those of a StandardRoIHead or CascadeRoIHead, such as Mask "
-                "R-CNN's; evaluate without --tta"
+                "averaged; expected a StandardRoIHead or CascadeRoIHead, such as Mask R-CNN's; "
+                "evaluate without --tta"
             )
 
     def test_step(self, data: dict) -> list[DetDataSample]:
-        """Predict on all views of a batch of images.
+        """Predict boxes and masks from all views of a batch of images.
 
         Args:
             data: `inputs` and `data_samples`, each a list of views, each a list of images.
 
         Returns:
-            For each image the merged boxes, with their masks, at the image's original size.
+            The merged boxes and their masks for each image, at the image's original size.
         """
         if not self._with_masks:
             return super().test_step(data)
@@ -62,7 +62,7 @@ class MaskTTAModel(DetTTAModel):
         return merged
 
     def _predict_boxes(self, view: dict) -> tuple[Sequence[Tensor], list[DetDataSample]]:
-        """Compute the features of a view, and its boxes at the images' original sizes."""
+        """Return the features of a view, and its boxes at the images' original sizes."""
         data = self.module.data_preprocessor(view, False)
         samples = data["data_samples"]
         features = self.module.extract_feat(data["inputs"])
@@ -86,7 +86,7 @@ class MaskTTAModel(DetTTAModel):
         means = [None] * len(samples)
         if sum(counts):
             masks = [self._mask_probabilities(x, boxes, view) for x, view in zip(features, metas)]
-            # The head reads probabilities as an array.
+            # The head expects probabilities as an array.
             means = torch.stack(masks).mean(0).cpu().numpy()
             means = [means[sum(counts[:i]) :][:n] for i, n in enumerate(counts)]
         _, mask_head = _mask_passes(head)[-1]
@@ -103,7 +103,7 @@ class MaskTTAModel(DetTTAModel):
     def _mask_probabilities(
         self, features: Sequence[Tensor], boxes: list[Tensor], metas: Sequence[dict]
     ) -> Tensor:
-        """Predict masks in one view, `(boxes of all images, classes, h, w)`, flipped back."""
+        """Predict masks `(boxes of all images, classes, h, w)` in one view, and flip them back."""
         rois = bbox2roi([_map_boxes(*pair) for pair in zip(boxes, metas)])
         passes = [
             forward(features, rois)["mask_preds"].float().sigmoid()
@@ -119,7 +119,7 @@ class MaskTTAModel(DetTTAModel):
 
 
 def _mask_passes(head: Any) -> list[tuple[Callable, nn.Module]]:
-    """Return the passes whose mean is a head's mask: forward methods with their mask heads."""
+    """Return the passes whose mean is the mask: pairs of a forward method and a mask head."""
     predict = getattr(type(head), "predict_mask", None)
     if predict is StandardRoIHead.predict_mask:
         return [(head._mask_forward, head.mask_head)]
@@ -129,7 +129,7 @@ def _mask_passes(head: Any) -> list[tuple[Callable, nn.Module]]:
 
 
 def _map_boxes(boxes: Tensor, meta: dict) -> Tensor:
-    """Map boxes from an image to a view of it, as DetTTAModel maps them back."""
+    """Map boxes from an image to a view of it; this inverts DetTTAModel's mapping."""
     if meta.get("flip"):
         boxes = bbox_flip(boxes, meta["ori_shape"], meta["flip_direction"])
     return boxes * boxes.new_tensor(meta["scale_factor"]).repeat(1, 2)

@@ -1,11 +1,12 @@
-"""What a network offers, so that the rest of this package serves it without knowing its class.
+"""Protocols through which the rest of this package supports any network.
 
-A network takes part by having methods, not by deriving from a class. `switch_to_deploy()` alone is
-enough for `SwitchToDeployHook`, `load_detector`, export, benchmark and FLOPs; each further protocol
-adds what its methods say. VanillaNet, `DeepPair` and `SeriesActivation` implement them.
+A network implements a protocol by having its methods; it doesn't need a base class. The method
+`switch_to_deploy()` is sufficient for `SwitchToDeployHook`, `load_detector`, export, benchmark and
+FLOPs; the other protocols enable further features. VanillaNet, `DeepPair` and `SeriesActivation`
+implement them.
 
-Attributes that are read where they exist: `deploy` (whether a module is in its deployed form),
-`in_channels`, `out_channels` and `out_strides` of a backbone.
+Optional attributes are `deploy` (whether a module is in its deployed form), and `in_channels`,
+`out_channels` and `out_strides` of a backbone.
 """
 
 from collections.abc import Mapping
@@ -16,46 +17,47 @@ from torch import Tensor, nn
 
 @runtime_checkable
 class Deployable(Protocol):
-    """A module with a deployed form. Needed by everything that fuses."""
+    """A module with a deployed form. Used by everything that fuses networks."""
 
     def switch_to_deploy(self) -> Optional[nn.Module]:
-        """Bring this module and all below it into the deployed form, in place.
+        """Convert this module and its submodules to the deployed form, in place.
 
-        The deployed form computes in evaluation what the module computed. A second call does
+        The deployed form computes the same as the module in evaluation. A second call does
         nothing.
 
         Returns:
-            A module that takes the place of this one, or None to keep it.
+            A module that replaces this module, or None to keep this module.
 
         Raises:
-            UserError: It can't be fused now, and says why. It is then unchanged.
+            UserError: The module can't be fused at present, and is unchanged; the message states
+                the reason.
         """
 
 
 @runtime_checkable
 class Refusing(Protocol):
-    """A deployable module that can't be fused at some times of its training."""
+    """A deployable module that can't be fused at certain points of training."""
 
     def deploy_refusal(self) -> str:
-        """Say why `switch_to_deploy` would refuse at present; '' if it would not.
+        """Return the reason why the module can't be fused at present; '' if it can.
 
-        In validation during training the unfused module is then evaluated.
+        If there is a reason, validation during training uses the unfused module.
         """
 
 
 @runtime_checkable
 class HasLambda(Protocol):
-    """A module with the deep training's lambda. Needed by `DeepTrainingHook`."""
+    """A module with the lambda of deep training. Used by `DeepTrainingHook`."""
 
     has_lambda: bool
-    """Whether its present form has a lambda; fused forms have none."""
+    """Whether the current form has a lambda; fused forms have none."""
     has_loaded: bool
-    """Whether weights were loaded into it."""
+    """Whether weights were loaded into the module."""
     lambda_schedule: str
     """When lambda reaches 1, as text for messages; '' if unknown."""
 
     def read_lambda(self) -> float:
-        """Return lambda, 1 for a form that has none."""
+        """Return lambda; 1 for a form without lambda."""
 
     def set_act_lambda(self, value: float) -> None:
         """Set lambda, from 0 to 1."""
@@ -63,70 +65,71 @@ class HasLambda(Protocol):
 
 @runtime_checkable
 class ChecksWeights(Protocol):
-    """A network that judges weights before they are loaded. Needed by `checkpoints`."""
+    """A network that checks weights before they are loaded. Used by `checkpoints`."""
 
     def check_state_dict(self, state: Mapping[str, Tensor], arch_name: str = "") -> None:
-        """Refuse weights that are not of this network.
+        """Raise an error if weights don't belong to this network.
 
         Args:
             state: Tensors by their names in the network.
-            arch_name: The arch that their file names; '' if it names none.
+            arch_name: The arch in their file; '' if unknown.
 
         Raises:
-            UserError: They don't fit; the message names both.
+            UserError: The weights don't fit; the message describes the weights and the network.
         """
 
     def adapt_state_dict(self, state: Mapping[str, Tensor], arch_name: str = "") -> dict:
-        """Convert weights of another form or other names into this network's.
+        """Convert weights of another form, or with other names, to match this network.
 
         Args:
             state: Tensors by their names in the file.
             arch_name: As for `check_state_dict`.
 
         Returns:
-            Tensors by their names in this network, checked.
+            The checked tensors by their names in this network.
 
         Raises:
-            UserError: As `check_state_dict`.
+            UserError: As for `check_state_dict`.
         """
 
 
 @runtime_checkable
 class KnowsForms(Protocol):
-    """A class of networks that recognises the form of weights. Needed to build for a checkpoint."""
+    """A network class that recognises the form of weights. Used to build a checkpoint's network."""
 
     @classmethod
     def form_arguments(cls, state: Mapping[str, Tensor]) -> dict:
-        """Return the constructor's arguments that build the form of these weights.
+        """Return the constructor arguments that build the form of these weights.
 
         Args:
             state: Tensors by their names in the network.
 
         Returns:
-            Such as `dict(deploy=True, merged=False)`; {} for weights of another network.
+            The arguments, such as `dict(deploy=True, merged=False)`; {} for weights of another
+            network.
         """
 
 
 @runtime_checkable
 class FoldsNormalization(Protocol):
-    """A deployed network whose first layer can take over the normalisation of images."""
+    """A deployed network whose first layer can include the normalisation of images."""
 
     def fold_normalization(self, mean: Tensor, std: Tensor, flip: bool) -> bool:
-        """Make the first layer take pixels instead of normalised images, in place.
+        """Make the first layer accept raw pixels instead of normalised images, in place.
 
         Args:
             mean: Mean of each channel, in the order of the normalised image, float64.
-            std: Standard deviation of each channel, likewise.
-            flip: Whether pixels come with their channels in the opposite order.
+            std: Standard deviation of each channel, in the same order, float64.
+            flip: Whether the pixels have their channels in the opposite order.
 
         Returns:
-            Whether it was possible.
+            Whether the normalisation was folded.
         """
 
 
 @runtime_checkable
 class HasLayerIds(Protocol):
-    """A backbone with layer ids of its recipe. Needed by `LayerDecay`."""
+    """A backbone with the layer ids of its training recipe. Used by `LayerDecay`."""
 
     def layer_ids(self, num_layers: int) -> dict[str, int]:
-        """Return the layer id of each parameter, 0 for the stem, at most `num_layers`."""
+        """Return the layer id of each parameter, from 0 for the stem to at most `num_layers`."""

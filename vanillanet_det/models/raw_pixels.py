@@ -1,4 +1,4 @@
-"""Normalisation of the image as part of the first convolution."""
+"""Folding of the image normalisation into the first convolution."""
 
 from mmdet.models.data_preprocessors import DetDataPreprocessor
 from torch import nn
@@ -7,10 +7,10 @@ from .protocols import FoldsNormalization
 
 
 class RawPixelPreprocessor(DetDataPreprocessor):
-    """The rest of a preprocessor whose normalisation is in the first convolution.
+    """A preprocessor for networks with the normalisation folded into the first convolution.
 
-    Pixels and their order of channels stay as they are. They are padded with the values that
-    normalisation would map to the padding of the normalised image.
+    Pixels and their channel order are not changed. Images are padded with the values that the
+    normalisation would map to the padding value of the normalised image.
 
     Args:
         like: The preprocessor to replace.
@@ -41,18 +41,18 @@ class RawPixelPreprocessor(DetDataPreprocessor):
 
 
 def fold_normalization(detector: nn.Module) -> bool:
-    """Fold mean, deviation and order of channels into the backbone's first convolution, in place.
+    """Fold the image normalisation into the backbone's first convolution, in place.
 
-    For inference alone: the weights are then for pixels from 0 to 255, and are refused where
-    normalised images are expected.
+    This is for inference only: afterwards, the weights expect pixels from 0 to 255 and can't be
+    loaded into a network for normalised images. The channel order is folded as well.
 
     Args:
         detector: A detector in its deployed form, or a test-time-augmentation wrapper of one.
 
     Returns:
-        Whether it was possible: the backbone implements `FoldsNormalization` and accepts, as a
-        deployed VanillaNet without padding in its stem does, and MMDetection's preprocessor
-        normalises the images.
+        Whether the normalisation was folded. This requires MMDetection's preprocessor with
+        normalisation, and a backbone that implements `FoldsNormalization` and can fold it, such
+        as a deployed VanillaNet without padding in its stem.
     """
     detector = getattr(detector, "module", detector)
     before = getattr(detector, "data_preprocessor", None)

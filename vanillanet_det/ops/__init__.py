@@ -1,7 +1,7 @@
-"""mmcv's compiled ops on torchvision and PyTorch, for environments with mmcv-lite.
+"""mmcv's compiled ops, built on top of torchvision and PyTorch, for use with mmcv-lite.
 
-`supply_ext` puts them where `mmcv.ops` looks for them. Each family of ops has a file;
-their names, arguments and output buffers are those of mmcv 2.1.
+`supply_ext` makes them available to `mmcv.ops`. Each family of ops has its own file. The names,
+arguments and output buffers of the ops are the same as in mmcv 2.1.
 """
 
 from . import (

@@ -1,7 +1,7 @@
 """Content-aware reassembly of features, https://arxiv.org/abs/1905.02188, equation 4.
 
 Every output pixel is a weighted sum of the `kernel_size`^2 input pixels around its source.
-The sum runs tap by tap, so that no unfolded copy of the features is needed.
+The sum is computed tap by tap, so that no unfolded copy of the features is needed.
 """
 
 from collections.abc import Iterator
@@ -91,12 +91,12 @@ def carafe_forward(
 ) -> None:
     """Compute the upsampled features, as `carafe_naive_forward` does.
 
-    mmcv has a second, faster kernel for the same sum, which keeps transposed copies.
+    mmcv has a second, faster kernel for the same sum, which uses transposed copies.
 
     Args:
         features: Shape `(n, channels, h, w)`.
         masks: Shape `(n, group_size * kernel_size^2, h * scale, w * scale)`.
-        rfeatures: Filled with the features, for `carafe_backward`; shape of `features`.
+        rfeatures: Filled with the features for `carafe_backward`, shape of `features`.
         routput: Unused.
         rmasks: Unused.
         output: Filled, shape `(n, channels, h * scale, w * scale)`.
@@ -127,7 +127,7 @@ def carafe_backward(
 
     Args:
         top_grad: Shape `(n, channels, h * scale, w * scale)`.
-        rfeatures: The features, as `carafe_forward` left them.
+        rfeatures: The features, as filled by `carafe_forward`.
         masks: Shape `(n, group_size * kernel_size^2, h * scale, w * scale)`.
         rtop_grad: Unused.
         rbottom_grad_hs: Unused.
@@ -148,7 +148,7 @@ def carafe_backward(
 def _views(
     features: Tensor, masks: Tensor, upsampled: Tensor, kernel_size: int, groups: int, scale: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Split channels into groups and upsampled pixels into blocks of one source each.
+    """Split channels into groups, and upsampled pixels into blocks with the same source pixel.
 
     Returns:
         Padded features `(n, groups, channels / groups, h + k - 1, w + k - 1)`, masks
@@ -167,7 +167,7 @@ def _views(
 
 
 def _taps(window: Tensor, kernel_size: int) -> Iterator[tuple[int, Tensor]]:
-    """Yield index and view `(n, groups, channels / groups, h, w)` of each shift of the window."""
+    """Yield the index and the view `(n, groups, channels / groups, h, w)` of each window shift."""
     height, width = (size - kernel_size + 1 for size in window.shape[-2:])
     for tap in range(kernel_size**2):
         y, x = divmod(tap, kernel_size)

@@ -1,8 +1,8 @@
-"""Deformable convolution, version 1 and 2 (modulated), on torchvision's kernels.
+"""Deformable convolution, versions 1 and 2 (modulated), built on top of torchvision's kernels.
 
 https://arxiv.org/abs/1703.06211 and https://arxiv.org/abs/1811.11168. torchvision has one
-kernel for both. The scratch buffers and the `im2col_step` of mmcv's signatures don't affect
-the results and aren't used.
+kernel for both versions. The scratch buffers and the `im2col_step` of mmcv's signatures don't
+affect the results and aren't used.
 """
 
 from typing import Any, Optional
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .registry import op, widen
 
-# mmcv's names of torchvision's arguments, in torchvision's order.
+# mmcv's names for torchvision's arguments, in torchvision's order.
 _V1 = ("dH", "dW", "padH", "padW", "dilationH", "dilationW", "group", "deformable_group")
 _V2 = (
     "stride_h",
@@ -101,7 +101,7 @@ def deform_conv_backward_parameters(
         grad_weight: Added to, shape `(out, in / groups, k_h, k_w)`.
         columns: Unused.
         ones: Unused.
-        scale: Factor of the addend.
+        scale: Factor of the added gradient.
         **conv: Geometry as in `deform_conv_forward`.
     """
     # The derivative depends on the weight's shape only.
@@ -130,9 +130,9 @@ def modulated_deform_conv_forward(
         weight: Shape `(out, in / groups, k_h, k_w)`.
         bias: Shape `(out,)`; used only `with_bias`.
         ones: Unused.
-        offset: Pairs y, x, shape `(n, deform_groups * k_h * k_w * 2, h_out, w_out)`; for
-            larger maps see `_as_read`.
-        mask: Shape `(n, deform_groups * k_h * k_w, h_out, w_out)`; likewise.
+        offset: Pairs y, x, shape `(n, deform_groups * k_h * k_w * 2, h_out, w_out)`; see
+            `_as_read` for larger maps.
+        mask: Shape `(n, deform_groups * k_h * k_w, h_out, w_out)`; see `_as_read` for larger maps.
         output: Filled, shape `(n, out, h_out, w_out)`.
         columns: Unused.
         with_bias: Whether there is a bias.
@@ -174,7 +174,7 @@ def modulated_deform_conv_backward(
         columns: Unused.
         grad_input: Added to, shape of `input`.
         grad_weight: Added to, shape of `weight`.
-        grad_bias: Added to, `with_bias`, shape of `bias`.
+        grad_bias: Added to if `with_bias`, shape of `bias`.
         grad_offset: Filled, shape of `offset`.
         grad_mask: Filled, shape of `mask`.
         grad_output: Shape `(n, out, h_out, w_out)`.
@@ -199,23 +199,23 @@ def _geometry(conv: dict[str, int], names: tuple[str, ...]) -> list[int]:
 
 
 def _as_read(tensor: Tensor, output: Tensor) -> Tensor:
-    """Reshape offsets or a mask the way mmcv's kernel reads them.
+    """Reshape offsets or a mask as mmcv's kernel reads them.
 
-    The kernel doesn't check height and width; it reads the memory of each image as maps of the
-    output's size. MMDetection's DyHead passes the offsets of one pyramid level to the next,
-    smaller one, and its weights are trained with the values that are read this way.
+    The kernel doesn't check the height and width; it reads the memory of each image as maps of the
+    output's size. MMDetection's DyHead passes the offsets of one pyramid level to the next, smaller
+    level, and its published weights were trained with the values read this way.
 
     Args:
         tensor: Shape `(n, maps, h, w)`.
         output: Shape `(n, out, h_out, w_out)`.
 
     Returns:
-        Shape `(n, maps, h_out, w_out)`, the first values of each image.
+        The first values of each image, shape `(n, maps, h_out, w_out)`.
     """
     n, maps = tensor.shape[:2]
     size = output.shape[2:]
     if tensor.shape[2:].numel() < size.numel():
-        return tensor  # torchvision raises; mmcv reads past the end
+        return tensor  # torchvision raises an error; mmcv reads past the end
     return tensor.flatten(1)[:, : maps * size.numel()].reshape(n, maps, *size)
 
 
@@ -239,9 +239,9 @@ def _backward(
     offset: Tensor,
     mask: Optional[Tensor] = None,
 ) -> tuple[Tensor, ...]:
-    """Gradients by input, weight, offset, mask and bias.
+    """Return the gradients with respect to input, weight, offset, mask and bias.
 
-    Calls torchvision's backward op, because autograd would run the forward again.
+    This calls torchvision's backward op, because autograd would repeat the forward pass.
     """
     tensors = _complete(input, weight, offset, mask, None)
     return torch.ops.torchvision._deform_conv2d_backward(
@@ -252,7 +252,7 @@ def _backward(
 def _complete(
     input: Tensor, weight: Tensor, offset: Tensor, mask: Optional[Tensor], bias: Optional[Tensor]
 ) -> list[Tensor]:
-    """Replace missing tensors by zeros, as torchvision.ops.deform_conv2d does."""
+    """Replace missing tensors with zeros, as torchvision.ops.deform_conv2d does."""
     mask = input.new_zeros(len(input), 1) if mask is None else mask
     bias = input.new_zeros(len(weight)) if bias is None else bias
     return [widen(tensor) for tensor in (input, weight, offset, mask, bias)]

@@ -1,6 +1,6 @@
 """Deformable RoI pooling, https://arxiv.org/abs/1703.06211, section 2.2.
 
-RoIAlign's mean with bins that move; without offsets both are equal.
+This is RoIAlign's mean with shifted bins; without offsets, the results are equal.
 """
 
 import torch
@@ -22,12 +22,12 @@ def deform_roi_pool_forward(
     sampling_ratio: int,
     gamma: float,
 ) -> None:
-    """Compute the mean of interpolated samples in each moved bin of each RoI.
+    """Compute the mean of interpolated samples in each shifted bin of each RoI.
 
     Args:
         input: Shape `(n, c, h, w)`.
         rois: Image index and corners x1, y1, x2, y2, shape `(k, 5)`.
-        offset: Move of each bin in x and y, as a fraction of `gamma` times the RoI's size,
+        offset: Shift of each bin in x and y, as a fraction of `gamma` times the RoI's size,
             shape `(k, 2, pooled_height, pooled_width)`, or empty for none.
         output: Filled, shape `(k, c, pooled_height, pooled_width)`.
         pooled_height: Vertical number of bins.
@@ -126,10 +126,10 @@ def _moved(
 def _by_position(
     y: Tensor, x: Tensor, corners: Corners, pixels: list[Tensor], grad: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Derivative of the sampled values by x and by y, each of shape `(chosen, *bins)`.
+    """Return the derivatives of the sampled values by x and y, each of shape `(chosen, *bins)`.
 
-    As in mmcv, samples beyond the border count with their true position here, not the clamped
-    one, so that bins outside still get a gradient.
+    As in mmcv, samples beyond the border use their true position here, not the clamped position,
+    so that bins outside the map still get a gradient.
     """
     top_left, top_right, bottom_left, bottom_right = ((grad * p).sum(-1) for p in pixels)
     below, above = y - corners.y_low, corners.y_high - y

@@ -1,4 +1,4 @@
-"""The stand-in for `mmcv._ext`, the compiled module that mmcv-lite lacks."""
+"""Replacement for `mmcv._ext`, the compiled module that mmcv-lite lacks."""
 
 import importlib.util
 import sys
@@ -15,34 +15,37 @@ from .registry import OPS
 NAME = "mmcv._ext"
 _REMEDY = (
     "install a compiled mmcv 2.x that fits your PyTorch and CUDA "
-    "(https://mmcv.readthedocs.io/en/latest/get_started/installation.html) in place of mmcv-lite"
+    "(https://mmcv.readthedocs.io/en/latest/get_started/installation.html) instead of "
+    "mmcv-lite"
 )
 
 
 class SuppliedExt(ModuleType):
-    """The module object: ops that are supplied, and a refusal for every other name.
+    """Module with the supplied ops, and a function that raises an error for every other op.
 
-    `mmcv.ops` asserts at import that each op it knows exists, so an op that isn't supplied
-    must fail when it is called and not before.
+    When `mmcv.ops` is imported, it asserts that every op exists, so an op that isn't supplied must
+    fail only when it is called.
     """
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        # Python and its tools probe modules for underscored names; no op has one.
+        # Python and its tools look up names with an underscore, which no op has.
         if name.startswith("_"):
             raise AttributeError(f"module {NAME!r} has no attribute {name!r}")
 
         def refuse(*args: Any, **kwargs: Any) -> None:
-            raise NotImplementedError(f"mmcv op {name!r} is not supplied on mmcv-lite; {_REMEDY}")
+            raise NotImplementedError(
+                f"mmcv op {name!r} is not available with mmcv-lite; {_REMEDY}"
+            )
 
         refuse.__name__ = refuse.__qualname__ = name
         return refuse
 
 
 class _Loader(Loader):
-    """Gives the module a spec, so that the import system finds it."""
+    """Loader of the module, so that the import system can find it."""
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        return SuppliedExt(spec.name, "mmcv's ops on torchvision and PyTorch.")
+        return SuppliedExt(spec.name, "mmcv's ops, built on top of torchvision and PyTorch.")
 
     def exec_module(self, module: ModuleType) -> None:
         vars(module).update(
@@ -53,7 +56,7 @@ class _Loader(Loader):
 
 
 def get_compiler_version() -> str:
-    """Return what mmcv reports as its compiler: none, nothing is compiled.
+    """Return the text that mmcv reports as its compiler: none, because nothing is compiled.
 
     Returns:
         The text that `mmcv.utils.collect_env` shows.
@@ -62,7 +65,7 @@ def get_compiler_version() -> str:
 
 
 def get_compiling_cuda_version() -> str:
-    """Return what mmcv reports as its CUDA version: that of torchvision's kernels.
+    """Return the text that mmcv reports as its CUDA version: the version used by torchvision.
 
     Returns:
         The text that `mmcv.utils.collect_env` shows.
@@ -71,16 +74,16 @@ def get_compiling_cuda_version() -> str:
 
 
 def supply_ext() -> bool:
-    """Give mmcv-lite the module `mmcv._ext`, so that `mmcv.ops` imports and works.
+    """Add the module `mmcv._ext` to mmcv-lite, so that `mmcv.ops` can be imported and used.
 
-    Call it before anything imports `mmcv.ops`. A compiled `mmcv._ext` is found without
-    importing mmcv, and left alone. Calling again changes nothing.
+    Call this function before anything imports `mmcv.ops`. A compiled `mmcv._ext` is detected
+    without importing mmcv, and is not replaced. A second call changes nothing.
 
     Returns:
         True if this package supplies the ops, False if mmcv has its own.
 
     Raises:
-        ModuleNotFoundError: There is no mmcv at all.
+        ModuleNotFoundError: mmcv is not installed.
     """
     if NAME in sys.modules:
         return isinstance(sys.modules[NAME], SuppliedExt)

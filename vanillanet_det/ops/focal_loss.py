@@ -1,6 +1,6 @@
 """Focal losses, https://arxiv.org/abs/1708.02002, with mmcv's analytic gradients.
 
-Where a target is not a class, mmcv's kernels read past the class weights; here such a row has
+If a target is not a class, mmcv's kernels read past the class weights; here, such a row has
 weight 1.
 """
 
@@ -19,8 +19,8 @@ def sigmoid_focal_loss_forward(
 ) -> None:
     """Compute the focal loss of independent classes.
 
-    `-alpha (1 - p)^gamma log p` where the column is the target, and
-    `-(1 - alpha) p^gamma log(1 - p)` elsewhere, with `p = sigmoid(input)`.
+    With `p = sigmoid(input)`, the loss is `-alpha (1 - p)^gamma log p` in the column of the target,
+    and `-(1 - alpha) p^gamma log(1 - p)` in the other columns.
 
     Args:
         input: Logits, shape `(n, classes)`.
@@ -73,8 +73,8 @@ def softmax_focal_loss_forward(
 
     Args:
         input: Probabilities, not logits, shape `(n, classes)`.
-        target: Class of each row, int64 of shape `(n,)`; a row that has none, because its
-            target is negative or the background `classes`, has no loss.
+        target: Class of each row, int64 of shape `(n,)`; a row whose target is
+            negative or `classes` (background) has no loss.
         weight: Weight of each target class, shape `(classes,)`, or empty for none.
         output: Filled, shape `(n,)`.
         gamma: Exponent of the focusing factor.
@@ -128,13 +128,13 @@ def softmax_focal_loss_backward(
 def _check_targets(target: Tensor, classes: int) -> None:
     if target.numel() and int(target.max()) > classes:
         raise ValueError(
-            f"focal loss: target {int(target.max())} is neither one of the {classes} classes, "
-            f"0 to {classes - 1}, nor the background, {classes}"
+            f"focal loss: target {int(target.max())}; expected a class from 0 to "
+            f"{classes - 1}, or {classes} for the background"
         )
 
 
 def _sigmoid(logits: Tensor) -> Tensor:
-    # mmcv's formula; torch.sigmoid rounds differently where p is nearly 1.
+    # This is mmcv's formula; torch.sigmoid rounds differently if p is nearly 1.
     return 1 / (1 + torch.exp(-widen(logits)))
 
 
@@ -143,7 +143,7 @@ def _log(p: Tensor) -> Tensor:
 
 
 def _positives(target: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """Rows that have a class, and the column of that class."""
+    """Return the rows that have a class, and the column of that class."""
     rows = ((target >= 0) & (target < classes)).nonzero().squeeze(1)
     return rows, target[rows]
 

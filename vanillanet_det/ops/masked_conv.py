@@ -1,6 +1,6 @@
-"""The two halves of a convolution that is evaluated at chosen positions only.
+"""The two halves of a convolution that is evaluated only at chosen positions.
 
-`mmcv.ops.MaskedConv2d` multiplies by its kernel in between; mmcv has no gradient for it.
+Between them, `mmcv.ops.MaskedConv2d` multiplies by its kernel. mmcv defines no gradient.
 """
 
 import torch
@@ -21,7 +21,7 @@ def masked_im2col_forward(
     pad_h: int,
     pad_w: int,
 ) -> None:
-    """Copy the patch under each chosen position into a column.
+    """Copy the patch at each chosen position into a column.
 
     Args:
         im: One image, shape `(1, channels, h, w)`.

@@ -19,16 +19,16 @@ def ms_deform_attn_forward(
     """Sum values sampled from several feature maps.
 
     Args:
-        value: All levels, shape `(n, keys, heads, channels)`.
+        value: Values of all levels, shape `(n, keys, heads, channels)`.
         value_spatial_shapes: Height and width of each level, int64 of shape `(levels, 2)`.
         value_level_start_index: First key of each level, int64 of shape `(levels,)`.
         sampling_locations: x and y as fractions of width and height, shape
             `(n, queries, heads, levels, points, 2)`.
         attention_weights: Shape `(n, queries, heads, levels, points)`.
-        im2col_step: Unused, it doesn't affect the result.
+        im2col_step: Unused, because it doesn't affect the result.
 
     Returns:
-        Shape `(n, queries, heads * channels)`, of the type of `value`.
+        The sums, shape `(n, queries, heads * channels)`, in the dtype of `value`.
     """
     levels = _levels(value_spatial_shapes, value_level_start_index)
     tensors = (value, sampling_locations, attention_weights)
@@ -60,7 +60,7 @@ def ms_deform_attn_backward(
         grad_value: Added to, shape of `value`.
         grad_sampling_loc: Added to, shape of `sampling_locations`.
         grad_attn_weight: Added to, shape of `attention_weights`.
-        im2col_step: Unused, it doesn't affect the result.
+        im2col_step: Unused, because it doesn't affect the result.
     """
     levels = _levels(value_spatial_shapes, value_level_start_index)
     tensors = [
@@ -81,9 +81,9 @@ def _levels(shapes: Tensor, starts: Tensor) -> list[tuple[int, int, int]]:
 def _attend(
     value: Tensor, locations: Tensor, weights: Tensor, levels: list[tuple[int, int, int]]
 ) -> Tensor:
-    """The grid_sample formulation of mmcv, level by level.
+    """Compute the attention with mmcv's grid_sample formulation, level by level.
 
-    The running sum needs the memory of one level's samples at a time.
+    The running sum keeps only the samples of one level in memory at a time.
     """
     n, _, heads, channels = value.shape
     queries = locations.shape[1]

@@ -1,6 +1,6 @@
 """Greedy, soft and matching non-maximum suppression.
 
-As in mmcv, all of them compute in float32, whatever the type of the boxes.
+As in mmcv, all of them compute in float32, whatever the dtype of the boxes.
 """
 
 import operator
@@ -18,7 +18,7 @@ NAIVE, LINEAR, GAUSSIAN = range(3)
 
 @op
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    """Suppress every box that overlaps a better one.
+    """Suppress every box that overlaps a box with a higher score.
 
     Args:
         boxes: Corners x1, y1, x2, y2, shape `(n, 4)`.
@@ -27,11 +27,11 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
         offset: Added to widths and heights, 0 or 1.
 
     Returns:
-        Indices of the boxes kept, by descending score, int64 of shape `(kept,)`.
+        Indices of the kept boxes, by descending score, int64 of shape `(kept,)`.
     """
     boxes, scores = boxes.float(), scores.float()
     if offset == 0:
-        # torchvision compares in float64 on the CPU, and 0.6 isn't float32's 0.6.
+        # torchvision compares in float64 on the CPU, where 0.6 differs from 0.6 in float32.
         return torchvision.ops.nms(boxes, scores, float(np.float32(iou_threshold)))
     # Adding the offset to x2 and y2 would round differently from mmcv's sum.
     groups = _greedy(boxes, scores, operator.gt, iou_threshold, offset)
@@ -47,7 +47,7 @@ def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
         iou_threshold: Boxes with at least this IoU are suppressed.
 
     Returns:
-        For each box kept, by descending score, its index and those of the boxes it suppresses.
+        For each kept box, by descending score: its index and those of the boxes it suppresses.
     """
     dets = dets.float()
     return _greedy(dets[:, :4], dets[:, 4], operator.ge, iou_threshold, offset=0)
@@ -64,23 +64,23 @@ def softnms(
     method: int,
     offset: int,
 ) -> Tensor:
-    """Lower the scores of boxes that overlap a better one.
+    """Lower the scores of boxes that overlap a box with a higher score.
 
     Formulas: https://arxiv.org/abs/1704.04503, section 3.
 
     Args:
         boxes: Corners x1, y1, x2, y2, shape `(n, 4)`.
         scores: Shape `(n,)`.
-        dets: Filled with corners and new score of the boxes kept, by descending score; shape
-            `(n, 5)`, of which the first `kept` rows are written.
-        iou_threshold: IoU from which the naive and the linear method act.
-        sigma: Width of the gaussian method.
+        dets: Filled with the corners and new scores of the kept boxes, by descending score; shape
+            `(n, 5)`, of which only the first `kept` rows are written.
+        iou_threshold: IoU from which the naive and linear methods lower scores.
+        sigma: Width of the Gaussian method.
         min_score: Boxes whose score falls below it are dropped.
-        method: 0 naive, 1 linear, 2 gaussian.
+        method: 0 for naive, 1 for linear, 2 for Gaussian.
         offset: Added to widths and heights, 0 or 1.
 
     Returns:
-        Indices of the boxes kept, in the order of `dets`, int64 of shape `(kept,)`.
+        Indices of the kept boxes, in the order of `dets`, int64 of shape `(kept,)`.
     """
     corners = boxes.detach().float().cpu().numpy()
     score = scores.detach().float().cpu().numpy().copy()
@@ -88,7 +88,7 @@ def softnms(
     order = np.arange(len(corners))
     end, step = len(corners), 0
     while step < end:
-        # As in mmcv, a NaN wins only if it stands first.
+        # As in mmcv, a NaN wins only if it is the first score.
         best = step if np.isnan(score[step]) else step + int(np.nanargmax(score[step:end]))
         for array in (order, score):
             array[[step, best]] = array[[best, step]]
@@ -114,9 +114,9 @@ def _decay(iou: np.ndarray, method: int, threshold: np.float32, sigma: np.float3
 
 
 def _close_gaps(kept: np.ndarray) -> np.ndarray:
-    """Return the order in which mmcv leaves the kept boxes; it decides between equal scores.
+    """Return mmcv's order of the kept boxes, which decides between boxes with equal scores.
 
-    mmcv fills each gap, from the front, with the last remaining box.
+    mmcv fills each gap, starting from the front, with the last remaining box.
     """
     count = int(kept.sum())
     places = np.arange(count)
@@ -151,10 +151,12 @@ def _areas(corners: np.ndarray, offset: int) -> np.ndarray:
 def _overlaps(
     corners: np.ndarray, areas: np.ndarray, one: int, others: np.ndarray, offset: int
 ) -> np.ndarray:
-    """IoU of one box with others, in mmcv's order of operations."""
+    """Return the IoU of one box with other boxes, in mmcv's order of operations."""
     box, boxes = corners[one], corners[others]
     size = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2]) + offset
     width, height = np.maximum(size, 0).T
     inter = width * height
-    with np.errstate(divide="ignore", invalid="ignore"):  # boxes without area: NaN, no hit
+    with np.errstate(
+        divide="ignore", invalid="ignore"
+    ):  # boxes without area have IoU NaN, which never counts
         return inter / (areas[one] + areas[others] - inter)

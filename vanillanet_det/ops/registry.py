@@ -1,4 +1,4 @@
-"""The table of supplied ops and the wrapper they share."""
+"""The table of supplied ops, and the wrapper that they share."""
 
 import functools
 from typing import Any, Callable, TypeVar
@@ -9,21 +9,21 @@ from torch import Tensor
 Op = TypeVar("Op", bound=Callable[..., Any])
 
 OPS: dict[str, Callable[..., Any]] = {}
-"""Supplied ops by the name under which `mmcv.ops` looks them up in `mmcv._ext`."""
+"""Supplied ops by their names in `mmcv._ext`."""
 
 
 def op(function: Op) -> Op:
     """Register a function as the mmcv op of the same name.
 
-    A compiled op is opaque to autograd and to autocast. Here the function is made of
-    PyTorch calls, so both are switched off around it: the autograd functions of
-    `mmcv.ops` define the gradient, and an op chooses its own precision.
+    A compiled op is opaque to autograd and autocast. Because this function consists of PyTorch
+    calls, the wrapper disables autograd and autocast: the autograd functions of `mmcv.ops` define
+    the gradient, and each op chooses its own precision.
 
     Args:
-        function: Takes a tensor as its first argument.
+        function: The function; its first argument must be a tensor.
 
     Returns:
-        The function as registered.
+        The registered wrapper.
     """
 
     @functools.wraps(function)
@@ -39,11 +39,11 @@ def op(function: Op) -> Op:
 def widen(tensor: Tensor) -> Tensor:
     """Cast a tensor to the precision that an op computes in.
 
-    float16 and bfloat16 become float32, because torchvision and the CPU lack kernels for
-    them; results are rounded once, when they are copied into the caller's buffer.
+    float16 and bfloat16 are cast to float32, because torchvision and the CPU lack kernels for
+    them. Results are rounded once, when they are copied to the caller's buffer.
 
     Args:
-        tensor: Of any shape and floating type.
+        tensor: A floating-point tensor of any shape.
 
     Returns:
         The tensor in float32 or float64.

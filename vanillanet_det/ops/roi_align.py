@@ -1,6 +1,6 @@
 """RoIAlign, https://arxiv.org/abs/1703.06870, section 3.
 
-The mean uses torchvision's kernel; torchvision has no maximum, which is computed here.
+The mean uses torchvision's kernel. The maximum is computed here, because torchvision lacks it.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -36,19 +36,19 @@ def roi_align_forward(
         input: Shape `(n, c, h, w)`.
         rois: Image index and corners x1, y1, x2, y2, shape `(k, 5)`.
         output: Filled, shape `(k, c, aligned_height, aligned_width)`.
-        argmax_y: Filled, for a maximum, with its position in the feature map, -1 if there
-            is none; shape of `output`.
-        argmax_x: Likewise, for x.
+        argmax_y: In mode 0, filled with the y position of the maximum in the feature map, -1 if
+            there is none; shape of `output`.
+        argmax_x: In mode 0, filled with the x position of the maximum.
         aligned_height: Vertical number of bins.
         aligned_width: Horizontal number of bins.
         spatial_scale: Factor from corners to pixels of the feature map.
         sampling_ratio: Samples along each side of a bin; 0 for about one per pixel.
-        pool_mode: 0 maximum, 1 mean.
+        pool_mode: 0 for the maximum, 1 for the mean.
         aligned: Whether to shift by half a pixel.
 
     Raises:
-        RuntimeError: An aligned RoI has a negative size. As in mmcv only on the CPU, where
-            it costs no synchronisation.
+        RuntimeError: An aligned RoI has a negative size. As in mmcv, this is checked only on the
+            CPU, where the check needs no synchronisation.
     """
     if output.numel() == 0:
         return
@@ -66,19 +66,19 @@ def roi_align_forward(
 
 
 def _mean(features: Tensor, rois: Tensor, how: tuple) -> Tensor:
-    features = features.contiguous()  # torchvision would copy it in each call
+    features = features.contiguous()  # otherwise, torchvision would copy it in each call
 
     @torch.no_grad()  # the mode is set per thread
     def pool(rois: Tensor) -> Tensor:
         return torch.ops.torchvision.roi_align(features, rois, *how)
 
-    # torchvision's kernel for the CPU computes in one thread.
+    # torchvision's CPU kernel uses only one thread.
     on_cpu = rois.device.type == "cpu"
     threads = min(torch.get_num_threads(), len(rois) // LEAST_ROIS) if on_cpu else 1
     if threads < 2:
         return pool(rois)
     with ThreadPoolExecutor(threads) as executor:
-        # More chunks than threads, because large RoIs take longer.
+        # Use more chunks than threads, because large RoIs take longer.
         return torch.cat(list(executor.map(pool, rois.chunk(4 * threads))))
 
 
@@ -101,14 +101,14 @@ def roi_align_backward(
     Args:
         grad_output: Shape `(k, c, aligned_height, aligned_width)`.
         rois: Image index and corners x1, y1, x2, y2, shape `(k, 5)`.
-        argmax_y: As `roi_align_forward` left it.
-        argmax_x: Likewise, for x.
+        argmax_y: As filled by `roi_align_forward`.
+        argmax_x: As filled by `roi_align_forward`.
         grad_input: Added to, shape `(n, c, h, w)`.
         aligned_height: Vertical number of bins.
         aligned_width: Horizontal number of bins.
         spatial_scale: Factor from corners to pixels of the feature map.
         sampling_ratio: Samples along each side of a bin; 0 for about one per pixel.
-        pool_mode: 0 maximum, 1 mean.
+        pool_mode: 0 for the maximum, 1 for the mean.
         aligned: Whether to shift by half a pixel.
     """
     if grad_output.numel() == 0:
@@ -117,7 +117,7 @@ def roi_align_backward(
     rois = rois.to(grad.dtype)
     if pool_mode == AVG:
         bins = (aligned_height, aligned_width)
-        # torchvision's own backward op: autograd would need the input, or a forward again.
+        # Call torchvision's backward op: autograd would need the input, or a second forward pass.
         by_input = torch.ops.torchvision._roi_align_backward(
             grad, rois, spatial_scale, *bins, *grad_input.shape, sampling_ratio, aligned
         )
@@ -134,16 +134,16 @@ def _check_sizes(rois: Tensor, spatial_scale: float) -> None:
         index = int(bad.nonzero()[0])
         raise RuntimeError(
             f"roi_align: RoI {index}, {rois[index].tolist()} (image, x1, y1, x2, y2), has a "
-            "negative or undefined size; give x1 <= x2 and y1 <= y2"
+            "negative or undefined size; expected x1 <= x2 and y1 <= y2"
         )
 
 
 def _maximum(features: Tensor, grid: RoIGrid) -> tuple[Tensor, Tensor, Tensor]:
-    """Maximum, its y and its x, each of shape `(k, *bins, c)`."""
+    """Return the maximum and its y and x positions, each of shape `(k, *bins, c)`."""
     height, width = features.shape[2:]
     rows = pixel_rows(features)
     shape = (len(grid.image), *grid.bins, features.shape[1])
-    # Visible only where no sample of a bin is larger; mmcv's CPU and CUDA kernels differ in it.
+    # This value remains if no sample is larger; mmcv's CPU and CUDA kernels use different values.
     lowest = torch.finfo(torch.float32).min if features.is_cuda else -10000.0
     best = features.new_full(shape, lowest)
     best_y, best_x = features.new_full(shape, -1), features.new_full(shape, -1)
@@ -154,7 +154,7 @@ def _maximum(features: Tensor, grid: RoIGrid) -> tuple[Tensor, Tensor, Tensor]:
             weight[..., None] * rows[image + index]
             for weight, index in zip(corners.weights, corners.indices(width))
         )
-        better = value > best[chosen]  # strictly: the first of equal samples wins
+        better = value > best[chosen]  # strictly, so that the first of equal samples wins
         for kept, new in ((best, value), (best_y, y[..., None]), (best_x, x[..., None])):
             kept[chosen] = torch.where(better, new, kept[chosen])
     return best, best_y, best_x

@@ -1,8 +1,8 @@
 """Sampling positions of RoI ops, and bilinear interpolation.
 
-Positions follow mmcv's kernels in the order of float operations, because max pooling must find
-the same sample. Tensors span RoIs and bins; a Python loop runs over the few samples of a bin, so
-that memory doesn't grow with their number.
+Positions are computed with the same order of float operations as in mmcv's kernels, because max
+pooling must find the same sample. Tensors span RoIs and bins; a Python loop iterates over the few
+samples of a bin, so that memory doesn't grow with the number of samples.
 """
 
 from collections.abc import Iterator
@@ -20,14 +20,14 @@ class RoIGrid:
         bins: Number of bins, vertical and horizontal.
         spatial_scale: Factor from corners to pixels of the feature map.
         sampling_ratio: Samples along each side of a bin; 0 or less for about one per pixel.
-        aligned: Shift by half a pixel; otherwise a RoI has at least one pixel.
+        aligned: Shift by half a pixel; otherwise, a RoI has a size of at least one pixel.
 
     Attributes:
         image: Image index, int64 of shape `(k,)`.
         height, width: Size of each RoI, shape `(k, 1, 1)`.
-        start_y, start_x: Origin of each RoI, shape `(k, 1, 1)`, or `(k, *bins)` once a
-            deformable op has moved its bins apart.
-        count: Samples of a bin, shape `(k, 1, 1)`.
+        start_y, start_x: Origin of each RoI, shape `(k, 1, 1)`, or `(k, *bins)` after a
+            deformable op has shifted the bins.
+        count: Number of samples in a bin, shape `(k, 1, 1)`.
     """
 
     def __init__(
@@ -57,8 +57,8 @@ class RoIGrid:
         """Iterate over the samples that a bin can have, row by row.
 
         Yields:
-            Indices of the RoIs that have the sample, int64 of shape `(chosen,)`, and its y and x
-            in each of their bins, shape `(chosen, *bins)`.
+            The indices of the RoIs that have the sample, int64 of shape `(chosen,)`, and the y
+            and x positions of the sample in each of their bins, shape `(chosen, *bins)`.
         """
         ph, pw = (torch.arange(bins, device=self.image.device) for bins in self.bins)
         for row in range(int(self._rows.max())):
@@ -76,8 +76,8 @@ class RoIGrid:
 class Corners(NamedTuple):
     """The four pixels around positions in a map, for bilinear interpolation.
 
-    The tensors have the shape of the positions. Positions more than a pixel `outside` the
-    map have weights 0; others beyond it are clamped to its border.
+    The tensors have the shape of the positions. Positions more than a pixel `outside` the map have
+    weights 0; positions less than a pixel outside are clamped to the border.
     """
 
     y_low: Tensor
@@ -89,7 +89,7 @@ class Corners(NamedTuple):
 
     @classmethod
     def around(cls, y: Tensor, x: Tensor, height: int, width: int) -> "Corners":
-        """Find the pixels around positions y, x in a map of height times width."""
+        """Find the pixels around the positions y, x in a map of size height times width."""
         outside = ~((y >= -1) & (y <= height) & (x >= -1) & (x <= width))
         y_low, y_high, below = _neighbours(y, height)
         x_low, x_high, right = _neighbours(x, width)
@@ -99,7 +99,7 @@ class Corners(NamedTuple):
         return cls(y_low, y_high, x_low, x_high, outside, masked)
 
     def indices(self, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Number the pixels of a map row by row, in the order of `weights`."""
+        """Return the row-major indices of the four pixels, in the order of `weights`."""
         top, bottom = self.y_low * width, self.y_high * width
         x_low, x_high = self.x_low, self.x_high
         return top + x_low, top + x_high, bottom + x_low, bottom + x_high
@@ -118,15 +118,15 @@ def pixel_rows(input: Tensor) -> Tensor:
 
 
 def flat_index(image: Tensor, pixel: Tensor, shape: torch.Size) -> Tensor:
-    """Number elements of feature maps.
+    """Return indices of elements in flattened feature maps.
 
     Args:
         image: Index of the feature map, shape `(k,)`.
-        pixel: Number of the pixel in its map, shape `(k, c, *bins)`.
+        pixel: Index of the pixel in its map, shape `(k, c, *bins)`.
         shape: Shape `(n, c, h, w)` of the feature maps.
 
     Returns:
-        Indices into the flattened maps, of the shape of `pixel`.
+        Indices into the flattened maps, shape of `pixel`.
     """
     _, channels, height, width = shape
     channel = torch.arange(channels, device=image.device)[:, None, None]

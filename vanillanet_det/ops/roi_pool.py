@@ -1,6 +1,6 @@
 """RoI max pooling, https://arxiv.org/abs/1504.08083, section 2.1.
 
-torchvision's op rounds the corners of a RoI to whole pixels first; mmcv's doesn't.
+torchvision's op first rounds the corners of a RoI to whole pixels; mmcv's op doesn't.
 """
 
 import torch
@@ -26,9 +26,9 @@ def roi_pool_forward(
         input: Shape `(n, c, h, w)`.
         rois: Image index and corners x1, y1, x2, y2, shape `(k, 5)`.
         output: Filled, shape `(k, c, pooled_height, pooled_width)`; 0 for a bin outside the
-            feature map. As in mmcv, RoIs of a negative size are left as they are.
-        argmax: Filled with the number of that pixel, int32 of the shape of `output`; -1 for
-            a bin that has none.
+            feature map. As in mmcv, RoIs with a negative size are not filled.
+        argmax: Filled with the index of the largest pixel, int32, shape of `output`; -1 for a bin
+            without pixels.
         pooled_height: Vertical number of bins.
         pooled_width: Horizontal number of bins.
         spatial_scale: Factor from corners to pixels of the feature map.
@@ -69,7 +69,7 @@ def roi_pool_backward(
     Args:
         grad_output: Shape `(k, c, pooled_height, pooled_width)`.
         rois: Image index and corners, shape `(k, 5)`.
-        argmax: As `roi_pool_forward` left it.
+        argmax: As filled by `roi_pool_forward`.
         grad_input: Added to, shape `(n, c, h, w)`.
         pooled_height: Vertical number of bins.
         pooled_width: Horizontal number of bins.
@@ -83,7 +83,7 @@ def roi_pool_backward(
 
 
 def _edges(start: Tensor, size: Tensor, bins: int, limit: int) -> tuple[Tensor, Tensor]:
-    """First pixel of each bin, and the first after it, int64 of shape `(k, bins)`."""
+    """Return each bin's first pixel and the first pixel after it, int64 of shape `(k, bins)`."""
     step = (size / bins)[:, None]
     number = torch.arange(bins + 1, device=start.device)
     border = number * step + start[:, None]
@@ -97,7 +97,7 @@ def _largest(
     vertical: tuple[Tensor, Tensor],
     horizontal: tuple[Tensor, Tensor],
 ) -> tuple[Tensor, Tensor]:
-    """Largest pixel and its number, each of shape `(k, *bins, c)`."""
+    """Return the largest pixel and its index, each of shape `(k, *bins, c)`."""
     height, width = features.shape[2:]
     rows = pixel_rows(features)
     (top, bottom), (left, right) = vertical, horizontal
@@ -105,7 +105,7 @@ def _largest(
     shape = (*empty.shape[:3], features.shape[1])
     best = features.new_full(shape, torch.finfo(torch.float32).min).masked_fill(empty, 0)
     number = torch.full(shape, -1, device=features.device)
-    # Row by row, replaced by strictly larger pixels only: the first of equals is kept.
+    # Replace a pixel only by a strictly larger one, so that the first of equal pixels is kept.
     for dy in range(int((bottom - top).max())):
         for dx in range(int((right - left).max())):
             y, x = top + dy, left + dx

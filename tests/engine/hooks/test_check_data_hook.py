@@ -35,7 +35,7 @@ def test_warnings_are_logged_and_training_goes_on(make_runner, checked, logged):
     runner.train()
     assert len(checked) == 1
     assert logged().count("is meant for a batch size of 64") == 1
-    assert "1 warnings of the config and its data:\nwarning: optim_wrapper" in logged()
+    assert "1 warnings about the config and its data:\nwarning: optim_wrapper" in logged()
 
 
 @pytest.mark.slow

@@ -132,7 +132,7 @@ REFUSED_IN_EVALUATION = {
     ),
     "no_backbone": (without("backbone"), "0 of .* of a VanillaNet; expected at least 90%"),
     "only_backbone": (only_backbone, r"0 of .*init_cfg=dict\(type='Pretrained'"),
-    "other_classes": (of_other_classes, "2 of another shape .*evaluation needs every tensor"),
+    "other_classes": (of_other_classes, "2 of a different shape .*evaluation needs every tensor"),
     "fused": (fused, "of the deployed form.*--cfg-options model.backbone.deploy=True"),
     "other_act_num": (
         lambda state: {**state, **below_backbone(tiny(act_num=1))},
@@ -157,7 +157,7 @@ def test_training_weights_in_a_deployed_model_are_refused(make_runner, published
 
 
 def test_what_is_no_checkpoint_is_refused(make_runner, save):
-    with pytest.raises(UserError, match="holds a list; expected a checkpoint"):
+    with pytest.raises(UserError, match="contains a list; expected a checkpoint"):
         make_runner(load_from=save([1, 2])).test()
 
 
@@ -165,7 +165,9 @@ def test_a_training_may_start_from_another_head(make_runner, published, save, lo
     state = {**of_other_classes(published), "mask_head.weight": torch.ones(1)}
     runner = make_runner(load_from=save({"state_dict": state}), **{"train_cfg.max_epochs": 1})
     runner.train()
-    assert "1 left over (mask_head.weight), 2 of another shape (bbox_head.retina_cls" in logged()
+    assert (
+        "1 left over (mask_head.weight), 2 of a different shape (bbox_head.retina_cls" in logged()
+    )
 
 
 @pytest.mark.parametrize(
@@ -194,7 +196,7 @@ def test_resuming_needs_training_state_and_every_tensor(make_runner, tmp_path, s
     whole = read_checkpoint(tmp_path / "epoch_1.pth")
     resume = dict(resume=True)
     weights = {"meta": whole["meta"], "state_dict": whole["state_dict"]}
-    with pytest.raises(UserError, match=r"weights and no training state \(optimizer missing\)"):
+    with pytest.raises(UserError, match=r"weights but no training state \(optimizer missing\)"):
         make_runner(load_from=save(weights), **resume).train()
     partial = {**whole, "state_dict": without("retina_cls")(whole["state_dict"])}
     with pytest.raises(UserError, match="resuming needs every tensor"):
@@ -207,6 +209,6 @@ def test_resuming_needs_training_state_and_every_tensor(make_runner, tmp_path, s
 
 def test_a_network_that_nothing_would_take_to_lambda_1_is_not_trained(make_runner, published, save):
     path = save({"state_dict": {**published, "backbone.act_lambda": torch.tensor(0.25)}})
-    said = r"^backbone: lambda is 0\.25, but nothing would take it to 1.*DeepTrainingHook"
+    said = r"^backbone: lambda is 0\.25, but nothing would raise it to 1.*DeepTrainingHook"
     with pytest.raises(UserError, match=said):
         make_runner(load_from=path).train()

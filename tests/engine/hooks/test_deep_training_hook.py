@@ -141,7 +141,7 @@ def test_fusion_before_the_end_says_when_it_will_be_possible(make_runner):
     runner._train_loop = runner.build_train_loop(runner._train_loop)
     hook.before_train(runner)
     with pytest.raises(
-        UserError, match="lambda is 0, and DeepTrainingHook takes it to 1 at the start of epoch 2"
+        UserError, match="lambda is 0, and DeepTrainingHook sets it to 1 at the start of epoch 2"
     ):
         switch_to_deploy(runner.model)
 
@@ -149,8 +149,8 @@ def test_fusion_before_the_end_says_when_it_will_be_possible(make_runner):
 @pytest.mark.parametrize(
     ("kwargs", "said"),
     [
-        (dict(end=2), "the training has 2, .* expected an end of at most 1"),
-        (dict(end=99, by_epoch=False), "from iteration 99 .* the training has 12"),
+        (dict(end=2), "training ends after 2, .* expected end to be at most 1"),
+        (dict(end=99, by_epoch=False), "from iteration 99 .* training ends after 12"),
     ],
 )
 def test_a_training_that_ends_too_early_is_refused(make_runner, kwargs, said):
@@ -172,7 +172,7 @@ def test_weights_at_a_higher_lambda_are_not_trained_at_a_lower_one(make_runner, 
         "in_a_list": {"model.backbone.init_cfg": [initialised, of_backbone]},
         "detector": {"model.init_cfg": pretrained},
     }[source]
-    with pytest.raises(UserError, match=r"at lambda 1, and lambda 0 would make another network"):
+    with pytest.raises(UserError, match=r"have lambda 1, but the schedule starts at lambda 0"):
         make_runner(**changes, **hooks(end=1)).train()
 
 
@@ -194,7 +194,7 @@ def test_weights_at_the_lambda_it_begins_with_are_welcome(make_runner, tmp_path)
 def test_a_checkpoint_says_when_it_could_be_fused(make_runner, tmp_path):
     make_runner(**hooks(end=1)).train()
     path = str(tmp_path / "epoch_1.pth")
-    said = "lambda is 0, and DeepTrainingHook takes it to 1 at the start of epoch 2; .*--no-deploy"
+    said = "lambda is 0, and DeepTrainingHook sets it to 1 at the start of epoch 2; .*--no-deploy"
     with pytest.raises(UserError, match=said):
         make_runner(load_from=path).test()
     with pytest.raises(UserError, match=said):

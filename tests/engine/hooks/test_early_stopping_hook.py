@@ -88,7 +88,7 @@ def test_the_validation_that_was_left_out_is_counted(make_runner, judged, tmp_pa
 def test_a_metric_that_nobody_finds_is_named(make_runner, judged):
     judged(0.1)
     with pytest.raises(
-        UserError, match=r"monitor 'coco/AP' but the validation found coco/bbox_mAP"
+        UserError, match=r"monitor 'coco/AP': expected one of the validation metrics: coco/bbox_mAP"
     ):
         make_runner(**stopping(monitor="coco/AP", rule="greater", strict=True)).train()
 

@@ -95,7 +95,7 @@ def test_a_model_without_anything_to_fuse_is_evaluated_as_it_is(make_runner, log
     original = runner.model
     runner.val()
     assert runner.model is original
-    assert "Evaluating the model as it is: nothing in it can be fused" in logged()
+    assert "Evaluating the model unchanged: it has no deployed form" in logged()
 
 
 def test_a_merged_network_trains_and_is_evaluated_fused(make_runner, logged):
@@ -203,7 +203,7 @@ def test_fusion_refused_during_evaluation_leaves_the_original(make_runner, loop)
     runner = make_runner()
     original = runner.model
     original.backbone.set_act_lambda(0.5)
-    with pytest.raises(UserError, match=r"lambda is 0\.5; .* fuse after the deep training"):
+    with pytest.raises(UserError, match=r"lambda is 0\.5; .* fuse after deep training"):
         getattr(runner, loop)()
     assert runner.model is original
 
@@ -219,7 +219,7 @@ def test_validation_below_lambda_1_is_unfused_and_says_so_once(make_runner, monk
     assert evaluated == [False] * 2 * each + [True] * 2 * each
     said = "Evaluating the unfused model until it can be fused: lambda is 0, and DeepTrainingHook"
     assert logged().count("Evaluating the unfused model") == 1
-    assert f"{said} takes it to 1 at the start of epoch 3" in logged()
+    assert f"{said} sets it to 1 at the start of epoch 3" in logged()
     assert logged().count("Evaluating the fused model") == 2
     runner.model.backbone.set_act_lambda(0.5)
     with pytest.raises(UserError, match=r"lambda is 0\.5, .*--no-deploy"):

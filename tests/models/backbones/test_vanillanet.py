@@ -25,7 +25,7 @@ def tiny(**kwargs):
         (dict(arch=11), "arch 11; expected a name such as '11'"),
         (dict(arch=dict(dims=[4, 8])), "arch with the keys dims; expected dims and strides"),
         (dict(arch=dict(TINY, depth=3)), "; expected dims and strides"),
-        (dict(arch=dict(dims=[4, 8], strides=[2, 2])), "3 entries: the stem's"),
+        (dict(arch=dict(dims=[4, 8], strides=[2, 2])), "3 entries: one for the stem"),
         (dict(arch=dict(dims=[4, 0], strides=[2])), r"dims \(4, 0\) .* positive integers"),
         (dict(arch=dict(dims=4, strides=[2])), "dims 4; expected a list"),
         (dict(arch=dict(dims=[4, 8], strides=[0])), r"strides \(0,\)"),
@@ -33,13 +33,13 @@ def tiny(**kwargs):
         (dict(in_channels=0), "in_channels 0; expected a positive integer"),
         (dict(out_indices=(0, 12)), r"\(0, 12\) but arch 'dict' has features 0..4"),
         (dict(out_indices=()), r"out_indices \(\)"),
-        (dict(out_indices=(2, 1)), "in rising order"),
-        (dict(out_indices=(1, 1)), "each may be asked for once"),
+        (dict(out_indices=(2, 1)), "in ascending order"),
+        (dict(out_indices=(1, 1)), "list each at most once"),
         (dict(out_indices=(-1,)), r"out_indices \(-1,\)"),
         (dict(out_indices=3), "out_indices 3 but"),
         (dict(frozen_stages=5), "frozen_stages 5; expected -1"),
         (dict(frozen_stages=2, out_indices=(1,)), "a stage up to 1"),
-        (dict(norm_cfg=dict(type="GN", num_groups=2)), "norm_cfg .*GN.* expected a BatchNorm"),
+        (dict(norm_cfg=dict(type="GN", num_groups=2)), "norm_cfg .*GN.* expected dict"),
         (dict(ada_pool=(0, 3)), "ada_pool .* 4 output sizes"),
         (dict(ada_pool=3), "ada_pool 3; expected a list"),
         (dict(stem_stride=0), "stem_stride 0"),
@@ -203,7 +203,7 @@ def test_fusion_refused_by_a_batchnorm_in_the_middle_changes_nothing():
     backbone = tiny()
     backbone.stages[2].act.bn = torch.nn.BatchNorm2d(8, track_running_stats=False)
     keys = set(backbone.state_dict())
-    with pytest.raises(UserError, match="keeps no running statistics"):
+    with pytest.raises(UserError, match="has no running statistics"):
         backbone.switch_to_deploy()
     assert set(backbone.state_dict()) == keys
 
@@ -254,7 +254,7 @@ def test_fused_values_that_are_no_numbers_are_refused_and_nothing_changes(buffer
 
 
 def test_the_deployed_form_has_no_lambda():
-    with pytest.raises(UserError, match=r"is one convolution and has no lambda"):
+    with pytest.raises(UserError, match=r"one convolution per layer and no lambda"):
         tiny(deploy=True).set_act_lambda(0.5)
 
 

@@ -175,7 +175,7 @@ def test_deep_all_takes_ungrouped_layers_in_front_of_a_relu(layer, deepened):
 def test_a_batchnorm_without_statistics_can_be_deepened_but_not_fused():
     norm = nn.BatchNorm2d(4, track_running_stats=False)
     model = add_vanilla_training(nn.Sequential(nn.Conv2d(3, 4, 1), norm, nn.ReLU()), IMAGE)
-    with pytest.raises(UserError, match="keeps no running statistics"):
+    with pytest.raises(UserError, match="has no running statistics"):
         switch_to_deploy(model)
 
 
@@ -223,7 +223,7 @@ def relu_net(*layers):
 @pytest.mark.parametrize(
     ("model", "kwargs", "message"),
     [
-        (Net(lambda net, x: x.relu() if x.sum() > 0 else x), {}, r"can't record Net \(symbolic"),
+        (Net(lambda net, x: x.relu() if x.sum() > 0 else x), {}, r"can't trace Net \(symbolic"),
         (Net(lambda net, x: F.dropout(x, 0.5, net.training).relu()), {}, "use nn.Dropout"),
         (relu_net(nn.Conv2d(4, 4, 1)), {}, r"example_input of shape \(1, 3, 8, 8\) does not fit"),
         (
@@ -237,7 +237,7 @@ def relu_net(*layers):
         (nn.Sequential(nn.ReLU6(), nn.GELU()), {}, "no ReLU found in Sequential"),
         (relu_net(), dict(series=False), "nothing to change in Sequential with series=False"),
         (relu_net(nn.Flatten()), {}, "nothing to change in Sequential with series=True"),
-        (small_vanillanet(), {}, "VanillaNet has a deployed form of its own"),
+        (small_vanillanet(), {}, "VanillaNet already has a deployed form"),
     ],
 )
 def test_mistakes_get_one_sentence(model, kwargs, message, capfd):

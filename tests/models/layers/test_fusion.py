@@ -69,7 +69,7 @@ def test_batchnorm_without_affine_parameters(randomize_norms):
 
 
 def test_batchnorm_without_running_statistics_is_refused():
-    with pytest.raises(UserError, match="BatchNorm2d keeps no running statistics"):
+    with pytest.raises(UserError, match="BatchNorm2d has no running statistics"):
         bn_scale_shift(nn.BatchNorm2d(6, track_running_stats=False))
 
 

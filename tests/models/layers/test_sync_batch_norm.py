@@ -105,7 +105,7 @@ def test_gradients_are_those_of_finite_differences(one_process_group):
 
 
 def test_one_value_per_channel_is_too_few(one_process_group):
-    with pytest.raises(ValueError, match=r"1 values per channel over all ranks"):
+    with pytest.raises(ValueError, match=r"1 values per channel across all ranks"):
         CPUSyncBatchNorm(2)(torch.randn(1, 2, 1, 1))
 
 

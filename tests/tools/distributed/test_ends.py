@@ -35,7 +35,7 @@ def test_a_killed_rank_ends_the_run_and_resuming_changes_nothing(
         _, error = other.communicate(timeout=300)
         assert (first.returncode, other.returncode) == (status, status), first.stderr
         if status:
-            message = r"error: rank 1 on \S+: can't read w/epoch_1\.pth .*need a shared folder"
+            message = r"error: rank 1 on \S+: can't read w/epoch_1\.pth .*use a shared folder"
             assert re.search(message, first.stderr)
             assert re.search(message, error)
     for rank in (0, 1):

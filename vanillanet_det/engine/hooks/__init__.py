@@ -1,4 +1,4 @@
-"""Hooks, registered with MMDetection's `HOOKS`."""
+"""Hooks, registered in MMDetection's `HOOKS`."""
 
 from .channels_last_hook import ChannelsLastHook
 from .check_data_hook import CheckDataHook

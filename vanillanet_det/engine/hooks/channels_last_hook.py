@@ -11,16 +11,16 @@ from mmengine.runner import Runner
 class ChannelsLastHook(Hook):
     """Keep convolution kernels in channels-last format during training.
 
-    PyTorch's convolutions pass their kernel's format on to their output, so the whole network
-    follows. Results are the same up to rounding; on CPUs the large depthwise kernels of VanillaNet
-    train several times as fast.
+    The output of a PyTorch convolution has the memory format of its kernel, so the whole network
+    runs in channels-last format. Results are the same up to rounding. On CPUs, the large depthwise
+    kernels of VanillaNet train several times as fast.
     """
 
     def before_train(self, runner: Runner) -> None:
         """Convert the model in place; optimizer and averaged weights keep their references."""
         model = runner.model
         if is_model_wrapper(model):
-            # Wrapped again: DistributedDataParallel lays out its buckets when it is constructed,
+            # Wrap the model again: DistributedDataParallel lays out its buckets on construction,
             # and computes wrong gradients if a parameter's strides change afterwards.
             model.module.to(memory_format=torch.channels_last)
             runner.model = runner.wrap_model(runner.cfg.get("model_wrapper_cfg"), model.module)

@@ -1,4 +1,4 @@
-"""Checks of config and data before a run, whoever starts it."""
+"""Checks of the config and the data before a run, with any tool."""
 
 from collections.abc import Sequence
 
@@ -14,11 +14,12 @@ from ..ranks import gather_or_raise, is_first
 
 @HOOKS.register_module()
 class CheckDataHook(Hook):
-    """Refuse a run whose data, weights or model don't match, and list everything that is wrong.
+    """Stop a run whose data, weights or model don't match, and list all errors.
 
-    It is for MMDetection's own tools: those of this project make the checks before they build a
-    runner, and leave the hook out. Images are not decoded; `tools/check_data.py` does that. By
-    then MMEngine has read the annotation files, and reported those that it can't read.
+    The hook is meant for MMDetection's own tools; the tools of this project run the checks before
+    they build a runner, and remove the hook. Images are not decoded; use `tools/check_data.py` for
+    that. MMEngine reads the annotation files before the hook runs, and reports unreadable files
+    itself.
     """
 
     priority = "VERY_HIGH"
@@ -27,10 +28,10 @@ class CheckDataHook(Hook):
         self._is_done = False
 
     def before_run(self, runner: Runner) -> None:
-        """Check the config of the run, once.
+        """Check the config of the run once.
 
         Raises:
-            UserError: There are errors; its message lists all of them.
+            UserError: There are errors; the message lists all of them.
         """
         if self._is_done:
             return
@@ -40,7 +41,7 @@ class CheckDataHook(Hook):
             val_dataloader=runner._val_loop,
             test_dataloader=runner._test_loop,
         )
-        # A loop that this run won't use is only described, and not built yet.
+        # A loop that this run doesn't use is still a config.
         used = [key for key, loop in loops.items() if isinstance(loop, BaseLoop)]
         warnings, *_ = gather_or_raise(lambda: check_run(runner.cfg, used), is_first())
         log_warnings(warnings)
@@ -57,7 +58,7 @@ def check_run(cfg: Config, dataloaders: Sequence[str]) -> list[Finding]:
         The warnings.
 
     Raises:
-        UserError: There are errors; its message lists all of them.
+        UserError: There are errors; the message lists all of them.
     """
     findings = check_config(cfg, images=False, dataloaders=dataloaders)
     stop_at_errors(findings)
@@ -67,6 +68,6 @@ def check_run(cfg: Config, dataloaders: Sequence[str]) -> list[Finding]:
 def log_warnings(warnings: Sequence[Finding]) -> None:
     """Log the warnings of a run; its logger must exist."""
     if warnings:
-        # The loggers of other ranks log errors alone.
-        summary = f"{len(warnings)} warnings of the config and its data:\n{report(warnings)}"
+        # The loggers of other ranks log only errors.
+        summary = f"{len(warnings)} warnings about the config and its data:\n{report(warnings)}"
         print_log(summary, "current", level=30)

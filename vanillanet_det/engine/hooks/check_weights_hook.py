@@ -1,4 +1,4 @@
-"""Refuses weights that don't fit, before anything is done with them."""
+"""Checks of the weights before they are used."""
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
@@ -15,23 +15,23 @@ from .deep_training_hook import DeepTrainingHook
 
 @HOOKS.register_module()
 class CheckWeightsHook(Hook):
-    """Log how a loaded checkpoint fits the model, and refuse one that doesn't.
+    """Log how well a loaded checkpoint fits the model, and reject checkpoints that don't fit.
 
-    MMEngine loads what matches and leaves the rest random. With this hook evaluation and
-    resuming need every tensor, and a training that starts from a checkpoint (`load_from`) needs
-    at least 90 % of the backbone's; `checkpoints.fit` judges. A deployed network is not trained:
-    it has no BatchNorm, and fusion can't be undone. A network whose lambda is below 1 is trained
-    only with a DeepTrainingHook.
+    MMEngine loads the tensors that match and leaves the others random. With this hook, evaluation
+    and resuming require every tensor, and training from a checkpoint (`load_from`) requires at
+    least 90 % of the backbone's tensors; `checkpoints.fit` contains the checks. The hook also
+    rejects training of a deployed network, which has no BatchNorm and can't be unfused, and
+    training of a network with lambda below 1 without a DeepTrainingHook.
     """
 
-    # Before EMAHook (NORMAL, 50), which would load into its averaged copy what this refuses.
+    # Before EMAHook (NORMAL, 50), which would load rejected weights into its averaged copy.
     priority = "HIGH"
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Check a checkpoint before MMEngine loads it.
 
         Raises:
-            UserError: It doesn't fit.
+            UserError: The checkpoint doesn't fit the model.
         """
         source = Checkpoint(str(runner._load_from or "checkpoint"), checkpoint)
         model = runner.model
@@ -40,27 +40,27 @@ class CheckWeightsHook(Hook):
         training = isinstance(runner._train_loop, BaseLoop)
         purpose = "resume" if runner._resume else "train" if training else "evaluate"
         with prefix_errors(source.path):
-            match = fit_model(model, source, purpose)  # MMEngine loads the same again
+            match = fit_model(model, source, purpose)  # MMEngine then loads the same tensors again
         runner.logger.info(f"{source.path}: {report_parts(model, match)}")
         set_lambda_schedule(model, source.meta.get(SCHEDULE_KEY, ""))
 
     def before_train(self, runner: Runner) -> None:
-        """Refuse to train a deployed network, and one that would never be fused.
+        """Reject training of a deployed network, or of a network that could never be fused.
 
         Raises:
-            UserError: There is one in the model.
+            UserError: The model contains such a network.
         """
         is_deep = any(isinstance(hook, DeepTrainingHook) for hook in runner.hooks)
         for name, module in runner.model.named_modules():
             if isinstance(module, HasLambda) and module.read_lambda() < 1 and not is_deep:
                 raise UserError(
-                    f"{name}: lambda is {module.read_lambda():g}, but nothing would take it to 1, "
-                    "and the network fuses only there; resume (--resume) with the "
-                    "DeepTrainingHook that the weights were trained with in custom_hooks"
+                    f"{name}: lambda is {module.read_lambda():g}, but nothing would raise it to 1, "
+                    "which fusion requires; add the DeepTrainingHook that the weights were trained "
+                    "with to custom_hooks, and resume (--resume)"
                 )
             if isinstance(module, Deployable) and getattr(module, "deploy", False):
                 raise UserError(
-                    f"{name}: deploy=True, but a deployed network has no BatchNorm left and "
-                    "trains badly; train with deploy=False, from a training checkpoint. "
-                    "Evaluation fuses by itself"
+                    f"{name}: deploy=True, but a deployed network has no BatchNorm and "
+                    "trains badly; set deploy=False, and start from a training checkpoint. "
+                    "Evaluation fuses the network automatically"
                 )

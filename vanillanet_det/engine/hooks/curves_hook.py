@@ -1,4 +1,4 @@
-"""Training curves, drawn while the training runs."""
+"""Training curves, updated during training."""
 
 from pathlib import Path
 from typing import Optional
@@ -13,11 +13,11 @@ FILE_NAME = "curves.png"
 
 @HOOKS.register_module()
 class CurvesHook(Hook):
-    """Draw losses, AP, learning rate and lambda into `WORK_DIR/curves.png`.
+    """Plot losses, AP, learning rate and lambda to `WORK_DIR/curves.png`.
 
-    The figure is updated after each epoch and validation of a training, from what MMEngine's
-    LocalVisBackend has written in this run and those that it resumes. An error while drawing is
-    logged once and never ends a training.
+    The figure is updated after each training epoch and each validation during training, from the
+    logs of MMEngine's LocalVisBackend for this run and the runs that it resumes. If plotting
+    fails, the error is logged once, and training continues.
     """
 
     # After LoggerHook (BELOW_NORMAL), which writes the data.
@@ -27,11 +27,11 @@ class CurvesHook(Hook):
         self._warned = False
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Draw the losses of the epoch."""
+        """Plot the losses of the epoch."""
         self._draw(runner)
 
     def after_val_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
-        """Draw the metrics of the validation, if it belongs to a training."""
+        """Plot the metrics of the validation if it is part of training."""
         if isinstance(runner._train_loop, BaseLoop):
             self._draw(runner)
 
@@ -44,7 +44,7 @@ class CurvesHook(Hook):
             curves = read_curves(runner.work_dir)
             if curves:
                 draw_curves(curves, Path(runner.work_dir) / FILE_NAME)
-        except Exception as error:  # no figure is worth a training
+        except Exception as error:  # a failed plot must not stop training
             if not self._warned:
                 runner.logger.warning(f"CurvesHook: the curves can't be drawn: {error}")
             self._warned = True

@@ -1,4 +1,4 @@
-"""An interrupted training leaves a checkpoint and tells how to resume."""
+"""Interrupted training saves a checkpoint and reports how to resume."""
 
 import os
 import signal
@@ -21,55 +21,55 @@ from ..loops import ResumableEpochBasedTrainLoop, ResumableLoop
 from ..workers import shield_built
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# A launcher forwards what the terminal has sent to all processes already.
+# A launcher forwards a signal that the terminal has already sent to all processes.
 _ONE_PRESS_S = 1.0
 _HEARD = b"\nInterrupted: finishing the current step; press again to exit at once\n"
 
 
 @HOOKS.register_module()
 class InterruptHook(Hook):
-    """Let Ctrl-C (SIGINT) and SIGTERM end a training without losing anything.
+    """Let Ctrl-C (SIGINT) and SIGTERM stop training without losing progress.
 
-    The running iteration is finished, and `interrupted.pth` written to the work dir, whole or
-    not at all; the log tells how to resume; the process exits with status 130 or 143. With
-    accumulated gradients it finishes the iteration of their step. At the end of an epoch and in a
-    validation, CheckpointHook's checkpoint serves if there is one. A second signal ends the
-    process at once, except while a checkpoint is being written. `interrupted.pth` is removed once
-    there is a newer checkpoint. In a distributed run all ranks stop after the same iteration,
-    whichever received the signal.
+    After a signal, the hook finishes the current iteration, writes `interrupted.pth` to the work
+    dir (completely or not at all), logs how to resume, and exits with status 130 or 143. With
+    accumulated gradients, it continues until the next optimizer step. At the end of an epoch and
+    during validation, it uses CheckpointHook's checkpoint if there is one. A second signal ends
+    the process at once, except while a checkpoint is being written. `interrupted.pth` is removed
+    once there is a newer checkpoint. In a distributed run, all ranks stop after the same
+    iteration, whichever rank received the signal.
 
-    With the resumable loops of this project (`tools/train.py` puts them in the place of
-    MMEngine's) a resumed training continues with the next batch of its epoch, or with the
-    validation that was interrupted; other loops start the epoch again, which is logged.
+    With the resumable loops of this project, which `tools/train.py` uses instead of MMEngine's, a
+    resumed run continues with the next batch of its epoch, or with the interrupted validation.
+    Other loops restart the epoch, which is logged.
 
     Args:
-        go_on: Command that resumes the training, for the log.
+        go_on: Command that resumes training, for the log.
     """
 
-    # After CheckpointHook (VERY_LOW, 90): what it saves is not saved twice.
+    # After CheckpointHook (VERY_LOW, 90), so that no state is saved twice.
     priority = "LOWEST"
 
     def __init__(self, go_on: Optional[str] = None) -> None:
         self.go_on = go_on
-        self._handlers: dict = {}  # that listening has replaced, by signal
+        self._handlers: dict = {}  # the replaced handlers, by signal
         self._signal = 0
         self._since = 0.0
         self._process = 0
         self._writing = False
-        self._saved = (-1, "")  # iterations done in the newest checkpoint, its path; in rank 0
-        self._is_saved = False  # what is done, in rank 0; all ranks agree on it
+        self._saved = (-1, "")  # of the newest checkpoint: iterations done, path; only in rank 0
+        self._is_saved = False  # whether rank 0 has saved all progress; synchronised across ranks
 
     @property
     def _command(self) -> str:
         return self.go_on or "the same command with --resume"
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Hand the position inside the epoch to the loop."""
+        """Pass the position inside the epoch to the loop."""
         if runner._resume and isinstance(runner._train_loop, ResumableLoop):
             runner.train_loop.load_position(checkpoint["meta"])
 
     def before_train(self, runner: Runner) -> None:
-        """Listen to signals from here to the end of the training."""
+        """Start to listen for signals, until the end of training."""
         self._listen()
         if runner._resume:
             self._saved, self._is_saved = (runner.iter, str(runner._load_from)), True
@@ -79,23 +79,23 @@ class InterruptHook(Hook):
                 shield_built(runner.val_dataloader)
             runner.logger.info(
                 f"{type(runner.train_loop).__name__} restarts an interrupted epoch or validation "
-                f"when it is resumed; derive it from {ResumableEpochBasedTrainLoop.__name__} to "
-                "continue where it stopped"
+                f"when resumed; derive it from {ResumableEpochBasedTrainLoop.__name__} to "
+                "continue at the point of interruption"
             )
 
     def after_train(self, runner: Runner) -> None:
-        """Stop listening, and exit after a signal that came during the last steps."""
+        """Stop listening, and exit if a signal arrived during the last steps."""
         number = self._signal
         self.end_train(runner)
         if number:
             runner.logger.info(
-                "Interrupted when the training was complete. Resume what follows it with: "
+                "Interrupted after training was complete. To run the remaining steps: "
                 f"{self._command}"
             )
             raise SystemExit(128 + number)
 
     def end_train(self, runner: Runner) -> None:
-        """Restore the handlers of the signals, whatever ended the training."""
+        """Restore the signal handlers, however training ended."""
         while self._handlers:
             number, handler = self._handlers.popitem()
             signal.signal(number, handler or signal.SIG_DFL)
@@ -105,13 +105,13 @@ class InterruptHook(Hook):
         self._signal, self._process = 0, os.getpid()
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
-                # Ignored from the start, as by nohup, it stays so. The hook itself still listens
-                # if a loop that isn't ours has raised before.
+                # Signals that were ignored from the start, as with nohup, stay ignored. This hook
+                # is still listening if a custom loop has raised an error before.
                 if signal.getsignal(number) not in (signal.SIG_IGN, self._note):
                     self._handlers[number] = signal.signal(number, self._note)
 
     def _note(self, number: int, frame: Any) -> None:
-        # A dataloader worker has this handler until it sets its own.
+        # A dataloader worker inherits this handler until it sets its own.
         if os.getpid() != self._process or self._writing:
             return
         if not self._signal:
@@ -123,7 +123,7 @@ class InterruptHook(Hook):
             raise SystemExit(128 + number)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Save the position inside the epoch, and note what can be resumed from."""
+        """Save the position inside the epoch, and record the checkpoint as resumable."""
         if isinstance(runner._train_loop, ResumableLoop):
             runner.train_loop.save_position(checkpoint["meta"])
         if "optimizer" in checkpoint:
@@ -138,14 +138,14 @@ class InterruptHook(Hook):
             return
         by_epoch = isinstance(loop, EpochBasedTrainLoop)
         if by_epoch and self.end_of_epoch(loop.dataloader, batch_idx):
-            return  # and stop after what the epoch's end brings
+            return  # stop after the steps at the end of the epoch instead
         left = not by_epoch and _is_validated(runner, done)
         self._stop(runner, number, dict(epoch=runner.epoch, iter=done), left)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Stop after a signal, with SystemExit."""
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
-            return  # the training is over
+            return  # training is complete
         number = self._agree(runner, runner.iter)
         is_left = runner.iter < runner.max_iters or runner.val_loop is not None
         if number and is_left:
@@ -155,14 +155,14 @@ class InterruptHook(Hook):
 
     def after_val_iter(self, runner: Runner, **_: Any) -> None:
         """Stop after a signal, with SystemExit, if the validated weights are saved."""
-        # No step of a validation is common to all ranks: each stops by itself.
+        # Ranks aren't synchronised during validation, so each rank stops by itself.
         if self._signal and self._is_saved:
             left = isinstance(runner.train_loop, ResumableLoop)
             self._exit(runner, self._signal, runner.iter, left)
 
     def after_val_epoch(self, runner: Runner, **_: Any) -> None:
         """Stop after a signal, with SystemExit."""
-        # The attribute: the property would build a loop that an evaluation doesn't need.
+        # Use the attribute: the property would build a loop that evaluation doesn't need.
         loop = runner._train_loop
         if not isinstance(loop, BaseLoop):
             return
@@ -171,9 +171,9 @@ class InterruptHook(Hook):
             self._stop(runner, number, dict(epoch=runner.epoch, iter=runner.iter))
 
     def _agree(self, runner: Runner, done: int) -> int:
-        """Return the signal that any rank received, and learn whether rank 0 has saved it all."""
+        """Return the signal that any rank received, and update whether all progress is saved."""
         number, self._is_saved = self._signal, self._saved[0] == done
-        # In ranks other than 0 nothing is ever saved.
+        # Only rank 0 ever saves a checkpoint.
         if self._is_saved and Path(self._saved[1]).name != INTERRUPTED:
             Path(runner.work_dir, INTERRUPTED).unlink(missing_ok=True)
         if is_distributed():
@@ -190,7 +190,7 @@ class InterruptHook(Hook):
             atomic = dict(backend="atomic")
             runner.save_checkpoint(runner.work_dir, path.name, meta=meta, backend_args=atomic)
             with atomic_write(path.with_name("last_checkpoint")) as file:
-                file.write(str(path).encode())  # where mmengine looks
+                file.write(str(path).encode())  # MMEngine reads this file to resume
             self._saved = (done, str(path))
         barrier()
         self._exit(runner, number, done, left)
@@ -208,12 +208,12 @@ class InterruptHook(Hook):
 
 
 def _is_validated(runner: Runner, step: int) -> bool:
-    """Tell whether the loop makes up a validation that follows an epoch or iteration."""
+    """Return whether a validation follows an epoch or iteration, and the loop can make it up."""
     loop = runner.train_loop
     return isinstance(loop, ResumableLoop) and loop.is_validated(step)
 
 
 def _has_stepped(runner: Runner) -> bool:
-    """Tell whether no gradients wait for an optimizer's step; they are not saved."""
+    """Return whether no accumulated gradients are pending; these wouldn't be saved."""
     wrapper = runner.optim_wrapper
     return isinstance(wrapper, OptimWrapperDict) or wrapper.should_update()

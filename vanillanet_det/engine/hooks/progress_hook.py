@@ -1,4 +1,4 @@
-"""A progress bar for a whole training."""
+"""A progress bar for a whole training run."""
 
 import logging
 import sys
@@ -17,13 +17,13 @@ _REFRESH_S = 0.1
 
 @HOOKS.register_module()
 class ProgressHook(Hook):
-    """Show iterations done, time left, epoch, loss and AP on a terminal, below the log.
+    """Show the iterations done, time left, epoch, loss and AP in a bar below the log.
 
-    The APs are those of the last and of the best validation. The bar is drawn on the standard
-    error of rank 0 if that is a terminal; otherwise the hook does nothing.
+    The bar shows the AP of the last and of the best validation. It is drawn to the standard error
+    of rank 0; if that isn't a terminal, the hook does nothing.
 
     Args:
-        metric: End of the name of the metric to show.
+        metric: Suffix of the name of the metric to show.
     """
 
     # After CheckpointHook (VERY_LOW, 90), but before InterruptHook (LOWEST, 100).
@@ -32,16 +32,16 @@ class ProgressHook(Hook):
     def __init__(self, metric: str = "bbox_mAP") -> None:
         self.metric = metric
         self._bar: Optional[tqdm] = None
-        self._streams: dict = {}  # that handlers of the logger had before, by handler
+        self._streams: dict = {}  # the original streams, by logging handler
         self._scores: list[float] = []  # last and best
         self._drawn = 0.0
 
     def before_train(self, runner: Runner) -> None:
-        """Draw the bar, from where a checkpoint is."""
+        """Draw the bar, starting at the iteration of the checkpoint if the run is resumed."""
         self._scores = list(runner.message_hub.runtime_info.get(_STATE, []))
         if not (is_main_process() and sys.stderr.isatty()):
             return
-        # Averaged over everything, the time per iteration includes its share of the validations.
+        # Without smoothing, the time per iteration includes its share of the validations.
         self._bar = tqdm(
             total=runner.max_iters,
             initial=runner.iter,
@@ -61,7 +61,7 @@ class ProgressHook(Hook):
         self.end_train(runner)
 
     def end_train(self, runner: Runner) -> None:
-        """Remove the bar, whatever ended the training."""
+        """Remove the bar, however training ended."""
         while self._streams:
             handler, stream = self._streams.popitem()
             handler.setStream(stream)
@@ -84,13 +84,13 @@ class ProgressHook(Hook):
         done, length = batch_idx + 1, len(runner.val_dataloader)
         self._describe(f"{_epoch(runner, runner.epoch)} validating {done}/{length}")
         if done == length:
-            self._bar.clear()  # evaluators print
+            self._bar.clear()  # because evaluators print
         elif time.monotonic() - self._drawn > _REFRESH_S:
             self._drawn = time.monotonic()
             self._bar.refresh()
 
     def after_val_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
-        """Read the AP."""
+        """Read the AP from the metrics."""
         if not isinstance(runner._train_loop, BaseLoop):
             return
         found = [value for name, value in (metrics or {}).items() if name.endswith(self.metric)]
@@ -108,7 +108,7 @@ class ProgressHook(Hook):
 
 
 class _AboveBar:
-    """A stream on the bar's terminal that writes above the bar."""
+    """A stream that writes to the terminal above the bar."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

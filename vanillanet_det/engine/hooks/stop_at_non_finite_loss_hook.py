@@ -1,4 +1,4 @@
-"""Training stops when its loss is infinite or NaN."""
+"""Training stops when the loss is infinite or NaN."""
 
 import math
 from collections.abc import Iterator
@@ -17,16 +17,16 @@ _MOST_IMAGES = 8
 
 @HOOKS.register_module()
 class StopAtNonFiniteLossHook(Hook):
-    """Stop the training at the first loss that is infinite or NaN.
+    """Stop training at the first loss that is infinite or NaN.
 
-    By then the optimizer has written NaN into every weight, and further training is useless. In
-    float16 the scaler skips such a step, but BatchNorm's statistics still contain it. The error
-    names the terms of the loss, the images of the batch, and the newest checkpoint whose numbers
-    are all finite. Non-finite weights are not saved either: the gradient of a finite loss may be
-    infinite.
+    By then, the optimizer has written NaN into every weight, so further training is useless. In
+    float16, the scaler skips such a step, but BatchNorm's statistics still include the batch. The
+    error lists the non-finite terms of the loss, the images of the batch, and the newest checkpoint
+    whose numbers are all finite. The hook also prevents non-finite weights from being saved,
+    because the gradient of a finite loss may be infinite.
 
-    The loss is read where mmengine's RuntimeInfoHook has stored it as a number, which avoids
-    another synchronisation with the GPU. In a distributed run any rank may stop.
+    The loss is read from the scalars of MMEngine's RuntimeInfoHook, which avoids another
+    synchronisation with the GPU. In a distributed run, any rank may stop training.
     """
 
     # After RuntimeInfoHook (VERY_HIGH), before the hooks that use or save the weights.
@@ -42,7 +42,7 @@ class StopAtNonFiniteLossHook(Hook):
         """Check the loss.
 
         Raises:
-            UserError: It is not finite.
+            UserError: The loss is not finite.
         """
         if outputs is None or math.isfinite(_read(runner, outputs, "loss")):
             return
@@ -60,13 +60,13 @@ class StopAtNonFiniteLossHook(Hook):
         """Check the weights.
 
         Raises:
-            UserError: One is not finite; nothing is saved.
+            UserError: A weight is not finite; nothing is saved.
         """
         for name, tensor in runner.model.state_dict().items():
             if not tensor.isfinite().all():
                 raise UserError(
                     f"{_when(runner)}: {name} is not finite, so nothing was saved: the loss was "
-                    "finite, but its gradient or a BatchNorm's statistics were not.\n"
+                    "finite, but its gradient or the statistics of a BatchNorm were not.\n"
                     f"{_remedy(runner)}"
                 )
 
@@ -99,9 +99,9 @@ def _remedy(runner: Runner) -> str:
             "and their boxes, then start again with a lower learning rate "
             "(optim_wrapper.optimizer.lr) or clipped gradients (optim_wrapper.clip_grad)."
         )
-    # Resuming takes the learning rate from the checkpoint, whatever the config sets.
+    # A resumed run uses the checkpoint's learning rate and ignores the config's.
     return (
-        f"Last good checkpoint: {path}. Inspect these images and their boxes; then resume with "
+        f"Last good checkpoint: {path}. Inspect these images and their boxes, then resume with "
         f"clipped gradients (--resume {path} --cfg-options optim_wrapper.clip_grad.max_norm=1), "
         f"or train with a lower learning rate from its weights (--cfg-options load_from={path} "
         "optim_wrapper.optimizer.lr=LOWER)."

@@ -1,4 +1,4 @@
-"""Evaluation on the fused model."""
+"""Evaluation of the fused model."""
 
 from typing import Optional
 
@@ -15,20 +15,20 @@ from ...models.raw_pixels import fold_normalization
 
 @HOOKS.register_module()
 class SwitchToDeployHook(Hook):
-    """Evaluate the model in its deployed form; training never sees it.
+    """Evaluate the model in its deployed form, without affecting training.
 
-    A fused copy stands in for `runner.model` while a validation or test epoch runs. The
-    original comes back after it, with the loops of this project also when the epoch raises, and
-    with other loops before the next epoch then. The hook runs after EMAHook has
-    swapped the averaged weights in and before CheckpointHook saves. While the model can't be
-    fused, as in the middle of the deep training, validation is of the unfused model, which is
-    logged once, and a test is refused. The copy has the image's normalisation folded into its
-    stem where it takes it.
+    A fused copy replaces `runner.model` during a validation or test epoch. The original is
+    restored afterwards; if the epoch raises an error, this project's loops restore it at once, and
+    with other loops it is restored before the next epoch. The hook runs after EMAHook has swapped
+    in the averaged weights and before CheckpointHook saves. Until the model can be fused, for
+    example until lambda reaches 1, validation uses the unfused model (this is logged once), and
+    testing raises an error. The copy has the normalisation of the images folded into its stem if
+    its stem supports this.
 
     Args:
-        tolerance: Pass one random image through both models first, and refuse to evaluate
-            if a feature differs by more than this, relative to its largest value. None skips
-            the check.
+        tolerance: Largest difference between the features of both models on a random image,
+            relative to the largest value of a feature; above it, evaluation raises an error.
+            None skips the check.
     """
 
     # After EMAHook (NORMAL, 50), before CheckpointHook (VERY_LOW, 90).
@@ -38,32 +38,32 @@ class SwitchToDeployHook(Hook):
         if tolerance is not None and not tolerance > 0:
             raise UserError(
                 f"SwitchToDeployHook: tolerance {tolerance!r}; expected a number above 0, "
-                "or None for no check"
+                "or None to skip the check"
             )
         self.tolerance = tolerance
         self._original: Optional[nn.Module] = None
         self._reported = False
 
     def before_run(self, runner: Runner) -> None:
-        """Refuse a second hook of this type.
+        """Reject a second hook of this type.
 
         Raises:
-            UserError: There is a second one of these hooks, which would fuse what is fused and
-                give that back.
+            UserError: There are two of these hooks; the second would fuse the fused copy, and
+                restore that copy as the original.
         """
         if sum(isinstance(hook, SwitchToDeployHook) for hook in runner.hooks) > 1:
             raise UserError(
-                "SwitchToDeployHook: configured twice; remove one, from custom_hooks or from "
-                "default_hooks, where the base configs of this project have it"
+                "SwitchToDeployHook: configured twice; remove it from custom_hooks, or from "
+                "default_hooks, where this project's base configs add it"
             )
 
     def _switch(self, runner: Runner, in_training: bool) -> None:
-        self._restore(runner)  # a loop that isn't this project's may have raised before
+        self._restore(runner)  # a custom loop may have raised an error before
         original = runner.model
         # Evaluation needs no gradient synchronisation, so the copy needs no wrapper.
         model = original.module if is_model_wrapper(original) else original
         if not is_deployable(model):
-            runner.logger.info("Evaluating the model as it is: nothing in it can be fused")
+            runner.logger.info("Evaluating the model unchanged: it has no deployed form")
             return
         if in_training and (reason := deploy_refusal(model)):
             if not self._reported:
@@ -72,7 +72,7 @@ class SwitchToDeployHook(Hook):
             return
         fused, error = fuse(model, type(self).__name__, self.tolerance)
         checked = "" if error is None else f", features equal to {error:.1e}"
-        fold_normalization(fused)  # which is never saved
+        fold_normalization(fused)  # the fused copy is never saved
         before, after = (sum(p.numel() for p in m.parameters()) for m in (model, fused))
         runner.logger.info(
             f"Evaluating the fused model: {before:,} -> {after:,} parameters{checked}"
@@ -84,24 +84,24 @@ class SwitchToDeployHook(Hook):
             runner.model, self._original = self._original, None
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Put the fused copy in."""
+        """Switch to the fused copy."""
         self._switch(runner, in_training=isinstance(runner._train_loop, BaseLoop))
 
     def after_val_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
-        """Put the original back."""
+        """Restore the original."""
         self._restore(runner)
 
     def before_test_epoch(self, runner: Runner) -> None:
-        """Put the fused copy in."""
+        """Switch to the fused copy."""
         self._switch(runner, in_training=False)
 
     def after_test_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
-        """Put the original back."""
+        """Restore the original."""
         self._restore(runner)
 
     def end_val(self, runner: Runner) -> None:
-        """Put the original back, also when the epoch raised."""
+        """Restore the original, even if the epoch raised an error."""
         self._restore(runner)
 
-    # The last two are for loops that aren't this project's and call no `end_val`.
+    # The last two are for custom loops, which don't call `end_val`.
     end_test = before_train = before_train_epoch = end_val

@@ -1,4 +1,4 @@
-"""Optimizer wrappers and their constructors, registered with MMDetection."""
+"""Optimizer wrappers and their constructors, registered in MMDetection."""
 
 from .bf16_optim_wrapper import Bf16OptimWrapper
 from .layer_decay import LayerDecay

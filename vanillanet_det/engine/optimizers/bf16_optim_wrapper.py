@@ -11,15 +11,15 @@ from torch import nn
 
 @OPTIM_WRAPPERS.register_module()
 class Bf16OptimWrapper(OptimWrapper):
-    """Run the forward pass under bfloat16 autocast.
+    """Optimizer wrapper that runs the forward pass under bfloat16 autocast.
 
-    mmengine's AmpOptimWrapper refuses to work without an accelerator. bfloat16 has the range
+    MMEngine's AmpOptimWrapper doesn't support CPUs. bfloat16 has the range
     of float32, so the loss needs no scaling.
     """
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Wrap a forward pass."""
+        """Run a forward pass in bfloat16."""
         device = next(model.parameters()).device.type
         with super().optim_context(model), torch.autocast(device, torch.bfloat16):
             yield

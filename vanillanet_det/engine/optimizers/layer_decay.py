@@ -1,4 +1,4 @@
-"""Layer-wise learning rate decay, as in the published detection recipe, for every backbone."""
+"""Layer-wise learning rate decay, as in the published detection recipe, for several backbones."""
 
 import re
 from collections import Counter
@@ -15,19 +15,19 @@ from ...models.backbones.archs import whole_number
 from ...models.protocols import HasLayerIds
 
 _NEVER = r"(?!)"
-# No factors of a product, though they have more than one dimension.
+# These are added, not multiplied, although they have more than one dimension.
 _NO_DECAY = ("relative_position_bias_table", "absolute_pos_embed")
 
 
 @dataclass(frozen=True)
 class _Names:
-    """Patterns of a backbone's parameter names; what matches none belongs to the stem.
+    """Patterns of a backbone's parameter names; other parameters belong to the stem.
 
     Attributes:
-        block: Groups are the stage and the block in it.
-        downsample: The group is the stage whose number it bears.
-        leads_on: How many stages later the features are that it makes.
-        output: Normalisation of the returned features.
+        block: Matches blocks; its groups are the stage, and the block in the stage.
+        downsample: Matches downsampling layers; its group is the stage in the layer's name.
+        leads_on: Number of stages between that stage and the one that the layer feeds.
+        output: Matches the normalisation of the returned features.
     """
 
     block: str
@@ -46,24 +46,24 @@ _BACKBONES = {
         r"model\.(?:stages|layers)_(\d+)\.downsample\.",
     ),
 }
-"""Backbone of MMDetection's `MODELS`, with those derived from it -> its names."""
+"""Patterns for each backbone in MMDetection's `MODELS` and for the classes derived from it."""
 
 
 def layer_ids(backbone: nn.Module, num_layers: int) -> dict[str, int]:
-    """Give the layer id of each parameter of a backbone.
+    """Return the layer id of each parameter of a backbone.
 
     Args:
         backbone: A network with `layer_ids` (protocol `HasLayerIds`), such as VanillaNet; an
             MMDetection ResNet or SwinTransformer; or a TIMMBackbone.
-        num_layers: Layers that the backbone is divided into.
+        num_layers: Number of layers that the backbone is divided into.
 
     Returns:
-        Ids by name. Where the network doesn't tell them, the blocks are spread evenly over 1 to
-        `num_layers`; the stem has 0, a downsampling layer the id of the block it leads to, and
-        the normalisation of returned features `num_layers + 1`.
+        Ids by parameter name. If the network doesn't define them, the blocks are spread evenly over
+        1 to `num_layers`; the stem has id 0, a downsampling layer has the id of the block that it
+        feeds, and the normalisation of returned features has `num_layers + 1`.
 
     Raises:
-        UserError: Another backbone, or one of timm's whose blocks have other names.
+        UserError: The backbone is not supported, or a timm backbone has unknown block names.
     """
     names = [name for name, _ in backbone.named_parameters()]
     if isinstance(backbone, HasLayerIds):
@@ -74,9 +74,9 @@ def layer_ids(backbone: nn.Module, num_layers: int) -> dict[str, int]:
     order = sorted({tuple(map(int, block.groups())) for block in blocks.values() if block})
     if not order:
         raise UserError(
-            f"LayerDecay: the backbone is {type(backbone).__name__} and its layers are not known; "
-            f"expected VanillaNet, {', '.join(_BACKBONES)} or one derived from them; take "
-            "optim_wrapper.constructor and paramwise_cfg out of the config"
+            f"LayerDecay: the backbone is {type(backbone).__name__}, whose layers are not known; "
+            f"expected VanillaNet, {', '.join(_BACKBONES)} or a class derived from them; remove "
+            "optim_wrapper.constructor and paramwise_cfg from the config"
         )
     ids = {place: 1 + index * num_layers // len(order) for index, place in enumerate(order)}
 
@@ -92,33 +92,33 @@ def layer_ids(backbone: nn.Module, num_layers: int) -> dict[str, int]:
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class LayerDecay(DefaultOptimWrapperConstructor):
-    """Scale the learning rate by `decay_rate ** (num_layers + 1 - layer id)`.
+    """Constructor that scales learning rates by `decay_rate ** (num_layers + 1 - layer id)`.
 
-    Layer ids are those of `layer_ids`; all outside the backbone has `num_layers + 1`. Biases,
-    other one-dimensional parameters and position embeddings get no weight decay.
+    See `layer_ids` for the layer ids; parameters outside the backbone have `num_layers + 1`.
+    Biases, other one-dimensional parameters and position embeddings get no weight decay.
 
     Args:
-        optim_wrapper_cfg: As for mmengine's constructor; its optimizer needs `lr`.
-        paramwise_cfg: `num_layers` and `decay_rate`; the published values, 6 and 0.6, unless
-            given.
+        optim_wrapper_cfg: As for MMEngine's constructor; its optimizer needs `lr`.
+        paramwise_cfg: `num_layers` and `decay_rate`; the defaults are the published values, 6
+            and 0.6.
 
     Raises:
-        UserError: Another key or value in `paramwise_cfg`, or an optimizer without `lr`.
+        UserError: `paramwise_cfg` has an invalid key or value, or the optimizer has no `lr`.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: Optional[dict] = None) -> None:
-        # mmengine asks for groups only if there is a paramwise_cfg.
+        # MMEngine calls add_params only if there is a paramwise_cfg.
         paramwise_cfg = {"num_layers": 6, "decay_rate": 0.6, **(paramwise_cfg or {})}
         super().__init__(optim_wrapper_cfg, paramwise_cfg)
         num_layers, decay_rate, *others = paramwise_cfg.values()
         if others or not whole_number(num_layers, 1) or not 0 < decay_rate <= 1:
             raise UserError(
-                f"LayerDecay: paramwise_cfg {paramwise_cfg}; expected num_layers, a whole "
-                "number from 1, decay_rate, above 0 and at most 1, and nothing else"
+                f"LayerDecay: paramwise_cfg {paramwise_cfg}; expected only num_layers, a "
+                "positive integer, and decay_rate, a number above 0 and at most 1"
             )
         if self.base_lr is None:
             raise UserError(
-                f"LayerDecay: optimizer {self.optimizer_cfg} has no lr; expected one to scale; "
+                f"LayerDecay: optimizer {self.optimizer_cfg} has no lr to scale; "
                 "add optim_wrapper.optimizer.lr to the config"
             )
 
@@ -137,7 +137,7 @@ class LayerDecay(DefaultOptimWrapperConstructor):
             if not parameter.requires_grad:
                 continue
             layer = layers.get(name, num_layers + 1)
-            # A group that doesn't name its weight decay gets the optimizer's.
+            # A group without its own weight decay uses the optimizer's.
             plain = parameter.ndim <= 1 or name.endswith(_NO_DECAY)
             no_decay = {"weight_decay": 0.0} if plain else {}
             scale = decay_rate ** (num_layers + 1 - layer)
@@ -150,7 +150,7 @@ class LayerDecay(DefaultOptimWrapperConstructor):
 
 
 def _table(groups: dict[tuple, dict]) -> str:
-    """List learning rate, tensors and parameters of each layer id."""
+    """Return a table of the learning rate, tensors and parameters of each layer id."""
     rates, tensors, numbers = {}, Counter(), Counter()
     for (layer, _), group in groups.items():
         rates[layer] = group["lr"]

@@ -1,4 +1,4 @@
-"""The published VanillaNet architectures, and custom ones, as plain numbers."""
+"""The published and custom VanillaNet architectures, as plain numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ class Arch:
     """Numbers that define a VanillaNet.
 
     Attributes:
-        name: Its name in errors.
+        name: Name of the arch in errors.
         dims: Channels of the stem and of each stage.
         strides: Stride of each stage, one entry less than `dims`.
         ada_pool: False for max pooling; True for adaptive max pooling to
             `ceil(input / stride)`; or one fixed output size per stage, 0 for max pooling.
         stem_stride: Stride of the stem's 4x4 convolution.
-        stem_padding: Its zero padding.
+        stem_padding: Zero padding of this convolution.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Arch:
     stem_padding: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse invalid numbers."""
+        """Raise an error if a number is invalid."""
         for key in ("dims", "strides"):
             self._expect(
                 len(getattr(self, key)) > 0 and all(whole_number(v, 1) for v in getattr(self, key)),
@@ -41,7 +41,7 @@ class Arch:
         self._expect(
             len(self.dims) == len(self.strides) + 1,
             "dims",
-            f"{len(self.strides) + 1} entries: the stem's and one for each of the "
+            f"{len(self.strides) + 1} entries: one for the stem and one for each of the "
             f"{len(self.strides)} strides",
         )
         self._expect(whole_number(self.stem_stride, 1), "stem_stride", "a positive integer")
@@ -58,13 +58,13 @@ class Arch:
     def _expect(self, holds: bool, key: str, expected: str) -> None:
         if not holds:
             raise UserError(
-                f"VanillaNet: {key} {getattr(self, key)!r} of arch {self.name!r} "
-                f"but expected {expected}"
+                f"VanillaNet: {key} {getattr(self, key)!r} of arch {self.name!r}: "
+                f"expected {expected}"
             )
 
     @property
     def feature_strides(self) -> tuple[int, ...]:
-        """Stride of every feature against the image: the stem's, then each stage's."""
+        """Stride of every feature relative to the image, for the stem and each stage."""
         strides = [self.stem_stride]
         for stride in self.strides:
             strides.append(strides[-1] * stride)
@@ -83,7 +83,7 @@ class Arch:
         """Check the indices of the features to return; None means `last_of_each_stride`.
 
         Raises:
-            UserError: There is no such feature, or they are not in rising order.
+            UserError: There is no such feature, or the indices are not in ascending order.
         """
         if out_indices is None:
             return self.last_of_each_stride
@@ -97,13 +97,13 @@ class Arch:
             shown = tuple(out_indices) if isinstance(out_indices, list) else out_indices
             raise UserError(
                 f"VanillaNet: out_indices {shown} but arch {self.name!r} has features 0..{last} "
-                f"(stem and {last} stages), and each may be asked for once, in rising order"
+                f"(stem and {last} stages); list each at most once, in ascending order"
             )
         return tuple(out_indices)
 
 
 def whole_number(value: object, least: int) -> bool:
-    """Tell whether a value is an int, not a bool, of at least `least`."""
+    """Return whether a value is an int of at least `least`, and not a bool."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
@@ -117,7 +117,7 @@ def _published(name: str, width: int, dims: str, strides: str, **stem: object) -
 
 
 def _published_archs() -> dict:
-    """Build the table of https://arxiv.org/abs/2305.12972."""
+    """Build the table of the architectures in https://arxiv.org/abs/2305.12972."""
     archs = [
         _published("5", 512, "1 2 4 8", "2 2 2"),
         _published("6", 512, "1 2 4 8 8", "2 2 2 1"),
@@ -146,20 +146,20 @@ def resolve_arch(
     stem_stride: Optional[int] = None,
     stem_padding: Optional[int] = None,
 ) -> Arch:
-    """Look up or check an architecture, and override single numbers.
+    """Look up or check an architecture, with optional overrides.
 
     Args:
         arch: A name in `ARCHS`, or a dict with `dims`, `strides` and, optionally, `ada_pool`,
             `stem_stride` and `stem_padding`.
-        ada_pool: Overrides the arch's own unless None, like the next two.
-        stem_stride: Stride of the stem.
-        stem_padding: Zero padding of the stem.
+        ada_pool: Overrides `ada_pool` of the arch, unless None.
+        stem_stride: Overrides the stride of the stem, unless None.
+        stem_padding: Overrides the zero padding of the stem, unless None.
 
     Returns:
         The checked architecture.
 
     Raises:
-        UserError: An unknown name, unknown or missing keys, or numbers that don't fit.
+        UserError: The name is unknown, a key is unknown or missing, or a number is invalid.
     """
     if isinstance(arch, str):
         if arch not in ARCHS:

@@ -1,4 +1,4 @@
-"""What the backbones share: frozen parts, and BatchNorms that stay in evaluation mode."""
+"""Base class of the backbones: frozen parts, and BatchNorms that stay in evaluation mode."""
 
 from collections.abc import Iterable
 
@@ -7,12 +7,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class Backbone(nn.Module):
-    """A network of images with `frozen_stages` and `norm_eval` as MMDetection's have them.
+    """An image network with `frozen_stages` and `norm_eval`, as in MMDetection's backbones.
 
     Attributes:
         in_channels: Channels of the image.
         out_channels: Channels of each returned feature.
-        out_strides: Stride of each returned feature against the image.
+        out_strides: Stride of each returned feature relative to the image.
         norm_eval: Keep BatchNorms in evaluation mode while training.
     """
 
@@ -22,11 +22,11 @@ class Backbone(nn.Module):
     norm_eval = False
 
     def frozen_modules(self) -> Iterable[nn.Module]:
-        """List the modules that `frozen_stages` freezes."""
+        """Return the modules that `frozen_stages` freezes."""
         return ()
 
     def train(self, mode: bool = True) -> "Backbone":
-        """Set the mode; frozen stages and, with `norm_eval`, BatchNorms stay in evaluation."""
+        """Set the mode, but keep frozen stages and, with `norm_eval`, BatchNorms in evaluation."""
         super().train(mode)
         if mode:
             self._freeze()

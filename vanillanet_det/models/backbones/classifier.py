@@ -14,17 +14,18 @@ from .vanillanet import VanillaNetwork
 class ClassifierNetwork(VanillaNetwork):
     """VanillaNet with its head, for image classification.
 
-    The head is pooling, dropout, 1x1 conv, BN, A', 1x1 conv; merged or deployed it is pooling
-    and one 1x1 conv. Parameter names are those of the published checkpoints.
+    The head consists of pooling, dropout, 1x1 conv, BN, A' and 1x1 conv; in the merged and deployed
+    forms, it consists of pooling, dropout and one 1x1 conv. Parameter names are those of the
+    published checkpoints.
 
     Args:
-        arch: As for `VanillaNetwork`, like all further arguments but `out_indices`.
+        arch: As for `VanillaNetwork`.
         num_classes: Number of classes.
-        dropout: Share of pooled channels to drop in training.
-        **kwargs: See `VanillaNetwork`.
+        dropout: Fraction of the pooled channels to drop in training.
+        **kwargs: Other arguments of `VanillaNetwork`, except `out_indices`.
 
     Raises:
-        UserError: An argument that makes no network; the message says what was expected.
+        UserError: An argument is invalid; the message states what was expected.
     """
 
     def __init__(
@@ -58,18 +59,18 @@ class ClassifierNetwork(VanillaNetwork):
         return self.cls2(deep_activation(self.cls1(x), act_lambda)).flatten(1)
 
     def switch_to_deploy(self) -> None:
-        """Fuse network and head, in place; a second call does nothing.
+        """Fuse the network and its head, in place; a second call does nothing.
 
         Raises:
-            UserError: As `VanillaNetwork.switch_to_deploy`.
+            UserError: As for `VanillaNetwork.switch_to_deploy`.
         """
         self._switch(super().switch_to_deploy)
 
     def switch_to_merged(self) -> None:
-        """Merge the network, and fuse the head, whose last layer has no BN, in place.
+        """Merge the network in place, and fuse the head, whose last layer has no BN.
 
         Raises:
-            UserError: As `VanillaNetwork.switch_to_merged`.
+            UserError: As for `VanillaNetwork.switch_to_merged`.
         """
         self._switch(super().switch_to_merged)
 
@@ -79,7 +80,7 @@ class ClassifierNetwork(VanillaNetwork):
             return
         pool, dropout, conv, bn = self.cls1
         head = merge_convs(conv, bn, self.cls2[0], "cls")
-        switch_network()  # raises before anything has changed
+        switch_network()  # any error is raised before anything is changed
         self.cls = nn.Sequential(pool, dropout, head).train(self.training)
         del self.cls1, self.cls2
 

@@ -1,4 +1,4 @@
-"""VanillaNet as MMDetection builds it: `init_cfg`, `norm_cfg` and the registry."""
+"""VanillaNet in MMDetection's registry, with `init_cfg` and `norm_cfg`."""
 
 from functools import partial
 from typing import Any, Optional, Union
@@ -15,20 +15,20 @@ from .vanillanet import VanillaNetwork
 
 
 class PretrainedBackbone(BaseModule):
-    """A module whose `init_cfg` takes published checkpoints, whatever wraps their tensors.
+    """A module whose `init_cfg` accepts published checkpoints, with or without a wrapper.
 
-    It implements `ChecksWeights`.
+    Subclasses implement the protocol `ChecksWeights`.
     """
 
     def init_weights(self) -> None:
-        """Initialise as `init_cfg` says.
+        """Initialise the module according to `init_cfg`.
 
         Raises:
-            UserError: The checkpoint can't be read or isn't of this network.
+            UserError: The checkpoint can't be read or doesn't belong to this network.
         """
         cfg = self.init_cfg
         if isinstance(cfg, dict) and cfg.get("type") == "Pretrained":
-            # Not MMEngine's: it ignores wrappers that it does not know, and loads nothing.
+            # MMEngine's loader would load nothing from files with an unknown wrapper.
             load_backbone(self, cfg["checkpoint"], cfg.get("prefix") or "backbone.")
             self._is_init = True
         else:
@@ -36,19 +36,19 @@ class PretrainedBackbone(BaseModule):
 
 
 def norm_factory(norm_cfg: Optional[dict]) -> Any:
-    """Turn a `norm_cfg` into the function that makes VanillaNet's BatchNorms.
+    """Return the function that builds VanillaNet's BatchNorms from a `norm_cfg`.
 
     Args:
         norm_cfg: A BN or SyncBN config, whose eps defaults to 1e-6; None for BN.
 
     Raises:
-        UserError: Another normalisation, which can't be fused.
+        UserError: The config is for another normalisation, which can't be fused.
     """
     norm_cfg = {"type": "BN", "eps": 1e-6, **(norm_cfg or {})}
     if "BN" not in str(norm_cfg["type"]):
         raise UserError(
-            f"VanillaNet: norm_cfg {norm_cfg}; expected a BatchNorm, dict(type='BN') or "
-            "dict(type='SyncBN'): no other normalisation can be fused"
+            f"VanillaNet: norm_cfg {norm_cfg}; expected dict(type='BN') or "
+            "dict(type='SyncBN'); other normalisations can't be fused"
         )
     return partial(_build_norm, norm_cfg)
 
@@ -58,7 +58,7 @@ def _build_norm(norm_cfg: dict, channels: int) -> nn.Module:
 
 
 class _FromConfig:
-    """The constructor of a network that MMDetection builds."""
+    """Constructor of the networks that MMDetection builds."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class VanillaNet(_FromConfig, VanillaNetwork, PretrainedBackbone):
             `with_cp`, `deploy`, `merged`, `ada_pool`, `stem_stride`, `stem_padding`.
 
     Raises:
-        UserError: An argument that makes no network; the message says what was expected.
+        UserError: An argument is invalid; the message states what was expected.
 
     Example:
         >>> backbone = VanillaNet('5').eval()
@@ -105,10 +105,10 @@ class VanillaNetClassifier(_FromConfig, ClassifierNetwork, PretrainedBackbone):
         *args: As for `ClassifierNetwork`, `arch` and `num_classes` first.
         norm_cfg: As for `VanillaNet`.
         init_cfg: As for `VanillaNet`.
-        **kwargs: `num_classes`, `dropout`, and those of `VanillaNet` but `out_indices`.
+        **kwargs: `num_classes`, `dropout`, and those of `VanillaNet` except `out_indices`.
 
     Raises:
-        UserError: An argument that makes no network; the message says what was expected.
+        UserError: An argument is invalid; the message states what was expected.
 
     Example:
         >>> classifier = VanillaNetClassifier('5', num_classes=10).eval()

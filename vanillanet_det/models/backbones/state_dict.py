@@ -1,4 +1,4 @@
-"""VanillaNet's published state dicts: the network that one is of, and whether it fits another."""
+"""Recognition of VanillaNet's state dicts, and checks that they fit a network."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,31 +12,31 @@ from ...errors import UserError
 from .archs import ARCHS, Arch
 
 _DEPLOYED_FOUND = (
-    "the weights are of the deployed form, one convolution per layer and no BatchNorm, from "
-    "which no training form can be made; set deploy=True in the backbone to evaluate them "
+    "the weights are of the deployed form (one convolution per layer, no BatchNorm), which can't "
+    "be converted back; set deploy=True in the backbone to evaluate them "
     "(--cfg-options model.backbone.deploy=True), and train from a training checkpoint"
 )
 _DEPLOYED_WANTED = (
-    "the weights are of the {} form, but deploy=True makes the network the deployed "
-    "form; remove deploy, since evaluation fuses by itself, or fuse the file: "
+    "the weights are of the {} form, but deploy=True builds the deployed form; remove deploy, "
+    "because evaluation fuses the network automatically, or fuse the file: "
     "python tools/convert_checkpoint.py FILE FUSED_FILE --deploy"
 )
-# By the form of the weights and the form of the network.
+# Keys: form of the weights, form of the network.
 _OTHER_FORM = {
     ("deployed", "training"): _DEPLOYED_FOUND,
     ("deployed", "merged"): _DEPLOYED_FOUND,
     ("training", "deployed"): _DEPLOYED_WANTED.format("training"),
     ("merged", "deployed"): _DEPLOYED_WANTED.format("merged"),
-    ("merged", "training"): "the weights are of the merged form, one convolution per layer and "
-    "its last BN, from which no training form can be made; set merged=True in the backbone "
+    ("merged", "training"): "the weights are of the merged form (one convolution per layer, "
+    "with its last BN), which can't be converted back; set merged=True in the backbone "
     "(--cfg-options model.backbone.merged=True)",
-    ("training", "merged"): "the weights are of the training form, but merged=True makes the "
-    "network the merged form; load them through the backbone's init_cfg, which merges them, or "
+    ("training", "merged"): "the weights are of the training form, but merged=True builds the "
+    "merged form; load them through the backbone's init_cfg, which merges them, or "
     "merge the file: python tools/convert_checkpoint.py FILE MERGED_FILE --merge",
 }
 
-# The names that each form gives to the first and last convolution of the stem, its series
-# activation, the last convolution of a stage, and the last one of the head.
+# For each form, the names of the first and last convolution of the stem, its series activation, the
+# last convolution of a stage, and the last convolution of the head.
 _NAMES = {
     "deployed": ("stem.0", "stem.0", "stem.1", "conv", "cls.2"),
     "merged": ("stem.0.0", "stem.0.0", "stem.1", "conv.0", "cls.2"),
@@ -48,12 +48,11 @@ _NAMES = {
 class Description:
     """The network that a state dict belongs to.
 
-    A state dict doesn't show strides and pooling, and has no stages after the last returned
-    feature.
+    A state dict doesn't show strides or pooling, nor stages after the last returned feature.
 
     Attributes:
         form: `training`, `merged` or `deployed`.
-        dims: Channels of the stem and of each stage in it.
+        dims: Channels of the stem and of each stage in the state dict.
         act_num: `n` of the series activation.
         in_channels: Channels of the image.
         num_classes: Number of classes, or None without a classification head.
@@ -71,7 +70,7 @@ class Description:
         return tuple(name for name, arch in ARCHS.items() if arch.dims == self.dims)
 
     def __str__(self) -> str:
-        """Name the arch as errors do."""
+        """Return the arch and act_num for error messages."""
         return f"{_name(self.dims)}, act_num {self.act_num}"
 
 
@@ -87,7 +86,7 @@ def describe(state: Mapping[str, Tensor]) -> Optional[Description]:
         state: Tensors by their names in the network.
 
     Returns:
-        The description; None if it has no stem of a VanillaNet.
+        The description; None if the state dict has no VanillaNet stem.
     """
     form = next((form for form in _NAMES if _has_stem(state, form)), None)
     if form is None:
@@ -116,24 +115,24 @@ def _has_stem(state: Mapping[str, Tensor], form: str) -> bool:
 
 
 def check_fit(network: nn.Module, state: Mapping[str, Tensor], arch_name: str = "") -> None:
-    """Refuse weights that don't belong to a network, before any of them is loaded.
+    """Raise an error if weights don't belong to a network, before any of them is loaded.
 
     Args:
-        network: A VanillaNet, which stays unchanged.
+        network: A VanillaNet; it is not changed.
         state: Tensors by their names in the network.
-        arch_name: What the file says it is of. Two archs differ only in strides and pooling,
-            which the tensors don't show.
+        arch_name: The arch in the file. It is needed because two archs differ only in strides and
+            pooling, which the tensors don't show.
 
     Raises:
-        UserError: The weights have another form, arch, act_num or shape, or less than 90 % of
-            the network's tensors are among them.
+        UserError: The weights have a different form, arch, act_num or shape, or contain less than
+            90 % of the network's tensors.
     """
     arch: Arch = network.arch
     takes, given = ("raw_pixels" in tensors for tensors in (network.state_dict(), state))
     if takes != given and state:
         raise UserError(
-            f"the weights are for {_PIXELS[given]}, but the network takes {_PIXELS[takes]}; save "
-            "and load weights before the normalisation is folded into them"
+            f"the weights expect {_PIXELS[given]}, but the network expects {_PIXELS[takes]}; "
+            "save and load weights before the normalisation is folded into them"
         )
     found = describe(state)
     if found is not None and found.form != network.form:
@@ -144,9 +143,9 @@ def check_fit(network: nn.Module, state: Mapping[str, Tensor], arch_name: str = 
         if not same_dims or found.act_num != network.act_num:
             raise UserError(
                 f"the weights are of {found}, but the network is {_name(arch.dims)}, act_num "
-                f"{network.act_num}; set arch and act_num to those of the weights"
+                f"{network.act_num}; set arch and act_num to match the weights"
             )
-    # A changed stem or pooling of an arch is intended.
+    # If the network's stem or pooling differs from its arch, this is intended.
     if arch_name in ARCHS and arch_name != arch.name and arch == ARCHS.get(arch.name):
         raise UserError(
             f"the weights were trained as arch {arch_name!r}, but the network is arch "
@@ -161,26 +160,26 @@ def check_fit(network: nn.Module, state: Mapping[str, Tensor], arch_name: str = 
         )
     if not match.is_enough:
         raise UserError(
-            f"{match}, of a VanillaNet; expected at least {LEAST_MATCH:.0%}. Is this a checkpoint "
-            f"of the network, {_name(arch.dims)}? One of a backbone alone belongs into the "
-            "backbone's init_cfg=dict(type='Pretrained', checkpoint=FILE), one of a head alone is "
-            "for the head's own load_state_dict"
+            f"{match}, of a VanillaNet; expected at least {LEAST_MATCH:.0%}. Does the checkpoint "
+            f"belong to the network, {_name(arch.dims)}? To load a backbone alone, set the "
+            "backbone's init_cfg=dict(type='Pretrained', checkpoint=FILE); to load a head alone, "
+            "call load_state_dict of the head"
         )
 
 
 def merged_state_dict(network: nn.Module, state: Mapping[str, Tensor], arch_name: str) -> dict:
-    """Merge weights of the training form.
+    """Convert weights of the training form to the merged form.
 
     Args:
-        network: A VanillaNet in its training form, which is merged in the process.
-        state: Tensors by their names in it.
-        arch_name: What their file says it is of.
+        network: A VanillaNet in its training form; it is merged in the process.
+        state: Tensors by their names in the training form.
+        arch_name: The arch in the file of the weights.
 
     Returns:
         Tensors by their names in the merged form.
 
     Raises:
-        UserError: As `check_fit`; one is missing; or their lambda is below 1.
+        UserError: As for `check_fit`; also if a tensor is missing or lambda is below 1.
     """
     check_fit(network, state, arch_name)
     match = Match.of(state, network.state_dict())
@@ -192,28 +191,28 @@ def merged_state_dict(network: nn.Module, state: Mapping[str, Tensor], arch_name
 
 
 class PublishedWeights:
-    """Loading of weights for a VanillaNetwork (protocols `ChecksWeights` and `KnowsForms`)."""
+    """Weight loading of a VanillaNetwork (protocols `ChecksWeights` and `KnowsForms`)."""
 
     @classmethod
     def form_arguments(cls, state: Mapping[str, Tensor]) -> dict:
-        """Return `deploy` and `merged` as the form of these weights needs them."""
+        """Return the arguments `deploy` and `merged` that build the form of these weights."""
         found = describe(state)
         if found is None:
             return {}
         return dict(deploy=found.form == "deployed", merged=found.form == "merged")
 
     def adapt_state_dict(self, state: Mapping[str, Tensor], arch_name: str = "") -> dict:
-        """Check a backbone's weights; the merged form merges those of the training form.
+        """Check a backbone's weights, and merge weights of the training form for a merged network.
 
         Args:
             state: Tensors by their names.
-            arch_name: The arch that their file names; '' if it names none.
+            arch_name: The arch in their file; '' if unknown.
 
         Returns:
-            Tensors of this network's form.
+            Tensors in this network's form.
 
         Raises:
-            UserError: As `check_state_dict`, or their lambda is below 1.
+            UserError: As for `check_state_dict`; also if lambda of the weights is below 1.
         """
         found = describe(state)
         if self.form == "merged" and found is not None and found.form == "training":
@@ -222,17 +221,17 @@ class PublishedWeights:
         return dict(state)
 
     def check_state_dict(self, state: Mapping[str, Tensor], arch_name: str = "") -> None:
-        """Refuse weights that are not of this network, as `check_fit` does."""
+        """Raise an error if weights don't belong to this network; see `check_fit`."""
         check_fit(self, state, arch_name)
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        # Every way of loading passes here, including MMEngine's lenient one, which would leave
-        # at random what doesn't fit.
+        # All loading calls this method, including MMEngine's non-strict loading, which would leave
+        # mismatched tensors random.
         own = {k[len(prefix) :]: v for k, v in state_dict.items() if k.startswith(prefix)}
         self.check_state_dict({k: v for k, v in own.items() if isinstance(v, Tensor)})
-        # Published checkpoints have no lambda: theirs ended at 1.
+        # Published checkpoints contain no lambda, because it had reached 1.
         if self.has_lambda:
             state_dict.setdefault(f"{prefix}act_lambda", torch.ones_like(self.act_lambda))
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -1,4 +1,4 @@
-"""Networks of timm as backbones, such as the peers in VanillaNet's benchmarks."""
+"""timm networks as backbones, such as the peers in VanillaNet's benchmarks."""
 
 import difflib
 import re
@@ -16,25 +16,25 @@ from .mmdet_vanillanet import PretrainedBackbone
 
 @MODELS.register_module()
 class TIMMBackbone(Backbone, PretrainedBackbone):
-    """A convolutional network of timm as a feature extractor (`features_only`).
+    """A convolutional timm network as a feature extractor (`features_only`).
 
-    Nothing is downloaded. Files as timm publishes them (`pytorch_model.bin` on Hugging Face) load
-    through `init_cfg=dict(type='Pretrained', checkpoint=FILE)`.
+    Nothing is downloaded. To load a file that timm publishes (`pytorch_model.bin` on Hugging Face),
+    set `init_cfg=dict(type='Pretrained', checkpoint=FILE)`.
 
     Args:
-        model_name: Its name in timm, such as 'convnextv2_nano'.
-        out_indices: Features to return, counted as timm does.
+        model_name: Name of the network in timm, such as 'convnextv2_nano'.
+        out_indices: Features to return, numbered as in timm.
         in_channels: Channels of the image.
-        drop_path_rate: Stochastic depth of the last block; it rises linearly from 0.
-        frozen_stages: Freeze everything up to this feature, counted as in `out_indices`; -1 for
+        drop_path_rate: Stochastic depth rate of the last block; the rate rises linearly from 0.
+        frozen_stages: Freeze everything up to this feature, numbered as in `out_indices`; -1 for
             none.
         norm_eval: Keep BatchNorms in evaluation mode while training.
         with_cp: Recompute features in the backward pass instead of keeping them.
-        init_cfg: How to initialise; the default is timm's own.
+        init_cfg: Config of the initialisation; the default is timm's initialisation.
 
     Attributes:
         out_channels: Channels of each returned feature.
-        out_strides: Stride of each returned feature against the image.
+        out_strides: Stride of each returned feature relative to the image.
 
     Raises:
         UserError: timm is missing, has no such model, or can't return these features.
@@ -66,7 +66,7 @@ class TIMMBackbone(Backbone, PretrainedBackbone):
         self.model_name = model_name
         self.norm_eval = norm_eval
         arguments = {"out_indices": tuple(out_indices), "in_chans": in_channels}
-        if drop_path_rate:  # not every network has it
+        if drop_path_rate:  # not every network has this argument
             arguments["drop_path_rate"] = drop_path_rate
         self.model = _create(model_name, arguments)
         info = self.model.feature_info
@@ -94,18 +94,18 @@ class TIMMBackbone(Backbone, PretrainedBackbone):
         return tuple(self.model(x))
 
     def adapt_state_dict(self, state: Mapping[str, Tensor], arch_name: str = "") -> dict:
-        """Rename a file's weights to this network's names, and check them.
+        """Rename the weights of a file to match this network, and check them.
 
         Args:
-            state: Tensors by timm's names or by this network's, where `stages.0` has become
+            state: Tensors by their names in timm, or in this network, where `stages.0` is
                 `model.stages_0`.
-            arch_name: Ignored; the tensors tell.
+            arch_name: Ignored; the tensors are sufficient.
 
         Returns:
-            The tensors, checked, by this network's names.
+            The checked tensors by their names in this network.
 
         Raises:
-            UserError: As `check_state_dict`.
+            UserError: As for `check_state_dict`.
         """
         parts = {re.sub(r"_(\d+)$", r".\1", name): name for name, _ in self.model.named_children()}
         own = {}
@@ -117,24 +117,25 @@ class TIMMBackbone(Backbone, PretrainedBackbone):
         return own
 
     def check_state_dict(self, state: Mapping[str, Tensor], arch_name: str = "") -> None:
-        """Refuse weights that are not of this network.
+        """Raise an error if weights don't belong to this network.
 
         Args:
             state: Tensors by their names in this network.
-            arch_name: Ignored; the tensors tell.
+            arch_name: Ignored; the tensors are sufficient.
 
         Raises:
-            UserError: One has another shape, or less than 90 % of the network's are there.
+            UserError: A tensor has a different shape, or less than 90 % of the network's tensors
+                are present.
         """
         match = Match.of(state, self.state_dict())
         if match.misshapen or not match.is_enough:
             raise UserError(
                 f"{match}, of timm's {self.model_name}; expected at least {LEAST_MATCH:.0%}, and "
-                "none of another shape. Is this timm's file of that model?"
+                "no different shapes. Is this timm's file for this model?"
             )
 
     def frozen_modules(self) -> Iterator[nn.Module]:
-        """List the modules before the first trainable feature."""
+        """Yield the modules up to the last frozen feature."""
         if self.frozen_stages < 0:
             return
         last = self.model.feature_info.info[self.frozen_stages]["module"].replace(".", "_")
@@ -145,24 +146,24 @@ class TIMMBackbone(Backbone, PretrainedBackbone):
 
 
 def _create(model_name: str, arguments: dict) -> nn.Module:
-    """Make timm build a feature extractor."""
+    """Build a feature extractor with timm."""
     try:
-        import timm  # here, since it takes seconds and few configs need it
+        import timm  # imported here because it takes seconds and few configs need it
         from timm.models import FeatureListNet
     except ImportError as error:
-        raise UserError("TIMMBackbone: timm is missing; pip install 'timm>=1.0'") from error
+        raise UserError("TIMMBackbone: timm is missing; run pip install 'timm>=1.0'") from error
     if not timm.is_model(model_name):
         close = difflib.get_close_matches(model_name, timm.list_models(), n=3)
         raise UserError(
-            f"TIMMBackbone: model_name {model_name!r} but timm {timm.__version__} has no such "
-            f"model; {f'did you mean {close[0]!r}? ' if close else ''}timm.list_models() lists all"
+            f"TIMMBackbone: model_name {model_name!r}: timm {timm.__version__} has no such "
+            f"model; {f'did you mean {close[0]!r}? ' if close else ''}see timm.list_models()"
         )
     try:
         model = timm.create_model(model_name, pretrained=False, features_only=True, **arguments)
     except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:
         shown = ", ".join(f"{key} {value}" for key, value in arguments.items())
         raise UserError(
-            f"TIMMBackbone: timm can't give features of {model_name!r} with {shown}: {error}"
+            f"TIMMBackbone: timm can't extract features of {model_name!r} with {shown}: {error}"
         ) from error
     if not isinstance(model, FeatureListNet) or str(model.output_fmt).rpartition(".")[2] != "NCHW":
         raise UserError(

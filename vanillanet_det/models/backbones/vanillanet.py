@@ -1,18 +1,18 @@
-"""VanillaNet, a network without shortcuts and attention. It needs PyTorch alone.
+"""VanillaNet, a network without shortcuts or attention. It depends only on PyTorch.
 
-Where to read what the paper (https://arxiv.org/abs/2305.12972) describes:
+Where to find the parts of the paper (https://arxiv.org/abs/2305.12972):
 
 - dims, strides and pooling of VanillaNet-5 to -13: `archs.py`
 - stem and stages (figure 2): this file, and `Stage` in `../layers/stage.py`
 - series-informed activation (section 3.2): `../layers/series_activation.py`
-- deep training, A' and lambda (section 3.1): `../layers/act_lambda.py`; its schedule is
-  `DeepTrainingHook`; for other networks: `../deep_training/`
-- merging of convolutions and BatchNorms (section 3.1): `../layers/fusion.py`; for a whole model
-  `switch_to_deploy` in `../deploy.py`
+- deep training, A' and lambda (section 3.1): `../layers/act_lambda.py`; for the schedule, see
+  `DeepTrainingHook`; for other networks, see `../deep_training/`
+- merging of convolutions and BatchNorms (section 3.1): `../layers/fusion.py`; for a whole
+  model, see `switch_to_deploy` in `../deploy.py`
 - classification head: `classifier.py`
 - names and forms of the published checkpoints: `state_dict.py`
 
-`mmdet_vanillanet.py` makes it MMDetection's `VanillaNet`, with `init_cfg` and `norm_cfg`.
+`mmdet_vanillanet.py` registers it in MMDetection as `VanillaNet`, with `init_cfg` and `norm_cfg`.
 """
 
 import re
@@ -35,7 +35,7 @@ from .state_dict import PublishedWeights
 
 
 class VanillaNetwork(PublishedWeights, LambdaMixin, Backbone):
-    """VanillaNet by its features: 0 is the stem's, i is that of stage i.
+    """VanillaNet as a feature extractor: feature 0 is the stem's output, feature i that of stage i.
 
     Parameter names are those of the published checkpoints.
 
@@ -43,16 +43,16 @@ class VanillaNetwork(PublishedWeights, LambdaMixin, Backbone):
         arch: A published arch: '5' to '13', '13_x1_5' or '13_x1_5_ada_pool'; or a dict with
             `dims` (stem and stages) and `strides` (stages).
         in_channels: Channels of the image.
-        act_num: `n` of the series activation, whose kernel has the side `2 n + 1`.
-        out_indices: Features to return; the default is the last of each stride. Stages
-            behind the last one are not built.
+        act_num: `n` of the series activation, whose kernel size is `2 n + 1`.
+        out_indices: Features to return; the default is the last feature of each stride. Stages
+            after the last returned feature are not built.
         frozen_stages: Freeze the stem (0) and the stages up to this one; -1 for none.
-        norm: Makes the BatchNorms, over a number of channels.
+        norm: Function that builds a BatchNorm for a number of channels.
         norm_eval: Keep BatchNorms in evaluation mode while training.
         with_cp: Recompute features in the backward pass instead of keeping them.
         deploy: Build the deployed form: one convolution per layer, no BatchNorm.
         merged: Build the merged form, unless `deploy` is set: one convolution per layer and
-            its last BN, to fine-tune weights whose lambda is 1.
+            its last BN. It is for fine-tuning weights with lambda 1.
         ada_pool: Pool adaptively: True for `ceil(input / stride)` at any image size, or fixed
             output sizes, one per stage (0 for max pooling). The default is the arch's own.
         stem_stride: Stride of the stem; the default is the arch's own.
@@ -60,10 +60,10 @@ class VanillaNetwork(PublishedWeights, LambdaMixin, Backbone):
 
     Attributes:
         out_channels: Channels of each returned feature.
-        out_strides: Stride of each returned feature against the image.
+        out_strides: Stride of each returned feature relative to the image.
 
     Raises:
-        UserError: An argument that makes no network; the message says what was expected.
+        UserError: An argument is invalid; the message states what was expected.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class VanillaNetwork(PublishedWeights, LambdaMixin, Backbone):
         if frozen_stages not in range(-1, num_stages + 1):
             raise UserError(
                 f"VanillaNet: frozen_stages {frozen_stages!r}; expected -1 (none), 0 (the "
-                f"stem) or a stage up to {num_stages}, the last that out_indices asks for"
+                f"stem) or a stage up to {num_stages}, the last one in out_indices"
             )
         self.frozen_stages = frozen_stages
         self.norm = norm
@@ -136,7 +136,7 @@ class VanillaNetwork(PublishedWeights, LambdaMixin, Backbone):
 
     @property
     def form(self) -> str:
-        """`training`, `merged` or `deployed`."""
+        """Form of the network: `training`, `merged` or `deployed`."""
         if hasattr(self, "stem1"):
             return "training"
         return "deployed" if self.stem[1].deploy else "merged"
@@ -173,7 +173,7 @@ class VanillaNetwork(PublishedWeights, LambdaMixin, Backbone):
 
     @property
     def layers(self) -> list[Callable[[Tensor, float], Tensor]]:
-        """The stem and the stages: functions of a feature and lambda."""
+        """The stem and the stages, as functions of a feature and lambda."""
         return [self._forward_stem, *self.stages]
 
     def _forward_stem(self, x: Tensor, act_lambda: float) -> Tensor:
@@ -182,7 +182,7 @@ class VanillaNetwork(PublishedWeights, LambdaMixin, Backbone):
         return self.stem2(deep_activation(self.stem1(x), act_lambda))
 
     def frozen_modules(self) -> list[nn.Module]:
-        """List the stem and the stages up to `frozen_stages`."""
+        """Return the modules of the stem and the stages up to `frozen_stages`."""
         if self.frozen_stages < 0:
             return []
         stem = [self.stem] if hasattr(self, "stem") else [self.stem1, self.stem2]
@@ -192,8 +192,8 @@ class VanillaNetwork(PublishedWeights, LambdaMixin, Backbone):
         """Fuse every layer into one convolution, in place; a second call does nothing.
 
         Raises:
-            UserError: lambda is below 1, so that a layer's two convolutions are no linear map;
-                a BatchNorm keeps no running statistics; or fused values exceed the network's
+            UserError: Lambda is below 1, so a layer's two convolutions aren't one linear map; a
+                BatchNorm has no running statistics; or fused values exceed the network's
                 precision. The network is then unchanged.
         """
         if self.deploy:
@@ -202,25 +202,25 @@ class VanillaNetwork(PublishedWeights, LambdaMixin, Backbone):
         convs = [fuse_layer(pairs, name) for name, pairs in self._convs()]
         acts = [self._stem_act, *(stage.act for stage in self.stages)]
         for (name, _), act in zip(self._convs(), acts):
-            act.fused(name)  # raises before anything has changed
+            act.fused(name)  # any error is raised before anything is changed
         for act in acts:
             act.switch_to_deploy()
         self._put_convs(convs)
 
     def switch_to_merged(self) -> None:
-        """Make each layer's two convolutions one, with the last BN, in place.
+        """Merge each layer's two convolutions into one, with the last BN, in place.
 
         A second call does nothing.
 
         Raises:
-            UserError: lambda is below 1, or the network is deployed. It is then unchanged.
+            UserError: Lambda is below 1, or the network is deployed. It is then unchanged.
         """
         if self.form == "merged":
             return
         if self.deploy:
             raise UserError(
-                "VanillaNet: the deployed form has no BatchNorm left and can't be merged; merge "
-                "the training form"
+                "VanillaNet: the deployed form has no BatchNorm and can't be merged; merge "
+                "the training form instead"
             )
         self.check_lambda()
         self._put_convs(
@@ -231,7 +231,7 @@ class VanillaNetwork(PublishedWeights, LambdaMixin, Backbone):
         )
 
     def _convs(self) -> list[tuple[str, Sequence[nn.Module]]]:
-        """List the convolutions and BNs in front of the pooling, of the stem and each stage."""
+        """Return the convolutions and BNs before the pooling, for the stem and each stage."""
         stem = [self.stem[0]] if hasattr(self, "stem") else [self.stem1, self.stem2[:2]]
         return [("stem", stem), *((f"stages.{i}", s.convs) for i, s in enumerate(self.stages))]
 
@@ -240,7 +240,7 @@ class VanillaNetwork(PublishedWeights, LambdaMixin, Backbone):
         return self.stem[1] if hasattr(self, "stem") else self.stem2[2]
 
     def _put_convs(self, convs: Sequence[nn.Module]) -> None:
-        """Replace the layers of `_convs`, and drop what only the training form has."""
+        """Replace the layers of `_convs`, and remove the parts that only the training form has."""
         stem = nn.Sequential(convs[0], self._stem_act)
         if self.form == "training":
             del self.stem1, self.stem2, self.act_lambda
@@ -251,16 +251,16 @@ class VanillaNetwork(PublishedWeights, LambdaMixin, Backbone):
         self._freeze()
 
     def fold_normalization(self, mean: Tensor, std: Tensor, flip: bool) -> bool:
-        """Let the deployed form take pixels instead of normalised images, in place.
+        """Make the deployed form accept raw pixels instead of normalised images, in place.
 
         Args:
             mean: Mean of each channel, in the order of the normalised image, float64.
-            std: Standard deviation of each channel, likewise.
-            flip: Whether pixels come with their channels in the opposite order.
+            std: Standard deviation of each channel, in the same order, float64.
+            flip: Whether the pixels have their channels in the opposite order.
 
         Returns:
-            Whether it was done. It can't be where the normalised image is padded with zeros,
-            in another form, twice, in 16 bits, or with other channels.
+            Whether the normalisation was folded. It can't be folded if the stem pads the image
+            with zeros, in other forms, twice, in 16 bits, or with another number of channels.
 
         Raises:
             UserError: The folded kernel doesn't fit the network's precision.
@@ -275,14 +275,14 @@ class VanillaNetwork(PublishedWeights, LambdaMixin, Backbone):
         shift = (weight * mean.to(weight)[:, None, None]).sum((1, 2, 3))
         weight = weight.flip(1) if flip else weight
         self.stem[0] = fused_conv(conv, weight, conv.bias.detach().double() - shift, "stem")
-        # Saved, so that such weights aren't taken for those of normalised images.
+        # A buffer, so that saved weights aren't mistaken for weights for normalised images.
         self.register_buffer("raw_pixels", torch.tensor(True))
         return True
 
     def layer_ids(self, num_layers: int) -> dict[str, int]:
         """Return the published layer id of each parameter, for layer-wise learning rate decay.
 
-        The stem has 0, stage `s` from 0 has `s // 2 + 1`, at most `num_layers`.
+        The stem has id 0; stage `s`, counted from 0, has id `s // 2 + 1`, at most `num_layers`.
         """
         stages = {name: re.match(r"stages\.(\d+)\.", name) for name, _ in self.named_parameters()}
         return {

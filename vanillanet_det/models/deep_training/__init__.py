@@ -1,4 +1,4 @@
-"""The deep training and series activation of VanillaNet for any other network."""
+"""VanillaNet's deep training and series activation for any other network."""
 
 from .conversion import add_vanilla_training
 from .deep_pair import DeepPair

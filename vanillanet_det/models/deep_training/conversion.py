@@ -1,4 +1,4 @@
-"""The deep training and series activation of VanillaNet for any other network."""
+"""VanillaNet's deep training and series activation for any other network."""
 
 import copy
 from collections.abc import Iterator
@@ -23,32 +23,32 @@ def add_vanilla_training(
     deep: Optional[str] = "all",
     series: bool = True,
 ) -> nn.Module:
-    """Apply the deep training and series activation of VanillaNet to any network.
+    """Apply VanillaNet's deep training and series activation to any network.
 
-    The result is a copy to be trained; `switch_to_deploy` brings it into its deployed form,
-    exactly. `deep="all"` inserts a 1x1 convolution or linear layer after every convolution and
-    linear layer that feeds a ReLU, as the paper does, and the deployed network has the layers
-    and ReLUs of the original. `deep="pairs"` uses existing pairs (map, ReLU, 1x1 convolution or
-    linear layer), and the deployed network loses a layer and a ReLU for each: it is not the
-    default because it makes the network shallower. A network without such layers only gets
+    The result is a copy to be trained; `switch_to_deploy` converts it exactly to its deployed
+    form. `deep="all"` inserts a 1x1 convolution or linear layer after every convolution and
+    linear layer that feeds a ReLU, as in the paper; the deployed network has the layers and
+    ReLUs of the original. `deep="pairs"` uses existing pairs (map, ReLU, 1x1 convolution or
+    linear layer); the deployed network loses a layer and a ReLU for each pair. It is not the
+    default, because it makes the network shallower. A network without such layers gets only
     series activations; `set_act_lambda` returns the number of pairs.
 
-    Parameters keep their values. An inserted map starts as the identity and its BatchNorm with
-    the statistics it will see, so that with `series=False` the network initially computes in
-    evaluation what the original does: at any lambda with `deep="all"`, at lambda 0 with
+    Parameters keep their values. An inserted map starts as the identity, and its BatchNorm starts
+    with the statistics of its input. With `series=False`, the network therefore initially computes
+    the same in evaluation as the original: at any lambda with `deep="all"`, and at lambda 0 with
     `deep="pairs"`. A series activation starts from random kernels and has to be trained.
 
-    Each call of a ReLU on a feature `(N, C, H, W)` gets its own series activation. Unchanged
-    remain: ReLUs on other shapes or after a linear layer, which have no neighbourhood; other
-    activations; modules that torch.fx can't trace; and, in deep training, grouped convolutions
-    and layers that are called twice or have forward hooks. The result is a graph without the
-    model's methods and without modules that its forward never calls.
+    Each call of a ReLU on a feature `(N, C, H, W)` gets its own series activation. The
+    following remain unchanged: ReLUs on other shapes or after a linear layer, which have no
+    neighbourhood; other activations; modules that torch.fx can't trace; and, in deep training,
+    grouped convolutions and layers that are called twice or have forward hooks. The result is a
+    graph module without the model's methods and without the modules that its forward never calls.
 
     Args:
-        model: A network that torch.fx can record, in training or evaluation mode.
-        example_input: The input of its forward, a tensor or a tuple of arguments, of any valid
-            size: only the numbers of channels and dimensions are read.
-        act_num: `n` of the series activation, whose kernel has the side `2 n + 1`.
+        model: A network that torch.fx can trace, in training or evaluation mode.
+        example_input: Input of the network's forward: a tensor or a tuple of arguments. Any valid
+            size works, because only the numbers of channels and dimensions are used.
+        act_num: `n` of the series activation, whose kernel size is `2 n + 1`.
         deep: 'all', 'pairs', or None for no deep training.
         series: Whether to replace ReLUs with series activations.
 
@@ -56,8 +56,8 @@ def add_vanilla_training(
         The network to be trained. Modules that were not replaced keep their names.
 
     Raises:
-        UserError: An invalid argument, a network that torch.fx can't trace, an example that
-            doesn't fit it, or a network with nothing to change.
+        UserError: An argument is invalid, torch.fx can't trace the network, the example doesn't fit
+            the network, or the network has nothing to change.
 
     Example:
         >>> model = add_vanilla_training(torchvision.models.alexnet(), torch.rand(1, 3, 224, 224))
@@ -73,9 +73,9 @@ def add_vanilla_training(
     relus = list(filter(graph.is_relu, graph.nodes))
     if not relus:
         raise UserError(
-            f"add_vanilla_training: no ReLU found in {type(model).__name__}; the series activation "
-            "takes the place of ReLUs (nn.ReLU, F.relu, torch.relu, Tensor.relu), and deep "
-            "training goes with them"
+            f"add_vanilla_training: no ReLU found in {type(model).__name__}; expected at "
+            "least one (nn.ReLU, F.relu, torch.relu, Tensor.relu), because series activation and "
+            "deep training replace ReLUs"
         )
     finders = {"all": _deepened_layers, "pairs": _existing_pairs, None: lambda graph: iter(())}
     chains = list(finders[deep](graph))
@@ -84,9 +84,9 @@ def add_vanilla_training(
     if not chains and not images:
         raise UserError(
             f"add_vanilla_training: nothing to change in {type(model).__name__} with "
-            f"series={series} and deep={deep!r}; a series activation takes the place of a ReLU on "
-            "a feature (N, C, H, W), 'all' needs a convolution or linear layer in front of a "
-            "ReLU, and 'pairs' another one behind it"
+            f"series={series} and deep={deep!r}; a series activation replaces a ReLU on "
+            "a feature (N, C, H, W), 'all' needs a convolution or linear layer before a "
+            "ReLU, and 'pairs' needs another one after it"
         )
     for node in images:
         shape, kwargs = graph.result(node)
@@ -98,12 +98,12 @@ def add_vanilla_training(
 
 
 def _is_image(graph: ModelGraph, relu: fx.Node) -> bool:
-    behind_linear = graph.called(relu.all_input_nodes[0], nn.Linear)  # channels are last there
+    behind_linear = graph.called(relu.all_input_nodes[0], nn.Linear)  # channels are last
     return len(graph.result(relu)[0]) == 4 and behind_linear is None
 
 
 def _existing_pairs(graph: ModelGraph) -> Iterator[_Chain]:
-    """Find map, BatchNorm, ReLU, dropout, map, BatchNorm; the first of overlapping ones."""
+    """Find chains of map, BatchNorm, ReLU, dropout, map and BatchNorm that don't overlap."""
     taken = set()
     for node in graph.nodes:
         first = [] if node in taken else graph.layer(node)
@@ -133,7 +133,7 @@ def _deepened_layers(graph: ModelGraph) -> Iterator[_Chain]:
 
 
 def _identity(layer: nn.Module) -> nn.Module:
-    """Make the identity over a layer's outputs, as a pointwise map of the same type."""
+    """Build the identity over a layer's outputs, as a pointwise map of the same type."""
     channels = layer.weight.shape[0]
     kernel = (1,) if isinstance(layer, nn.Conv2d) else ()
     weight = layer.weight
@@ -147,7 +147,7 @@ def _identity(layer: nn.Module) -> nn.Module:
 
 
 def _norm_behind(norm: nn.Module) -> nn.Module:
-    """Make a BatchNorm that leaves the outputs of another one unchanged at lambda 1."""
+    """Build a BatchNorm that leaves the outputs of another BatchNorm unchanged at lambda 1."""
     new = copy.deepcopy(norm)
     if norm.running_mean is None:
         return new
@@ -155,7 +155,7 @@ def _norm_behind(norm: nn.Module) -> nn.Module:
         if norm.weight is None:
             new.running_mean.zero_()
             new.running_var.fill_(1 - norm.eps)
-        else:  # its outputs have the mean `bias` and the standard deviation `weight`
+        else:  # outputs of `norm` have the mean `bias` and the standard deviation `weight`
             new.running_mean.copy_(norm.bias)
             new.running_var.copy_(norm.weight.square())
             new.weight.copy_((norm.weight.square() + norm.eps).sqrt())

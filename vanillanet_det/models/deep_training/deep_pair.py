@@ -1,4 +1,4 @@
-"""Two linear maps with a vanishing non-linearity between them: deep training of one layer."""
+"""Deep training of one layer: two linear maps with a vanishing non-linearity between them."""
 
 import copy
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ def _is_pointwise(layer: nn.Module) -> bool:
 
 
 def is_pair(first: nn.Module, second: nn.Module) -> bool:
-    """Tell whether two maps are one linear map at lambda 1.
+    """Return whether two modules can be fused into one linear map at lambda 1.
 
     Args:
         first: Any module.
         second: The module after it.
 
     Returns:
-        Whether they are a convolution and a 1x1 convolution of stride 1, or two linear layers.
+        True for a convolution and a 1x1 convolution of stride 1, and for two linear layers.
     """
     if type(first) is not type(second) or not _is_pointwise(second):
         return False
@@ -33,7 +33,7 @@ def is_pair(first: nn.Module, second: nn.Module) -> bool:
         return False
     if isinstance(first, nn.Linear):
         return True
-    # Fused into a dense kernel, a grouped convolution would cost more than both maps.
+    # A grouped convolution, fused into a dense kernel, would cost more than both maps.
     return (
         first.groups == 1
         and second.stride == (1, 1)
@@ -42,7 +42,7 @@ def is_pair(first: nn.Module, second: nn.Module) -> bool:
 
 
 def _kernel(layer: Sequence[nn.Module]) -> WeightBias:
-    """Write a map and its BatchNorm, if it has one, as one convolution."""
+    """Return the kernel and bias of a map, with its BatchNorm if any, as one convolution."""
     (conv, *norms), bias = layer, layer[0].bias
     weight = conv.weight.detach().double()
     weight = weight if weight.dim() == 4 else weight[:, :, None, None]
@@ -56,20 +56,20 @@ def _kernel(layer: Sequence[nn.Module]) -> WeightBias:
 class DeepPair(LambdaMixin, nn.Module):
     """Two maps with A'(x) = (1 - lambda) ReLU(x) + lambda x between them.
 
-    As in VanillaNet, lambda starts at 1, where the two are one linear map; training from
-    scratch sets it to 0 and raises it. The deployed form is that one map, with the stride,
-    padding and dilation of the first.
+    As in VanillaNet, lambda starts at 1, where the two maps are one linear map; training from
+    scratch sets lambda to 0 and raises it. The deployed form is one map with the stride, padding
+    and dilation of the first map.
 
     Args:
-        first: A convolution of any kernel, or a linear layer; then its BatchNorm, if any.
+        first: A convolution of any kernel size, or a linear layer; then its BatchNorm, if any.
         second: A 1x1 convolution of stride 1, or a linear layer; then its BatchNorm, if any.
-        dropout: The dropout between the two in training.
+        dropout: The dropout between the two maps, used in training.
 
     Attributes:
         act_lambda: The slope of A' below zero, a buffer.
 
     Raises:
-        UserError: The two can't be fused, or are grouped convolutions.
+        UserError: The two maps can't be fused, or are grouped convolutions.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class DeepPair(LambdaMixin, nn.Module):
         return hasattr(self, "fused")
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `(N, in, H, W)` or `(..., in)` as the two layers do."""
+        """Apply both maps to a tensor of shape `(N, in, H, W)` or `(..., in)`."""
         if self.deploy:
             return self.fused(x)
         x = deep_activation(self.first(x), self.read_lambda())
@@ -107,12 +107,12 @@ class DeepPair(LambdaMixin, nn.Module):
         """Fuse the two maps into one, in place; a second call does nothing.
 
         Returns:
-            The one map, which replaces this module.
+            The fused map, which replaces this module.
 
         Raises:
-            UserError: lambda is below 1, so that the two are no linear map; a BatchNorm keeps
-                no running statistics; or fused values exceed the precision. The module is
-                then unchanged.
+            UserError: Lambda is below 1, so the two aren't one linear map; a BatchNorm has no
+                running statistics; or fused values exceed the precision. The module is then
+                unchanged.
         """
         if self.deploy:
             return self.fused
@@ -122,7 +122,7 @@ class DeepPair(LambdaMixin, nn.Module):
             round_fused(value, like.weight.dtype, f"DeepPair of {like}")
             for value in fuse_pointwise(_kernel(self.first), _kernel(self.second))
         )
-        # A copy instead of a new layer, to keep dilation and padding mode.
+        # Copy the layer to keep its dilation and padding mode.
         fused = copy.deepcopy(like)
         fused.weight = nn.Parameter(weight.view(-1, *like.weight.shape[1:]))
         fused.bias = nn.Parameter(bias)

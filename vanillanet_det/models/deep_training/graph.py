@@ -1,4 +1,4 @@
-"""A model's torch.fx graph, with the queries and edits that its conversion needs."""
+"""A model's torch.fx graph, with the queries and edits that the conversion needs."""
 
 import inspect
 import itertools
@@ -21,7 +21,7 @@ _RELU_FUNCTIONS = {F.relu, torch.relu, torch.relu_}  # F.relu_ is torch.relu_
 
 @contextmanager
 def _mode(modules: list[nn.Module], training: bool) -> Iterator[None]:
-    # Not train(): a network may override it to freeze or to fuse.
+    # train() is not used, because a network may override it to freeze or fuse layers.
     before = [module.training for module in modules]
     try:
         for module in modules:
@@ -42,26 +42,26 @@ class _Tracer(fx.Tracer):
 
 
 def _trace(model: nn.Module, opaque: frozenset[nn.Module] = frozenset()) -> Optional[fx.Graph]:
-    """Trace a model's forward; None where training and evaluation differ."""
+    """Trace a model's forward; return None if it differs between training and evaluation."""
     attributes = set(vars(model))
     with _mode(list(model.modules()), True):
         train = _Tracer(opaque).trace(model)
     for name in set(vars(model)) - attributes:
-        delattr(model, name)  # constants, which a second trace would name differently
+        delattr(model, name)  # traced constants, which would get other names in a second trace
     with _mode(list(model.modules()), False):
         evaluation = _Tracer(opaque).trace(model)
     return evaluation if str(evaluation) == str(train) else None
 
 
 def _is_opaque(module: nn.Module) -> bool:
-    """Tell whether a module has to stay one call, because tracing would change it."""
+    """Return whether a module must remain a single call, because tracing would change it."""
     if hasattr(module, "switch_to_deploy") or isinstance(module, _BatchNorm):
         return True
     if type(module).__module__.startswith("torch.nn") or list(module.children()):
-        return False  # one call anyway, or traced part by part
-    try:  # stochastic depth and the like: different in training, or no graph at all
+        return False  # always one call, or traced part by part
+    try:  # for example stochastic depth: different in training, or not traceable
         return _trace(module) is None
-    except Exception:  # its forward runs on proxies, which raises nearly anything
+    except Exception:  # its forward runs on proxies, which may raise almost any exception
         return True
 
 
@@ -86,45 +86,45 @@ def _says(value: Any) -> str:
 
 
 class ModelGraph:
-    """The graph of a model, with the shape of each result on an example.
+    """The graph of a model, with the shape of each result for an example input.
 
     Args:
         model: The model; the graph shares its modules.
-        example_input: What its forward takes: a tensor, or a tuple of arguments.
+        example_input: Input of the model's forward: a tensor, or a tuple of arguments.
         caller: Name of the public function, for messages.
 
     Attributes:
-        module: The graph module, which computes what the model computes.
+        module: The graph module, which computes the same as the model.
 
     Raises:
-        UserError: torch.fx can't record the model, or the example doesn't fit it.
+        UserError: torch.fx can't trace the model, or the example doesn't fit the model.
     """
 
     def __init__(self, model: nn.Module, example_input: Any, caller: str) -> None:
         kind = type(model).__name__
         if hasattr(model, "switch_to_deploy"):
-            raise UserError(f"{caller}: {kind} has a deployed form of its own; train it as it is")
+            raise UserError(f"{caller}: {kind} already has a deployed form; train it directly")
         opaque = frozenset(filter(_is_opaque, model.modules()))
         try:
             graph = _trace(model, opaque)
-        except Exception as error:  # it runs the model on proxies, which raises nearly anything
+        except Exception as error:  # the forward runs on proxies, which may raise anything
             raise UserError(
-                f"{caller}: torch.fx can't record {kind} ({_first_line(error)}); write its forward "
-                "without Python that depends on a tensor's values or shape, or give a part of the "
-                "model that has none"
+                f"{caller}: torch.fx can't trace {kind} ({_first_line(error)}); remove Python code "
+                "that depends on a tensor's values or shape from its forward, or pass a part of "
+                "the model without such code"
             ) from error
         if graph is None:
             raise UserError(
-                f"{caller}: the forward of {kind} differs between training and evaluation, and a "
-                "recorded graph is one of them; use nn.Dropout in place of F.dropout, and build "
-                "the model without auxiliary heads"
+                f"{caller}: the forward of {kind} differs between training and evaluation, but a "
+                "traced graph can represent only one of them; use nn.Dropout instead of "
+                "F.dropout, and build the model without auxiliary heads"
             )
         self.module = fx.GraphModule(model, graph, kind)
         self._results = self._run(model, example_input, f"{caller}: example_input")
         self._skip_identities()
         self._calls = Counter(node.target for node in self.nodes if node.op == "call_module")
         for node in self.nodes:
-            if node.op == "get_attr":  # a use of one module's tensor from outside
+            if node.op == "get_attr":  # a module's tensor is used outside of the module
                 self._calls[node.target.rpartition(".")[0]] += 1
 
     def _run(self, model: nn.Module, example_input: Any, what: str) -> dict:
@@ -133,13 +133,13 @@ class ModelGraph:
         try:
             inspect.signature(model.forward).bind(*inputs)
             with torch.no_grad(), _mode(list(self.module.modules()), False):
-                # Copies, since a model may begin with an operation in place.
+                # Clone the inputs, because a model may start with an in-place operation.
                 recorder.run(*(x.clone() if isinstance(x, Tensor) else x for x in inputs))
         except Exception as error:  # whatever the model's operations raise
             raise UserError(
                 f"{what} {', '.join(map(_says, inputs))} does not fit {type(model).__name__} "
-                f"({_first_line(error)}); give a tensor as the model takes it, on its device, or "
-                "a tuple of its forward's arguments"
+                f"({_first_line(error)}); pass a valid input tensor on the model's device, or a "
+                "tuple of the arguments of forward"
             ) from error
         return recorder.results
 
@@ -151,24 +151,25 @@ class ModelGraph:
 
     @property
     def nodes(self) -> list[fx.Node]:
-        """The nodes in the order they are computed."""
+        """The nodes in the order of computation."""
         return list(self.module.graph.nodes)
 
     def called(self, node: Optional[fx.Node], *types: type) -> Optional[nn.Module]:
-        """The module that a node calls, if its type is one of these, not a subclass."""
+        """Return the module that a node calls if its type is one of `types` (no subclasses)."""
         if node is None or node.op != "call_module":
             return None
         module = self.module.get_submodule(node.target)
         return module if type(module) in types else None
 
     def modules(self, nodes: list[fx.Node]) -> list[nn.Module]:
-        """The modules that nodes call."""
+        """Return the modules that the nodes call."""
         return [self.module.get_submodule(node.target) for node in nodes]
 
     def layer(self, node: Optional[fx.Node]) -> list[fx.Node]:
-        """The nodes of a map and of the BatchNorm after it; none if the node is no map.
+        """Return the nodes of a map and of its BatchNorm; [] if the node isn't a map.
 
-        Only for modules that are called once, without hooks, and whose tensors nothing else reads.
+        Only modules without hooks that are called once, and whose tensors are used nowhere else,
+        are considered.
         """
         conv = self._called_once(node, *_MAPS)
         if conv is None:
@@ -186,11 +187,11 @@ class ModelGraph:
         return None if module._forward_hooks or module._forward_pre_hooks else module
 
     def result(self, node: fx.Node) -> tuple[torch.Size, dict]:
-        """Shape of a node's result on the example, and its device and dtype."""
+        """Return the shape of a node's result for the example, and its device and dtype."""
         return self._results.get(node, (torch.Size(), {}))
 
     def is_relu(self, node: Optional[fx.Node]) -> bool:
-        """Tell whether a node is a ReLU, in any notation."""
+        """Return whether a node is a ReLU module, function or method."""
         if node is None:
             return False
         if node.op == "call_method":
@@ -200,7 +201,7 @@ class ModelGraph:
         return self.called(node, nn.ReLU) is not None
 
     def only_user(self, node: fx.Node) -> Optional[fx.Node]:
-        """The node that uses another's result, if there is exactly one."""
+        """Return the node that uses the result of `node`, if there is exactly one."""
         return next(iter(node.users)) if len(node.users) == 1 else None
 
     def replace_relu(self, relu: fx.Node, module: nn.Module) -> None:
@@ -213,24 +214,24 @@ class ModelGraph:
         with graph.inserting_before(relu):
             new = graph.call_module(name, (source,))
         relu.replace_all_uses_with(new)
-        if in_place:  # later readers of the input read the ReLU's output
+        if in_place:  # later uses of the input refer to the ReLU's output
             later = {node for node in source.users if order.get(node, 0) > order[relu]}
             source.replace_all_uses_with(new, delete_user_cb=later.__contains__)
         graph.erase_node(relu)
 
     def replace_chain(self, chain: list[fx.Node], module: nn.Module) -> None:
-        """Replace nodes, of which each but the last feeds only the next, with a module."""
+        """Replace a chain of nodes, each of which feeds only the next one, with a module."""
         self.module.add_submodule(chain[0].target, module)
         if len(chain) > 1:
             chain[-1].replace_all_uses_with(chain[0])
         for node in reversed(chain[1:]):
             self.module.graph.erase_node(node)
-            # Here already, since `finish` does not find a module that has a second name by then.
+            # Delete it now: `finish` keeps a module that is also registered under a second name.
             if node.op == "call_module" and self._calls[node.target] == 1:
                 self.module.delete_submodule(node.target)
 
     def finish(self) -> fx.GraphModule:
-        """Drop the modules that are no longer called, and generate the code."""
+        """Delete the modules that are no longer called, and generate the code."""
         self.module.delete_all_unused_submodules()
         self.module.recompile()
         return self.module

@@ -1,4 +1,4 @@
-"""Lambda of the deep training, which turns a ReLU into the identity.
+"""Lambda of deep training, which turns a ReLU into the identity.
 
 A'(x) = (1 - lambda) ReLU(x) + lambda x, from https://arxiv.org/abs/2305.12972, section 3.1.
 """
@@ -13,7 +13,7 @@ from ...errors import UserError
 from ..protocols import HasLambda
 
 SCHEDULE_KEY = "lambda_outlook"
-"""Where a checkpoint's meta keeps `lambda_schedule`."""
+"""Key of `lambda_schedule` in a checkpoint's meta."""
 
 
 def deep_activation(x: Tensor, act_lambda: float) -> Tensor:
@@ -22,14 +22,14 @@ def deep_activation(x: Tensor, act_lambda: float) -> Tensor:
 
 
 class LambdaMixin:
-    """Lambda of the deep training, for an `nn.Module` (protocols `HasLambda` and `Refusing`).
+    """Mixin for modules with the lambda of deep training (protocols `HasLambda` and `Refusing`).
 
     Lambda is a buffer, `act_lambda`, so that it is saved, resumed and broadcast with the weights.
-    It starts at 1. Forms in which a layer's two convolutions have become one have none.
+    It starts at 1. The merged and deployed forms have no lambda.
 
     Attributes:
         lambda_schedule: When lambda reaches 1, as text for messages; '' if unknown.
-        has_loaded: Whether weights were loaded; lambda is then theirs.
+        has_loaded: Whether weights were loaded, which also set lambda.
     """
 
     lambda_schedule = ""
@@ -41,7 +41,7 @@ class LambdaMixin:
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        # Every way of loading passes here, that of a whole detector included.
+        # All loading calls this method, including that of a whole detector.
         self.has_loaded |= any(key.startswith(prefix) for key in state_dict)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
@@ -51,22 +51,22 @@ class LambdaMixin:
         return "act_lambda" in self._buffers
 
     def read_lambda(self) -> float:
-        """Return lambda; read it once per forward pass, since on a GPU each read synchronises."""
+        """Return lambda. On a GPU, each call synchronises, so call it once per forward pass."""
         return float(self.act_lambda) if self.has_lambda else 1.0
 
     def set_act_lambda(self, value: float) -> None:
-        """Set lambda of the deep training, the slope of A' below zero.
+        """Set lambda, the slope of A' below zero.
 
         Args:
             value: From 0 (ReLU) to 1 (identity).
 
         Raises:
-            UserError: A value outside this range, or a form that has no lambda.
+            UserError: The value is outside this range, or this form has no lambda.
         """
         name = type(self).__name__
         if not self.has_lambda:
             raise UserError(
-                f"{name}: in this form a layer is one convolution and has no lambda; set it "
+                f"{name}: this form has one convolution per layer and no lambda; set lambda "
                 "before fusing or merging"
             )
         if not 0 <= value <= 1:
@@ -74,22 +74,22 @@ class LambdaMixin:
         self.act_lambda.fill_(value)
 
     def deploy_refusal(self) -> str:
-        """Say why the module can't be fused now: below lambda 1 its pairs are no linear maps."""
+        """Return the reason why the module can't be fused at present; '' if lambda is 1."""
         if self.read_lambda() == 1:
             return ""
         schedule = f", and {self.lambda_schedule}" if self.lambda_schedule else ""
         return f"lambda is {self.read_lambda():g}{schedule}"
 
     def check_lambda(self) -> None:
-        """Refuse to fuse two layers with a non-linearity between them.
+        """Raise an error if there is still a non-linearity between the layers to fuse.
 
         Raises:
-            UserError: Lambda is not 1.
+            UserError: Lambda is below 1.
         """
         if reason := self.deploy_refusal():
             raise UserError(
-                f"{type(self).__name__}: {reason}; two layers are one only at lambda 1, so fuse "
-                "after the deep training has ended, and evaluate unfused until then "
+                f"{type(self).__name__}: {reason}; layers can be fused only at lambda 1; fuse "
+                "after deep training has ended, and evaluate the unfused network until then "
                 "(tools/test.py --no-deploy)"
             )
 
@@ -102,10 +102,10 @@ def set_act_lambda(model: nn.Module, value: float) -> int:
         value: From 0 to 1.
 
     Returns:
-        The number of modules that have one; merged and deployed ones have none.
+        The number of modules with a lambda; merged and deployed modules have none.
 
     Raises:
-        UserError: A value outside this range.
+        UserError: The value is outside this range.
     """
     modules = [m for m in lambda_modules(model) if m.has_lambda]
     for module in modules:
@@ -114,11 +114,11 @@ def set_act_lambda(model: nn.Module, value: float) -> int:
 
 
 def lambda_modules(model: nn.Module) -> list[HasLambda]:
-    """List the modules of a model that implement `HasLambda`, in whatever form."""
+    """Return the modules of a model that implement `HasLambda`, in any form."""
     return [module for module in model.modules() if isinstance(module, HasLambda)]
 
 
 def set_lambda_schedule(model: nn.Module, schedule: str) -> None:
-    """Tell all modules with a lambda when it reaches 1, as text for their messages."""
+    """Set `lambda_schedule`, a text for messages, in all modules that implement `HasLambda`."""
     for module in lambda_modules(model):
         module.lambda_schedule = schedule

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 @contextmanager
 def _statistics_kept(module: nn.Module) -> Iterator[None]:
-    """Freeze running statistics; the forward pass has counted the batch already."""
+    """Freeze the running statistics, because the forward pass has already counted the batch."""
     norms = [
         norm
         for norm in module.modules()
@@ -19,8 +19,8 @@ def _statistics_kept(module: nn.Module) -> Iterator[None]:
     ]
     before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
     for norm in norms:
-        # Not track_running_stats=False: autograd then saves other tensors, and checkpointing
-        # refuses a second pass that differs from the first.
+        # With track_running_stats=False, autograd would save other tensors than in the first pass,
+        # which checkpointing rejects.
         norm.momentum = 0.0
     try:
         yield
@@ -33,16 +33,16 @@ def _statistics_kept(module: nn.Module) -> Iterator[None]:
 def checkpoint_once(function: Callable[..., Tensor], *args: object, norms: nn.Module) -> Tensor:
     """Call a function without saving its intermediate results for the backward pass.
 
-    The backward pass calls it again. PyTorch's own checkpointing then counts each batch
-    twice in the running statistics of BatchNorms; this one counts it once.
+    The backward pass calls the function again. PyTorch's own checkpointing thereby counts each
+    batch twice in the running statistics of BatchNorms; this function counts it once.
 
     Args:
-        function: What to compute.
-        *args: Its arguments.
+        function: The function to call.
+        *args: Arguments of the function.
         norms: The module whose BatchNorms `function` uses.
 
     Returns:
-        What the function returns.
+        The result of the function.
     """
     return checkpoint(
         function,

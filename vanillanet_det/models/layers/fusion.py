@@ -1,7 +1,7 @@
 """Exact fusion of VanillaNet's training form into plain convolutions.
 
-The algebra (`bn_scale_shift`, `fuse_conv_bn`, `fuse_pointwise`) works on tensors, in
-float64, and touches no module; `fused_conv` rounds a result once into a fresh module.
+The algebra (`bn_scale_shift`, `fuse_conv_bn`, `fuse_pointwise`) works on tensors in
+float64 and changes no modules; `fused_conv` rounds the result once and puts it into a new module.
 Formulas: https://arxiv.org/abs/2305.12972, section 3.1.
 """
 
@@ -17,7 +17,7 @@ WeightBias = tuple[Tensor, Tensor]
 
 
 def bn_scale_shift(bn: nn.Module) -> WeightBias:
-    """Write a BatchNorm in evaluation mode as `y = scale * x + shift`.
+    """Return the scale and shift of a BatchNorm in evaluation mode, `y = scale * x + shift`.
 
     Any kind of BatchNorm works (BatchNorm1d to 3d, SyncBatchNorm, mmcv's own), with or
     without affine parameters.
@@ -29,14 +29,13 @@ def bn_scale_shift(bn: nn.Module) -> WeightBias:
         Scale and shift, float64, each of shape `(channels,)`.
 
     Raises:
-        UserError: The module keeps no running statistics.
+        UserError: The BatchNorm has no running statistics.
     """
     mean, var = getattr(bn, "running_mean", None), getattr(bn, "running_var", None)
     if mean is None or var is None:
         raise UserError(
-            f"fusion: {type(bn).__name__} keeps no running statistics, and only a BatchNorm "
-            "with running_mean and running_var is a linear map; train it with "
-            "track_running_stats=True"
+            f"fusion: {type(bn).__name__} has no running statistics, so it isn't a linear "
+            "map; train it with track_running_stats=True"
         )
     scale = (var.detach().double() + bn.eps).rsqrt()
     if bn.weight is not None:
@@ -48,7 +47,7 @@ def bn_scale_shift(bn: nn.Module) -> WeightBias:
 
 
 def fuse_conv_bn(weight: Tensor, bias: Optional[Tensor], bn: nn.Module) -> WeightBias:
-    """Fold the BatchNorm that follows a convolution into it.
+    """Fold a BatchNorm into the convolution before it.
 
     Args:
         weight: Kernel of shape `(out, in / groups, k_h, k_w)`.
@@ -56,10 +55,10 @@ def fuse_conv_bn(weight: Tensor, bias: Optional[Tensor], bn: nn.Module) -> Weigh
         bn: The BatchNorm over the `out` channels.
 
     Returns:
-        Kernel and bias of the one convolution, float64.
+        Kernel and bias of the fused convolution, float64.
 
     Raises:
-        UserError: The BatchNorm keeps no running statistics.
+        UserError: The BatchNorm has no running statistics.
     """
     scale, shift = bn_scale_shift(bn)
     if bias is not None:
@@ -68,19 +67,19 @@ def fuse_conv_bn(weight: Tensor, bias: Optional[Tensor], bn: nn.Module) -> Weigh
 
 
 def fuse_pointwise(first: WeightBias, second: WeightBias) -> WeightBias:
-    """Contract a 1x1 convolution with the convolution in front of it.
+    """Fuse a 1x1 convolution with the convolution before it.
 
     Args:
         first: Kernel `(mid, in, k_h, k_w)` and bias `(mid,)` of the first convolution.
         second: Kernel `(out, mid, 1, 1)` and bias `(out,)` of the 1x1 convolution.
 
     Returns:
-        Kernel `(out, in, k_h, k_w)` and bias `(out,)` of the one convolution.
+        Kernel `(out, in, k_h, k_w)` and bias `(out,)` of the fused convolution.
     """
     (weight1, bias1), (weight2, bias2) = first, second
     matrix = weight2.flatten(1)
-    # Not einsum: it may return a transposed view, and a kernel's strides decide the memory
-    # layout of every later layer.
+    # einsum may return a transposed view, and a kernel's strides determine the memory layout of
+    # every later layer.
     weight = (matrix @ weight1.flatten(1)).view(-1, *weight1.shape[1:])
     return weight, matrix @ bias1 + bias2
 
@@ -91,14 +90,14 @@ def round_fused(value: Tensor, dtype: torch.dtype, name: str) -> Tensor:
     Args:
         value: Kernel or bias of any shape, float64.
         dtype: Precision of the network.
-        name: What the error calls the layer.
+        name: Name of the layer in errors.
 
     Returns:
         The rounded tensor.
 
     Raises:
-        UserError: Values exceed the range of `dtype`, as those of a small running variance do
-            in float16, or are not finite.
+        UserError: Values exceed the range of `dtype`, which a small running variance can cause in
+            float16, or are not finite.
     """
     rounded = value.to(dtype)
     if not (value.is_meta or rounded.isfinite().all()):
@@ -106,7 +105,8 @@ def round_fused(value: Tensor, dtype: torch.dtype, name: str) -> Tensor:
             f"values up to {float(value.abs().max()):.3g} don't fit into {dtype}; fuse in float32 "
             "or bfloat16"
             if value.isfinite().all()
-            else "weights or running statistics are not finite; the training has diverged"
+            else "weights or running statistics are not finite because training diverged; use an "
+            "earlier checkpoint"
         )
         raise UserError(f"fusion of {name}: {reason}")
     return rounded
@@ -115,13 +115,13 @@ def round_fused(value: Tensor, dtype: torch.dtype, name: str) -> Tensor:
 def fused_conv(
     like: nn.Conv2d, weight: Tensor, bias: Tensor, name: str = "a convolution"
 ) -> nn.Conv2d:
-    """Make a fresh, contiguous convolution from a fused kernel.
+    """Build a new, contiguous convolution from a fused kernel.
 
     Args:
-        like: The convolution whose stride, padding, dtype, device and mode it gets.
+        like: The convolution to copy the stride, padding, dtype, device and mode from.
         weight: Kernel of shape `(out, in, k_h, k_w)`, float64.
         bias: Bias of shape `(out,)`, float64.
-        name: What errors call the layer.
+        name: Name of the layer in errors.
 
     Returns:
         A new convolution with the rounded kernel.
@@ -135,7 +135,7 @@ def fused_conv(
         kind, geometry = PointwiseConv2d, {}
     else:
         kind, geometry = nn.Conv2d, dict(geometry, kernel_size=weight.shape[2:])
-    # Not initialised, since that would draw random numbers in the middle of a training.
+    # Skip initialisation, because it would draw random numbers during training.
     conv = nn.utils.skip_init(
         kind,
         weight.shape[1],

@@ -1,4 +1,4 @@
-"""Max pooling that keeps four bytes per output for the backward pass."""
+"""Max pooling that saves four bytes per output for the backward pass."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ class _MaxPool(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         """Route each gradient to the position of its maximum."""
         (indices,) = ctx.saved_tensors
-        # PyTorch takes the input, of which it reads only size and memory layout.
+        # PyTorch expects the input here, but uses only its size and memory layout.
         layout = torch.channels_last if ctx.last else torch.contiguous_format
         like = torch.empty(
             ctx.shape, dtype=gradient.dtype, device=gradient.device, memory_format=layout
@@ -47,11 +47,11 @@ def _max_pool(x: Tensor, stride: int) -> Tensor:
 class MaxPool(nn.Module):
     """Max pooling without overlap: `nn.MaxPool2d(stride)`, saving less for the backward pass.
 
-    PyTorch's saves its input and an 8-byte index for each output, 24 bytes per output at stride
-    2 in float32; this one saves four.
+    PyTorch's layer saves its input and an 8-byte index for each output: 24 bytes per output at
+    stride 2 in float32. This layer saves four.
 
     Args:
-        stride: Side of the windows and distance between them.
+        stride: Size of the windows, and distance between them.
     """
 
     def __init__(self, stride: int) -> None:
@@ -60,9 +60,9 @@ class MaxPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(N, C, H, W)` to `(N, C, H // stride, W // stride)`."""
-        # In evaluation PyTorch's own, which can be traced and exported.
+        # In evaluation, use PyTorch's function, which can be traced and exported.
         return _max_pool(x, self.stride) if self.training else F.max_pool2d(x, self.stride)
 
     def extra_repr(self) -> str:
-        """Describe the module the way torch's own layers do."""
+        """Return the arguments of the module for its repr."""
         return f"stride={self.stride}"

@@ -1,4 +1,4 @@
-"""1x1 convolutions and max pooling in the form that CPUs compute fastest, without gradients."""
+"""1x1 convolutions and max pooling in the fastest form for inference on CPUs."""
 
 from typing import Any
 
@@ -6,36 +6,36 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-STRIP_BYTES = 16 * 2**20  # below the size that C libraries request from the system each time
+STRIP_BYTES = 16 * 2**20  # small enough that C libraries reuse memory instead of requesting it
 
 
 def in_eager_inference() -> bool:
-    """Tell whether operators run one by one, without gradients.
+    """Return whether operators run one by one, without gradients.
 
-    Compilers, tracers and exporters recognise the ordinary operators, and do better with those.
+    Compilers, tracers and exporters work better with the ordinary operators, which they recognise.
     """
     return not (torch.is_grad_enabled() or torch.jit.is_tracing() or torch.compiler.is_compiling())
 
 
 def computes_on_cpu(x: Any) -> bool:
-    """Tell whether this is a tensor on the CPU, in eager inference."""
-    # torch.fx's proxies are no tensors.
+    """Return whether `x` is a tensor on the CPU, in eager inference."""
+    # Proxies of torch.fx aren't tensors.
     return isinstance(x, Tensor) and x.device.type == "cpu" and in_eager_inference()
 
 
 class PointwiseConv2d(nn.Conv2d):
-    """1x1 convolution that is a matrix product on CPUs.
+    """1x1 convolution that is computed as a matrix product on CPUs.
 
-    Otherwise it is `nn.Conv2d(in_channels, out_channels, 1)`. PyTorch's convolutions reorder
-    their kernel at every call, which for VanillaNet's deep layers takes longer than computing,
-    and their 1x1 kernels take up to three times as long as the matrix product where channels
-    are many and pixels are few.
+    Otherwise, it is `nn.Conv2d(in_channels, out_channels, 1)`. PyTorch's convolutions reorder
+    their kernel at every call, which takes longer than the computation itself in VanillaNet's deep
+    layers. With many channels and few pixels, their 1x1 kernels also take up to three times as long
+    as the matrix product.
 
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output.
         device: Device of the parameters.
-        dtype: Their data type.
+        dtype: Data type of the parameters.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class PointwiseConv2d(nn.Conv2d):
         if not computes_on_cpu(x) or x.dim() != 4:
             return super().forward(x)
         matrix = self.weight.flatten(1)
-        if x.stride()[2:] == (x.shape[3], 1):  # contiguous, or rows cut out of that
+        if x.stride()[2:] == (x.shape[3], 1):  # contiguous, or rows of a contiguous tensor
             pixels = x.flatten(2)
             bias = self.bias[:, None]
             if len(x) == 1:
@@ -56,20 +56,20 @@ class PointwiseConv2d(nn.Conv2d):
             else:
                 y = torch.baddbmm(bias, matrix.expand(len(x), -1, -1), pixels)
             return y.unflatten(2, x.shape[2:])
-        # Channels-last, pixels are the rows of the matrix.
+        # In channels-last format, pixels are the rows of the matrix.
         return F.linear(x.movedim(1, 3), matrix, self.bias).movedim(3, 1)
 
 
 def convolve_and_pool(conv: PointwiseConv2d, x: Tensor, stride: int) -> Tensor:
-    """1x1 convolution and max pooling without overlap, in strips of rows.
+    """Apply a 1x1 convolution and max pooling without overlap, in strips of rows.
 
-    The convolution's output is `stride ** 2` times as large as what remains of it. A strip of
-    it stays in the cache and reuses memory that the process already has.
+    The convolution's output is `stride ** 2` times as large as the pooled result. A strip of the
+    output fits into the cache and reuses memory that the process already has.
 
     Args:
         conv: The convolution.
         x: Shape `(N, in_channels, H, W)`, neither side smaller than the stride.
-        stride: Side of the windows and distance between them.
+        stride: Size of the windows, and distance between them.
 
     Returns:
         Shape `(N, out_channels, H // stride, W // stride)`, in the layout of the input.
@@ -84,7 +84,7 @@ def convolve_and_pool(conv: PointwiseConv2d, x: Tensor, stride: int) -> Tensor:
         for top in range(0, height // stride, rows):
             strip = x[image : image + 1, :, top * stride : (top + rows) * stride]
             pooled = _max_pool(conv(strip), stride)
-            if y is None:  # autocast decides on the type
+            if y is None:  # only now, because autocast determines the type
                 last = pooled.is_contiguous(memory_format=torch.channels_last)
                 y = torch.empty(
                     (images, channels, height // stride, width // stride),
@@ -97,10 +97,10 @@ def convolve_and_pool(conv: PointwiseConv2d, x: Tensor, stride: int) -> Tensor:
 
 
 def _max_pool(x: Tensor, stride: int) -> Tensor:
-    """Max pooling by comparing whole rows and then columns.
+    """Apply max pooling by comparing whole rows and then columns.
 
-    PyTorch's own takes up to ten times as long on contiguous tensors, since it also finds the
-    position of each maximum.
+    PyTorch's max pooling takes up to ten times as long on contiguous tensors, because it also finds
+    the position of each maximum.
     """
     height, width = (side // stride * stride for side in x.shape[2:])
     x = x[:, :, :height, :width]

@@ -10,9 +10,9 @@ from .norm import NormFactory, batch_norm
 
 
 class SeriesActivation(nn.Module):
-    """Activation over a neighbourhood: ReLU, depthwise convolution, BN.
+    """Activation over a neighbourhood: ReLU, depthwise convolution and BN.
 
-    With `A` a ReLU and `b_c` the shift of the BN,
+    With a ReLU `A` and the shift `b_c` of the BN,
     `A_s(x)[h, w, c] = sum over i, j in -n..n of a[i, j, c] A(x[h + i, w + j, c] + b_c)`
     (https://arxiv.org/abs/2305.12972, section 3.2). Input and output have the shape
     `(N, channels, H, W)`.
@@ -21,12 +21,12 @@ class SeriesActivation(nn.Module):
 
     Args:
         channels: Number of channels.
-        act_num: `n`, so that the kernel has the side `2 n + 1`. 0 scales each channel.
-        norm: Makes the normalisation, some kind of BatchNorm.
+        act_num: `n`, for a kernel size of `2 n + 1`. 0 only scales each channel.
+        norm: Function that builds the BatchNorm.
         deploy: Build the deployed form.
 
     Raises:
-        UserError: `act_num` is no non-negative integer.
+        UserError: `act_num` isn't a non-negative integer.
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class SeriesActivation(nn.Module):
         return self.bias is not None
 
     def forward(self, x: Tensor, inplace: bool = False) -> Tensor:
-        """Map `(N, channels, H, W)` to the same shape.
+        """Apply the activation to `(N, channels, H, W)`; the shape is unchanged.
 
         Args:
             x: The feature.
-            inplace: Whether the ReLU may overwrite it.
+            inplace: Whether the ReLU may overwrite the feature.
         """
         x = F.relu(x, inplace)
         x = F.conv2d(x, self.weight, self.bias, padding=self.act_num, groups=self.channels)
@@ -78,20 +78,21 @@ class SeriesActivation(nn.Module):
         del self.bn
 
     def fused(self, name: str = "a series activation") -> tuple[Tensor, Tensor]:
-        """Compute kernel and bias of the deployed form; the module stays as it is.
+        """Return the kernel and bias of the deployed form, without changing the module.
 
         Args:
-            name: What errors call the layer.
+            name: Name of the layer in errors.
 
         Returns:
             Kernel `(channels, 1, 2 n + 1, 2 n + 1)` and bias `(channels,)`.
 
         Raises:
-            UserError: They don't fit the module's precision, or the BN keeps no statistics.
+            UserError: The values exceed the module's precision, or the BN has no running
+                statistics.
         """
         weight, bias = fuse_conv_bn(self.weight, None, self.bn)
         return tuple(round_fused(value, self.weight.dtype, name) for value in (weight, bias))
 
     def extra_repr(self) -> str:
-        """Describe the module the way torch's own layers do."""
+        """Return the arguments of the module for its repr."""
         return f"{self.channels}, act_num={self.act_num}, deploy={self.deploy}"

@@ -1,4 +1,4 @@
-"""One stage of VanillaNet, and the building blocks that it shares with the stem."""
+"""A stage of VanillaNet, and the building blocks that it shares with the stem."""
 
 from collections.abc import Iterable, Sequence
 from functools import reduce
@@ -37,7 +37,7 @@ class AdaptivePool(nn.Module):
         return F.adaptive_max_pool2d(x, size)
 
     def extra_repr(self) -> str:
-        """Describe the module the way torch's own layers do."""
+        """Return the arguments of the module for its repr."""
         return f"stride={self.stride}"
 
 
@@ -50,22 +50,22 @@ def _build_pool(stride: int, ada_pool: Union[bool, int]) -> nn.Module:
 
 
 def conv_bn(conv: nn.Conv2d, norm: NormFactory) -> nn.Sequential:
-    """Put a normalisation behind a convolution."""
+    """Append a normalisation to a convolution."""
     return nn.Sequential(conv, norm(conv.out_channels))
 
 
 def fuse_layer(pairs: Iterable[Iterable[nn.Module]], name: str) -> nn.Conv2d:
-    """Fuse a convolution and its BN, and the 1x1 convolutions and BNs after them, into one.
+    """Fuse a convolution, its BN, and the following 1x1 convolutions and BNs into one layer.
 
     Args:
-        pairs: Convolution and BN, one pair or more, with no activation between the pairs.
-        name: What errors call the layer.
+        pairs: One or more pairs of convolution and BN, with no activation between the pairs.
+        name: Name of the layer in errors.
 
     Returns:
         A new convolution.
 
     Raises:
-        UserError: As `fused_conv` and `fuse_conv_bn`.
+        UserError: As for `fused_conv` and `fuse_conv_bn`.
     """
     pairs = [tuple(pair) for pair in pairs]
     fused = [fuse_conv_bn(conv.weight, conv.bias, bn) for conv, bn in pairs]
@@ -73,19 +73,19 @@ def fuse_layer(pairs: Iterable[Iterable[nn.Module]], name: str) -> nn.Conv2d:
 
 
 def merge_convs(conv1: nn.Conv2d, bn: nn.Module, conv2: nn.Conv2d, name: str) -> nn.Conv2d:
-    """Merge conv, BN and 1x1 conv, with no activation between them, into one.
+    """Merge a conv, its BN and a 1x1 conv, with no activation between them, into one conv.
 
     Args:
         conv1: The convolution.
-        bn: Its BN.
+        bn: The BN after it.
         conv2: The 1x1 convolution.
-        name: What errors call the layer.
+        name: Name of the layer in errors.
 
     Returns:
         A new convolution.
 
     Raises:
-        UserError: As `fused_conv` and `fuse_conv_bn`.
+        UserError: As for `fused_conv` and `fuse_conv_bn`.
     """
     second: WeightBias = conv2.weight.detach().double(), conv2.bias.detach().double()
     weight, bias = fuse_pointwise(fuse_conv_bn(conv1.weight, conv1.bias, bn), second)
@@ -93,7 +93,7 @@ def merge_convs(conv1: nn.Conv2d, bn: nn.Module, conv2: nn.Conv2d, name: str) ->
 
 
 def _stride_of_max(pool: nn.Module, x: Tensor) -> int:
-    """Return the stride of a pooling without overlap on this feature, else 0."""
+    """Return the stride if a layer pools this feature without overlap, otherwise 0."""
     if not isinstance(pool, (MaxPool, AdaptivePool)) or min(x.shape[2:]) < pool.stride:
         return 0
     even = not any(side % pool.stride for side in x.shape[2:])
@@ -103,8 +103,8 @@ def _stride_of_max(pool: nn.Module, x: Tensor) -> int:
 class Stage(nn.Module):
     """One layer: 1x1 conv, BN, A', 1x1 conv, BN, pooling, series activation.
 
-    The merged form is 1x1 conv, BN, pooling, series activation, and the deployed form 1x1 conv,
-    pooling, series activation.
+    The merged form consists of 1x1 conv, BN, pooling and series activation; the deployed form
+    consists of 1x1 conv, pooling and series activation.
 
     Args:
         in_channels: Channels of the input.
@@ -112,7 +112,7 @@ class Stage(nn.Module):
         stride: Stride of the pooling; 1 for none.
         act_num: `n` of the series activation.
         ada_pool: True for `AdaptivePool`, a size for fixed adaptive pooling, or False.
-        norm: Makes the BatchNorms.
+        norm: Function that builds the BatchNorms.
         form: `training`, `merged` or `deployed`.
     """
 
@@ -153,7 +153,7 @@ class Stage(nn.Module):
         return self.act(self.pool(x))
 
     def _forward_deployed(self, x: Tensor) -> Tensor:
-        # Forward hooks see, and may replace, the output of each module.
+        # Forward hooks read, and may replace, the output of each module.
         hooked = self.conv._forward_hooks or self.pool._forward_hooks
         plain = isinstance(self.conv, PointwiseConv2d) and not hooked
         if plain and computes_on_cpu(x) and (stride := _stride_of_max(self.pool, x)):
@@ -164,7 +164,7 @@ class Stage(nn.Module):
 
     @property
     def convs(self) -> Sequence[nn.Module]:
-        """The layers before the pooling: two pairs of convolution and BN, or what they became."""
+        """The layers before the pooling: two pairs of convolution and BN, or one fused layer."""
         return [self.conv] if hasattr(self, "conv") else [self.conv1, self.conv2]
 
     def put_conv(self, conv: nn.Module) -> None:

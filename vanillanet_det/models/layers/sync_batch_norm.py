@@ -10,21 +10,21 @@ _DIMS = (0, 2, 3)  # all but the channels
 
 
 class CPUSyncBatchNorm(nn.BatchNorm2d):
-    """SyncBatchNorm for tensors on the CPU, which PyTorch's own refuses.
+    """SyncBatchNorm for tensors on the CPU, which PyTorch's SyncBatchNorm doesn't support.
 
-    While training with several ranks, mean and variance are those of all ranks' values
-    together, and so are the running statistics; ranks may have batches of different sizes.
-    Everywhere else it is its base class.
+    In training with several ranks, the mean, the variance and the running statistics are computed
+    across the values of all ranks; batch sizes may differ across ranks. Otherwise, the layer
+    behaves like its base class.
 
-    It is no `torch.nn.SyncBatchNorm`, since DistributedDataParallel refuses to wrap any on the
-    CPU.
+    It doesn't derive from `torch.nn.SyncBatchNorm`, because DistributedDataParallel doesn't wrap
+    such layers on the CPU.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise a tensor of shape (N, C, H, W).
 
         Raises:
-            ValueError: All ranks together have no more than one value per channel.
+            ValueError: All ranks together have at most one value per channel.
         """
         if not self.training or not torch.distributed.is_initialized():
             return super().forward(x)
@@ -37,14 +37,14 @@ class CPUSyncBatchNorm(nn.BatchNorm2d):
     @torch.no_grad()
     def _track(self, mean: Tensor, unbiased_var: Tensor) -> None:
         self.num_batches_tracked.add_(1)
-        # momentum None: the mean over all batches so far
+        # if momentum is None: the mean over all batches so far
         share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean.to(self.running_mean), share)
         self.running_var.lerp_(unbiased_var.to(self.running_var), share)
 
 
 class _SyncBatchNorm(torch.autograd.Function):
-    """Normalise with the statistics of all ranks: one collective each way."""
+    """Normalise with the statistics of all ranks, with one collective per pass."""
 
     @staticmethod
     def forward(
@@ -69,7 +69,7 @@ class _SyncBatchNorm(torch.autograd.Function):
         channels = (1, -1, 1, 1)
         inv_std = (var + ctx.eps).rsqrt()
         normalised = (x.to(mean.dtype) - mean.view(channels)) * inv_std.view(channels)
-        # Of this rank alone: DistributedDataParallel averages the parameters' gradients.
+        # Only this rank's gradients: DistributedDataParallel averages them across ranks.
         grad_bias, grad_weight = grad_y.sum(_DIMS), (grad_y * normalised).sum(_DIMS)
         sums = torch.stack([grad_bias, grad_weight])
         torch.distributed.all_reduce(sums)
@@ -82,15 +82,15 @@ class _SyncBatchNorm(torch.autograd.Function):
 
 
 def _global_statistics(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Combine the ranks' means and biased variances, each of shape (C,), weighted by counts."""
+    """Return the mean and biased variance across ranks, each of shape (C,), and the count."""
     channels = values.shape[1]
     own_count = values.numel() // channels
     if own_count:
         var, mean = torch.var_mean(values, _DIMS, correction=0)
     else:
         var, mean = values.new_zeros(2, channels)
-    # In float64, and deviations from the mean: differences of large squares would leave nothing
-    # of a small variance.
+    # Use float64 and deviations from the mean: differences of large squares would lose a small
+    # variance.
     own = torch.cat([mean, var, mean.new_tensor([own_count])]).double()
     ranks = [torch.empty_like(own) for _ in range(torch.distributed.get_world_size())]
     torch.distributed.all_gather(ranks, own)
@@ -98,8 +98,8 @@ def _global_statistics(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     count = counts.sum()
     if count <= 1:
         raise ValueError(
-            f"CPUSyncBatchNorm: {count:.0f} values per channel over all ranks, but training "
-            "needs at least 2; use larger images or batches"
+            f"CPUSyncBatchNorm: {count:.0f} values per channel across all ranks; expected "
+            "at least 2 in training; use larger images or batches"
         )
     shares = counts / count
     mean = (shares * means).sum(0)
