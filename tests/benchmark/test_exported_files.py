@@ -73,7 +73,7 @@ def test_one_graph_in_fp32_serves_both_engines(cfg, monkeypatch):
         ),
         (
             replace(QUICK, engines=("openvino",), device=torch.device("cuda")),
-            r"--engine openvino: can't compute on --device cuda; leave",
+            r"--engine openvino: can't compute on --device cuda; omit",
         ),
     ],
 )

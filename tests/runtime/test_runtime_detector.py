@@ -182,7 +182,7 @@ def test_nms_outside_of_the_graph(make_file, tmp_path, images):
         (np.zeros((8, 8, 4), np.uint8), r"shape \(8, 8, 4\) .*expected uint8 of shape"),
         (np.zeros((8, 8, 3), np.float32), r"type float32; expected uint8"),
         (np.zeros((8, 8, 3), np.uint16), r"type uint16; expected uint8"),
-        (np.zeros((1, 20_000, 3), np.uint8), r"^image: 20000 x 1 pixels .*at most 16,384.*tiles"),
+        (np.zeros((1, 20_000, 3), np.uint8), r"^image: 20000 x 1 pixels; .*at most 16,384.*tiles"),
         (np.zeros((MAX_SIDE + 1, 1, 3), np.uint8), r"1 x 16385 pixels"),
         ("nothing.png", r"image nothing\.png: can't be read \(No such file.*replace or remove"),
         (None, r"a NoneType; expected a path"),

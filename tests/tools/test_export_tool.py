@@ -172,7 +172,7 @@ def test_images_are_detected_in_with_a_file(
     assert summaries[0] == summaries[1]
     assert re.match(r"6 images, [1-9]\d* objects", summaries[0])
     assert tool("infer", exported, small_digits / "val", "--config", "c.py") == 2
-    assert "small.onnx is exported and needs none" in capsys.readouterr().err
+    assert "small.onnx is exported and needs no config" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,7 @@ def test_a_resumed_schedule_does_not_fall_behind(make_runner, tmp_path):
     make_runner(**hooks(end=1)).train()
     resume = dict(load_from=str(tmp_path / "epoch_2.pth"), resume=True)
     longer = {"train_cfg.max_epochs": 9, **hooks(end=8)}
-    with pytest.raises(UserError, match=r"at lambda 1, and lambda 0\.25 would .* resume with the"):
+    with pytest.raises(UserError, match=r"have lambda 1, .* starts at lambda 0\.25.* resume with"):
         make_runner(**resume, **longer).train()
 
 

@@ -78,5 +78,5 @@ def test_slurm_and_a_loss_that_one_rank_alone_sees(poisoned):
         rf"Last good checkpoint: {work_dir}/epoch_1\.pth\. .*--resume {work_dir}/epoch_1\.pth",
         errors[1],
     )
-    assert re.search(r"error: rank 0 on \S+: another rank has ended", errors[0])
+    assert re.search(r"error: rank 0 on \S+: another rank has exited", errors[0])
     assert [path.name for path in work_dir.glob("*.pth")] == ["epoch_1.pth"]
