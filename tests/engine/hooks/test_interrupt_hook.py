@@ -154,6 +154,11 @@ def test_the_last_validation_is_done_when_resumed(train, tmp_path, logged):
     assert (status, record.validations, record.iterations) == (0, 1, [])
 
 
+def test_a_signal_after_the_last_step_still_sets_the_status(train, logged):
+    assert train(Send("after_val_epoch", 2 * ITERATIONS, signal.SIGINT))[1] == 130
+    assert "Interrupted after training was complete" in logged()
+
+
 def test_gradients_that_wait_for_their_step_are_not_lost(train, tmp_path):
     changes = {"optim_wrapper.accumulative_counts": 2}
     record, status = train(Send("before_train_iter", 2), **changes)
