@@ -96,7 +96,7 @@ def test_a_backbone(make_exporter, write_once, images, precision, build):
 def test_a_file_of_another_detector_is_detected(make_exporter, write_once, images):
     exporter, file = make_exporter(**FIXED), write_once(**FIXED)
     exporter.model.bbox_head.retina_reg.bias.data += 0.01
-    with pytest.raises(UserError, match=r"too far from PyTorch, the file was discarded"):
+    with pytest.raises(UserError, match=r"differs too much from PyTorch, the file was discarded"):
         exporter.verify(file, "fp32", images)
 
 

@@ -77,7 +77,7 @@ def benchmark(
         seconds: Seconds to measure, in at least 5 rounds.
         rounds: Number of rounds; overrides `seconds`.
         out: File for all figures, `.json` or `.csv`.
-        plot: File for a plot of the figures, `.png`.
+        plot: Path of the `.png` file for a plot of the results.
         markdown: Return all columns as Markdown instead of those that fit a terminal.
         cfg_options: `key=value` pairs that override each config.
         folder: Folder with the configs of the published table.

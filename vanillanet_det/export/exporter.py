@@ -83,7 +83,7 @@ class Exporter:
         """Write a file.
 
         Args:
-            target: The file; its suffix, from `ENDINGS`, selects the format. An `.xml` file gets
+            target: The file; its suffix, one of `ENDINGS`, selects the format. An `.xml` file gets
                 a `.bin` file beside it.
             precision: `fp32`, `bf16`, `fp16` or `int8`.
             calibration: Calibration images for int8, uint8 `(height, width, 3)` in BGR.
@@ -155,7 +155,7 @@ class Exporter:
         differences = compare(pairs, tolerance, metadata.score_threshold, metadata.max_detections)
         text = differences.describe(tolerance)
         if not differences.within(tolerance):
-            raise UserError(f"{path.name}: {text}; too far from PyTorch, {_DISCARDED}")
+            raise UserError(f"{path.name}: {text}; differs too much from PyTorch, {_DISCARDED}")
         if not differences.expected:
             raise UserError(
                 f"{path.name}: no detections in the {len(images)} images, so nothing can be "

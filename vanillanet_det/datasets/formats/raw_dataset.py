@@ -145,7 +145,7 @@ def make_dataset(
     unused: Sequence[str],
     remarks: Counter,
 ) -> RawDataset:
-    """Build a dataset from COCO contents with equal categories; see `build_dataset`."""
+    """Build a dataset from COCO annotations that share their categories; see `build_dataset`."""
     train, val = contents["train"], contents.get("val")
     classes = tuple(category["name"] for category in train["categories"])
     if not train["annotations"]:

@@ -163,7 +163,7 @@ def check_fit(network: nn.Module, state: Mapping[str, Tensor], arch_name: str = 
             f"{match}, of a VanillaNet; expected at least {LEAST_MATCH:.0%}. Does the checkpoint "
             f"belong to the network, {_name(arch.dims)}? To load a backbone alone, set the "
             "backbone's init_cfg=dict(type='Pretrained', checkpoint=FILE); to load a head alone, "
-            "call load_state_dict of the head"
+            "call its load_state_dict"
         )
 
 

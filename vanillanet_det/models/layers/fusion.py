@@ -90,7 +90,7 @@ def round_fused(value: Tensor, dtype: torch.dtype, name: str) -> Tensor:
     Args:
         value: Kernel or bias of any shape, float64.
         dtype: Precision of the network.
-        name: Name of the layer in errors.
+        name: Name of the layer in error messages.
 
     Returns:
         The rounded tensor.
@@ -121,7 +121,7 @@ def fused_conv(
         like: The convolution to copy the stride, padding, dtype, device and mode from.
         weight: Kernel of shape `(out, in, k_h, k_w)`, float64.
         bias: Bias of shape `(out,)`, float64.
-        name: Name of the layer in errors.
+        name: Name of the layer in error messages.
 
     Returns:
         A new convolution with the rounded kernel.

@@ -40,7 +40,7 @@ class SeriesActivation(nn.Module):
         if not isinstance(act_num, int) or isinstance(act_num, bool) or act_num < 0:
             raise UserError(
                 f"SeriesActivation: act_num {act_num!r}; expected a non-negative integer; "
-                "the published networks have 3 (classification) and 4 (detection)"
+                "the published networks use 3 (classification) and 4 (detection)"
             )
         self.channels = channels
         self.act_num = act_num
@@ -81,7 +81,7 @@ class SeriesActivation(nn.Module):
         """Return the kernel and bias of the deployed form, without changing the module.
 
         Args:
-            name: Name of the layer in errors.
+            name: Name of the layer in error messages.
 
         Returns:
             Kernel `(channels, 1, 2 n + 1, 2 n + 1)` and bias `(channels,)`.

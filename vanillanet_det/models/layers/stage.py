@@ -59,7 +59,7 @@ def fuse_layer(pairs: Iterable[Iterable[nn.Module]], name: str) -> nn.Conv2d:
 
     Args:
         pairs: One or more pairs of convolution and BN, with no activation between the pairs.
-        name: Name of the layer in errors.
+        name: Name of the layer in error messages.
 
     Returns:
         A new convolution.
@@ -79,7 +79,7 @@ def merge_convs(conv1: nn.Conv2d, bn: nn.Module, conv2: nn.Conv2d, name: str) ->
         conv1: The convolution.
         bn: The BN after it.
         conv2: The 1x1 convolution.
-        name: Name of the layer in errors.
+        name: Name of the layer in error messages.
 
     Returns:
         A new convolution.
