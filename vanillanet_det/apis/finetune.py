@@ -9,6 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Optional, Union
 
+from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
@@ -24,6 +25,7 @@ from ..finetune.model import has_masks
 from ..finetune.prepare import FinetuneOptions, prepare, print_message
 from ..finetune.report import write_finetune_report
 from ..inference import config_text
+from ..models.protocols import KnowsForms
 from .test import test
 from .train import train
 
@@ -163,7 +165,8 @@ def _finish(config: Path, checkpoint: str, where: Path, compare: Sequence[str]) 
     """Fuse a checkpoint, evaluate it, and write the report."""
     cfg = Config.fromfile(config)
     detector = checkpoint
-    if cfg.model.backbone.type == "VanillaNet":  # first, in case the evaluation fails
+    # First, in case the evaluation fails.
+    if isinstance(MODELS.get(cfg.model.backbone.type), KnowsForms):
         detector = str(where / "deployed.pth")
         save_fused(str(config), checkpoint, detector)
     metrics, detections = _evaluate(cfg, config, checkpoint, where)

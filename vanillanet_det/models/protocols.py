@@ -7,6 +7,9 @@ implement them.
 
 Optional attributes are `deploy` (whether a module is in its deployed form), and `in_channels`,
 `out_channels` and `out_strides` of a backbone.
+
+To add a backbone, put its file into `backbones/`, register it in MMDetection's `MODELS`, and import
+it in `vanillanet_det/__init__.py`.
 """
 
 from collections.abc import Mapping
