@@ -11,7 +11,7 @@ from torch import nn
 
 from ..checkpoints import Checkpoint, model_state_dict
 from ..checkpoints.checkpoint import below
-from ..checkpoints.reading import load_safely
+from ..checkpoints.reading import load_safely, read_ahead
 from ..datasets.pipeline import find_test_dataset, is_loader
 from ..errors import UserError
 from ..fileio import atomic_write
@@ -41,9 +41,10 @@ def save_fused(config: ConfigLike, checkpoint: Union[str, Path], target: Union[s
         UserError: The checkpoint doesn't fit the config, the detector can't be fused, or the
             target can't be written.
     """
+    source = Checkpoint(str(checkpoint), read_ahead(checkpoint))  # build_detector reads it next
     fused, cfg, classes = build_detector(checkpoint, config)
     state = fused.state_dict()
-    meta = {k: v for k, v in Checkpoint.read(checkpoint).meta.items() if k not in _OF_THE_TRAINING}
+    meta = {k: v for k, v in source.meta.items() if k not in _OF_THE_TRAINING}
     meta["dataset_meta"] = {"classes": classes, **(meta.get("dataset_meta") or {})}
     meta["cfg"] = config_text(_deployable(cfg, fused, classes))
     try:
