@@ -2,12 +2,8 @@
 
 import ctypes
 import os
-import resource
-import shutil
 import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,9 +15,11 @@ os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"
 
 import pytest
 import torch
+from limited_disk import file_size_limit, small_disk  # noqa: F401  fixtures
 from mmengine.config import config as mmengine_config
 from mmengine.dataset import base_dataset
 from mmengine.logging import MMLogger
+from mmengine.runner import runner as runner_module
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -50,6 +48,22 @@ def _without_housekeeping():
         patch.setattr(mmengine_config, "FormatCode", lambda text, **style: (f"{text}\n", False))
         patch.setattr(base_dataset, "gc", SimpleNamespace(collect=lambda: 0))
         patch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.2)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_run_per_second():
+    """Give each run its own second: MMEngine's runs of the same name and second share a log."""
+    last = 0.0
+
+    def next_second():
+        nonlocal last
+        last = max(time.time(), last + 1)
+        return last
+
+    clock = SimpleNamespace(time=next_second, strftime=time.strftime, localtime=time.localtime)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner_module, "time", clock)
         yield
 
 
@@ -268,32 +282,3 @@ def make_cascade(model):
     ]
     weights = [1, 0.5, 0.25]
     head.update(type="CascadeRoIHead", num_stages=3, stage_loss_weights=weights, bbox_head=boxes)
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """Folder on a separate file system of 64 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount, umount = shutil.which("mount"), shutil.which("umount")
-    options = ["-t", "tmpfs", "-o", "size=64k", "tmpfs", folder]
-    if not mount or subprocess.run([mount, *options], stderr=subprocess.DEVNULL).returncode:
-        pytest.skip("mounting a small file system needs root")
-    yield folder
-    subprocess.run([umount, folder], check=True)
-
-
-@pytest.fixture
-def file_size_limit():
-    """Context in which no file may grow beyond a number of bytes."""
-
-    @contextmanager
-    def limit(size: int) -> Iterator[None]:
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-        try:
-            yield
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-    return limit
