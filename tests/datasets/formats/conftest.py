@@ -1,9 +1,18 @@
-"""Fixtures of the dataset formats' tests."""
+"""Fixtures and settings of the dataset formats' tests."""
 
+import os
 import time
 from contextlib import contextmanager
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The examples of the fast profile are the same each time. To search for new mistakes:
+# HYPOTHESIS_PROFILE=thorough pytest tests/datasets/formats
+_COMMON = dict(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fast", derandomize=True, database=None, max_examples=25, **_COMMON)
+settings.register_profile("thorough", max_examples=1000, **_COMMON)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
 @pytest.fixture

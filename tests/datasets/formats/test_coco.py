@@ -131,7 +131,7 @@ def test_what_is_left_out_is_filled_in(tmp_path):
     assert box["area"] == 200
     assert polygon["id"] != box["id"]
     assert sizes(source)["a.jpg"] == SIZE[::-1]
-    assert remark(source, "Missing or zero areas").endswith("boxes: 2.")
+    assert remark(source, "Missing or zero areas").endswith("(annotation None, annotation 2): 2.")
 
 
 def test_validation_follows_the_ids_of_training(tmp_path):

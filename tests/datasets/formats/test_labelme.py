@@ -152,7 +152,7 @@ def test_missing_images_and_double_files_are_named(tmp_path):
         read_dataset(tmp_path)
     write(tmp_path / "b.json", labelme(shape(), image="../b.jpg"))
     save_image(tmp_path.parent / "b.jpg")
-    with pytest.raises(UserError, match=r"b\.json: neither an image of the same name nor '\.\./b"):
+    with pytest.raises(UserError, match=r"images are missing \(b\.json of '\.\./b\.jpg'\): 1; add"):
         read_dataset(tmp_path)
 
 

@@ -195,7 +195,9 @@ def test_missing_and_doubtful_images_are_named(tmp_path):
         read_dataset(tmp_path)
     write(tmp_path / "Annotations/b.xml", xml("../../b.jpg"))
     save_image(tmp_path.parent / "b.jpg")
-    with pytest.raises(UserError, match=r"b\.xml: neither an image of the same name nor '\.\./"):
+    with pytest.raises(
+        UserError, match=r"are missing \(Annotations/b\.xml of '\.\./\.\./b\.jpg'\): 1; add"
+    ):
         read_dataset(tmp_path)
     for folder in ("one", "two"):
         save_image(tmp_path / folder / "b.jpg")

@@ -1,7 +1,6 @@
 """COCO format: reads annotation files and finds the folders of their images."""
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
@@ -10,6 +9,7 @@ from ...errors import UserError
 from .coco_json import read_coco_json
 from .files import FileTree, holds, image_size, some, split_named, stem
 from .raw_dataset import RawDataset, make_dataset
+from .remarks import Remarks
 
 NAME = "COCO"
 LAYOUT = "COCO (image folders, and annotations/*.json with images, annotations and categories)"
@@ -32,7 +32,7 @@ def _json_files(tree: FileTree) -> list[str]:
     return [file for file in files if is_coco(tree.root / file)]
 
 
-def read(tree: FileTree) -> RawDataset:
+def read(tree: FileTree, remarks: Remarks) -> RawDataset:
     """Read a folder in which annotation files, or their folders, are named after splits.
 
     Raises:
@@ -43,9 +43,8 @@ def read(tree: FileTree) -> RawDataset:
         folder = file.rpartition("/")[0]
         split = split_named(stem(file)) or split_named(folder, alone=True)
         by_split.setdefault(split, []).append(file)
-    remarks: Counter = Counter()
     if "test" in by_split:
-        remarks[f"The test split is skipped ({some(by_split['test'])})."] = 1
+        remarks.skip(f"The test split is skipped ({some(by_split['test'])}).")
     chosen = {}
     for split, files in (
         ("train", by_split.get("train") or by_split.get(None, [])),
@@ -68,21 +67,21 @@ def read(tree: FileTree) -> RawDataset:
     return read_files(chosen, remarks)
 
 
-def read_file(path: Path) -> RawDataset:
+def read_file(path: Path, remarks: Remarks) -> RawDataset:
     """Read a single annotation file as training data, without validation data.
 
     Raises:
         UserError: See `read_files`.
     """
-    return read_files({"train": Path(os.path.abspath(path))}, Counter())
+    return read_files({"train": Path(os.path.abspath(path))}, remarks)
 
 
-def read_files(paths: Mapping[str, Path], remarks: Counter) -> RawDataset:
+def read_files(paths: Mapping[str, Path], remarks: Remarks) -> RawDataset:
     """Read annotation files and find their images.
 
     Args:
         paths: The annotation files of `train` and, if it exists, `val`.
-        remarks: Remarks and how often each of them occurred; updated in place.
+        remarks: What was skipped or changed; updated in place.
 
     Raises:
         UserError: A file is invalid, a file name points outside the data folder, or the images
@@ -132,7 +131,7 @@ def _places(path: Path, split: str) -> Iterator[Path]:
         yield from (folder / "images", folder / "data", folder)
 
 
-def _share_categories(contents: Mapping[str, dict], remarks: Counter) -> None:
+def _share_categories(contents: Mapping[str, dict], remarks: Remarks) -> None:
     """Renumber the validation categories to match the training categories."""
     if "val" not in contents:
         return
@@ -148,7 +147,8 @@ def _share_categories(contents: Mapping[str, dict], remarks: Counter) -> None:
             merged.append({**category, "id": free})
     for annotation in val["annotations"]:
         category_id = ids[own[annotation["category_id"]]]
-        remarks[_REMAPPED] += category_id != annotation["category_id"]
+        if category_id != annotation["category_id"]:
+            remarks.add(_REMAPPED, own[annotation["category_id"]])
         annotation["category_id"] = category_id
     train["categories"], val["categories"] = merged, [dict(category) for category in merged]
 

@@ -9,6 +9,7 @@ from typing import Any, Optional
 from ...errors import UserError
 from .files import is_finite, number, read_json, some
 from .raw_dataset import area, bounds
+from .remarks import Remarks
 
 _KEYS = ("images", "annotations", "categories")
 _AREA = "Missing or zero areas, computed from segmentations or boxes"
@@ -20,12 +21,12 @@ _PLAIN = re.compile(r"-?\d{1,15}")
 _PARTS = "Polygons with fewer than three points, skipped"
 
 
-def read_coco_json(path: Path, remarks: Counter) -> dict[str, Any]:
+def read_coco_json(path: Path, remarks: Remarks) -> dict[str, Any]:
     """Read an annotation file.
 
     Args:
         path: The file.
-        remarks: Remarks and how often each of them occurred; updated in place.
+        remarks: What was skipped or changed; updated in place.
 
     Returns:
         Images with `id`, `file_name`, `width` and `height` (0 if missing in the file); categories
@@ -50,7 +51,8 @@ def read_coco_json(path: Path, remarks: Counter) -> dict[str, Any]:
         parts[key] = [_read(read, entry, key, i, path) for i, entry in enumerate(content[key], 1)]
         _check_unique([entry["id"] for entry in parts[key]], f"{key} have the id", path)
         ids[key] = _Ids([entry["id"] for entry in parts[key]])
-        remarks[_NEW.format(key)] += 0 if ids[key].are_kept else len(parts[key])
+        if not ids[key].are_kept:
+            remarks.add(_NEW.format(key), path.name, len(parts[key]))
         for entry in parts[key]:
             entry["id"] = ids[key].find(entry["id"])
     names = [repr(category["name"]) for category in parts["categories"]]
@@ -142,19 +144,20 @@ def _category(entry: dict) -> dict:
     return {**entry, "id": _id(entry["id"]), "name": name}
 
 
-def _annotation(entry: dict, images: _Ids, categories: _Ids, remarks: Counter) -> dict:
+def _annotation(entry: dict, images: _Ids, categories: _Ids, remarks: Remarks) -> dict:
     image_id, category_id = images.find(entry["image_id"]), categories.find(entry["category_id"])
     for key, found in (("image_id", image_id), ("category_id", category_id)):
         if found is None:
             raise ValueError(f"its {key} {entry[key]!r} isn't listed in the file")
     read = {**entry, "image_id": image_id, "category_id": category_id}
-    outline = _segmentation(read.pop("segmentation", None), remarks)
+    place = f"annotation {entry.get('id')}"
+    outline = _segmentation(read.pop("segmentation", None), place, remarks)
     if outline:
         read["segmentation"] = outline
     box = entry.get("bbox")
     if not box and not outline:
         raise ValueError("has neither bbox nor segmentation; expected bbox: [x, y, width, height]")
-    remarks[_BOX] += not box
+    remarks.add(_BOX, place, not box)
     read["bbox"] = _numbers(box, "bbox") if box else _box_around(outline)
     if len(read["bbox"]) != 4:
         raise ValueError(f"its bbox is {box}, expected four numbers: [x, y, width, height]")
@@ -162,7 +165,7 @@ def _annotation(entry: dict, images: _Ids, categories: _Ids, remarks: Counter) -
     width, height = read["bbox"][2:]
     if read["area"] <= 0 and width > 0 and height > 0:
         # MMDetection silently drops annotations with area 0.
-        remarks[_AREA] += 1
+        remarks.add(_AREA, place)
         read["area"] = _area(outline) or width * height
     crowd = entry.get("iscrowd") or 0
     read["iscrowd"] = int(crowd is True or number(crowd))
@@ -180,7 +183,7 @@ def _numbers(values: Any, what: str) -> list[float]:
         raise ValueError(f"its {what}: {error}") from None
 
 
-def _segmentation(outline: Any, remarks: Counter) -> Any:
+def _segmentation(outline: Any, place: str, remarks: Remarks) -> Any:
     """Read polygons or an RLE mask; return None if there is no segmentation."""
     if isinstance(outline, dict):
         if not isinstance(outline.get("counts"), (list, str)) or "size" not in outline:
@@ -198,7 +201,7 @@ def _segmentation(outline: Any, remarks: Counter) -> Any:
             "its segmentation has an odd number of coordinates; expected x1, y1, x2, y2, ..."
         )
     kept = [part for part in parts if len(part) >= 6]
-    remarks[_PARTS] += len(parts) - len(kept)
+    remarks.add(_PARTS, place, len(parts) - len(kept))
     return kept
 
 
@@ -226,7 +229,7 @@ def _area(outline: Any) -> Optional[float]:
     return float(mask.area(_rle(outline)))
 
 
-def _renumber(annotations: Sequence[dict], remarks: Counter) -> None:
+def _renumber(annotations: Sequence[dict], remarks: Remarks) -> None:
     """Renumber annotations unless all ids are unique and positive.
 
     COCO's evaluation interprets id 0 as no match. No other entry refers to these ids.
@@ -234,6 +237,6 @@ def _renumber(annotations: Sequence[dict], remarks: Counter) -> None:
     ids = [annotation.get("id") for annotation in annotations]
     if all(type(i) is int and 0 < i < 1 << 63 for i in ids) and len(set(ids)) == len(ids):
         return
-    remarks[_IDS] += len(ids)
+    remarks.add(_IDS, count=len(ids))
     for position, annotation in enumerate(annotations, 1):
         annotation["id"] = position

@@ -1,7 +1,6 @@
 """LabelMe format: one JSON file with shapes for each image."""
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -11,12 +10,14 @@ from ...errors import UserError
 from .files import FileTree, holds, number, read_json, split_of_folders
 from .per_image import ImageAnnotation, read_per_image
 from .raw_dataset import Object, RawDataset, bounds
+from .remarks import Remarks
 
 NAME = "LabelMe"
 LAYOUT = 'LabelMe (*.json with "shapes" next to the images)'
 _OTHER = "JSON files in other formats, skipped"
 _NO_AREA = "Shapes without an area (points, lines, polygons of two points), skipped"
 _MASKS = "Shapes drawn as masks, for which only the box is used"
+_JOINED = "Shapes joined to others of the same label and group_id"
 _LINES = ("point", "points", "line", "linestrip")
 _CORNERS = 64  # of the polygon for a circle; a multiple of 4 keeps its box exact
 
@@ -30,7 +31,7 @@ def _is_annotation(path: Path) -> bool:
     return holds(path, rb'"shapes"\s*:\s*\[')
 
 
-def read(tree: FileTree) -> RawDataset:
+def read(tree: FileTree, remarks: Remarks) -> RawDataset:
     """Read a folder; its subfolders `train` and `val`, if they exist, define the splits.
 
     Polygons, rectangles and circles are read; shapes with the same label and `group_id` are
@@ -40,18 +41,16 @@ def read(tree: FileTree) -> RawDataset:
         UserError: A JSON file is invalid, or its image is missing; the message contains the file
             and the number of the shape.
     """
-    remarks: Counter = Counter()
-    files = tree.having(".json")
-    splits = {
-        file: split_of_folders(file) or "train"
-        for file in files
-        if _is_annotation(tree.root / file)
-    }
-    remarks[_OTHER] = len(files) - len(splits)
+    splits = {}
+    for file in tree.having(".json"):
+        if _is_annotation(tree.root / file):
+            splits[file] = split_of_folders(file) or "train"
+        else:
+            remarks.skip(_OTHER, file)
     return read_per_image(NAME, tree, splits, partial(_parse, remarks=remarks), remarks)
 
 
-def _parse(path: Path, remarks: Counter) -> ImageAnnotation:
+def _parse(path: Path, remarks: Remarks) -> ImageAnnotation:
     content = read_json(path)
     image = content.get("imagePath") or ""
     if not isinstance(image, str):
@@ -63,10 +62,11 @@ def _parse(path: Path, remarks: Counter) -> ImageAnnotation:
         size = _size(content)
         for index, shape in enumerate(shapes, 1):
             where = f"shape {index}"
-            read = _shape(shape, remarks)
+            read = _shape(shape, path.name, remarks)
             if read:
                 group = shape.get("group_id")
                 key = index if group is None else (read[0], str(group))
+                remarks.skip(_JOINED, path.name, key in groups, objects=key in groups)
                 groups.setdefault(key, []).append(read)
     except ValueError as error:
         raise UserError(f"{path}: {where}: {error}") from error
@@ -81,7 +81,7 @@ def _size(content: dict[str, Any]) -> Optional[tuple[int, int]]:
 _Shape = tuple[str, list[float], bool]  # label, polygon, and whether it is more than a box
 
 
-def _shape(shape: Any, remarks: Counter) -> Optional[_Shape]:
+def _shape(shape: Any, place: str, remarks: Remarks) -> Optional[_Shape]:
     if not isinstance(shape, dict):
         raise ValueError(f"is {shape!r}, expected an object with label, points and shape_type")
     kind = shape.get("shape_type") or "polygon"
@@ -90,7 +90,7 @@ def _shape(shape: Any, remarks: Counter) -> Optional[_Shape]:
         raise ValueError(f"its label is {label!r}, expected the name of a class")
     label = label.strip()
     if kind in _LINES or len(points) < (3 if kind in ("polygon", "rotation") else 2):
-        remarks[_NO_AREA] += 1
+        remarks.skip(_NO_AREA, place, objects=1)
         return None
     if kind in ("polygon", "rotation", "oriented_rectangle"):
         return label, [value for point in points for value in point], True
@@ -100,7 +100,7 @@ def _shape(shape: Any, remarks: Counter) -> Optional[_Shape]:
         raise ValueError(
             f"is a {kind!r}, expected a polygon, rectangle or circle; redraw it as one of these"
         )
-    remarks[_MASKS] += kind == "mask"
+    remarks.add(_MASKS, place, kind == "mask")
     flat = [value for point in points for value in point]
     x, y, width, height = bounds([flat])
     right, bottom = x + width, y + height

@@ -1,6 +1,5 @@
 """Formats with one annotation file per image: Pascal VOC and LabelMe."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +8,11 @@ from typing import Optional
 from ...errors import UserError
 from .files import FileTree, ImageIndex, image_size, stem
 from .raw_dataset import DatasetBuilder, Object, RawDataset, build_dataset
+from .remarks import Remarks
 
 _TEST = "Annotation files of the test split, skipped"
 _NOT_ANNOTATED = "Images without an annotation file, skipped"
+_NO_IMAGE = "Annotation files whose images are missing"
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def read_per_image(
     tree: FileTree,
     splits: Mapping[str, str],
     parse: Callable[[Path], ImageAnnotation],
-    remarks: Counter,
+    remarks: Remarks,
 ) -> RawDataset:
     """Read a dataset that has one annotation file per image.
 
@@ -43,13 +44,12 @@ def read_per_image(
         tree: Files of the dataset.
         splits: `train`, `val` or `test` for each annotation file.
         parse: Function that reads an annotation file.
-        remarks: Remarks and how often each of them occurred; updated in place.
+        remarks: What was skipped or changed; updated in place.
 
     Raises:
-        UserError: There is no training data, an image is missing or has two annotation files, or
-            `parse` fails.
+        UserError: There is no training data, images are missing, an image has two annotation files,
+            or `parse` fails.
     """
-    remarks[_TEST] = sum(split == "test" for split in splits.values())
     parts = {split: DatasetBuilder() for split in ("train", "val") if split in splits.values()}
     if "train" not in parts:
         raise UserError(
@@ -59,15 +59,15 @@ def read_per_image(
     images, used = ImageIndex(tree), {}
     for file, split in splits.items():
         if split == "test":
+            remarks.skip(_TEST, file, images=1)
             continue
         path = tree.root / file
         annotation = parse(path)
         image = images.find(file, annotation.image)
         if image is None:
-            raise UserError(
-                f"{path}: neither an image of the same name nor {annotation.image!r} is in "
-                f"{tree.root}; add the image or remove the file"
-            )
+            place = f"{file} of {annotation.image!r}"
+            remarks.missing(_NO_IMAGE, place, images=1, objects=len(annotation.objects))
+            continue
         if image in used:
             raise UserError(f"{path}: annotates {image}, as does {used[image]}; remove either one")
         used[image] = file
@@ -75,6 +75,7 @@ def read_per_image(
         for found in annotation.objects:
             parts[split].add_object(found)
     annotated = {stem(file) for file in tree.having(".xml", ".json")}
-    left = [image for image in images.all.difference(used) if stem(image) not in annotated]
-    remarks[_NOT_ANNOTATED] = len(left)
+    for image in sorted(images.all.difference(used)):
+        if stem(image) not in annotated:
+            remarks.skip(_NOT_ANNOTATED, image, images=1)
     return build_dataset(format, tree.root, parts, remarks)

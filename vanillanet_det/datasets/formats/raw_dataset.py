@@ -1,6 +1,5 @@
 """The dataset that the reader of each format returns, and functions to build it."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import mul
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple, Optional
 
 from ...errors import UserError
 from .files import some
+from .remarks import Remarks, Skipped
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class RawDataset:
         val: Like `train`, for the validation images; None if the dataset has no such images.
         classes: Class names, in the order of `categories`, which are the same in both splits.
         remarks: Sentences about the dataset and about what was skipped or changed.
+        skipped: Number of images and objects that the dataset's files contain besides.
     """
 
     format: str
@@ -31,6 +32,7 @@ class RawDataset:
     val: Optional[dict]
     classes: tuple[str, ...]
     remarks: tuple[str, ...]
+    skipped: Skipped
 
 
 class Object(NamedTuple):
@@ -107,7 +109,7 @@ def build_dataset(
     format: str,
     root: Path,
     parts: Mapping[str, DatasetBuilder],
-    remarks: Counter,
+    remarks: Remarks,
     declared: Optional[Sequence[str]] = None,
 ) -> RawDataset:
     """Number the classes and build a dataset.
@@ -116,11 +118,11 @@ def build_dataset(
         format: Name of the format.
         root: Folder that file names are relative to.
         parts: The builders of `train` and, if it exists, `val`.
-        remarks: Remarks and how often each of them occurred; omitted after complete sentences.
+        remarks: What was skipped or changed.
         declared: Names of all classes, in order; if None, the used classes are sorted by name.
 
     Raises:
-        UserError: The training images have no objects.
+        UserError: The training images have no objects, or something is missing.
     """
     used = {annotation["category_id"] for part in parts.values() for annotation in part.annotations}
     classes = [name for name in declared if name in used] if declared else sorted(used)
@@ -143,9 +145,10 @@ def make_dataset(
     root: Path,
     contents: Mapping[str, dict],
     unused: Sequence[str],
-    remarks: Counter,
+    remarks: Remarks,
 ) -> RawDataset:
     """Build a dataset from COCO annotations that share their categories; see `build_dataset`."""
+    remarks.stop_at_missing(f"{format} dataset in {root}")
     train, val = contents["train"], contents.get("val")
     classes = tuple(category["name"] for category in train["categories"])
     if not train["annotations"]:
@@ -159,12 +162,8 @@ def make_dataset(
     sentences = [f"{found}; classes ({len(classes)}): {some(classes)}."]
     if unused:
         sentences.append(f"Classes without objects, skipped: {some(unused)}.")
-    sentences += [
-        text if text.endswith(".") else f"{text}: {count:,}."
-        for text, count in remarks.items()
-        if count
-    ]
-    return RawDataset(format, root, train, val, classes, tuple(sentences))
+    sentences += remarks.sentences()
+    return RawDataset(format, root, train, val, classes, tuple(sentences), remarks.skipped)
 
 
 def _counts(content: dict) -> str:

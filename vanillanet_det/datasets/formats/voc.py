@@ -1,6 +1,6 @@
 """Pascal VOC format: one XML file with boxes for each image."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from ...errors import UserError
 from .files import FileTree, holds, number, read_bytes, read_text, some, split_of_folders, stem
 from .per_image import ImageAnnotation, read_per_image
 from .raw_dataset import Object, RawDataset
+from .remarks import Remarks
 
 NAME = "Pascal VOC"
 LAYOUT = "Pascal VOC (Annotations/*.xml, JPEGImages/)"
@@ -31,7 +32,7 @@ def _is_annotation(path: Path) -> bool:
     return holds(path, rb"<annotation[\s>/]")
 
 
-def read(tree: FileTree) -> RawDataset:
+def read(tree: FileTree, remarks: Remarks) -> RawDataset:
     """Read a folder that contains a Pascal VOC dataset.
 
     Boxes count pixels from 1 and include the last pixel, so a box spans `xmin - 1` to `xmax`.
@@ -40,10 +41,11 @@ def read(tree: FileTree) -> RawDataset:
         UserError: An XML file is invalid, or its image is missing; the message contains the file,
             and the line of a list or the number of an object.
     """
-    remarks: Counter = Counter()
     files = [file for file in tree.having(".xml") if _is_annotation(tree.root / file)]
     splits = _listed(tree, files) or {file: split_of_folders(file) or "train" for file in files}
-    remarks[_NOT_LISTED] = len(files) - len(splits)
+    for file in files:
+        if file not in splits:
+            remarks.skip(_NOT_LISTED, file, images=1)
     return read_per_image(NAME, tree, splits, partial(_parse, remarks=remarks), remarks)
 
 
@@ -129,7 +131,7 @@ def _name(path: str) -> list[str]:
     return [path.rpartition("/")[2]]
 
 
-def _parse(path: Path, remarks: Counter) -> ImageAnnotation:
+def _parse(path: Path, remarks: Remarks) -> ImageAnnotation:
     root = _root(path)
     name = root.findtext("filename") or root.findtext("path") or ""
     objects = []
@@ -138,7 +140,7 @@ def _parse(path: Path, remarks: Counter) -> ImageAnnotation:
         size = _size(root)
         for index, found in enumerate(root.iterfind("object"), 1):
             where = f"object {index}"
-            objects.append(_object(found, remarks))
+            objects.append(_object(found, path.name, remarks))
     except ValueError as error:
         raise UserError(f"{path}: {where}: {error}") from error
     return ImageAnnotation(name.strip(), size, objects)
@@ -161,7 +163,7 @@ def _size(root: ElementTree.Element) -> Optional[tuple[int, int]]:
     return (int(width), int(height)) if width > 0 and height > 0 else None
 
 
-def _object(found: ElementTree.Element, remarks: Counter) -> Object:
+def _object(found: ElementTree.Element, place: str, remarks: Remarks) -> Object:
     name = (found.findtext("name") or "").strip()
     if not name:
         raise ValueError("has no name; expected a class, such as <name>cat</name>")
@@ -172,10 +174,10 @@ def _object(found: ElementTree.Element, remarks: Counter) -> Object:
             "and ymin <= ymax; swap the values"
         )
     for edge in (left, top):
-        remarks[_FROM_ZERO] += 0 <= edge < 1
+        remarks.add(_FROM_ZERO, place, 0 <= edge < 1)
     x, y = (0.0 if 0 <= edge < 1 else edge - 1 for edge in (left, top))
     difficult = number(found.findtext("difficult") or 0) != 0
-    remarks[_DIFFICULT] += difficult
+    remarks.add(_DIFFICULT, place, difficult)
     return Object(name, [x, y, right - x, bottom - y], crowd=difficult)
 
 

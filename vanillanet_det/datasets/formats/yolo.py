@@ -20,6 +20,7 @@ from .files import (
     stem,
 )
 from .raw_dataset import DatasetBuilder, RawDataset, build_dataset
+from .remarks import Remarks
 from .yolo_labels import read_labels
 
 NAME = "YOLO"
@@ -58,7 +59,7 @@ def _names_classes(path: Path) -> bool:
         return False
 
 
-def read(tree: FileTree) -> RawDataset:
+def read(tree: FileTree, remarks: Remarks) -> RawDataset:
     """Read a folder that contains a YOLO dataset.
 
     Raises:
@@ -70,7 +71,7 @@ def read(tree: FileTree) -> RawDataset:
             f"{tree.root}: {some(files)} all list classes; pass the file instead of the folder"
         )
     if files:
-        return read_yaml(tree.root / files[0])
+        return read_yaml(tree.root / files[0], remarks)
     names_file = next((file for file in tree.files if file.split("/")[-1] == "classes.txt"), None)
     if names_file is None:
         raise UserError(
@@ -82,10 +83,10 @@ def read(tree: FileTree) -> RawDataset:
     files_of: dict[str, list[Path]] = {}
     for file in tree.images():
         files_of.setdefault(split_of_folders(file) or "train", []).append(tree.root / file)
-    return _read(path, files_of, names, Counter(), keypoints=False)
+    return _read(path, files_of, names, remarks, keypoints=False)
 
 
-def read_yaml(path: Path) -> RawDataset:
+def read_yaml(path: Path, remarks: Remarks) -> RawDataset:
     """Read the dataset that a `data.yaml` describes.
 
     Raises:
@@ -102,7 +103,6 @@ def read_yaml(path: Path) -> RawDataset:
     }
     if not places["train"]:
         raise UserError(f"{path}: has no entry train; expected a folder or a list of images")
-    remarks: Counter = Counter()
     base = _base(content, path, places["train"], remarks)
     files_of = {}
     for split, named in places.items():
@@ -111,8 +111,7 @@ def read_yaml(path: Path) -> RawDataset:
             continue
         files = [file for place in named for file in _images(_place(place, base, path), base)]
         unique = list(dict.fromkeys(files))
-        if len(files) > len(unique):
-            remarks[_TWICE] += len(files) - len(unique)
+        remarks.add(_TWICE, split, len(files) - len(unique))
         if named:
             files_of[split] = unique
     return _read(path, files_of, names, remarks, keypoints="kpt_shape" in content)
@@ -172,7 +171,7 @@ def _as_list(places: Any) -> list[str]:
     return [str(place) for place in places] if isinstance(places, list) else [str(places)]
 
 
-def _base(content: dict[str, Any], path: Path, train: Sequence[str], remarks: Counter) -> Path:
+def _base(content: dict[str, Any], path: Path, train: Sequence[str], remarks: Remarks) -> Path:
     """Find the folder that `path` refers to, which is often wrong after a dataset is moved."""
     if not content.get("path"):
         return path.parent
@@ -180,9 +179,9 @@ def _base(content: dict[str, Any], path: Path, train: Sequence[str], remarks: Co
     for base in (path.parent / named, Path.cwd() / named, path.parent.parent / named):
         if all((base / place).exists() for place in train):
             return Path(os.path.normpath(base))
-    remarks[
+    remarks.add(
         f"{path.name} has path {named}, which doesn't exist; its own folder is used instead."
-    ] = 1
+    )
     return path.parent
 
 
@@ -230,12 +229,11 @@ def _read(
     path: Path,
     files_of: dict[str, list[Path]],
     names: Sequence[str],
-    remarks: Counter,
+    remarks: Remarks,
     keypoints: bool,
 ) -> RawDataset:
-    tests = files_of.pop("test", [])
-    if tests:
-        remarks[_TEST] = len(tests)
+    for file in files_of.pop("test", []):
+        remarks.skip(_TEST, file.name, images=1)
     for split, files in files_of.items():
         if not files:
             raise UserError(f"{path}: no images in the folders of {split}; add at least one")
@@ -257,7 +255,7 @@ def _read(
             parts[split].add_image(file.relative_to(root).as_posix(), size)
             label = labels[file.parent].get(file.stem)
             if label is None:
-                remarks[_NO_LABEL] += 1
+                remarks.add(_NO_LABEL, file.name)
                 continue
             used.add(label)
             for found in read_labels(label, size, names, remarks, keypoints):
@@ -266,10 +264,10 @@ def _read(
     return build_dataset(NAME, root, parts, remarks, names)
 
 
-def _count_alone(labels: Mapping[Path, Mapping[str, Path]], used: set, remarks: Counter) -> None:
-    alone = {file for files in labels.values() for file in files.values()} - used
-    if alone:
-        remarks[_NO_IMAGE] = len(alone)
+def _count_alone(labels: Mapping[Path, Mapping[str, Path]], used: set, remarks: Remarks) -> None:
+    for file in sorted({file for files in labels.values() for file in files.values()} - used):
+        objects = sum(bool(line.strip()) for line in read_text(file).splitlines())
+        remarks.skip(_NO_IMAGE, file.name, objects=objects)
 
 
 def _sibling(folder: Path) -> Path:

@@ -1,13 +1,13 @@
 """YOLO format: reads the lines of a label file."""
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ...errors import UserError
 from .files import read_text
 from .raw_dataset import Object, bounds
+from .remarks import Remarks
 
 _TOLERANCE = 1e-3  # for coordinates outside 0..1, since exporters round them
 _CLIPPED = f"Coordinates outside 0..1 by at most {_TOLERANCE}, clipped"
@@ -16,7 +16,7 @@ _LINE = "class cx cy width height, or class x1 y1 x2 y2 x3 y3 ... for a polygon"
 
 
 def read_labels(
-    path: Path, size: tuple[int, int], names: Sequence[str], remarks: Counter, keypoints: bool
+    path: Path, size: tuple[int, int], names: Sequence[str], remarks: Remarks, keypoints: bool
 ) -> Iterator[Object]:
     """Read the objects of an image from its label file.
 
@@ -24,7 +24,7 @@ def read_labels(
         path: The label file.
         size: Width and height of the image as displayed.
         names: The class names, in the order of their indices.
-        remarks: Remarks and how often each of them occurred; updated in place.
+        remarks: What was skipped or changed; updated in place.
         keypoints: Whether each line has a box and keypoints.
 
     Raises:
@@ -37,9 +37,9 @@ def read_labels(
         try:
             name = _class_name(tokens[0], names)
             if keypoints:
-                remarks[_KEYPOINTS] += 1
+                remarks.add(_KEYPOINTS, path.name)
                 del tokens[5:]
-            values = _fractions(tokens[1:], remarks)
+            values = _fractions(tokens[1:], path.name, remarks)
         except ValueError as error:
             raise UserError(f"{path}:{number}: {error}") from error
         if len(values) == 4:
@@ -62,7 +62,7 @@ def _class_name(token: str, names: Sequence[str]) -> str:
     return names[int(index)]
 
 
-def _fractions(tokens: Sequence[str], remarks: Counter) -> list[float]:
+def _fractions(tokens: Sequence[str], place: str, remarks: Remarks) -> list[float]:
     if len(tokens) != 4 and (len(tokens) < 6 or len(tokens) % 2):
         hint = "; if the last value is a score, remove it" if len(tokens) == 5 else ""
         raise ValueError(f"{len(tokens)} values after the class, expected {_LINE}{hint}")
@@ -82,7 +82,7 @@ def _fractions(tokens: Sequence[str], remarks: Counter) -> list[float]:
                 "height of the image"
             )
         values[index] = min(max(value, 0.0), 1.0)
-        remarks[_CLIPPED] += value != values[index]
+        remarks.add(_CLIPPED, place, value != values[index])
     return values
 
 
