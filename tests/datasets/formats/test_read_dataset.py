@@ -92,8 +92,8 @@ def test_a_data_set_in_a_folder_below_is_pointed_at(tmp_path):
     ("name", "message"),
     [
         ("gone", r"gone: neither a file nor a folder"),
-        ("a.csv", r"a\.csv: neither a COCO annotation file"),
-        ("a.json", r"a\.json: neither a COCO annotation file"),
+        ("a.csv", r"a\.csv: neither an annotation file"),
+        ("a.json", r"a\.json: neither an annotation file"),
     ],
 )
 def test_what_is_no_folder(tmp_path, name, message):

@@ -6,8 +6,22 @@ from pathlib import Path
 from typing import Union
 
 from ...errors import UserError
-from . import coco, labelme, voc, yolo
+from . import (
+    coco,
+    createml,
+    csv_boxes,
+    cvat,
+    darknet,
+    hugging_face,
+    label_studio,
+    labelme,
+    voc,
+    yolo,
+)
+from .archives import extract, inner_folder, is_archive
 from .files import FileTree, some
+from .listed import ListFormat
+from .other_formats import other_format
 from .raw_dataset import RawDataset
 from .remarks import Remarks
 from .split import split
@@ -16,15 +30,19 @@ __all__ = ["RawDataset", "read_dataset", "split"]
 
 # To add a format, list its module here. The module defines NAME, LAYOUT (used in messages),
 # `detect(tree)` and `read(tree, remarks)`, which returns a RawDataset and reports to `remarks` what
-# isn't in it. Formats whose files are easiest to recognize come first.
-_FORMATS = (yolo, coco, voc, labelme)
+# isn't in it. A ListFormat does the same. Formats whose files are easiest to recognize come first.
+_FORMATS = (
+    *(darknet, yolo, coco, voc, labelme),
+    *(label_studio.FORMAT, createml.FORMAT, cvat.FORMAT, hugging_face.FORMAT, csv_boxes.FORMAT),
+)
 
 
 def read_dataset(data: Union[str, Path], skip_missing: bool = False) -> RawDataset:
     """Read a dataset, detecting its format.
 
     Args:
-        data: A folder, a COCO annotation file, or YOLO's `data.yaml`.
+        data: A folder; an annotation file of many images, such as COCO's or YOLO's `data.yaml`; or
+            an archive, which is extracted next to it.
         skip_missing: Whether to skip images that are missing or unreadable, and entries of lists
             that refer to missing files, instead of raising an error.
 
@@ -33,14 +51,39 @@ def read_dataset(data: Union[str, Path], skip_missing: bool = False) -> RawDatas
             and the line or id, and states what was expected and how to fix it.
     """
     data, remarks = Path(os.path.expanduser(data)), Remarks(skip_missing)
-    if data.is_file():
-        return _read_file(data, remarks)
-    if not data.is_dir():
+    if data.is_dir():
+        return _read_folder(FileTree(data), remarks)
+    if not data.is_file():
         raise UserError(f"{data}: neither a file nor a folder; pass the folder of a dataset")
-    tree = FileTree(data)
-    detected = [each for each in _FORMATS if each.detect(tree)]
+    if not is_archive(data):
+        return _read_file(data, remarks)
+    folder, remark = extract(data)
+    tree = _folder_with_dataset(FileTree(folder))
+    if _detected(tree) and not tree.images():
+        raise UserError(
+            f"{data}: has no images; export it again with the images, or extract it next to them "
+            "and pass that folder"
+        )
+    dataset = _read_folder(tree, remarks)
+    return replace(dataset, remarks=(*dataset.remarks, remark))
+
+
+def _detected(tree: FileTree) -> list:
+    return [each for each in _FORMATS if each.detect(tree)]
+
+
+def _folder_with_dataset(tree: FileTree) -> FileTree:
+    """Return the folder of an archive's dataset, which may be the only one in another folder."""
+    inner = tree
+    while inner and not _detected(inner):
+        inner = inner_folder(inner)
+    return inner or tree
+
+
+def _read_folder(tree: FileTree, remarks: Remarks) -> RawDataset:
+    detected = _detected(tree)
     if not detected:
-        raise UserError(_unknown_format(tree))
+        raise UserError(other_format(tree.root, tree.files) or _unknown_format(tree))
     dataset = detected[0].read(tree, remarks)
     if len(detected) == 1:
         return dataset
@@ -50,13 +93,23 @@ def read_dataset(data: Union[str, Path], skip_missing: bool = False) -> RawDatas
 
 
 def _read_file(path: Path, remarks: Remarks) -> RawDataset:
-    if path.suffix.lower() in (".yaml", ".yml"):
+    suffix = path.suffix.lower()
+    if suffix in (".yaml", ".yml"):
         return yolo.read_yaml(path, remarks)
-    if path.suffix.lower() == ".json" and coco.is_coco(path):
+    if suffix == ".json" and coco.is_coco(path):
         return coco.read_file(path, remarks)
+    for each in _FORMATS:
+        if isinstance(each, ListFormat) and each.suffix == suffix and each.is_annotation(path):
+            return each.read_files(FileTree(path.parent), [path.name], remarks)
+    if suffix in (".rar", ".7z", ".gz", ".bz2", ".xz", ".zst"):
+        raise UserError(
+            f"{path}: is an archive that can't be extracted; extract it yourself, and pass the "
+            "folder, or pass a .zip or .tar.gz"
+        )
     raise UserError(
-        f"{path}: neither a COCO annotation file (.json with images, annotations and categories) "
-        "nor YOLO's data.yaml; pass one of these files, or the folder of the dataset"
+        other_format(path.parent, [path.name])
+        or f"{path}: neither an annotation file of many images (such as COCO's .json or YOLO's "
+        "data.yaml) nor a .zip or .tar archive; pass such a file, or the folder of the dataset"
     )
 
 
@@ -65,7 +118,7 @@ def _unknown_format(tree: FileTree) -> str:
     below = [
         folder
         for folder in sorted({file.split("/")[0] for file in tree.files if "/" in file})
-        if any(each.detect(FileTree(tree.root / folder)) for each in _FORMATS)
+        if _detected(FileTree(tree.root / folder))
     ]
     hint = f". There is a dataset in {some(below, 3)}; pass that folder instead" if below else ""
     return f"{tree.root}: no dataset in a known format: {layouts}. Found {_summary(tree)}{hint}"

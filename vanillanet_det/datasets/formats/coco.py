@@ -8,6 +8,8 @@ from typing import Any, Optional
 from ...errors import UserError
 from .coco_json import read_coco_json
 from .files import FileTree, holds, image_size, some, split_named, stem
+from .json_files import is_json_list
+from .other_formats import is_like_coco
 from .raw_dataset import RawDataset, make_dataset
 from .remarks import Remarks
 
@@ -24,7 +26,8 @@ def detect(tree: FileTree) -> bool:
 
 def is_coco(path: Path) -> bool:
     """Return whether a JSON file looks like a COCO annotation file."""
-    return holds(path, rb'"(images|annotations|categories)"\s*:\s*\[')
+    has_lists = holds(path, rb'"(images|annotations|categories)"\s*:\s*\[')
+    return has_lists and not is_json_list(path) and not is_like_coco(path)
 
 
 def _json_files(tree: FileTree) -> list[str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ...errors import UserError
-from .files import is_finite, number, read_json, some
+from .files import is_finite, number, some
+from .json_files import read_json
 from .raw_dataset import area, bounds
 from .remarks import Remarks
 

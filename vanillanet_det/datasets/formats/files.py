@@ -1,7 +1,6 @@
 """Finds and reads the files of a dataset, and reports files that can't be read."""
 
 import contextlib
-import json
 import os
 import posixpath
 import re
@@ -51,10 +50,10 @@ class FileTree:
                 folders.clear()
                 continue
             seen.add(real)
-            folders[:] = [name for name in folders if not _is_hidden(name)]
+            folders[:] = [name for name in folders if not is_hidden(name)]
             below = Path(folder).relative_to(self.root).as_posix()
             prefix = "" if below == "." else f"{below}/"
-            self.files += [prefix + name for name in names if not _is_hidden(name)]
+            self.files += [prefix + name for name in names if not is_hidden(name)]
         self.files.sort()
 
     def having(self, *suffixes: str) -> list[str]:
@@ -66,7 +65,8 @@ class FileTree:
         return self.having(*IMAGE_SUFFIXES)
 
 
-def _is_hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder of this name is ignored."""
     return name.startswith(".") or name == "__MACOSX"
 
 
@@ -189,31 +189,6 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise UserError(f"{path}:{line}: is not UTF-8 text; save the file as UTF-8") from error
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file that contains an object.
-
-    Raises:
-        UserError: The file can't be read, isn't valid JSON or doesn't contain an object.
-    """
-    text = read_text(path)
-    try:
-        content = json.loads(text, parse_constant=_no_number)
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{path}:{error.lineno}: is not valid JSON ({error.msg}, column {error.colno}); "
-            "export the file again"
-        ) from error
-    except ValueError as error:
-        raise UserError(f"{path}: {error}; expected finite numbers") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: contains a {type(content).__name__}, expected an object {{...}}")
-    return content
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(f"contains the number {name}")
 
 
 def number(value: Any) -> float:

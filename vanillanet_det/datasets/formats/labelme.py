@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ...errors import UserError
-from .files import FileTree, holds, number, read_json, split_of_folders
+from .files import FileTree, holds, number, split_of_folders
+from .json_files import read_json
 from .per_image import ImageAnnotation, read_per_image
 from .raw_dataset import Object, RawDataset, bounds
 from .remarks import Remarks

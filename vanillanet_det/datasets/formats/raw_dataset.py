@@ -44,12 +44,14 @@ class Object(NamedTuple):
         polygons: Segmentation, `[x1, y1, x2, y2, ...]` for each part; empty if the object only has
             a box.
         crowd: Whether the object is a crowd, which counts neither as detected nor as missed.
+        mask: Segmentation in COCO's RLE with `counts` as text, instead of polygons.
     """
 
     name: str
     box: Sequence[float]
     polygons: Sequence[Sequence[float]] = ()
     crowd: bool = False
+    mask: Optional[Mapping[str, Any]] = None
 
 
 class DatasetBuilder:
@@ -86,6 +88,8 @@ class DatasetBuilder:
         )
         if parts:
             annotation["segmentation"] = [[round(value, 4) for value in part] for part in parts]
+        if found.mask:
+            annotation.update(segmentation=dict(found.mask), area=mask_area(found.mask))
         self.annotations.append(annotation)
 
 
@@ -103,6 +107,13 @@ def area(polygon: Sequence[float]) -> float:
     x, y = polygon[::2], polygon[1::2]
     next_x, next_y = [*x[1:], x[0]], [*y[1:], y[0]]
     return abs(sum(map(mul, x, next_y)) - sum(map(mul, next_x, y))) / 2
+
+
+def mask_area(mask: Mapping[str, Any]) -> float:
+    """Compute the area of a mask in COCO's RLE with `counts` as text."""
+    from pycocotools import mask as coco_mask
+
+    return float(coco_mask.area(dict(mask)))
 
 
 def build_dataset(

@@ -8,10 +8,11 @@ from typing import Optional
 from xml.etree import ElementTree
 
 from ...errors import UserError
-from .files import FileTree, holds, number, read_bytes, read_text, some, split_of_folders, stem
+from .files import FileTree, holds, number, read_text, some, split_of_folders, stem
 from .per_image import ImageAnnotation, read_per_image
 from .raw_dataset import Object, RawDataset
 from .remarks import Remarks
+from .xml_files import read_xml
 
 NAME = "Pascal VOC"
 LAYOUT = "Pascal VOC (Annotations/*.xml, JPEGImages/)"
@@ -132,7 +133,7 @@ def _name(path: str) -> list[str]:
 
 
 def _parse(path: Path, remarks: Remarks) -> ImageAnnotation:
-    root = _root(path)
+    root = read_xml(path)
     name = root.findtext("filename") or root.findtext("path") or ""
     objects = []
     try:
@@ -144,18 +145,6 @@ def _parse(path: Path, remarks: Remarks) -> ImageAnnotation:
     except ValueError as error:
         raise UserError(f"{path}: {where}: {error}") from error
     return ImageAnnotation(name.strip(), size, objects)
-
-
-def _root(path: Path) -> ElementTree.Element:
-    content = read_bytes(path)
-    # A DOCTYPE can declare entities, with which a small file expands to gigabytes.
-    if b"<!DOCTYPE" in content.replace(b"\0", b""):
-        raise UserError(f"{path}: has a DOCTYPE, which Pascal VOC doesn't need; remove it")
-    try:
-        return ElementTree.fromstring(content)  # noqa: S314, no entities
-    except (ElementTree.ParseError, LookupError, ValueError) as error:
-        line = getattr(error, "position", (1,))[0]
-        raise UserError(f"{path}:{line}: is not valid XML ({error}); export it again") from error
 
 
 def _size(root: ElementTree.Element) -> Optional[tuple[int, int]]:

@@ -1,0 +1,168 @@
+"""Darknet's format, CVAT's "YOLO 1.1": obj.data names the classes and the lists of images."""
+
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Optional
+
+from ...errors import UserError
+from .files import FileTree, holds, image_size, read_text, some
+from .raw_dataset import DatasetBuilder, RawDataset, build_dataset
+from .remarks import Remarks
+from .yolo_labels import read_labels
+
+NAME = "Darknet"
+LAYOUT = 'Darknet, such as CVAT\'s "YOLO 1.1" (obj.data, obj.names, train.txt, images and labels)'
+_LISTS = {"train": "train", "valid": "val", "test": "test"}  # keys of obj.data
+_NO_IMAGE = "Listed images that are missing"
+_TWICE = "Images listed more than once, but used only once"
+_TEST = "Images of the test split, skipped"
+_NOT_LISTED = "Images that aren't listed, skipped"
+_NO_LABEL = "Images without a label file, treated as images without objects"
+_ALONE = "Label files without an image, skipped"
+
+
+def detect(tree: FileTree) -> bool:
+    """Return whether a folder contains a dataset in this format."""
+    return bool(_data_files(tree))
+
+
+def _data_files(tree: FileTree) -> list[str]:
+    files = [file for file in tree.having(".data") if file.count("/") < 2]
+    return [file for file in files if holds(tree.root / file, rb"(?m)^\s*(train|names)\s*=")]
+
+
+def read(tree: FileTree, remarks: Remarks) -> RawDataset:
+    """Read a folder that contains a Darknet dataset.
+
+    Raises:
+        UserError: There are several `.data` files, or a file is missing or invalid; the message
+            contains the file and the line.
+    """
+    files = _data_files(tree)
+    if len(files) > 1:
+        raise UserError(f"{tree.root}: {some(files)} are all Darknet's; keep only one of them")
+    return _Folder(tree, files[0], remarks).read()
+
+
+class _Folder:
+    """The files of a dataset.
+
+    Paths in `obj.data` and in lists are often those of another machine. Each of them is taken for
+    the file below the folder that agrees with most of its last parts.
+    """
+
+    def __init__(self, tree: FileTree, data: str, remarks: Remarks) -> None:
+        self._tree, self._remarks, self._files = tree, remarks, set(tree.files)
+        self._data = tree.root / data
+        lines = [line.partition("#")[0] for line in read_text(self._data).splitlines()]
+        pairs = [line.partition("=") for line in lines]
+        self._options = {key.strip(): value.strip() for key, _, value in pairs if value.strip()}
+        self._used: dict[str, str] = {}  # the list of each image
+
+    def read(self) -> RawDataset:
+        names, parts = self._class_names(), {}
+        labels = set()
+        for key, split in _LISTS.items():
+            if key != "train" and (
+                key not in self._options or (key == "test" and not self._find(self._options[key]))
+            ):
+                continue
+            images = list(self._listed(self._named(key)))
+            labels |= {self._label(image) for image in images}
+            if split == "test":
+                for image in images:
+                    self._remarks.skip(_TEST, image, images=1)
+            elif images or split == "train":
+                parts[split] = DatasetBuilder()
+                for image in images:
+                    self._add(parts[split], image, names)
+        for image in sorted(set(self._tree.images()).difference(self._used)):
+            labels.add(self._label(image))
+            self._remarks.skip(_NOT_LISTED, image, images=1)
+        folders = {posixpath.dirname(label) for label in labels if label}
+        for file in self._tree.having(".txt"):
+            if posixpath.dirname(file) in folders.difference(("",)) and file not in labels:
+                self._remarks.skip(_ALONE, file, objects=self._num_objects(file))
+        return build_dataset(NAME, self._tree.root, parts, self._remarks, names)
+
+    def _named(self, key: str) -> str:
+        name = self._options.get(key, "")
+        file = self._find(name)
+        if file is None:
+            raise UserError(
+                f"{self._data}: {key} is {name!r}, which isn't below {self._tree.root}; expected "
+                f"a file, such as {key} = {'obj.names' if key == 'names' else f'{key}.txt'}"
+            )
+        return file
+
+    def _find(self, name: str) -> Optional[str]:
+        parts = [part for part in re.split(r"[\\/]", name) if part not in ("", ".")]
+        ends = ("/".join(parts[start:]) for start in range(len(parts)))
+        return next((end for end in ends if end in self._files), None)
+
+    def _class_names(self) -> list[str]:
+        path = self._tree.root / self._named("names")
+        names = [line.strip() for line in read_text(path).rstrip().splitlines()]
+        wrong = [name for name, count in Counter(names).items() if count > 1 or not name]
+        if wrong or not names:
+            raise UserError(
+                f"{path}: the class {next(iter(wrong), '')!r} is empty or listed twice; expected "
+                "one name per line, in the order of the class indices"
+            )
+        if self._options.get("classes", str(len(names))) != str(len(names)):
+            raise UserError(
+                f"{self._data}: classes is {self._options['classes']} but {path.name} has "
+                f"{len(names)} names; correct either one"
+            )
+        return names
+
+    def _listed(self, file: str) -> Iterator[str]:
+        for number, line in enumerate(read_text(self._tree.root / file).splitlines(), 1):
+            name = line.strip()
+            image = self._find(name)
+            if not name:
+                continue
+            if image is None:
+                label = self._find(_bare(name) + ".txt")
+                count = self._num_objects(label) if label else 0
+                self._remarks.missing(_NO_IMAGE, name, images=1, objects=count)
+            elif image not in self._used:
+                self._used[image] = file
+                yield image
+            elif self._used[image] == file:
+                self._remarks.add(_TWICE, image)
+            else:
+                raise UserError(
+                    f"{self._tree.root / file}:{number}: {name} is also in {self._used[image]}; "
+                    "list it only once"
+                )
+
+    def _label(self, image: str) -> Optional[str]:
+        """Return the label file, which is next to the image or in `labels` instead of `images`."""
+        beside = _bare(image) + ".txt"
+        apart = re.sub(r"(^|/)(images|JPEGImages)/", r"\1labels/", beside)
+        found = [label for label in dict.fromkeys((beside, apart)) if label in self._files]
+        if len(found) > 1:
+            raise UserError(f"{self._tree.root}: {image} has two label files, {some(found)}")
+        return found[0] if found else None
+
+    def _add(self, part: DatasetBuilder, image: str, names: list[str]) -> None:
+        size = image_size(self._tree.root / image)
+        part.add_image(image, size)
+        label = self._label(image)
+        if label is None:
+            self._remarks.add(_NO_LABEL, image)
+            return
+        path = self._tree.root / label
+        for found in read_labels(path, size, names, self._remarks, keypoints=False):
+            part.add_object(found)
+
+    def _num_objects(self, label: str) -> int:
+        lines = read_text(self._tree.root / label).splitlines()
+        return sum(bool(line.strip()) for line in lines)
+
+
+def _bare(name: str) -> str:
+    return posixpath.splitext(name.replace("\\", "/"))[0]

@@ -1,0 +1,216 @@
+"""Formats whose annotation files contain many images each."""
+
+import posixpath
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Optional
+
+from ...errors import UserError
+from .files import FileTree, image_size, some, split_named, split_of_folders, stem
+from .raw_dataset import DatasetBuilder, Object, RawDataset, build_dataset
+from .remarks import Remarks
+
+_NO_IMAGE = "Annotated images that are missing"
+_TEST = "Images of the test split, skipped"
+_NOT_LISTED = "Images that no annotation file lists, skipped"
+_MOVED = "Images found in another folder than the annotations say"
+_LOOKED_AT = 3  # files of each folder, when detecting a format
+
+
+class Entry(NamedTuple):
+    """An image in an annotation file.
+
+    Attributes:
+        image: Name, path or URL path of the image.
+        shapes: What is annotated in it, as the file contains it.
+        size: Width and height of the image; None to measure the image.
+        split: Name of the subset that the file contains, if any.
+        place: Where the entry is, for messages, such as `task 3`.
+        has_folder: Whether the folders in `image` are those of the dataset.
+    """
+
+    image: str
+    shapes: Sequence[Any]
+    size: Optional[tuple[int, int]] = None
+    split: Optional[str] = None
+    place: str = ""
+    has_folder: bool = True
+
+
+Size = tuple[int, int]  # width and height
+Place = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class ListFormat:
+    """A format whose annotation files contain many images each.
+
+    Attributes:
+        NAME: Name of the format.
+        LAYOUT: Description for messages.
+        suffix: Extension of the annotation files.
+        is_annotation: Function that returns whether a file looks like an annotation file.
+        entries: Function that reads the entries of a file. It raises `ValueError` for mistakes.
+        objects: Function that converts the shapes of an image to objects, given the size of the
+            image and the image's name for remarks. It raises `ValueError` for mistakes.
+        spell: Function that maps names of image files which count as equal to the same name.
+    """
+
+    NAME: str
+    LAYOUT: str
+    suffix: str
+    is_annotation: Callable[[Path], bool]
+    entries: Callable[[Path, Remarks], Iterable[Entry]]
+    objects: Callable[[Sequence[Any], Size, str, Remarks], Iterable[Object]]
+    spell: Callable[[str], str] = str
+
+    def detect(self, tree: FileTree) -> bool:
+        """Return whether a folder contains a dataset in this format."""
+        seen: Counter = Counter()
+        for file in tree.having(self.suffix):
+            folder = posixpath.dirname(file)
+            seen[folder] += 1
+            if seen[folder] <= _LOOKED_AT and self.is_annotation(tree.root / file):
+                return True
+        return False
+
+    def read(self, tree: FileTree, remarks: Remarks) -> RawDataset:
+        """Read a folder that contains a dataset in this format.
+
+        Raises:
+            UserError: See `read_files`.
+        """
+        files = tree.having(self.suffix)
+        return self.read_files(
+            tree, [file for file in files if self.is_annotation(tree.root / file)], remarks
+        )
+
+    def read_files(self, tree: FileTree, files: Sequence[str], remarks: Remarks) -> RawDataset:
+        """Read annotation files.
+
+        The split of an image is that of its entry, or else the one in the names of the annotation
+        file and its folders, or else the one in the names of the image's folders.
+
+        Args:
+            tree: Files of the dataset.
+            files: The annotation files, relative to the tree's root.
+            remarks: What was skipped or changed; updated in place.
+
+        Raises:
+            UserError: An annotation file is invalid, or images are missing or annotated twice; the
+                message identifies the file and the entry.
+        """
+        images, used = _Images(tree, self.spell), {}
+        parts = {"train": DatasetBuilder(), "val": DatasetBuilder()}
+        for file in files:
+            named = split_named(stem(file)) if len(files) > 1 else None
+            for entry in _named_errors(tree.root / file, self.entries(tree.root / file, remarks)):
+                where = f"{tree.root / file}: {entry.place or entry.image}"
+                image = images.find(entry, file, remarks, where)
+                if image in used:
+                    raise UserError(
+                        f"{where}: annotates {image}, as does {used[image]}; remove either one"
+                    )
+                split = (
+                    (entry.split and split_named(entry.split))
+                    or named
+                    or split_of_folders(file)
+                    or split_of_folders(image or entry.image)
+                    or "train"
+                )
+                if image is not None:
+                    used[image] = where
+                if split == "test":
+                    remarks.skip(_TEST, images=1)
+                elif image is None:
+                    remarks.missing(_NO_IMAGE, entry.image, images=1, objects=len(entry.shapes))
+                else:
+                    size = entry.size or image_size(tree.root / image)
+                    parts[split].add_image(image, size)
+                    objects = self.objects(entry.shapes, size, image, remarks)
+                    for found in _named_errors(where, objects):
+                        parts[split].add_object(found)
+        for image in sorted(images.all.difference(used)):
+            remarks.skip(_NOT_LISTED, image, images=1)
+        if not parts["val"].images:
+            del parts["val"]
+        return build_dataset(self.NAME, tree.root, parts, remarks)
+
+
+def _named_errors(where: object, items: Iterable[Any]) -> Iterator[Any]:
+    try:
+        yield from items
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(f"{where}: {error}; correct the entry, or export the file again") from error
+
+
+class _Images:
+    """An index to look up images by the names in annotation files."""
+
+    def __init__(self, tree: FileTree, spell: Callable[[str], str]) -> None:
+        self.all = set(tree.images())
+        self._spell = spell
+        self._by_name: dict[str, list[str]] = defaultdict(list)
+        for file in sorted(self.all):
+            self._by_name[spell(posixpath.basename(file))].append(file)
+
+    def find(self, entry: Entry, annotation: str, remarks: Remarks, where: str) -> Optional[str]:
+        """Find the image that fits best: with the stated name, in folders of the stated names.
+
+        Raises:
+            UserError: Several images fit equally well.
+        """
+        folders = annotation.split("/")[:-1]
+        parts = entry.image.replace("\\", "/").split("/")
+        stated = posixpath.normpath(posixpath.join(*folders, *parts))
+        found = self._by_name.get(self._spell(parts[-1]), [])
+
+        def fit(file: str) -> tuple[int, ...]:
+            own = file.split("/")
+            return (
+                *(file == stated, own[-1] == parts[-1]),
+                _shared(own[-2::-1], parts[-2::-1]),
+                _shared(own[:-1], folders),
+            )
+
+        best = max(map(fit, found), default=None)
+        found = [file for file in found if fit(file) == best]
+        if len(found) > 1:
+            raise UserError(
+                f"{where}: {entry.image!r} could be {some(found, 2)}; keep only one of these "
+                "images, or rename it"
+            )
+        if found and entry.has_folder and len(parts) > 1 and not any((best[0], best[2])):
+            remarks.add(_MOVED, found[0])
+        return found[0] if found else None
+
+
+def _shared(first: Sequence[str], second: Sequence[str]) -> int:
+    """Count the leading elements that two sequences share."""
+    count = 0
+    for a, b in zip(first, second):
+        if a != b:
+            break
+        count += 1
+    return count
+
+
+def numbered(kind: str, items: Sequence[Any], read: Callable[[Any], Any]) -> Iterator[Any]:
+    """Read items, leave out those that are None, and number errors.
+
+    Args:
+        kind: What the items are, such as `shape`.
+        items: The items.
+        read: Function that reads an item; it raises `ValueError` for mistakes.
+    """
+    for index, item in enumerate(items, 1):
+        try:
+            found = read(item)
+        except (ValueError, OverflowError) as error:
+            raise ValueError(f"{kind} {index}: {error}") from error
+        if found is not None:
+            yield found
