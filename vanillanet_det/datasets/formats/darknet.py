@@ -50,12 +50,12 @@ class _Folder:
     """The files of a dataset.
 
     Paths in `obj.data` and in lists are often those of another machine. Each of them is taken for
-    the file below the folder that agrees with most of its last parts.
+    the file, relative to the dataset or to `obj.data`, that agrees with most of its last parts.
     """
 
     def __init__(self, tree: FileTree, data: str, remarks: Remarks) -> None:
         self._tree, self._remarks, self._files = tree, remarks, set(tree.files)
-        self._data = tree.root / data
+        self._data, self._folder = tree.root / data, posixpath.dirname(data)
         lines = [line.partition("#")[0] for line in read_text(self._data).splitlines()]
         pairs = [line.partition("=") for line in lines]
         self._options = {key.strip(): value.strip() for key, _, value in pairs if value.strip()}
@@ -100,7 +100,8 @@ class _Folder:
     def _find(self, name: str) -> Optional[str]:
         parts = [part for part in re.split(r"[\\/]", name) if part not in ("", ".")]
         ends = ("/".join(parts[start:]) for start in range(len(parts)))
-        return next((end for end in ends if end in self._files), None)
+        paths = (posixpath.join(folder, end) for end in ends for folder in ("", self._folder))
+        return next((path for path in paths if path in self._files), None)
 
     def _class_names(self) -> list[str]:
         path = self._tree.root / self._named("names")

@@ -15,7 +15,6 @@ from .remarks import Remarks
 
 _CANCELLED = "Annotations that were skipped in Label Studio, skipped"
 _REPEATED = "Annotations of images that have a newer one or a ground truth, skipped"
-_NOT_ANNOTATED = "Images without an annotation, skipped"
 _PREDICTIONS = "Predictions of models, skipped"
 _NO_SHAPES = "Results that aren't shapes (such as choices, texts and relations), skipped"
 _PREFIX = re.compile(r"^[0-9a-f]{8}-")  # of uploaded files
@@ -75,7 +74,7 @@ def _entry(
     image = _image(data)
     predictions = task.get("predictions")
     remarks.add(_PREDICTIONS, image, len(predictions) if isinstance(predictions, list) else 0)
-    chosen, kept = None, []
+    kept = []
     for annotation in annotations:
         shapes = merge_shapes(_results(annotation))
         if annotation.get("was_cancelled") or annotation.get("skipped"):
@@ -83,7 +82,7 @@ def _entry(
         else:
             kept.append((annotation, shapes))
     if not kept:
-        remarks.skip(_NOT_ANNOTATED, image, images=1)
+        yield Entry(image, None, place=place, has_folder=False)
         return
     chosen = max(range(len(kept)), key=lambda index: (*_rank(kept[index][0]), index))
     for index, (_, shapes) in enumerate(kept):
@@ -126,6 +125,8 @@ def _path(url: str) -> str:
     if "://" not in url and not url.startswith("/data/"):
         return url
     parts = urlsplit(url)
+    if parts.path.startswith("/data/upload/"):  # the folder is the number of the project
+        return unquote(parts.path).rpartition("/")[2]
     local = parse_qs(parts.query).get("d")
     return local[0] if local else unquote(parts.path)
 

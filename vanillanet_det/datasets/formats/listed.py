@@ -14,6 +14,7 @@ from .remarks import Remarks
 
 _NO_IMAGE = "Annotated images that are missing"
 _TEST = "Images of the test split, skipped"
+_NOT_ANNOTATED = "Images without an annotation, skipped"
 _NOT_LISTED = "Images that no annotation file lists, skipped"
 _MOVED = "Images found in another folder than the annotations say"
 _LOOKED_AT = 3  # files of each folder, when detecting a format
@@ -24,7 +25,7 @@ class Entry(NamedTuple):
 
     Attributes:
         image: Name, path or URL path of the image.
-        shapes: What is annotated in it, as the file contains it.
+        shapes: What is annotated in it, as the file contains it; None if nobody has annotated it.
         size: Width and height of the image; None to measure the image.
         split: Name of the subset that the file contains, if any.
         place: Where the entry is, for messages, such as `task 3`.
@@ -32,7 +33,7 @@ class Entry(NamedTuple):
     """
 
     image: str
-    shapes: Sequence[Any]
+    shapes: Optional[Sequence[Any]]
     size: Optional[tuple[int, int]] = None
     split: Optional[str] = None
     place: str = ""
@@ -102,13 +103,17 @@ class ListFormat:
             UserError: An annotation file is invalid, or images are missing or annotated twice; the
                 message identifies the file and the entry.
         """
-        images, used = _Images(tree, self.spell), {}
+        images, used, not_annotated = _Images(tree, self.spell), {}, set()
         parts = {"train": DatasetBuilder(), "val": DatasetBuilder()}
         for file in files:
             named = split_named(stem(file)) if len(files) > 1 else None
             for entry in _named_errors(tree.root / file, self.entries(tree.root / file, remarks)):
                 where = f"{tree.root / file}: {entry.place or entry.image}"
                 image = images.find(entry, file, remarks, where)
+                if entry.shapes is None:
+                    not_annotated.add(image)
+                    remarks.skip(_NOT_ANNOTATED, entry.image, images=1)
+                    continue
                 if image in used:
                     raise UserError(
                         f"{where}: annotates {image}, as does {used[image]}; remove either one"
@@ -132,7 +137,7 @@ class ListFormat:
                     objects = self.objects(entry.shapes, size, image, remarks)
                     for found in _named_errors(where, objects):
                         parts[split].add_object(found)
-        for image in sorted(images.all.difference(used)):
+        for image in sorted(images.all.difference(used, not_annotated)):
             remarks.skip(_NOT_LISTED, image, images=1)
         if not parts["val"].images:
             del parts["val"]
