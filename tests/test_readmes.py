@@ -31,6 +31,7 @@ MAX_LINES = {
     "vanillanet_det/benchmark/README.md": 100,
     "vanillanet_det/export/README.md": 100,
     "vanillanet_det/ops/README.md": 30,
+    "vanillanet_det/datasets/README.md": 60,
 }
 TOOLS = {path.stem for path in ROOT.glob("tools/*.py")} - {"command_line"}
 NOT_RUN = re.compile(r"<!-- not run: .+ -->")

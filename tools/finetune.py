@@ -10,9 +10,10 @@ from command_line import add_amp, add_renamed, run
 def main() -> None:
     """Parse the command line and fine-tune."""
     parser = argparse.ArgumentParser(
-        description="Fine-tune a detector on your own dataset. DATA is a COCO JSON file or folder, "
-        "a YOLO folder, a Pascal VOC folder or a LabelMe folder. Unspecified settings are inferred "
-        "from the dataset and the weights, checked, and reported before training starts."
+        description="Fine-tune a detector on your own dataset. DATA is a folder, an annotation "
+        "file, or a zip or tar archive in a known format (COCO, YOLO, Pascal VOC, LabelMe, CVAT, "
+        "Label Studio, ...). Unspecified settings are inferred from the dataset and the weights, "
+        "checked, and reported before training starts."
     )
     parser.add_argument("data", metavar="DATA", help="dataset: annotations and images")
     network = parser.add_argument_group("network")

@@ -52,7 +52,7 @@ def finetune(
     """Check the dataset and the settings, fine-tune a detector, and report the result.
 
     Args:
-        data: COCO JSON file or folder, or a YOLO, Pascal VOC or LabelMe folder.
+        data: Folder, annotation file or archive of a dataset; see `read_dataset`.
         model: `retinanet`, `mask-rcnn`, `faster-rcnn`, or the config file of another detector;
             None uses the detector of the weights, or `retinanet`.
         input_size: Such as `640` or `480x640` (height x width); None uses the size of the

@@ -88,7 +88,7 @@ def prepare(
     """Build the config of a fine-tuning run, and write its annotations.
 
     Args:
-        data: COCO annotation file, or folder in COCO, YOLO, Pascal VOC or LabelMe format.
+        data: Folder, annotation file or archive of a dataset; see `read_dataset`.
         template: Config of the detector to train.
         options: Settings of the run.
         work_dir: Existing folder for the annotations and `weights.txt`.
