@@ -65,6 +65,14 @@ def test_a_zip_is_extracted_next_to_it(tmp_path, members, prefix):
     assert mode == stat.S_IMODE((tmp_path / "source/a.png").stat().st_mode)
 
 
+def test_the_folder_of_a_split_is_not_the_dataset(tmp_path, members):
+    text = "filename,class,xmin,ymin,xmax,ymax\na.png,cat,1,2,3,4\n"
+    only = {"a.csv": text, "a.png": members["images/a.png"]}
+    assert found(read_dataset(make_zip(tmp_path / "a.zip", only, "train/")))
+    with pytest.raises(UserError, match=r"data: all annotated images are for validation or test"):
+        read_dataset(make_zip(tmp_path / "b.zip", only, "data/valid/"))
+
+
 @pytest.mark.parametrize(
     ("name", "mode"),
     [("a.tar", "w"), ("a.tgz", "w:gz"), ("a.tar.gz", "w:gz"), ("a.TAR.BZ2", "w:bz2")],

@@ -23,7 +23,7 @@ def write_label_studio(root, scene):
         tasks = [
             dict(
                 id=index,
-                data=dict(image=f"/data/upload/1/0a1b2c3{index}-{picture.stem}.png"),
+                data=dict(image=f"/data/upload/1/{index:08x}-{picture.stem}.png"),
                 annotations=[dict(id=index, was_cancelled=False, result=list(results(picture)))],
                 predictions=[],
             )

@@ -19,7 +19,7 @@ from . import (
     yolo,
 )
 from .archives import extract, inner_folder, is_archive
-from .files import FileTree, some
+from .files import FileTree, some, split_named
 from .listed import ListFormat
 from .other_formats import other_format
 from .raw_dataset import RawDataset
@@ -74,10 +74,11 @@ def _detected(tree: FileTree) -> list:
 
 def _folder_with_dataset(tree: FileTree) -> FileTree:
     """Return the folder of an archive's dataset, which may be the only one in another folder."""
-    inner = tree
-    while inner and not _detected(inner):
-        inner = inner_folder(inner)
-    return inner or tree
+    inner = inner_folder(tree)
+    if inner is None or (split_named(inner.root.name, alone=True) and _detected(tree)):
+        return tree
+    found = _folder_with_dataset(inner)
+    return found if _detected(found) else tree
 
 
 def _read_folder(tree: FileTree, remarks: Remarks) -> RawDataset:

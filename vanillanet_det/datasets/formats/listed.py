@@ -139,6 +139,12 @@ class ListFormat:
                         parts[split].add_object(found)
         for image in sorted(images.all.difference(used, not_annotated)):
             remarks.skip(_NOT_LISTED, image, images=1)
+        if not parts["train"].images and used:
+            remarks.stop_at_missing(f"{self.NAME} dataset in {tree.root}")
+            raise UserError(
+                f"{tree.root}: all annotated images are for validation or test; put those for "
+                "training and their annotations into a folder named train"
+            )
         if not parts["val"].images:
             del parts["val"]
         return build_dataset(self.NAME, tree.root, parts, remarks)
