@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
 from ...errors import UserError
-from .files import some
+from .files import image_size, some
 from .remarks import Remarks, Skipped
 
 
@@ -87,6 +87,21 @@ class DatasetBuilder:
         if parts:
             annotation["segmentation"] = [[round(value, 4) for value in part] for part in parts]
         self.annotations.append(annotation)
+
+
+def measure(path: Path, remarks: Remarks, objects: int = 0) -> Optional[tuple[int, int]]:
+    """Return the width and height of an image as displayed, or None if it can't be read.
+
+    Args:
+        path: The image.
+        remarks: Where an unreadable image is reported.
+        objects: Number of objects in the image.
+    """
+    try:
+        return image_size(path)
+    except UserError:
+        remarks.missing("Images that can't be read", path.name, images=1, objects=objects)
+        return None
 
 
 def bounds(polygons: Sequence[Sequence[float]]) -> list[float]:
