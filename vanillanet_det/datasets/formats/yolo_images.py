@@ -67,7 +67,7 @@ def _as_list(places: Any) -> list[str]:
 def _base(content: Mapping[str, Any], path: Path, train: Sequence[str], remarks: Remarks) -> Path:
     """Find the folder that `path` refers to, which is often wrong after a dataset is moved."""
     for text in _as_list(content.get("path"))[:1]:
-        named = Path(text).expanduser()
+        named = Path(os.path.expanduser(text))
         for base in (path.parent / named, Path.cwd() / named, path.parent.parent / named):
             if all(os.path.exists(base / place) for place in train):
                 return Path(os.path.normpath(base))
