@@ -39,6 +39,7 @@ def with_ids(images=(1, 2), categories=(1, 2), annotations=(1, 2), refer=(0, 1))
 )
 def test_ids_become_numbers_that_can_be_compared(tmp_path, ids, images, categories, annotations):
     save_image(tmp_path / "a.jpg")
+    save_image(tmp_path / "b.jpg")
     written = with_ids(**ids)
     write(tmp_path / "a.json", written)
 
@@ -55,6 +56,7 @@ def test_ids_become_numbers_that_can_be_compared(tmp_path, ids, images, categori
 
 def test_new_ids_are_reported(tmp_path):
     save_image(tmp_path / "a.jpg")
+    save_image(tmp_path / "b.jpg")
     write(tmp_path / "a.json", with_ids(("x", 1), ("y", 1), ("z", 1)))
     source = read_dataset(tmp_path)
     for name in ("images", "categories"):
@@ -64,6 +66,7 @@ def test_new_ids_are_reported(tmp_path):
 
 def test_an_id_without_leading_zeros_means_the_one_with_them(tmp_path):
     save_image(tmp_path / "a.jpg")
+    save_image(tmp_path / "b.jpg")
     written = with_ids(images=("007", "008"))
     written["annotations"][0]["image_id"] = 7
     write(tmp_path / "a.json", written)

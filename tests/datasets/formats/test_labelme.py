@@ -64,14 +64,33 @@ def test_shapes_of_a_group_are_one_object(tmp_path):
         shape(TRIANGLE, "polygon", group=1),
         shape([[40, 30], [50, 35]], group=1),
         shape(TRIANGLE, "polygon", "dog", group=1),
-        shape(group=2),
-        shape([[40, 30], [50, 35]], group=2),
     )
-    joined, dog, boxes = read_dataset(tmp_path).train["annotations"]
+    source = read_dataset(tmp_path)
+    joined, dog = source.train["annotations"]
     assert joined["bbox"] == [5, 6, 45, 29]
     assert joined["segmentation"] == [[5, 6, 25, 6, 25, 16], [40, 30, 50, 30, 50, 35, 40, 35]]
     assert dog["bbox"] == BOX
-    assert (boxes["bbox"], boxes.get("segmentation")) == ([5, 6, 45, 29], None)
+    assert remark(source, "Shapes joined to others of the same label").endswith("(a.json): 1.")
+    assert source.skipped == (0, 1)
+
+
+def test_rectangles_of_a_group_are_objects_of_their_own(tmp_path):
+    """Some tools write the same group_id for all shapes, and two boxes don't make a larger one."""
+    standard(tmp_path, *[shape(group=0)] * 3, shape(label="dog", group=0))
+    standard(tmp_path, shape([[20, 20], [28, 20]], "circle", group=0), name="b", image="b.jpg")
+    source = read_dataset(tmp_path)
+    assert [name for _, name, _ in found(source)] == ["cat"] * 3 + ["dog", "cat"]
+    assert remark(source, "Rectangles of the same label and group_id").endswith("(a.json): 3.")
+    assert source.skipped == (0, 0)
+
+
+@pytest.mark.parametrize("label", ["__ignore__", "_background_"])
+def test_labels_that_are_no_class_are_left_out(tmp_path, label):
+    standard(tmp_path, shape(), shape(TRIANGLE, "polygon", label))
+    source = read_dataset(tmp_path)
+    assert source.classes == ("cat",)
+    assert remark(source, "Shapes labelled __ignore__ or _background_").endswith("(a.json): 1.")
+    assert source.skipped == (0, 1)
 
 
 def test_what_has_no_area_is_left_out_and_counted(tmp_path):

@@ -47,7 +47,7 @@ def test_only_the_header_is_read(tmp_path):
 
 def test_an_unreadable_image_is_named(tmp_path):
     write(tmp_path / "images/a.jpg", "no image")
-    with pytest.raises(UserError, match=r"images/a\.jpg: can't be read as an image .* replace"):
+    with pytest.raises(UserError, match=r"Images that can't be read \(a\.jpg\): 1; add or replace"):
         read_dataset(yolo(tmp_path, "a.jpg"))
 
 

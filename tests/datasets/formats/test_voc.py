@@ -208,7 +208,7 @@ def test_missing_and_doubtful_images_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("lists", "message"),
     [
-        ([("train", ["a", "x"])], r"train\.txt:2: no annotation file x\.xml"),
+        ([("train", ["a", "x"])], r"without an annotation file \(train\.txt:2: x\): 1; add"),
         ([("train", ["a"]), ("val", ["a"])], r"val\.txt:1: a is also in .*train\.txt"),
         ([("val", ["a"])], r"all annotation files are for validation or test"),
     ],

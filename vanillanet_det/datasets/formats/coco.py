@@ -1,21 +1,25 @@
 """COCO format: reads annotation files and finds the folders of their images."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
 from ...errors import UserError
 from .coco_json import read_coco_json
-from .files import FileTree, holds, image_size, some, split_named, stem
+from .files import FileTree, holds, some, split_named, stem
 from .json_files import is_json_list
+from .lookup import Relocation, relocate
 from .other_formats import is_like_coco
-from .raw_dataset import RawDataset, make_dataset
+from .raw_dataset import RawDataset, make_dataset, measure
 from .remarks import Remarks
 
 NAME = "COCO"
 LAYOUT = "COCO (image folders, and annotations/*.json with images, annotations and categories)"
-_LOOKED_UP = 20  # number of images that are looked up to find the image folder
+_MISSING = "Images that don't exist"
+_MOVED = "File names whose first folders don't exist, found by the others"
+_NOT_USED = "Other annotation files, skipped"
 _REMAPPED = "Validation annotations remapped to the category ids of the training file"
 
 
@@ -62,12 +66,15 @@ def read(tree: FileTree, remarks: Remarks) -> RawDataset:
             )
         if files:
             chosen[split] = tree.root / files[0]
+    for file in (file for split in ("train", "val", None) for file in by_split.get(split, [])):
+        if tree.root / file not in chosen.values():
+            remarks.skip(_NOT_USED, file)
     if "train" not in chosen:
         raise UserError(
             f"{tree.root}: no annotation file for training among {some(_json_files(tree))}; "
             "rename the training file, for example to train.json"
         )
-    return read_files(chosen, remarks)
+    return read_files(chosen, remarks, tree.root)
 
 
 def read_file(path: Path, remarks: Remarks) -> RawDataset:
@@ -79,59 +86,91 @@ def read_file(path: Path, remarks: Remarks) -> RawDataset:
     return read_files({"train": Path(os.path.abspath(path))}, remarks)
 
 
-def read_files(paths: Mapping[str, Path], remarks: Remarks) -> RawDataset:
+def read_files(
+    paths: Mapping[str, Path], remarks: Remarks, top: Optional[Path] = None
+) -> RawDataset:
     """Read annotation files and find their images.
 
     Args:
         paths: The annotation files of `train` and, if it exists, `val`.
         remarks: What was skipped or changed; updated in place.
+        top: Folder that contains the images; None if they may also be beside a file's folder.
 
     Raises:
-        UserError: A file is invalid, a file name points outside the data folder, or the images
-            aren't in any of the usual folders; the message identifies the file and the id.
+        UserError: A file is invalid, or the images aren't in any of the usual folders; the
+            message identifies the file and the id.
     """
-    contents, folders = {}, {}
+    contents, places = {}, {}
     for split, path in paths.items():
         contents[split] = read_coco_json(path, remarks)
-        folders[split] = _image_folder(path, contents[split]["images"], split)
+        places[split] = _find_images(path, contents[split]["images"], split, top)
     _share_categories(contents, remarks)
-    unused = _drop_unused(contents)
-    root = Path(os.path.commonpath(folders.values()))
+    root = Path(os.path.commonpath([place.folder for place in places.values()]))
     for split, content in contents.items():
-        prefix = folders[split].relative_to(root)
-        for image in content["images"]:
-            name = os.path.normpath(prefix / image["file_name"])
-            if name.startswith(os.pardir):
-                raise UserError(
-                    f"{paths[split]}: image {image['id']}: the file name {image['file_name']!r} "
-                    f"is outside the data folder {root}; expected a relative path inside it"
-                )
-            image["file_name"] = name
-            if not (image["width"] and image["height"]):
-                image["width"], image["height"] = image_size(root / name)
+        _locate(content, places[split], root, paths[split], remarks)
+    unused = _drop_unused(contents)
     return make_dataset(NAME, root, contents, unused, remarks)
 
 
-def _image_folder(path: Path, images: Sequence[Mapping[str, Any]], split: str) -> Path:
-    """Return the usual image folder that contains most of the first images."""
-    names = [image["file_name"] for image in images[:_LOOKED_UP]]
-    places = list(dict.fromkeys(_places(path, split)))
-    there = [sum((place / name).is_file() for name in names) for place in places]
-    if not any(there):
-        looked = ", ".join(map(str, places))
+def _find_images(
+    path: Path, images: Sequence[Mapping[str, Any]], split: str, top: Optional[Path]
+) -> Relocation:
+    """Find the usual image folder that contains the images."""
+    names = [image["file_name"] for image in images]
+    folders = list(dict.fromkeys(_folders(path, split, top)))
+    place = relocate(names, folders)
+    if place is None:
+        looked = ", ".join(map(str, folders))
         raise UserError(
-            f"{path}: its first image {names[0]!r} isn't in any of {looked}; move the images to "
-            "one of these folders"
+            f"{path}: none of its {len(names):,} images is there: {names[0]!r} isn't in any of "
+            f"{looked}; move the images to one of these folders"
         )
-    return places[there.index(max(there))]
+    return place
 
 
-def _places(path: Path, split: str) -> Iterator[Path]:
+def _folders(path: Path, split: str, top: Optional[Path]) -> Iterator[Path]:
     own = (path.stem, path.stem.rpartition("_")[2], split)
-    for folder in (path.parent, path.parent.parent):
+    for folder in (path.parent,) if path.parent == top else (path.parent, path.parent.parent):
         for name in own:
             yield from (folder / name, folder / "images" / name)
         yield from (folder / "images", folder / "data", folder)
+
+
+def _locate(content: dict, place: Relocation, root: Path, path: Path, remarks: Remarks) -> None:
+    """Replace file names by paths relative to `root`, and leave out images that aren't there."""
+    objects = Counter(annotation["image_id"] for annotation in content["annotations"])
+    owners: dict[str, str] = {}
+    kept, lost = [], set()
+    for image in content["images"]:
+        name, file = image["file_name"], place.find(image["file_name"])
+        if file is None or not os.path.isfile(file):
+            remarks.missing(_MISSING, name, images=1, objects=objects[image["id"]])
+        elif _measured(image, file, remarks, objects[image["id"]]):
+            image["file_name"] = file.relative_to(root).as_posix()
+            if owners.setdefault(image["file_name"], name) != name:
+                raise UserError(
+                    f"{path}: image {image['id']}: no image {name!r} in {place.folder}, where "
+                    f"{file.name} is {owners[image['file_name']]!r}; add the image or correct its "
+                    "file_name"
+                )
+            if place.dropped:
+                remarks.add(_MOVED, f"{name} as {image['file_name']}")
+            kept.append(image)
+            continue
+        lost.add(image["id"])
+    content["images"] = kept
+    if lost:
+        content["annotations"] = [a for a in content["annotations"] if a["image_id"] not in lost]
+
+
+def _measured(image: dict, file: Path, remarks: Remarks, objects: int) -> bool:
+    """Complete an image's size; return False if this is impossible."""
+    if image["width"] and image["height"]:
+        return True
+    size = measure(file, remarks, objects)
+    if size:
+        image["width"], image["height"] = size
+    return size is not None
 
 
 def _share_categories(contents: Mapping[str, dict], remarks: Remarks) -> None:

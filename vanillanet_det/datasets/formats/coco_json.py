@@ -1,5 +1,6 @@
 """COCO format: reads and validates an annotation file, and fills in optional keys."""
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,9 +8,10 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ...errors import UserError
-from .files import is_finite, number, some
+from .coco_outlines import outline_area, outline_box, read_numbers, read_outline, turn_outline
+from .files import number, some
 from .json_files import read_json
-from .raw_dataset import area, bounds
+from .raw_dataset import enclosing
 from .remarks import Remarks
 
 _KEYS = ("images", "annotations", "categories")
@@ -19,7 +21,10 @@ _IDS = "Annotations renumbered because not all ids are unique positive integers"
 _NEW = "Entries of {} renumbered because not all ids are unique integers"
 # COCO's evaluation uses doubles, which represent these integers exactly.
 _PLAIN = re.compile(r"-?\d{1,15}")
-_PARTS = "Polygons with fewer than three points, skipped"
+_ROTATED = "Boxes rotated by CVAT, replaced by the boxes around them"
+_UNUSED = "Categories without annotations that have the name of another one, skipped"
+# What files of COCO's other tasks have in their annotations.
+_OTHER_TASKS = {"segments_info": "panoptic segments", "caption": "captions"}
 
 
 def read_coco_json(path: Path, remarks: Remarks) -> dict[str, Any]:
@@ -45,6 +50,7 @@ def read_coco_json(path: Path, remarks: Remarks) -> dict[str, Any]:
             f"{path}: no list {some(missing)}; expected COCO's {', '.join(_KEYS)}; export the "
             "instances, not only captions or keypoints"
         )
+    _check_task(content, path)
     if not content["images"]:
         raise UserError(f"{path}: lists no images; export the file again")
     parts, ids = {}, {}
@@ -56,6 +62,7 @@ def read_coco_json(path: Path, remarks: Remarks) -> dict[str, Any]:
             remarks.add(_NEW.format(key), path.name, len(parts[key]))
         for entry in parts[key]:
             entry["id"] = ids[key].find(entry["id"])
+    parts["categories"] = _drop_twins(parts["categories"], ids["categories"], content, remarks)
     names = [repr(category["name"]) for category in parts["categories"]]
     _check_unique(names, "categories have the name", path)
 
@@ -71,10 +78,47 @@ def read_coco_json(path: Path, remarks: Remarks) -> dict[str, Any]:
     return dict(info=info if isinstance(info, dict) else {}, **parts)
 
 
+def _check_task(content: Mapping[str, Any], path: Path) -> None:
+    for index, entry in enumerate(content["annotations"]):
+        if isinstance(entry, dict) and not ("bbox" in entry or "segmentation" in entry):
+            for key, task in _OTHER_TASKS.items():
+                if key in entry:
+                    raise UserError(
+                        f"{path}: annotations[{index}] has {task} ({key}) but no bbox; expected "
+                        "COCO's instances with boxes; export these, or pass their file"
+                    )
+            if "keypoints" in entry:
+                raise UserError(
+                    f"{path}: annotations[{index}] has keypoints but no bbox; expected objects "
+                    "with boxes; export the boxes, too"
+                )
+
+
+def _drop_twins(
+    categories: Sequence[dict], ids: "_Ids", content: Mapping[str, Any], remarks: Remarks
+) -> list[dict]:
+    """Drop unused categories that have the name of another, as Roboflow's root category may."""
+    count = Counter(category["name"] for category in categories)
+    if not any(number > 1 for number in count.values()):
+        return list(categories)
+    used = set()
+    for entry in content["annotations"]:
+        with contextlib.suppress(AttributeError, ValueError):  # reported when it is read
+            used.add(ids.find(entry.get("category_id")))
+    kept = []
+    for category in categories:
+        if count[category["name"]] > 1 and category["id"] not in used:
+            count[category["name"]] -= 1
+            remarks.add(_UNUSED, f"{category['name']} with id {category['id']}")
+        else:
+            kept.append(category)
+    return kept
+
+
 def _read(read: Any, entry: Any, key: str, position: int, path: Path) -> dict:
     try:
         return read(entry)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         one = {"images": "image", "categories": "category", "annotations": "annotation"}[key]
         name = entry.get("id") if isinstance(entry, dict) else None
         where = f"number {position} (it has no id)" if name is None else name
@@ -129,11 +173,6 @@ def _image(entry: dict) -> dict:
     name = entry["file_name"]
     if not isinstance(name, str) or not name:
         raise ValueError(f"file_name is {name!r}, expected the name of an image file")
-    name = name.replace("\\", "/")
-    if name.startswith("/") or name[1:2] == ":":
-        raise ValueError(
-            f"the file name {name!r} is outside the data folder; expected a relative path inside it"
-        )
     sides = {side: int(number(entry.get(side) or 0)) for side in ("width", "height")}
     return {**entry, **sides, "id": _id(entry["id"]), "file_name": name}
 
@@ -152,82 +191,31 @@ def _annotation(entry: dict, images: _Ids, categories: _Ids, remarks: Remarks) -
             raise ValueError(f"its {key} {entry[key]!r} isn't listed in the file")
     read = {**entry, "image_id": image_id, "category_id": category_id}
     place = f"annotation {entry.get('id')}"
-    outline = _segmentation(read.pop("segmentation", None), place, remarks)
-    if outline:
-        read["segmentation"] = outline
+    outline = read_outline(read.pop("segmentation", None), place, remarks)
     box = entry.get("bbox")
     if not box and not outline:
         raise ValueError("has neither bbox nor segmentation; expected bbox: [x, y, width, height]")
     remarks.add(_BOX, place, not box)
-    read["bbox"] = _numbers(box, "bbox") if box else _box_around(outline)
+    read["bbox"] = read_numbers(box, "bbox") if box else outline_box(outline)
     if len(read["bbox"]) != 4:
         raise ValueError(f"its bbox is {box}, expected four numbers: [x, y, width, height]")
+    attributes = entry.get("attributes")
+    rotation = number(attributes.get("rotation") or 0) if isinstance(attributes, dict) else 0
+    if rotation % 360 and box:
+        remarks.add(_ROTATED, place)
+        outline = turn_outline(outline, read["bbox"], rotation)
+        read["bbox"] = enclosing(read["bbox"], rotation)
+    if outline:
+        read["segmentation"] = outline
     read["area"] = number(entry.get("area") or 0)
     width, height = read["bbox"][2:]
     if read["area"] <= 0 and width > 0 and height > 0:
         # MMDetection silently drops annotations with area 0.
         remarks.add(_AREA, place)
-        read["area"] = _area(outline) or width * height
+        read["area"] = outline_area(outline) or width * height
     crowd = entry.get("iscrowd") or 0
     read["iscrowd"] = int(crowd is True or number(crowd))
     return read
-
-
-def _numbers(values: Any, what: str) -> list[float]:
-    if not isinstance(values, list):
-        raise ValueError(f"its {what} is {values!r}, expected a list of numbers")
-    if all(map(is_finite, values)):
-        return values
-    try:
-        return [number(value) for value in values]
-    except ValueError as error:
-        raise ValueError(f"its {what}: {error}") from None
-
-
-def _segmentation(outline: Any, place: str, remarks: Remarks) -> Any:
-    """Read polygons or an RLE mask; return None if there is no segmentation."""
-    if isinstance(outline, dict):
-        if not isinstance(outline.get("counts"), (list, str)) or "size" not in outline:
-            raise ValueError("its segmentation lacks counts or size; expected COCO's RLE")
-        return {**outline, "size": [int(side) for side in _numbers(outline["size"], "size")]}
-    if not outline:
-        return None
-    if not isinstance(outline, list):
-        raise ValueError(f"its segmentation is a {type(outline).__name__}, expected polygons")
-    if not isinstance(outline[0], list):  # a single polygon, not nested in a list
-        outline = [outline]
-    parts = [_numbers(part, "segmentation") for part in outline]
-    if any(len(part) % 2 for part in parts):
-        raise ValueError(
-            "its segmentation has an odd number of coordinates; expected x1, y1, x2, y2, ..."
-        )
-    kept = [part for part in parts if len(part) >= 6]
-    remarks.add(_PARTS, place, len(parts) - len(kept))
-    return kept
-
-
-def _rle(outline: Mapping[str, Any]) -> dict:
-    from pycocotools import mask
-
-    if isinstance(outline["counts"], list):
-        return mask.frPyObjects(dict(outline), *outline["size"])
-    return dict(outline)
-
-
-def _box_around(outline: Any) -> list[float]:
-    if isinstance(outline, list):
-        return bounds(outline)
-    from pycocotools import mask
-
-    return mask.toBbox(_rle(outline)).tolist()
-
-
-def _area(outline: Any) -> Optional[float]:
-    if not outline or isinstance(outline, list):
-        return sum(map(area, outline or ()))
-    from pycocotools import mask
-
-    return float(mask.area(_rle(outline)))
 
 
 def _renumber(annotations: Sequence[dict], remarks: Remarks) -> None:

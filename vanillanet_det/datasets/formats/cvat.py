@@ -10,9 +10,9 @@ import numpy as np
 from ...errors import UserError
 from .files import holds, number
 from .listed import Entry, ListFormat, Size, numbered
-from .raw_dataset import Object, bounds
+from .raw_dataset import Object, bounds, enclosing
 from .remarks import Remarks
-from .shapes import corner_box, ellipse, encode_mask, mask_box, rectangle
+from .shapes import corner_box, ellipse, encode_mask, mask_box
 from .xml_files import read_xml
 
 _ROTATED = "Rotated boxes, replaced by the upright boxes around them"
@@ -91,9 +91,7 @@ def _object(shape: Element, size: Size, place: str, remarks: Remarks) -> Optiona
         box = corner_box([_value(shape, edge) for edge in _EDGES])
         if degrees % 360:
             remarks.add(_ROTATED, place)
-            middle = [box[0] + box[2] / 2, box[1] + box[3] / 2]
-            box = bounds([rectangle(box, degrees, middle)])
-        return Object(label, box)
+        return Object(label, enclosing(box, degrees))
     if shape.tag == "mask":
         return _mask(shape, label, size, place, remarks)
     if shape.tag == "polygon":

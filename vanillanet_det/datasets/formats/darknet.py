@@ -2,15 +2,16 @@
 
 import posixpath
 import re
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Optional
 
 from ...errors import UserError
-from .files import FileTree, holds, image_size, read_text, some
-from .raw_dataset import DatasetBuilder, RawDataset, build_dataset
+from .files import FileTree, holds, read_text, some
+from .lookup import relocate
+from .raw_dataset import DatasetBuilder, RawDataset, build_dataset, measure
 from .remarks import Remarks
-from .yolo_labels import read_labels
+from .yolo_classes import ClassLists
+from .yolo_labels import count_objects, read_labels
 
 NAME = "Darknet"
 LAYOUT = 'Darknet, such as CVAT\'s "YOLO 1.1" (obj.data, obj.names, train.txt, images and labels)'
@@ -47,27 +48,23 @@ def read(tree: FileTree, remarks: Remarks) -> RawDataset:
 
 
 class _Folder:
-    """The files of a dataset.
-
-    Paths in `obj.data` and in lists are often those of another machine. Each of them is taken for
-    the file, relative to the dataset or to `obj.data`, that agrees with most of its last parts.
-    """
+    """The files of a dataset, whose paths are often those of another machine."""
 
     def __init__(self, tree: FileTree, data: str, remarks: Remarks) -> None:
         self._tree, self._remarks, self._files = tree, remarks, set(tree.files)
-        self._data, self._folder = tree.root / data, posixpath.dirname(data)
-        lines = [line.partition("#")[0] for line in read_text(self._data).splitlines()]
+        self._data = tree.root / data
+        self._folders = [tree.root, self._data.parent]
+        lines = [line.partition("#")[0] for line in read_text(self._data).split("\n")]
         pairs = [line.partition("=") for line in lines]
         self._options = {key.strip(): value.strip() for key, _, value in pairs if value.strip()}
         self._used: dict[str, str] = {}  # the list of each image
 
     def read(self) -> RawDataset:
         names, parts = self._class_names(), {}
-        labels = set()
+        labels: set[Optional[str]] = set()
         for key, split in _LISTS.items():
-            if key != "train" and (
-                key not in self._options or (key == "test" and not self._find(self._options[key]))
-            ):
+            value = self._options.get(key)
+            if key != "train" and (not value or (key == "test" and not self._find([value]))):
                 continue
             images = list(self._listed(self._named(key)))
             labels |= {self._label(image) for image in images}
@@ -84,34 +81,13 @@ class _Folder:
         folders = {posixpath.dirname(label) for label in labels if label}
         for file in self._tree.having(".txt"):
             if posixpath.dirname(file) in folders.difference(("",)) and file not in labels:
-                self._remarks.skip(_ALONE, file, objects=self._num_objects(file))
+                count = count_objects(self._tree.root / file)
+                self._remarks.skip(_ALONE, file, objects=count)
         return build_dataset(NAME, self._tree.root, parts, self._remarks, names)
-
-    def _named(self, key: str) -> str:
-        name = self._options.get(key, "")
-        file = self._find(name)
-        if file is None:
-            raise UserError(
-                f"{self._data}: {key} is {name!r}, which isn't below {self._tree.root}; expected "
-                f"a file, such as {key} = {'obj.names' if key == 'names' else f'{key}.txt'}"
-            )
-        return file
-
-    def _find(self, name: str) -> Optional[str]:
-        parts = [part for part in re.split(r"[\\/]", name) if part not in ("", ".")]
-        ends = ("/".join(parts[start:]) for start in range(len(parts)))
-        paths = (posixpath.join(folder, end) for end in ends for folder in ("", self._folder))
-        return next((path for path in paths if path in self._files), None)
 
     def _class_names(self) -> list[str]:
         path = self._tree.root / self._named("names")
-        names = [line.strip() for line in read_text(path).rstrip().splitlines()]
-        wrong = [name for name, count in Counter(names).items() if count > 1 or not name]
-        if wrong or not names:
-            raise UserError(
-                f"{path}: the class {next(iter(wrong), '')!r} is empty or listed twice; expected "
-                "one name per line, in the order of the class indices"
-            )
+        names = ClassLists([path]).names[path]
         if self._options.get("classes", str(len(names))) != str(len(names)):
             raise UserError(
                 f"{self._data}: classes is {self._options['classes']} but {path.name} has "
@@ -119,15 +95,39 @@ class _Folder:
             )
         return names
 
+    def _named(self, key: str) -> str:
+        name = self._options.get(key, "")
+        found = self._find([name]).get(name)
+        if found is None:
+            raise UserError(
+                f"{self._data}: {key} is {name!r}, which isn't below {self._tree.root}; expected "
+                f"a file, such as {key} = {'obj.names' if key == 'names' else f'{key}.txt'}"
+            )
+        return found
+
+    def _find(self, names: Sequence[str]) -> dict[str, str]:
+        """Return the files for paths, relative to the dataset; without those that don't exist."""
+        moved = relocate(names, self._folders)
+        found = {name: moved.find(name) for name in names} if moved else {}
+        files = {
+            name: path.relative_to(self._tree.root).as_posix()
+            for name, path in found.items()
+            if path
+        }
+        return {name: file for name, file in files.items() if file in self._files}
+
     def _listed(self, file: str) -> Iterator[str]:
-        for number, line in enumerate(read_text(self._tree.root / file).splitlines(), 1):
-            name = line.strip()
-            image = self._find(name)
+        lines = [line.strip() for line in read_text(self._tree.root / file).split("\n")]
+        names = list(filter(None, lines))
+        images = self._find(names)
+        labels = self._find([_label_name(name) for name in names if name not in images])
+        for number, name in enumerate(lines, 1):
+            image = images.get(name)
             if not name:
                 continue
             if image is None:
-                label = self._find(_bare(name) + ".txt")
-                count = self._num_objects(label) if label else 0
+                label = labels.get(_label_name(name))
+                count = count_objects(self._tree.root / label) if label else 0
                 self._remarks.missing(_NO_IMAGE, name, images=1, objects=count)
             elif image not in self._used:
                 self._used[image] = file
@@ -142,28 +142,27 @@ class _Folder:
 
     def _label(self, image: str) -> Optional[str]:
         """Return the label file, which is next to the image or in `labels` instead of `images`."""
-        beside = _bare(image) + ".txt"
+        beside = _label_name(image)
         apart = re.sub(r"(^|/)(images|JPEGImages)/", r"\1labels/", beside)
         found = [label for label in dict.fromkeys((beside, apart)) if label in self._files]
         if len(found) > 1:
             raise UserError(f"{self._tree.root}: {image} has two label files, {some(found)}")
         return found[0] if found else None
 
-    def _add(self, part: DatasetBuilder, image: str, names: list[str]) -> None:
-        size = image_size(self._tree.root / image)
-        part.add_image(image, size)
+    def _add(self, part: DatasetBuilder, image: str, names: Sequence[str]) -> None:
         label = self._label(image)
-        if label is None:
+        path = self._tree.root / label if label else None
+        count = count_objects(path) if path else 0
+        size = measure(self._tree.root / image, self._remarks, count)
+        if size is None:
+            return
+        part.add_image(image, size)
+        if path is None:
             self._remarks.add(_NO_LABEL, image)
             return
-        path = self._tree.root / label
         for found in read_labels(path, size, names, self._remarks, keypoints=False):
             part.add_object(found)
 
-    def _num_objects(self, label: str) -> int:
-        lines = read_text(self._tree.root / label).splitlines()
-        return sum(bool(line.strip()) for line in lines)
 
-
-def _bare(name: str) -> str:
-    return posixpath.splitext(name.replace("\\", "/"))[0]
+def _label_name(image: str) -> str:
+    return posixpath.splitext(image)[0] + ".txt"

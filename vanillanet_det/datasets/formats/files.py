@@ -23,6 +23,8 @@ _SPLITS = {
     **dict.fromkeys(("val", "valid", "validation"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+# Folders with images of the annotations, which converters write beside the photographs.
+_DRAWN = re.compile(r"(?i)visuali[sz]ations?$|^segmentation(class|object)|^masks?$")
 _LOOK = 1 << 20  # bytes to search at both ends of a file; embedded images are longer
 _WIDTH, _HEIGHT = 0x0100, 0x0101  # TIFF tags
 _ORIENTATION = 0x0112  # tag in Exif and TIFF
@@ -104,7 +106,9 @@ class ImageIndex:
         def fit(file: str) -> tuple[int, ...]:
             others = file.split("/")[:-1]
             shared = len(set(others).intersection(folders))
-            return others == folders, file == stated, shared, posixpath.basename(file) == base
+            is_photo = not any(map(_DRAWN.search, others))
+            is_named = posixpath.basename(file) == base
+            return others == folders, file == stated, is_photo, shared, is_named
 
         found = self._by_stem.get(stem(annotation))
         if not found:

@@ -10,6 +10,7 @@ from .json_files import parse_json
 from .listed import Entry, ListFormat, Size, numbered
 from .raw_dataset import Object
 from .remarks import Remarks
+from .yolo_classes import ClassLists
 
 _CATEGORY_KEYS = ("category", "categories", "label", "labels", "category_id", "class")
 _BOX_KEYS = ("bbox", "bboxes", "boxes")
@@ -35,7 +36,7 @@ def _entries(path: Path, remarks: Remarks) -> Iterator[Entry]:
 def _class_names(path: Path) -> Sequence[str]:
     for folder in (path.parent, path.parent.parent):
         if (folder / _NAMES).is_file():
-            return [line.strip() for line in read_text(folder / _NAMES).strip().splitlines()]
+            return ClassLists([folder / _NAMES]).names[folder / _NAMES]
     return ()
 
 
@@ -89,7 +90,7 @@ def _name(category: Any, names: Sequence[str]) -> str:
         return category.strip()
     if type(category) is not int:
         raise ValueError(f"its category is {category!r}, expected the name of a class")
-    if category not in range(len(names)):
+    if category not in range(len(names)) or not names[category]:
         known = f"{_NAMES} has {len(names)} names" if names else f"no {_NAMES} names the categories"
         raise ValueError(
             f"its category is {category}, but {known}; write a {_NAMES} next to metadata.jsonl, "

@@ -20,6 +20,9 @@ _NO_AREA = "Shapes without an area (points, lines, polygons of two points), skip
 _MASKS = "Shapes drawn as masks, for which only the box is used"
 _JOINED = "Shapes joined to others of the same label and group_id"
 _LINES = ("point", "points", "line", "linestrip")
+_NOT_OBJECTS = ("__ignore__", "_background_")  # of LabelMe's converters
+_IGNORED = f"Shapes labelled {' or '.join(_NOT_OBJECTS)}, skipped"
+_APART = "Rectangles of the same label and group_id, kept as separate objects"
 _CORNERS = 64  # of the polygon for a circle; a multiple of 4 keeps its box exact
 
 
@@ -57,6 +60,8 @@ def _parse(path: Path, remarks: Remarks) -> ImageAnnotation:
     if not isinstance(image, str):
         raise UserError(f"{path}: imagePath is {image!r}, expected the name of an image file")
     shapes = content.get("shapes")
+    if not isinstance(shapes, list):
+        raise UserError(f"{path}: shapes is {type(shapes).__name__}, expected a list")
     groups: dict[Any, list[_Shape]] = {}
     try:
         where = "imageWidth and imageHeight"
@@ -67,11 +72,11 @@ def _parse(path: Path, remarks: Remarks) -> ImageAnnotation:
             if read:
                 group = shape.get("group_id")
                 key = index if group is None else (read[0], str(group))
-                remarks.skip(_JOINED, path.name, key in groups, objects=key in groups)
                 groups.setdefault(key, []).append(read)
     except ValueError as error:
         raise UserError(f"{path}: {where}: {error}") from error
-    return ImageAnnotation(image, size, [_joined(group) for group in groups.values()])
+    objects = [found for group in groups.values() for found in _joined(group, path.name, remarks)]
+    return ImageAnnotation(image, size, objects)
 
 
 def _size(content: dict[str, Any]) -> Optional[tuple[int, int]]:
@@ -90,6 +95,9 @@ def _shape(shape: Any, place: str, remarks: Remarks) -> Optional[_Shape]:
     if not isinstance(label, str) or not label.strip():
         raise ValueError(f"its label is {label!r}, expected the name of a class")
     label = label.strip()
+    if label in _NOT_OBJECTS:
+        remarks.skip(_IGNORED, place, objects=1)
+        return None
     if kind in _LINES or len(points) < (3 if kind in ("polygon", "rotation") else 2):
         remarks.skip(_NO_AREA, place, objects=1)
         return None
@@ -124,7 +132,12 @@ def _circle(centre: Sequence[float], rim: Sequence[float]) -> list[float]:
     return outline
 
 
-def _joined(group: Sequence[_Shape]) -> Object:
-    outlines = [outline for _, outline, _ in group]
-    polygons = outlines if any(more for _, _, more in group) else []
-    return Object(group[0][0], bounds(outlines), polygons)
+def _joined(group: Sequence[_Shape], place: str, remarks: Remarks) -> list[Object]:
+    """Join the parts of an object; rectangles alone are objects of their own."""
+    label, outlines = group[0][0], [outline for _, outline, _ in group]
+    if any(is_outline for _, _, is_outline in group):
+        count = len(group) - 1
+        remarks.skip(_JOINED, place, count, objects=count)
+        return [Object(label, bounds(outlines), outlines)]
+    remarks.add(_APART, place, len(group) if len(group) > 1 else 0)
+    return [Object(label, bounds([outline])) for outline in outlines]

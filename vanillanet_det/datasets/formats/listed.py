@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
 from ...errors import UserError
-from .files import FileTree, image_size, some, split_named, split_of_folders, stem
-from .raw_dataset import DatasetBuilder, Object, RawDataset, build_dataset
+from .files import FileTree, some, split_named, split_of_folders, stem
+from .raw_dataset import DatasetBuilder, Object, RawDataset, build_dataset, measure
 from .remarks import Remarks
 
 _NO_IMAGE = "Annotated images that are missing"
@@ -132,7 +132,9 @@ class ListFormat:
                 elif image is None:
                     remarks.missing(_NO_IMAGE, entry.image, images=1, objects=len(entry.shapes))
                 else:
-                    size = entry.size or image_size(tree.root / image)
+                    size = entry.size or measure(tree.root / image, remarks, len(entry.shapes))
+                    if size is None:
+                        continue
                     parts[split].add_image(image, size)
                     objects = self.objects(entry.shapes, size, image, remarks)
                     for found in _named_errors(where, objects):

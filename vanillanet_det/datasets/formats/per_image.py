@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Optional
 
 from ...errors import UserError
-from .files import FileTree, ImageIndex, image_size, stem
-from .raw_dataset import DatasetBuilder, Object, RawDataset, build_dataset
+from .files import FileTree, ImageIndex, stem
+from .raw_dataset import DatasetBuilder, Object, RawDataset, build_dataset, measure
 from .remarks import Remarks
 
 _TEST = "Annotation files of the test split, skipped"
@@ -71,7 +71,10 @@ def read_per_image(
         if image in used:
             raise UserError(f"{path}: annotates {image}, as does {used[image]}; remove either one")
         used[image] = file
-        parts[split].add_image(image, annotation.size or image_size(tree.root / image))
+        size = annotation.size or measure(tree.root / image, remarks, len(annotation.objects))
+        if size is None:
+            continue
+        parts[split].add_image(image, size)
         for found in annotation.objects:
             parts[split].add_object(found)
     annotated = {stem(file) for file in tree.having(".xml", ".json")}

@@ -1,5 +1,6 @@
 """The dataset that the reader of each format returns, and functions to build it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import mul
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
 from ...errors import UserError
-from .files import some
+from .files import image_size, some
 from .remarks import Remarks, Skipped
 
 
@@ -93,6 +94,21 @@ class DatasetBuilder:
         self.annotations.append(annotation)
 
 
+def measure(path: Path, remarks: Remarks, objects: int = 0) -> Optional[tuple[int, int]]:
+    """Return the width and height of an image as displayed, or None if it can't be read.
+
+    Args:
+        path: The image.
+        remarks: Where an unreadable image is reported.
+        objects: Number of objects in the image.
+    """
+    try:
+        return image_size(path)
+    except UserError:
+        remarks.missing("Images that can't be read", path.name, images=1, objects=objects)
+        return None
+
+
 def bounds(polygons: Sequence[Sequence[float]]) -> list[float]:
     """Compute the box `[x, y, width, height]` around polygons `[x1, y1, x2, y2, ...]`."""
     left = min(min(part[::2]) for part in polygons)
@@ -100,6 +116,25 @@ def bounds(polygons: Sequence[Sequence[float]]) -> list[float]:
     right = max(max(part[::2]) for part in polygons)
     bottom = max(max(part[1::2]) for part in polygons)
     return [left, top, right - left, bottom - top]
+
+
+def turned(box: Sequence[float], degrees: float) -> list[float]:
+    """Return the polygon `[x1, y1, ...]` of a box that is rotated around its centre."""
+    x, y, width, height = box
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    polygon = []
+    for right, down in ((-1, -1), (1, -1), (1, 1), (-1, 1)):
+        across, along = right * width / 2, down * height / 2
+        polygon += [
+            x + width / 2 + across * cos - along * sin,
+            y + height / 2 + across * sin + along * cos,
+        ]
+    return polygon
+
+
+def enclosing(box: Sequence[float], degrees: float) -> list[float]:
+    """Compute the box around a box that is rotated around its centre."""
+    return bounds([turned(box, degrees)]) if degrees % 360 else list(box)
 
 
 def area(polygon: Sequence[float]) -> float:

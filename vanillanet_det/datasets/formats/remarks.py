@@ -97,8 +97,8 @@ class Remarks:
         if self._missing and not self._skips_missing:
             found = "; ".join(self._sentence(text)[:-1] for text in sorted(self._missing))
             raise UserError(
-                f"{where}: {found}; add what is missing, remove it from the annotations, or pass "
-                "--skip-missing to train without it"
+                f"{where}: {found}; add or replace these files, or pass --skip-missing to leave "
+                "them out"
             )
 
     def sentences(self) -> list[str]:

@@ -1,34 +1,26 @@
-"""YOLO format: finds images, label files and classes; `yolo_labels` reads the label files."""
+"""YOLO format: matches images, label files and classes."""
 
 import os
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import Callable
 
 from ...errors import UserError
-from .files import (
-    IMAGE_SUFFIXES,
-    FileTree,
-    image_size,
-    read_text,
-    some,
-    split_named,
-    split_of_folders,
-    stem,
-)
-from .raw_dataset import DatasetBuilder, RawDataset, build_dataset
+from . import darknet
+from .files import FileTree, some, split_named, split_of_folders, stem
+from .raw_dataset import DatasetBuilder, RawDataset, build_dataset, measure
 from .remarks import Remarks
-from .yolo_labels import read_labels
+from .yolo_classes import ClassLists, is_class_list, read_yaml_text, yaml_class_names
+from .yolo_images import find_images
+from .yolo_labels import count_objects, read_labels
 
 NAME = "YOLO"
 LAYOUT = "YOLO (data.yaml or classes.txt, images/, labels/*.txt)"
 _TEST = "Images of the test split, skipped"
-_TWICE = "Images listed more than once in a split, but used only once"
 _NO_LABEL = "Images without a label file, treated as images without objects"
 _NO_IMAGE = "Label files without an image, skipped"
+_LISTS = "Lists of classes that differ, each used for the labels in its folder"
 
 
 def detect(tree: FileTree) -> bool:
@@ -37,7 +29,9 @@ def detect(tree: FileTree) -> bool:
         return True
     # Labelling tools also write a classes.txt next to annotations in other formats.
     labels = {stem(file) for file in tree.having(".txt")}
-    if "classes.txt" in tree.files and labels.intersection(map(stem, tree.images())):
+    if darknet.detect(tree):
+        return False
+    if _class_lists(tree) and labels.intersection(map(stem, tree.images())):
         return True
     folders = [file.split("/")[:-1] for file in tree.having(".txt")]
     return any(
@@ -54,16 +48,22 @@ def _yaml_files(tree: FileTree) -> list[str]:
 
 def _names_classes(path: Path) -> bool:
     try:
-        return "names" in _read_yaml(path)
+        return "names" in read_yaml_text(path)
     except UserError:  # the file has another purpose
         return False
+
+
+def _class_lists(tree: FileTree) -> list[str]:
+    files = [file for file in tree.files if is_class_list(file.rpartition("/")[2])]
+    stems = set(map(stem, tree.images())) if files else set()
+    return [file for file in files if stem(file) not in stems]
 
 
 def read(tree: FileTree, remarks: Remarks) -> RawDataset:
     """Read a folder that contains a YOLO dataset.
 
     Raises:
-        UserError: No file lists the classes; also see `read_yaml`.
+        UserError: No file lists the classes, or several do and differ; also see `read_yaml`.
     """
     files = _yaml_files(tree)
     if len(files) > 1:
@@ -72,18 +72,21 @@ def read(tree: FileTree, remarks: Remarks) -> RawDataset:
         )
     if files:
         return read_yaml(tree.root / files[0], remarks)
-    names_file = next((file for file in tree.files if file.split("/")[-1] == "classes.txt"), None)
-    if names_file is None:
+    lists = _class_lists(tree)
+    if not lists:
         raise UserError(
             f"{tree.root}: has YOLO labels, but neither data.yaml nor classes.txt lists the "
             "classes; write a classes.txt with one name per line, in the order of the class indices"
         )
-    path = tree.root / names_file
-    names = _checked_names([line for line in read_text(path).splitlines() if line.strip()], path)
+    classes = ClassLists(tree.root / file for file in lists)
+    if classes.differ:
+        for file in lists:
+            remarks.add(_LISTS, file)
     files_of: dict[str, list[Path]] = {}
     for file in tree.images():
         files_of.setdefault(split_of_folders(file) or "train", []).append(tree.root / file)
-    return _read(path, files_of, names, remarks, keypoints=False)
+    names_for = lru_cache(maxsize=None)(classes.names_for)
+    return _read(tree.root, files_of, classes.all_names, names_for, remarks)
 
 
 def read_yaml(path: Path, remarks: Remarks) -> RawDataset:
@@ -94,148 +97,25 @@ def read_yaml(path: Path, remarks: Remarks) -> RawDataset:
             contains the file and the line.
     """
     path = Path(os.path.abspath(path))
-    content = _read_yaml(path)
-    names = _class_names(content, path)
-    places = {
-        "train": _as_list(content.get("train")),
-        "val": _as_list(content.get("val") or content.get("valid")),
-        "test": _as_list(content.get("test")),
-    }
-    if not places["train"]:
-        raise UserError(f"{path}: has no entry train; expected a folder or a list of images")
-    base = _base(content, path, places["train"], remarks)
-    files_of = {}
-    for split, named in places.items():
-        # Some exports list a test split that doesn't exist.
-        if split == "test" and not all((base / place).exists() for place in named):
-            continue
-        files = [file for place in named for file in _images(_place(place, base, path), base)]
-        unique = list(dict.fromkeys(files))
-        remarks.add(_TWICE, split, len(files) - len(unique))
-        if named:
-            files_of[split] = unique
-    return _read(path, files_of, names, remarks, keypoints="kpt_shape" in content)
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error)
-        raise UserError(
-            f"{path}{line}: is not valid YAML ({problem}); expected entries such as "
-            "names: [cat, dog]"
-        ) from error
-    return content if isinstance(content, dict) else {}
-
-
-def _class_names(content: dict[str, Any], path: Path) -> list[str]:
-    names = content.get("names")
-    if isinstance(names, dict):
-        by_number = {str(key): name for key, name in names.items()}
-        numbers = [str(index) for index in range(len(names))]
-        if set(by_number) != set(numbers):
-            raise UserError(
-                f"{path}: names has the indices {some(list(names))}, expected 0 to "
-                f"{len(names) - 1} without gaps; renumber the classes here and in the labels"
-            )
-        names = [by_number[index] for index in numbers]
-    if not isinstance(names, list) or not names:
-        raise UserError(
-            f"{path}: names is {names!r}, expected a list of classes: names: [cat, dog]"
-        )
-    names = _checked_names([str(name) for name in names], path)
-    if str(content.get("nc", len(names))) != str(len(names)):
-        raise UserError(
-            f"{path}: nc is {content['nc']!r} but names has {len(names)} classes; correct or "
-            "remove nc"
-        )
-    return names
-
-
-def _checked_names(names: Sequence[str], path: Path) -> list[str]:
-    names = [name.strip() for name in names]
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise UserError(
-            f"{path}: the class {twice[0]!r} is listed twice; give each class its own name"
-        )
-    return names
-
-
-def _as_list(places: Any) -> list[str]:
-    if not places:
-        return []
-    return [str(place) for place in places] if isinstance(places, list) else [str(places)]
-
-
-def _base(content: dict[str, Any], path: Path, train: Sequence[str], remarks: Remarks) -> Path:
-    """Find the folder that `path` refers to, which is often wrong after a dataset is moved."""
-    if not content.get("path"):
-        return path.parent
-    named = Path(str(content["path"])).expanduser()
-    for base in (path.parent / named, Path.cwd() / named, path.parent.parent / named):
-        if all((base / place).exists() for place in train):
-            return Path(os.path.normpath(base))
-    remarks.add(
-        f"{path.name} has path {named}, which doesn't exist; its own folder is used instead."
-    )
-    return path.parent
-
-
-def _place(place: str, base: Path, path: Path) -> Path:
-    # Roboflow's exports have ../train/images instead of train/images.
-    for candidate in (base / place, base / place.replace("../", "", 1)):
-        if candidate.exists():
-            return Path(os.path.normpath(candidate))
-    raise UserError(
-        f"{path}: {place} is neither a folder nor a list of images in {base}; correct the entry"
-    )
-
-
-def _images(place: Path, base: Path) -> Iterator[Path]:
-    if place.is_dir():
-        tree = FileTree(place)
-        yield from (tree.root / file for file in tree.images())
-    elif place.suffix.lower() in IMAGE_SUFFIXES:
-        yield place
-    else:
-        yield from _listed(place, base)
-
-
-def _listed(file: Path, base: Path) -> Iterator[Path]:
-    for number, line in enumerate(read_text(file).splitlines(), 1):
-        name = line.strip()
-        if not name:
-            continue
-        paths = [Path(os.path.normpath(folder / name)) for folder in (base, file.parent)]
-        allowed = [path for path in paths if base in path.parents]
-        if not allowed:
-            raise UserError(
-                f"{file}:{number}: {name!r} is outside the data folder {base}; list the images "
-                "relative to this folder"
-            )
-        found = next((path for path in allowed if path.is_file()), None)
-        if found is None:
-            raise UserError(
-                f"{file}:{number}: no image {name!r} in {base}; add the image or remove the line"
-            )
-        yield found
+    content = read_yaml_text(path)
+    names = yaml_class_names(content, path)
+    files_of = find_images(content, path, remarks)
+    return _read(path, files_of, names, lambda _: names, remarks, "kpt_shape" in content)
 
 
 def _read(
     path: Path,
     files_of: dict[str, list[Path]],
-    names: Sequence[str],
+    declared: Sequence[str],
+    names_for: Callable[[Path], Sequence[str]],
     remarks: Remarks,
-    keypoints: bool,
+    keypoints: bool = False,
 ) -> RawDataset:
     for file in files_of.pop("test", []):
         remarks.skip(_TEST, file.name, images=1)
     for split, files in files_of.items():
         if not files:
+            remarks.stop_at_missing(path)
             raise UserError(f"{path}: no images in the folders of {split}; add at least one")
     if "train" not in files_of:
         raise UserError(f"{path}: no training images; expected some in images/train")
@@ -247,27 +127,43 @@ def _read(
             f"{path}: the images have no labels; expected a .txt file for each image in "
             f"{_sibling(next(iter(folders)))}"
         )
+    if path.is_file():
+        _check_lists(labels, declared, path, remarks)
     used, parts = set(), {}
     for split, files in files_of.items():
         parts[split] = DatasetBuilder()
         for file in files:
-            size = image_size(file)
-            parts[split].add_image(file.relative_to(root).as_posix(), size)
             label = labels[file.parent].get(file.stem)
+            used.add(label)
+            size = measure(file, remarks, objects=count_objects(label) if label else 0)
+            if size is None:
+                continue
+            parts[split].add_image(file.relative_to(root).as_posix(), size)
             if label is None:
                 remarks.add(_NO_LABEL, file.name)
                 continue
-            used.add(label)
-            for found in read_labels(label, size, names, remarks, keypoints):
+            for found in read_labels(label, size, names_for(label.parent), remarks, keypoints):
                 parts[split].add_object(found)
-    _count_alone(labels, used, remarks)
-    return build_dataset(NAME, root, parts, remarks, names)
-
-
-def _count_alone(labels: Mapping[Path, Mapping[str, Path]], used: set, remarks: Remarks) -> None:
     for file in sorted({file for files in labels.values() for file in files.values()} - used):
-        objects = sum(bool(line.strip()) for line in read_text(file).splitlines())
-        remarks.skip(_NO_IMAGE, file.name, objects=objects)
+        remarks.skip(_NO_IMAGE, file.name, objects=count_objects(file))
+    return build_dataset(NAME, root, parts, remarks, declared)
+
+
+def _check_lists(
+    labels: Mapping[Path, Mapping[str, Path]],
+    declared: Sequence[str],
+    path: Path,
+    remarks: Remarks,
+) -> None:
+    """Compare lists of classes beside the labels with those of `data.yaml`."""
+    folders = {file.parent for files in labels.values() for file in files.values()}
+    lists = ClassLists(
+        folder / name for folder in folders for name in os.listdir(folder) if is_class_list(name)
+    )
+    lists.check(declared, path)
+    for file, names in lists.names.items():
+        if names != list(declared):
+            remarks.add(f"Class lists unlike the names in {path.name}, which are used", file.name)
 
 
 def _sibling(folder: Path) -> Path:
@@ -285,5 +181,5 @@ def _label_files(folder: Path) -> dict[str, Path]:
     return {
         Path(name).stem: place / name
         for name in os.listdir(place)
-        if name.endswith(".txt") and name != "classes.txt" and not name.startswith(".")
+        if name.endswith(".txt") and not is_class_list(name) and not name.startswith(".")
     }

@@ -49,6 +49,11 @@ def read_labels(
             yield Object(name, bounds([scaled]), [scaled])
 
 
+def count_objects(path: Path) -> int:
+    """Count the objects in a label file without reading them."""
+    return sum(bool(line.strip()) for line in read_text(path).splitlines())
+
+
 def _class_name(token: str, names: Sequence[str]) -> str:
     try:
         index = float(token)
@@ -59,7 +64,10 @@ def _class_name(token: str, names: Sequence[str]) -> str:
             f"class is {token}, expected an integer from 0 to {len(names) - 1} (the classes "
             f"are {', '.join(names[:8])}); correct the line or add the class"
         )
-    return names[int(index)]
+    name = names[int(index)]
+    if not name:
+        raise ValueError(f"class is {token}, which has no name; name it in the list of classes")
+    return name
 
 
 def _fractions(tokens: Sequence[str], place: str, remarks: Remarks) -> list[float]:
