@@ -17,6 +17,9 @@ from vanillanet_det.datasets import digits
 
 IMAGE = dict(id=1, file_name="1.jpg", height=9, width=9)
 ANNOTATION = dict(id=1, image_id=1, category_id=3, bbox=[1, 1, 5, 5], area=25, iscrowd=0)
+PANOPTIC = dict(image_id=1, file_name="1.png", segments_info=[dict(id=1, category_id=3)])
+CAPTION = dict(id=1, image_id=1, caption="A cat.")
+TASK = dict(id=1, data=dict(image="1.jpg"), annotations=[dict(id=1, result=[])])
 CONTENT = dict(images=[IMAGE], annotations=[ANNOTATION], categories=[dict(id=3, name="cat")])
 
 
@@ -89,6 +92,9 @@ def test_a_missing_image_folder_is_named(data, tmp_path):
         ("", r"is not valid JSON \("),
         ([IMAGE], "expected COCO's lists images, annotations and categories"),
         ({"images": [IMAGE], "categories": []}, "expected COCO's lists"),
+        ([TASK], "but .*instances_train2017.json: is Label Studio, which tools/finetune.py reads"),
+        ({**CONTENT, "annotations": [PANOPTIC]}, "is COCO panoptic, .* use the file with the inst"),
+        ({"images": [IMAGE], "annotations": [CAPTION]}, "is COCO captions, .* use the file with"),
         ({**CONTENT, "images": {}}, "expected COCO's lists"),
         ({**CONTENT, "images": []}, "is empty: the file lists no images"),
         ({**CONTENT, "annotations": []}, "is empty: none of its 0 annotations"),

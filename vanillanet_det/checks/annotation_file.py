@@ -9,6 +9,7 @@ from typing import Any, Callable
 
 import numpy as np
 
+from ..datasets.formats import describe_file
 from ..errors import UserError
 from .datasets import Dataset
 from .finding import Finding, and_more
@@ -117,9 +118,12 @@ def read_annotation_file(dataset: Dataset) -> AnnotationFile:
     is_test = bool(dataset.cfg.get("test_mode")) and not dataset.key.startswith("val")
     unlabeled = is_test and is_dict and content.get("annotations", []) == []
     lists = [content.get(name, [] if unlabeled else None) if is_dict else None for name in _LISTS]
+    path = Path(dataset.ann_file)
     if not all(isinstance(entries, list) for entries in lists):
+        known = describe_file(path)
         raise UserError(
             f"{dataset.where}: expected COCO's lists images, annotations and categories"
+            + (f", but {known}" if known else "")
         )
     for name, entries in zip(_LISTS, lists):
         for index, entry in enumerate(entries):
@@ -129,6 +133,8 @@ def read_annotation_file(dataset: Dataset) -> AnnotationFile:
                     "object with an id; export the file again in COCO's instances format"
                 )
     images, annotations, categories = lists
+    if annotations and "segments_info" in annotations[0]:  # COCO panoptic has these lists, too
+        raise UserError(f"{dataset.where}: expected COCO's instances, but {describe_file(path)}")
     if not images:
         raise UserError(f"{dataset.where}: the dataset is empty: the file lists no images")
     return AnnotationFile(dataset, images, annotations, categories, unlabeled)

@@ -3,7 +3,7 @@
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Union
+from typing import Optional, Union
 
 from ...errors import UserError
 from . import (
@@ -26,7 +26,7 @@ from .raw_dataset import RawDataset
 from .remarks import Remarks
 from .split import split
 
-__all__ = ["RawDataset", "read_dataset", "split"]
+__all__ = ["RawDataset", "describe_file", "read_dataset", "split"]
 
 # To add a format, list its module here. The module defines NAME, LAYOUT (used in messages),
 # `detect(tree)` and `read(tree, remarks)`, which returns a RawDataset and reports to `remarks` what
@@ -68,6 +68,27 @@ def read_dataset(data: Union[str, Path], skip_missing: bool = False) -> RawDatas
     return replace(dataset, remarks=(*dataset.remarks, remark))
 
 
+def describe_file(path: Path) -> Optional[str]:
+    """Return a sentence on an annotation file that isn't COCO's; None if its format is unknown."""
+    found = _list_format(path)
+    if found:
+        return f"{path}: is {found.NAME}, which tools/finetune.py reads and converts to COCO"
+    return other_format(path.parent, [path.name])
+
+
+def _list_format(path: Path) -> Optional[ListFormat]:
+    return next(
+        (
+            each
+            for each in _FORMATS
+            if isinstance(each, ListFormat)
+            and each.suffix == path.suffix.lower()
+            and each.is_annotation(path)
+        ),
+        None,
+    )
+
+
 def _detected(tree: FileTree) -> list:
     return [each for each in _FORMATS if each.detect(tree)]
 
@@ -99,9 +120,9 @@ def _read_file(path: Path, remarks: Remarks) -> RawDataset:
         return yolo.read_yaml(path, remarks)
     if suffix == ".json" and coco.is_coco(path):
         return coco.read_file(path, remarks)
-    for each in _FORMATS:
-        if isinstance(each, ListFormat) and each.suffix == suffix and each.is_annotation(path):
-            return each.read_files(FileTree(path.parent), [path.name], remarks)
+    found = _list_format(path)
+    if found:
+        return found.read_files(FileTree(path.parent), [path.name], remarks)
     if suffix in (".rar", ".7z", ".gz", ".bz2", ".xz", ".zst"):
         raise UserError(
             f"{path}: is an archive that can't be extracted; extract it yourself, and pass the "
