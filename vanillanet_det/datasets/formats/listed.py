@@ -41,7 +41,6 @@ class Entry(NamedTuple):
 
 
 Size = tuple[int, int]  # width and height
-Place = Callable[[str], str]
 
 
 @dataclass(frozen=True)
