@@ -66,19 +66,19 @@ def read(tree: FileTree, remarks: Remarks) -> RawDataset:
     if "test" in by_split:
         remarks.skip(f"The test split is skipped ({some(by_split['test'])}).")
     chosen = {}
-    for split, files in (
+    for split, named in (
         ("train", by_split.get("train") or by_split.get(None, [])),
         ("val", by_split.get("val", [])),
     ):
         # COCO also has files with captions and person keypoints next to the instances.
-        files = [file for file in files if "instances" in stem(file)] or files
-        if len(files) > 1:
+        named = [file for file in named if "instances" in stem(file)] or named
+        if len(named) > 1:
             raise UserError(
-                f"{tree.root}: {some(files)} could all be for {split}; pass the JSON file instead "
+                f"{tree.root}: {some(named)} could all be for {split}; pass the JSON file instead "
                 "of the folder, or rename the files to train.json and val.json"
             )
-        if files:
-            chosen[split] = tree.root / files[0]
+        if named:
+            chosen[split] = tree.root / named[0]
     for file in [*files, *others]:
         if tree.root / file not in chosen.values() and file not in by_split.get("test", []):
             remarks.skip(_NOT_USED, file)
