@@ -32,7 +32,7 @@ def test_lists_with_folders_of_another_machine(tmp_path, prefix):
     standard(tmp_path, *names, lines=[f"{prefix}images/{name}" for name in names])
     source = read_dataset(tmp_path)
     assert files(source) == ["a.png", "cam 1/b.png"]
-    text = remark(source, "Paths whose first folders don't exist, found by the others")
+    text = remark(source, "Paths whose first folders don't exist, matched by the rest")
     assert f"{prefix}images/train/a.png as images/train/a.png" in text
     assert text.endswith(": 2.")
 

@@ -17,7 +17,7 @@ from .remarks import Remarks
 NAME = "COCO"
 LAYOUT = "COCO (image folders, and annotations/*.json with images, annotations and categories)"
 _MISSING = "Images that don't exist"
-_MOVED = "File names whose first folders don't exist, found by the others"
+_MOVED = "File names whose first folders don't exist, matched by the rest"
 _NOT_USED = "Other JSON files, skipped"
 _REMAPPED = "Validation annotations remapped to the category ids of the training file"
 
