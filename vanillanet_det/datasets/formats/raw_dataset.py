@@ -11,6 +11,8 @@ from ...errors import UserError
 from .files import image_size, some
 from .remarks import Remarks, Skipped
 
+ROTATED = "Boxes rotated by CVAT, replaced by the boxes around them"  # a remark
+
 
 @dataclass(frozen=True)
 class RawDataset:
