@@ -18,7 +18,9 @@ from .evaluators import check_evaluators
 from .finding import ERROR, Finding
 from .images import check_images, check_missing, check_shared, image_paths
 from .learning_rate import check_learning_rate
+from .limits import check_limits
 from .model import build_model, check_model
+from .objects import Objects, check_objects, check_splits
 from .segmentations import check_segmentations
 from .weights import check_weights
 
@@ -44,6 +46,7 @@ class _Collected:
     orders: list[ClassOrder] = field(default_factory=list)
     paths: list[tuple[Dataset, list[str]]] = field(default_factory=list)
     empty: list[EmptyDataset] = field(default_factory=list)
+    objects: list[Objects] = field(default_factory=list)
 
 
 def check_config(
@@ -71,6 +74,8 @@ def check_config(
             _check_dataset(dataset, images, findings, collected)
         findings += check_empty(datasets, collected.empty)
         findings += check_order(collected.orders)
+        findings += check_splits(collected.objects)
+        findings += check_limits(cfg, collected.objects)
         train = [item for item in collected.paths if item[0].key.startswith("train")]
         others = [item for item in collected.paths if not item[0].key.startswith("train")]
         findings += check_shared(train, others)
@@ -113,6 +118,9 @@ def _check_dataset(
         findings += found
         collected.orders += [order] if order else []
         collected.empty += [empty] if empty else []
+        objects = Objects(file)
+        collected.objects.append(objects)
+        findings += check_objects(objects)
     paths = image_paths(file)
     findings += check_missing(dataset, paths)
     collected.paths.append((dataset, paths))
