@@ -125,7 +125,7 @@ def prepare(
     batch_size = min(options.batch_size, len(train["images"]))
     epochs = options.epochs or num_epochs(len(train["images"]), batch_size)
     lr = options.lr or learning_rate(start.kind, batch_size)
-    _report_transfer(start, model, work_dir)
+    _report_transfer(start, model, source.classes, work_dir)
     inferred = {
         "classes": ", ".join(source.classes),
         "input size": f"{longer} x {shorter} pixels, keeping the aspect ratio",
@@ -245,7 +245,7 @@ def _fit_anchors(model: dict, train: dict, size: tuple[int, int]) -> str:
     return f"{new}; {100 * better.share:.0f} % of the boxes match an anchor"
 
 
-def _report_transfer(start: Start, model: dict, work_dir: Path) -> None:
+def _report_transfer(start: Start, model: dict, classes: Sequence[str], work_dir: Path) -> None:
     if start.kind == "nothing":
         print_message(
             "Training starts from scratch, since --weights wasn't passed; this requires more epochs"
@@ -255,7 +255,7 @@ def _report_transfer(start: Start, model: dict, work_dir: Path) -> None:
     if start.backbone is not None:  # the file's form is compared; weights are merged later
         merged = start.backbone.form == "merged"
         model = dict(model, backbone=dict(model["backbone"], merged=merged))
-    found = transfer(start, model)
+    found = transfer(start, model, classes)
     _write_file(work_dir / "weights.txt", found.listing())
     print_message(f"{found.summary()}\nAll tensors are listed in {work_dir}/weights.txt")
 
