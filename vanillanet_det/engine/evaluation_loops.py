@@ -122,9 +122,8 @@ def run_groups(
 def _has_views(data: Any) -> bool:
     """Return whether a batch is for test-time augmentation."""
     inputs = data.get("inputs") if isinstance(data, dict) else None
-    return (
-        bool(inputs) and isinstance(inputs, (list, tuple)) and isinstance(inputs[0], (list, tuple))
-    )
+    is_list = isinstance(inputs, (list, tuple)) and len(inputs) > 0
+    return is_list and isinstance(inputs[0], (list, tuple))
 
 
 def _is_images(view: Any) -> bool:
