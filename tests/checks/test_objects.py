@@ -20,7 +20,7 @@ def test_a_class_of_crowds_only_is_not_learned(small):
     findings = by_code(small.check())
     message = findings["class-crowd"].message
     assert message.startswith(f"train_dataloader: annotation file {small.root}/train.json: most ")
-    assert "classes dog (2 of 2) are crowds (iscrowd=1)" in message
+    assert "classes dog (2 of 2) are crowds (iscrowd=1; Pascal VOC: difficult=1)" in message
     assert "so dog is never learned; if they are single objects, set iscrowd=0" in message
     assert "val_dataloader" in findings["class-untrained"].message
     assert "has dog, but no training image has" in findings["class-untrained"].message
@@ -59,8 +59,8 @@ def test_if_everything_is_a_crowd_one_error_says_so(small):
 
 @pytest.mark.parametrize(
     "values",
-    [dict(bbox=[5, 5, 0.5, 9]), dict(area=0), dict(ignore=1), dict(bbox=[50, 5, 9, 9])],
-    ids=["thin", "flat", "ignored", "outside"],
+    [dict(bbox=[5, 5, 0.5, 9]), dict(ignore=1)],
+    ids=["thin", "ignored"],
 )
 def test_a_class_whose_boxes_are_all_dropped_is_named(small, values):
     change(small, "train", "cat", **values)
@@ -69,6 +69,20 @@ def test_a_class_whose_boxes_are_all_dropped_is_named(small, values):
     assert "of the classes cat (2 of 2), boxes are dropped by MMDetection" in message
     assert "so they are never learned" in message
     assert "has cat, but no training image has" in findings["class-untrained"].message
+
+
+def test_small_images_that_training_drops_are_counted(small):
+    small.dataset("train").filter_cfg = dict(filter_empty_gt=True, min_size=32)
+    small["train"]["images"][0].update(width=34, height=33)
+    message = small.the_one("warning", "image-small", images=False)
+    assert "image 12 has 40x30 pixels; filter_cfg.min_size drops smaller images" in message
+    # A class that only small images have is not learned.
+    small["train"]["annotations"] = (
+        small["train"]["annotations"][:1] + small["train"]["annotations"][2:]
+    )
+    assert "classes dog (1 of 1)" in by_code(small.check(images=False))["class-dropped"].message
+    small.dataset("train").filter_cfg.min_size = 1
+    assert small.check(images=False) == []
 
 
 def test_training_sets_make_up_for_each_other(small):

@@ -13,6 +13,7 @@ from .annotation_file import read_annotation_file
 from .annotations import check_annotations
 from .classes import ClassOrder, check_classes, check_order
 from .datasets import DATALOADERS, Dataset, check_files, distinct, find_datasets, is_remote
+from .deployment import check_deployment
 from .empty import EmptyDataset, check_empty, check_unlabeled
 from .evaluators import check_evaluators
 from .finding import ERROR, Finding, errors_in
@@ -77,6 +78,7 @@ def check_config(
         if not errors_in(findings):  # else, objects are missing because of them
             findings += check_splits(collected.objects)
         findings += check_limits(cfg, collected.objects)
+        findings += check_deployment(cfg)
         train = [item for item in collected.paths if item[0].key.startswith("train")]
         others = [item for item in collected.paths if not item[0].key.startswith("train")]
         findings += check_shared(train, others)

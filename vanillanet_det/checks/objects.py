@@ -9,7 +9,7 @@ from pycocotools import mask
 
 from ..datasets.formats.files import some
 from ..datasets.formats.raw_dataset import CROWD_REMEDY
-from .annotation_file import AnnotationFile
+from .annotation_file import AnnotationFile, image_size
 from .classes import read_classes
 from .finding import WARNING, Finding
 
@@ -42,7 +42,7 @@ class Objects:
 
     @cached_property
     def is_dropped(self) -> np.ndarray:
-        """Whether CocoDataset skips each annotation, whatever its class."""
+        """Whether CocoDataset skips each annotation or its image, whatever its class."""
         (x, y, w, h), bad = self.file.boxes[0].T, self.file.boxes[1]
         width, height = self.file.sides
         with np.errstate(invalid="ignore"):
@@ -51,7 +51,15 @@ class Objects:
             )
             sound = inside & (w >= 1) & (h >= 1) & (self.file.areas[0] > 0)
         ignored = [bool(each.get("ignore")) for each in self.file.annotations]
-        return ~sound | bad | self.file.areas[1] | np.array(ignored, dtype=bool)
+        filtered = self.small_images[self.file.image_indices]
+        return ~sound | bad | self.file.areas[1] | np.array(ignored, dtype=bool) | filtered
+
+    @cached_property
+    def small_images(self) -> np.ndarray:
+        """Whether each image is dropped from training, since a side is under `min_size` pixels."""
+        cfg = self.file.dataset.cfg
+        least = 0 if cfg.get("test_mode") else (cfg.get("filter_cfg") or {}).get("min_size", 0)
+        return np.array([min(image_size(image)) < least for image in self.file.images], dtype=bool)
 
     @cached_property
     def is_learned(self) -> np.ndarray:
@@ -107,6 +115,15 @@ def check_objects(objects: Objects) -> Iterator[Finding]:
         objects: The annotations of a dataset.
     """
     file = objects.file
+    small = np.flatnonzero(objects.small_images)
+    yield from file.findings(
+        WARNING,
+        "image-small",
+        small,
+        lambda index: "image {id} has {width}x{height} pixels".format(**file.images[index]),
+        "filter_cfg.min_size drops smaller images from training in silence; set it to 1 to keep "
+        "them",
+    )
     if (objects.is_crowd | ~objects.is_used).all():  # one finding about all of them, elsewhere
         return
     everything = objects.count(objects.is_used)
@@ -122,7 +139,8 @@ def check_objects(objects: Objects) -> Iterator[Finding]:
         lost = [name for name in crowds if not left[name]]
         message = (
             f"{file.dataset.where}: most annotations of the classes "
-            f"{_shares(crowds, everything)} are crowds (iscrowd=1), which MMDetection ignores"
+            f"{_shares(crowds, everything)} are crowds (iscrowd=1; Pascal VOC: difficult=1), which "
+            "MMDetection ignores"
             + (f", so {some(lost, 5)} is {consequence}" if lost else "")
             + f"; {CROWD_REMEDY}"
         )
@@ -135,8 +153,9 @@ def check_objects(objects: Objects) -> Iterator[Finding]:
     if dropped:
         message = (
             f"{file.dataset.where}: of the classes {_shares(dropped, everything)}, boxes are "
-            "dropped by MMDetection (thinner than a pixel, outside the image, without area, or "
-            f"marked ignore) and no other is left, so they are {consequence}; correct the boxes"
+            "dropped by MMDetection (thinner than a pixel, outside the image, without area, marked "
+            f"ignore, or in an image that is too small) and no other is left, so they are "
+            f"{consequence}; correct the boxes"
         )
         yield Finding(WARNING, "class-dropped", message, len(dropped))
 

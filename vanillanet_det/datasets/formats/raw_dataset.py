@@ -11,8 +11,8 @@ from ...errors import UserError
 from .files import some
 
 CROWD_REMEDY = (
-    "if they are single objects, set iscrowd=0, or export polygons: CVAT exports brush masks as "
-    "crowds"
+    "if they are single objects, set iscrowd=0 (Pascal VOC: difficult=0), or export polygons: CVAT "
+    "exports brush masks as crowds"
 )
 
 
@@ -169,7 +169,7 @@ def make_dataset(
     if not any(map(is_learned, train["annotations"])):
         raise UserError(
             f"{root}: all {len(train['annotations']):,} objects of the training images are crowds "
-            "(iscrowd in COCO, difficult in Pascal VOC) or boxes under a pixel, which MMDetection "
+            "(iscrowd=1; Pascal VOC: difficult=1) or boxes under a pixel, which MMDetection "
             f"ignores, so there is nothing to learn; {CROWD_REMEDY}"
         )
     found = f"{format} dataset in {root}: {_counts(train)} for training, "
