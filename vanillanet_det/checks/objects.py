@@ -93,19 +93,17 @@ class Objects:
         order = order + len(self.file.images) * self.file.category_indices[chosen]
         boxes = boxes[np.argsort(order, kind="stable")]
         ends = np.cumsum(np.unique(order, return_counts=True)[1])[:-1]
-        return sum(
-            int((np.triu(_ious(part) > iou_threshold, 1) & ~_equal(part)).any(axis=0).sum())
-            for part in np.split(boxes, ends)
-            if len(part) > 1
-        )
+        return sum(_count_lost(part, iou_threshold) for part in np.split(boxes, ends))
 
 
-def _ious(boxes: np.ndarray) -> np.ndarray:
-    return mask.iou(boxes, boxes, [0] * len(boxes))
-
-
-def _equal(boxes: np.ndarray) -> np.ndarray:
-    return (boxes[:, None] == boxes).all(axis=2)
+def _count_lost(boxes: np.ndarray, iou_threshold: float) -> int:
+    if len(boxes) < 2:
+        return 0
+    overlaps = mask.iou(boxes, boxes, [0] * len(boxes)) > iou_threshold
+    if np.count_nonzero(overlaps) == len(boxes):  # each with itself
+        return 0
+    overlaps &= (boxes[:, None] != boxes).any(axis=2)
+    return int(np.triu(overlaps).any(axis=0).sum())
 
 
 def check_objects(objects: Objects) -> Iterator[Finding]:
