@@ -81,14 +81,15 @@ def test_a_detector_brings_its_own_model_and_loses_only_its_classes(template, sa
     model = make_model(template("retinanet_vanillanet11_coco"), start, 2)
     assert model.backbone.arch.dims == NARROW["dims"]
     assert model.backbone.init_cfg is None
-    found = transfer(start, model)
+    found = transfer(start, model, ("a", "b"))
     assert found.remade == ("bbox_head.retina_cls.weight", "bbox_head.retina_cls.bias")
     assert not found.missing
     assert not found.left_over
     assert len(found.kept) + 2 == len(build_on_meta(model).state_dict())
     listing = found.listing().splitlines()
     assert "re-made   bbox_head.retina_cls.bias" in listing
-    assert len(listing) == len(found.kept) + 2
+    assert listing[0].startswith("Weights of the classes: random, since the file doesn't name its")
+    assert len(listing) == len(found.kept) + 3
 
 
 def test_imagenet_weights_go_into_the_backbone(template, tmp_path):
@@ -99,7 +100,7 @@ def test_imagenet_weights_go_into_the_backbone(template, tmp_path):
     model = make_model(template("retinanet_vanillanet11_coco"), start, 2)
     assert model.backbone.arch == "5"
     assert model.backbone.init_cfg == dict(type="Pretrained", checkpoint=str(path))
-    found = transfer(start, model)
+    found = transfer(start, model, ("a", "b"))
     assert all(name.startswith("backbone.") for name in found.kept)
     assert len(found.kept) == len(start.state)
     assert not any(name.startswith("backbone.") for name in found.missing)

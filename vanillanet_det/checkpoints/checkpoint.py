@@ -47,6 +47,11 @@ class Checkpoint:
         return meta if isinstance(meta, dict) else {}
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, which MMDetection 3 and 2 store in the meta; () if there are none."""
+        return class_names(self.meta.get("dataset_meta")) or class_names(self.meta)
+
+    @property
     def arch_name(self) -> str:
         """The arch in the training arguments or in our own meta; '' if neither contains it."""
         args = self.content.get("args") if isinstance(self.content, dict) else None
@@ -56,6 +61,12 @@ class Checkpoint:
     def backbone(self, prefix: str = "backbone.") -> dict[str, Tensor]:
         """Return the backbone's tensors, as `backbone_state_dict` does."""
         return backbone_state_dict(self.content, prefix)
+
+
+def class_names(meta: Any) -> tuple[str, ...]:
+    """Return the class names in the meta of a dataset, of MMDetection 3 or 2; () if it has none."""
+    found = isinstance(meta, dict) and (meta.get("classes") or meta.get("CLASSES"))
+    return (found,) if isinstance(found, str) else tuple(map(str, found or ()))
 
 
 def unwrap(content: Any) -> Any:

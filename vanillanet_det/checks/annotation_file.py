@@ -10,6 +10,7 @@ from typing import Any, Callable
 import numpy as np
 
 from ..datasets.formats import describe_file
+from ..datasets.formats.files import is_finite
 from ..errors import UserError
 from .datasets import Dataset
 from .finding import Finding, and_more
@@ -50,6 +51,26 @@ class AnnotationFile:
         """Number of annotations in each category."""
         known = self.category_indices[self.category_indices >= 0]
         return np.bincount(known, minlength=len(self.categories))
+
+    @cached_property
+    def boxes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Each annotation's box, shape (n, 4), and which of them aren't four numbers, shape (n,).
+
+        Boxes that aren't four numbers are NaN.
+        """
+        return _numbers([annotation.get("bbox") for annotation in self.annotations], 4)
+
+    @cached_property
+    def areas(self) -> tuple[np.ndarray, np.ndarray]:
+        """Each annotation's area, and which of them aren't a number and so are NaN; shapes (n,)."""
+        areas, bad = _numbers([[annotation.get("area")] for annotation in self.annotations], 1)
+        return areas[:, 0], bad
+
+    @cached_property
+    def sides(self) -> np.ndarray:
+        """Width and height of each annotation's image, shape (2, n); 0 if unknown."""
+        sizes = np.array([image_size(image) for image in self.images], dtype=float)
+        return np.where(self.image_indices >= 0, sizes[self.image_indices].T, 0.0)
 
     @property
     def category_names(self) -> list[str]:
@@ -92,6 +113,36 @@ def _indices(annotations: list, key: str, entries: list) -> np.ndarray:
     indices = {hashable(entry.get("id")): index for index, entry in enumerate(entries)}
     found = [indices.get(hashable(annotation.get(key)), -1) for annotation in annotations]
     return np.array(found, dtype=np.int64)
+
+
+def image_size(image: dict) -> tuple[float, float]:
+    """Return the width and height in pixels, with 0 for values that aren't positive numbers."""
+    sides = (image.get("width"), image.get("height"))
+    return tuple(s if is_finite(s) and s > 0 else 0 for s in sides)
+
+
+def _numbers(rows: list, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Convert lists from a JSON file to an array.
+
+    Returns:
+        Values, shape (n, length), with NaN in rows that don't consist of `length` finite numbers;
+        and a mask of these rows, shape (n,).
+    """
+    try:
+        raw = np.array(rows)
+    except ValueError:  # the rows have different lengths
+        raw = np.array(None)
+    # NumPy would convert strings such as '12.5' to numbers, which MMDetection can't.
+    if raw.shape == (len(rows), length) and raw.dtype.kind in "iuf":
+        values = raw.astype(float)
+    else:
+        values = np.full((len(rows), length), np.nan)
+        for index, row in enumerate(rows):
+            if isinstance(row, list) and [*map(is_finite, row)] == [True] * length:
+                values[index] = row
+    bad = ~np.isfinite(values).all(axis=1)
+    values[bad] = np.nan
+    return values, bad
 
 
 def hashable(value: Any) -> Any:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..datasets.formats.files import is_finite
-from .annotation_file import AnnotationFile
+from ..datasets.formats.raw_dataset import CROWD_REMEDY
+from .annotation_file import AnnotationFile, image_size
 from .finding import ERROR, WARNING, Finding
 from .ids import check_ids
 
@@ -59,7 +60,11 @@ def _check_entries(file: AnnotationFile) -> Iterator[Finding]:
     yield from file.findings(
         ERROR,
         "image-size",
-        [i for i, image in enumerate(file.images) if _has_size(image) and not all(_size(image))],
+        [
+            i
+            for i, image in enumerate(file.images)
+            if _has_size(image) and not all(image_size(image))
+        ],
         lambda index: "image {id} has width {width!r} and height {height!r}".format(
             **file.images[index]
         ),
@@ -71,18 +76,12 @@ def _has_size(image: dict) -> bool:
     return image.get("width") is not None and image.get("height") is not None
 
 
-def _size(image: dict) -> tuple[float, float]:
-    """Return the width and height in pixels, with 0 for values that aren't positive numbers."""
-    sides = (image.get("width"), image.get("height"))
-    return tuple(s if is_finite(s) and s > 0 else 0 for s in sides)
-
-
 def _check_crowds(file: AnnotationFile) -> Iterator[Finding]:
     crowds = sum(bool(annotation.get("iscrowd")) for annotation in file.annotations)
     if crowds and crowds == len(file.annotations):
         message = (
             f"{file.dataset.where}: all {crowds:,} annotations are crowds (iscrowd=1), so there "
-            "is nothing to learn; set iscrowd=0 for single objects"
+            f"is nothing to learn; {CROWD_REMEDY}"
         )
         yield Finding(ERROR, "crowd-only", message, crowds)
 
@@ -90,7 +89,7 @@ def _check_crowds(file: AnnotationFile) -> Iterator[Finding]:
 def _check_boxes(file: AnnotationFile) -> list[Finding]:
     if not file.annotations:
         return []
-    boxes, bad = _numbers([annotation.get("bbox") for annotation in file.annotations], 4)
+    boxes, bad = file.boxes
     present = np.array([a.get("bbox") is not None for a in file.annotations])
     findings = file.findings(
         ERROR,
@@ -99,7 +98,7 @@ def _check_boxes(file: AnnotationFile) -> list[Finding]:
         lambda i: f"{file.name(i)}: bbox {file.annotations[i]['bbox']!r} isn't four numbers",
         _CONVERT,
     )
-    areas, bad_area = _numbers([[annotation.get("area")] for annotation in file.annotations], 1)
+    areas, bad_area = file.areas
     present = np.array([a.get("area") is not None for a in file.annotations])
     findings += file.findings(
         ERROR,
@@ -110,10 +109,8 @@ def _check_boxes(file: AnnotationFile) -> list[Finding]:
     )
     x, y, w, h = boxes.T
     good = ~bad
-    sizes = np.array([_size(image) for image in file.images], dtype=float)
-    known = file.image_indices >= 0
-    width, height = np.where(known, sizes[file.image_indices].T, 0.0)
-    known &= (width > 0) & (height > 0)
+    width, height = file.sides
+    known = (width > 0) & (height > 0)
 
     def take(level: str, code: str, wrong: np.ndarray, what: str, remedy: str) -> None:
         """Report boxes and exclude them from later checks."""
@@ -136,7 +133,7 @@ def _check_boxes(file: AnnotationFile) -> list[Finding]:
     thin = (w <= 1) | (h <= 1)
     stray_click = "most are stray clicks, which no detector finds; correct or remove them"
     take(WARNING, "box-thin", thin, "it is a single pixel wide or high", stray_click)
-    flat = ~bad_area & (areas[:, 0] <= 0)
+    flat = ~bad_area & (areas <= 0)
     take(unless_stray(flat), "area-empty", flat, "its area isn't positive", dropped)
     sound = good.copy()
     over = _OVERHANG_PX
@@ -180,30 +177,6 @@ def _rotation(annotation: dict) -> float:
 def _describe(file: AnnotationFile, index: int, what: str) -> str:
     what = what.format(**file.images[file.image_indices[index]])
     return f"{file.name(index)}: box {file.annotations[index]['bbox']}: {what}"
-
-
-def _numbers(rows: list, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Convert lists from a JSON file to an array.
-
-    Returns:
-        Values, shape (n, length), with NaN in rows that don't consist of `length` finite numbers;
-        and a mask of these rows, shape (n,).
-    """
-    try:
-        raw = np.array(rows)
-    except ValueError:  # the rows have different lengths
-        raw = np.array(None)
-    # NumPy would convert strings such as '12.5' to numbers, which MMDetection can't.
-    if raw.shape == (len(rows), length) and raw.dtype.kind in "iuf":
-        values = raw.astype(float)
-    else:
-        values = np.full((len(rows), length), np.nan)
-        for index, row in enumerate(rows):
-            if isinstance(row, list) and [*map(is_finite, row)] == [True] * length:
-                values[index] = row
-    bad = ~np.isfinite(values).all(axis=1)
-    values[bad] = np.nan
-    return values, bad
 
 
 def _equal_rows(rows: np.ndarray, among: np.ndarray) -> np.ndarray:

@@ -13,13 +13,16 @@ from .annotation_file import read_annotation_file
 from .annotations import check_annotations
 from .classes import ClassOrder, check_classes, check_order
 from .datasets import DATALOADERS, Dataset, check_files, distinct, find_datasets, is_remote
+from .deployment import check_deployment
 from .dropped import check_dropped
 from .empty import EmptyDataset, check_empty, check_unlabeled
 from .evaluators import check_evaluators
-from .finding import ERROR, Finding
+from .finding import ERROR, Finding, errors_in
 from .images import check_images, check_missing, check_shared, image_paths
 from .learning_rate import check_learning_rate
+from .limits import check_limits
 from .model import build_model, check_model
+from .objects import Objects, check_objects, check_splits
 from .segmentations import check_segmentations
 from .spelling import check_spelling
 from .weights import check_weights
@@ -46,6 +49,7 @@ class _Collected:
     orders: list[ClassOrder] = field(default_factory=list)
     paths: list[tuple[Dataset, list[str]]] = field(default_factory=list)
     empty: list[EmptyDataset] = field(default_factory=list)
+    objects: list[Objects] = field(default_factory=list)
 
 
 def check_config(
@@ -73,6 +77,10 @@ def check_config(
             _check_dataset(dataset, images, findings, collected)
         findings += check_empty(datasets, collected.empty)
         findings += check_order(collected.orders)
+        if not errors_in(findings):  # else, objects are missing because of them
+            findings += check_splits(collected.objects)
+        findings += check_limits(cfg, collected.objects)
+        findings += check_deployment(cfg)
         train = [item for item in collected.paths if item[0].key.startswith("train")]
         others = [item for item in collected.paths if not item[0].key.startswith("train")]
         findings += check_shared(train, others)
@@ -107,17 +115,22 @@ def _check_dataset(
     findings.counts[dataset.ann_file] = dict(
         images=len(file.images), annotations=len(file.annotations), classes=len(file.categories)
     )
-    findings += check_annotations(file)
+    found = check_annotations(file)
     findings += check_segmentations(file)
     findings += check_unlabeled(file)
     findings += check_dropped(file)
     if dataset.key.startswith("train"):
         findings += check_spelling(file)
     if dataset.numbers_like_coco:
-        found, order, empty = check_classes(file)
-        findings += found
+        of_classes, order, empty = check_classes(file)
+        found += of_classes
         collected.orders += [order] if order else []
         collected.empty += [empty] if empty else []
+        if not errors_in(found):
+            objects = Objects(file)
+            collected.objects.append(objects)
+            found += check_objects(objects)
+    findings += found
     paths = image_paths(file)
     findings += check_missing(dataset, paths)
     collected.paths.append((dataset, paths))

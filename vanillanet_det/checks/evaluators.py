@@ -25,11 +25,13 @@ class EvaluatorSpec:
         ann_file: The annotation file; None if the evaluator uses the dataset's objects.
         metrics: `bbox`, `segm`, or both; empty if the evaluator only writes detections.
         is_faster: Whether the evaluator uses faster-coco-eval, which requires numeric ids.
+        counts_100: Whether AP counts 100 detections of a class in an image, as on COCO.
     """
 
     ann_file: Optional[str]
     metrics: tuple[str, ...]
     is_faster: bool
+    counts_100: bool
 
 
 def find_evaluators(cfg: Config, key: str) -> list[EvaluatorSpec]:
@@ -94,6 +96,9 @@ def _make_spec(kind: type, evaluator: dict) -> EvaluatorSpec:
         ann_file=evaluator.get("ann_file"),
         metrics=() if evaluator.get("format_only") else tuple(metrics),
         is_faster=issubclass(kind, FasterCocoMetric) and _is_faster(evaluator),
+        # With several processes, MMDetection counts the last of proposal_nums.
+        counts_100=kind.compute_metrics is CocoMetric.compute_metrics
+        and not evaluator.get("use_mp_eval"),
     )
 
 

@@ -12,13 +12,9 @@ from mmengine.config import Config, ConfigDict, DictAction
 
 from ..checks import DATALOADERS
 from ..errors import UserError
+from .evaluation_loops import GuardedTestLoop, GuardedValLoop
 from .hooks import CheckDataHook, CheckWeightsHook, InterruptHook, StopAtNonFiniteLossHook
-from .loops import (
-    GuardedTestLoop,
-    GuardedValLoop,
-    ResumableEpochBasedTrainLoop,
-    ResumableIterBasedTrainLoop,
-)
+from .loops import ResumableEpochBasedTrainLoop, ResumableIterBasedTrainLoop
 from .workers import shield_workers
 
 _EVALUATORS = ("val_evaluator", "test_evaluator")

@@ -1,8 +1,4 @@
-"""MMEngine's loops, extended to resume inside an epoch and to clean up after an error.
-
-However a loop ends, it calls `end_train(runner)`, `end_val(runner)` or `end_test(runner)` of the
-hooks. MMEngine's loops call no hook if an epoch raises an error.
-"""
+"""MMEngine's training loops, extended to resume inside an epoch."""
 
 from bisect import bisect
 from collections.abc import Iterator
@@ -14,50 +10,17 @@ from mmdet.registry import DATA_SAMPLERS, LOOPS
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import print_log
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, TestLoop, ValLoop
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch.utils.data import BatchSampler, Sampler
 
 from ..fileio import atomic_write
-from .workers import shield_workers
+from .evaluation_loops import GuardedLoop
 
 _UNFINISHED = "unfinished_epoch"  # key in a checkpoint's meta
 _VALIDATION_LEFT = "validation_left"  # file in the work dir that contains an iteration
 
 
-class _Loop:
-    """A loop that shields its dataloader workers from signals, and calls the hooks when it ends."""
-
-    _mode = ""
-
-    def __init__(self, runner: Runner, dataloader: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(runner, shield_workers(dataloader, runner.seed), *args, **kwargs)
-
-    def run(self) -> Any:
-        """Run the loop, then always call `end_train`, `end_val` or `end_test` of the hooks."""
-        try:
-            return self._run()
-        finally:
-            self.runner.call_hook(f"end_{self._mode}")
-
-    def _run(self) -> Any:
-        return super().run()
-
-
-@LOOPS.register_module()
-class GuardedValLoop(_Loop, ValLoop):
-    """MMEngine's ValLoop, extended to call `end_val` of the hooks even after an error."""
-
-    _mode = "val"
-
-
-@LOOPS.register_module()
-class GuardedTestLoop(_Loop, TestLoop):
-    """MMEngine's TestLoop, extended to call `end_test` of the hooks even after an error."""
-
-    _mode = "test"
-
-
-class ResumableLoop(_Loop):
+class ResumableLoop(GuardedLoop):
     """Base class of both training loops, which decides where a resumed run continues.
 
     A resumed run starts with a pending validation, if there is one. If training is complete, its

@@ -8,6 +8,7 @@ from mmengine.logging import print_log
 from pycocotools.cocoeval import COCOeval
 
 from ..errors import UserError
+from .max_dets import EnoughDetections
 
 _BACKENDS = ("auto", "pycocotools", "faster-coco-eval")
 
@@ -16,7 +17,8 @@ _BACKENDS = ("auto", "pycocotools", "faster-coco-eval")
 class FasterCocoMetric(CocoMetric):
     """MMDetection's CocoMetric with a choice of evaluation backend.
 
-    faster-coco-eval is a C++ implementation of pycocotools with the same results.
+    faster-coco-eval is a C++ implementation of pycocotools with the same results. For images with
+    more than 100 objects of a class, AP counts more detections than COCO's 100; see `max_dets`.
 
     Args:
         *args: Arguments of CocoMetric.
@@ -75,15 +77,22 @@ def find_evaluator(backend: str = "auto") -> tuple[type, str]:
                     "FasterCocoMetric: backend 'faster-coco-eval' can't be imported "
                     f"({error}); run pip install faster-coco-eval, or remove backend"
                 ) from error
-    return COCOeval, "pycocotools"
+    return _COCOeval, "pycocotools"
+
+
+class _COCOeval(EnoughDetections, COCOeval):
+    """pycocotools' COCOeval."""
 
 
 def _make_faster_evaluator() -> type:
     from faster_coco_eval import COCOeval_faster
 
-    class FasterCOCOeval(COCOeval_faster):
+    class Summarizing(COCOeval_faster):
         # faster-coco-eval computes AP with the last value of maxDets (1000 in MMDetection), but
         # pycocotools with 100. Results differ if an image has over 100 detections of a class.
         summarize = COCOeval.summarize
+
+    class FasterCOCOeval(EnoughDetections, Summarizing):
+        pass
 
     return FasterCOCOeval

@@ -93,6 +93,8 @@ def make_config(
         rule="greater",
         backend_args=dict(backend="atomic"),
     )
+    # A head for classes that nobody knows is replaced.
+    hooks.check_weights = dict(type="CheckWeightsHook", remake_unnamed=True)
     interval = max(1, min(50, data.num_train // batch_size // 4))
     hooks.logger = dict(type="LoggerHook", interval=interval)
     return cfg

@@ -13,12 +13,14 @@ from mmengine.logging import print_log
 
 from ..checks.spelling import spelling
 from ..datasets.formats import RawDataset, read_dataset, split
+from ..datasets.formats.raw_dataset import is_learned
 from ..engine.options import parse_backbone
 from ..errors import UserError
 from ..fileio import atomic_write
 from ..runtime.console import printable
 from .anchors import anchor_sizes, box_sizes, fit_anchors, histogram, measure_fit
 from .config import AUGMENTATIONS, FinetuneData, make_config
+from .limits import fit_limits
 from .model import anchor_generator, has_masks, make_model, template_model
 from .schedule import default_input_size, learning_rate, num_epochs, schedule
 from .start import Start, read_start, transfer
@@ -91,7 +93,7 @@ def prepare(
 
     Args:
         data: Folder, annotation file or archive of a dataset; see `read_dataset`.
-        template: Config of the detector to train.
+        template: Config of the detector to train; its `tta_model` may be changed.
         options: Settings of the run.
         work_dir: Existing folder for the annotations and `weights.txt`.
 
@@ -120,14 +122,17 @@ def prepare(
     _check_classes(train, val)
     longer, shorter = sorted(options.input_size or default_input_size(train), reverse=True)
     anchors = _fit_anchors(model, train, (longer, shorter))
+    limited = dict(model=model, tta_model=template.get("tta_model"))
+    detections = fit_limits(limited, train, val)
     batch_size = min(options.batch_size, len(train["images"]))
     epochs = options.epochs or num_epochs(len(train["images"]), batch_size)
     lr = options.lr or learning_rate(start.kind, batch_size)
-    _report_transfer(start, model, work_dir)
+    _report_transfer(start, model, source.classes, work_dir)
     inferred = {
         "classes": ", ".join(source.classes),
         "input size": f"{longer} x {shorter} pixels, keeping the aspect ratio",
         "anchors": anchors,
+        "detections": detections,
         "epochs": epochs,
         "batch size": batch_size,
         "learning rate": lr,
@@ -164,11 +169,10 @@ def print_message(text: str) -> None:
 
 def _count(coco: dict) -> str:
     names = {category["id"]: category["name"] for category in coco["categories"]}
-    counts = Counter(names[a["category_id"]] for a in coco["annotations"])
+    counts = Counter(names[a["category_id"]] for a in coco["annotations"] if is_learned(a))
     most = ", ".join(f"{name} {count}" for name, count in counts.most_common(5))
     others = ", ..." if len(counts) > 5 else ""
-    boxes = f"{len(coco['annotations'])} boxes"
-    return f"{len(coco['images'])} images with {boxes} ({most}{others})"
+    return f"{len(coco['images'])} images with {sum(counts.values())} boxes ({most}{others})"
 
 
 def _check_model(name: str, model: dict, start: Start) -> None:
@@ -187,22 +191,18 @@ def _describe(model: dict) -> str:
 
 
 def _check_classes(train: dict, val: dict) -> None:
-    """Warn about classes without training boxes; raise an error if a class has two spellings."""
-    train_ids, val_ids = ({a["category_id"] for a in part["annotations"]} for part in (train, val))
+    """Raise an error if a class has one spelling in training and another in validation."""
+    train_ids, val_ids = (
+        {a["category_id"] for a in part["annotations"] if is_learned(a)} for part in (train, val)
+    )
     names = {category["id"]: category["name"] for category in train["categories"]}
-    untrained = sorted(names[id] for id in val_ids - train_ids)
-    for name in untrained:
+    for name in sorted(names[id] for id in val_ids - train_ids):
         same = [names[id] for id in train_ids if spelling(names[id]) == spelling(name)]
         if same:
             raise UserError(
                 f"class {name!r} occurs in validation images only, and {same[0]!r} in training "
                 "images; use the same name for both in the annotations"
             )
-    if untrained:
-        print_message(
-            f"warning: no training image contains {', '.join(untrained)}, but validation images "
-            "do; their AP will be 0"
-        )
 
 
 def _check_masks(model: dict, source: RawDataset, train: dict, val: dict) -> None:
@@ -241,7 +241,7 @@ def _fit_anchors(model: dict, train: dict, size: tuple[int, int]) -> str:
     return f"{new}; {100 * better.share:.0f} % of the boxes match an anchor"
 
 
-def _report_transfer(start: Start, model: dict, work_dir: Path) -> None:
+def _report_transfer(start: Start, model: dict, classes: Sequence[str], work_dir: Path) -> None:
     if start.kind == "nothing":
         print_message(
             "Training starts from scratch, since --weights wasn't passed; this requires more epochs"
@@ -251,7 +251,7 @@ def _report_transfer(start: Start, model: dict, work_dir: Path) -> None:
     if start.backbone is not None:  # the file's form is compared; weights are merged later
         merged = start.backbone.form == "merged"
         model = dict(model, backbone=dict(model["backbone"], merged=merged))
-    found = transfer(start, model)
+    found = transfer(start, model, classes)
     _write_file(work_dir / "weights.txt", found.listing())
     print_message(f"{found.summary()}\nAll tensors are listed in {work_dir}/weights.txt")
 

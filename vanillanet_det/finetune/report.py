@@ -10,7 +10,7 @@ from ..report import read_curves, write_report
 
 # The order of the facts, since MMEngine sorts the keys of a config alphabetically.
 _FACTS = (
-    *("data", "format", "classes", "model", "weights", "input size", "anchors"),
+    *("data", "format", "classes", "model", "weights", "input size", "anchors", "detections"),
     *("epochs", "batch size", "learning rate", "best checkpoint"),
 )
 # Keys that configs of earlier versions use, and their current names.

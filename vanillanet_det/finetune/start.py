@@ -9,6 +9,7 @@ from mmengine.config import ConfigDict
 from tabulate import tabulate
 from torch import Tensor
 
+from ..analysis.class_rows import ClassRows, match_classes
 from ..analysis.meta import build_on_meta
 from ..checkpoints import Checkpoint, Match
 from ..checkpoints.download import is_url
@@ -31,6 +32,7 @@ class Start:
         backbone: Description of the VanillaNet in the file; None for another backbone.
         arch_name: Name of the arch, if the file contains it.
         model: Config of the model, which detectors of this project contain.
+        classes: Class names of a detector; () if the file doesn't contain them.
     """
 
     kind: str
@@ -39,6 +41,7 @@ class Start:
     backbone: Optional[Description] = None
     arch_name: str = ""
     model: Optional[ConfigDict] = None
+    classes: tuple[str, ...] = ()
 
     @property
     def arch(self) -> Optional[str]:
@@ -95,6 +98,7 @@ def read_start(path: Optional[str]) -> Start:
         backbone=found,
         arch_name=checkpoint.arch_name,
         model=_own_model(checkpoint) if is_detector else None,
+        classes=checkpoint.classes if is_detector else (),
     )
 
 
@@ -115,43 +119,70 @@ class Transfer:
 
     Attributes:
         kept: Tensors in the file, with the same shape.
-        remade: Tensors of a different shape in the file, such as a head for other classes; they
-            start from random values.
+        by_class: Tensors of which the file's rows are kept for each class that both have.
+        remade: Tensors in the file that are for other classes or have another shape; they start
+            from random values.
         missing: Tensors that are not in the file; they start from random values.
         left_over: Tensors in the file that are not in the model.
+        rows: The classes; None if they are the same.
     """
 
     kept: tuple[str, ...]
+    by_class: tuple[str, ...]
     remade: tuple[str, ...]
     missing: tuple[str, ...]
     left_over: tuple[str, ...]
+    rows: Optional[ClassRows] = None
 
     def summary(self) -> str:
         """Return a table of the number of tensors per part of the model."""
-        names = ("kept", "remade", "missing", "left_over")
+        names = ("kept", "by_class", "remade", "missing", "left_over")
         parts = dict.fromkeys(n.partition(".")[0] for name in names for n in getattr(self, name))
         rows = [(part, *(_count(getattr(self, name), part) for name in names)) for part in parts]
-        head = ["tensors of", "kept", "re-made", "missing", "left over"]
-        return tabulate(rows, head)
+        head = ["tensors of", "kept", "by class", "re-made", "missing", "left over"]
+        return "\n".join([tabulate(rows, head), *self._about_classes()])
 
     def listing(self) -> str:
         """Return a list of all tensors, one per line."""
-        words = dict(kept="kept", remade="re-made", missing="missing", left_over="left over")
+        words = dict(
+            kept="kept",
+            by_class="by class",
+            remade="re-made",
+            missing="missing",
+            left_over="left over",
+        )
         lines = [f"{word:9} {n}" for key, word in words.items() for n in getattr(self, key)]
-        return "\n".join(lines) + "\n"
+        return "\n".join([*self._about_classes(), *lines]) + "\n"
+
+    def _about_classes(self) -> list[str]:
+        return [] if self.rows is None else [str(self.rows)]
 
 
-def transfer(start: Start, model_cfg: dict) -> Transfer:
+def transfer(start: Start, model_cfg: dict, classes: Sequence[str]) -> Transfer:
     """Compare weights with the model that will be initialised from them.
 
     Args:
         start: The weights.
         model_cfg: Config of the model, in the network form of the weights.
+        classes: Classes of the model.
     """
-    model = build_on_meta(model_cfg)
+    expected = build_on_meta(model_cfg).state_dict()
     prefix = "backbone." if start.kind == "backbone" else ""
-    match = Match.of({f"{prefix}{k}": v for k, v in start.state.items()}, model.state_dict())
-    return Transfer(match.matched, match.misshapen, match.missing, match.left_over)
+    found = {f"{prefix}{k}": v for k, v in start.state.items()}
+    match = Match.of(found, expected)
+    rows = match_classes(model_cfg, start.classes, classes) if start.kind == "detector" else None
+    in_both = [*match.matched, *match.misshapen]
+    names = [name for name in in_both if rows is not None and name in rows.tensors]
+    by_class = [name for name in names if rows.is_found(name, found[name], expected[name])]
+    remade = [name for name in in_both if name in names or name in match.misshapen]
+    return Transfer(
+        kept=tuple(name for name in match.matched if name not in names),
+        by_class=tuple(by_class),
+        remade=tuple(name for name in remade if name not in by_class),
+        missing=match.missing,
+        left_over=match.left_over,
+        rows=rows,
+    )
 
 
 def _count(names: Sequence[str], part: str) -> int:

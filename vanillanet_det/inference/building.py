@@ -7,11 +7,14 @@ from typing import Any, Optional, Union
 
 from mmdet.registry import DATASETS, MODELS
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from ..checkpoints import Checkpoint, fit_model
+from ..checkpoints.checkpoint import class_names
+from ..datasets.formats.files import some
 from ..datasets.pipeline import find_test_dataset, inference_pipeline
 from ..errors import UserError, prefix_errors
 from ..models.deploy import fuse
@@ -113,7 +116,7 @@ def build_detector(
     with prefix_errors(path):
         fit_model(model, checkpoint, "detect")
         set_lambda_schedule(model, checkpoint.meta.get(SCHEDULE_KEY, ""))
-        classes = find_classes(checkpoint.meta, cfg)
+        classes = find_classes(checkpoint, cfg)
         _check_classes(classes, model)
         fused, _ = fuse(model, str(path))
     return fused.eval(), cfg, classes
@@ -132,17 +135,21 @@ def set_form(backbone: dict, state: Mapping[str, Tensor]) -> None:
         backbone.update(kind.form_arguments(state))
 
 
-def find_classes(meta: dict, cfg: Config) -> tuple[str, ...]:
-    """Return the class names from a file's meta, of MMDetection 3 or 2, or from the config."""
+def find_classes(checkpoint: Checkpoint, cfg: Config) -> tuple[str, ...]:
+    """Return the class names from a file, or else from the config."""
     dataset = find_test_dataset(cfg)
-    sources = [meta.get("dataset_meta"), meta, dataset.get("metainfo")]
-    if dataset.get("type"):
-        sources.append(getattr(DATASETS.get(dataset.type), "METAINFO", None))
-    for source in sources:
-        found = isinstance(source, dict) and (source.get("classes") or source.get("CLASSES"))
-        if found:
-            return (found,) if isinstance(found, str) else tuple(map(str, found))
-    return ()
+    configured = class_names(dataset.get("metainfo"))
+    if not configured and dataset.get("type"):
+        configured = class_names(getattr(DATASETS.get(dataset.type), "METAINFO", None))
+    found = checkpoint.classes
+    if found and configured and found != configured and len(found) == len(configured):
+        print_log(
+            f"{checkpoint.path}: its classes are {some(found, 5)}, but the config's are "
+            f"{some(configured, 5)}; detections have the checkpoint's names",
+            "current",
+            level=30,
+        )
+    return found or configured
 
 
 def _check_classes(classes: tuple[str, ...], model: nn.Module) -> None:

@@ -11,11 +11,11 @@ from pycocotools.cocoeval import COCOeval
 
 from ..errors import UserError
 from ..evaluation.coco_metric import find_evaluator
+from ..evaluation.max_dets import detections_needed, most_objects
 
 Area = tuple[float, float]
 ALL: Area = (0.0, 1e10)
 MIN_IOU = 0.5  # of a match
-MAX_DETECTIONS = 100  # of a class in an image, as in COCO
 
 
 def precisions(
@@ -60,7 +60,7 @@ def _make(
     evaluator = make(_index(truth, truth["annotations"]), _index(truth, detections), kind)
     evaluator.params.areaRng = [list(area) for area in areas]
     evaluator.params.areaRngLbl = list(map(str, areas))
-    evaluator.params.maxDets = [MAX_DETECTIONS]
+    evaluator.params.maxDets = [detections_needed(most_objects(truth["annotations"]))]
     return evaluator
 
 

@@ -90,8 +90,10 @@ def test_ids_are_kept_and_numbers_read(tmp_path):
 @pytest.mark.parametrize(("crowd", "read"), [(True, 1), (False, 0), ("1", 1), (1.0, 1), (None, 0)])
 def test_crowds_are_marked_by_numbers_or_truths(tmp_path, crowd, read):
     save_image(tmp_path / "a.jpg")
-    write(tmp_path / "a.json", content("a.jpg", iscrowd=crowd))
-    (annotation,) = read_dataset(tmp_path).train["annotations"]
+    written = content("a.jpg", "a.jpg")
+    written["annotations"][0]["iscrowd"] = crowd
+    write(tmp_path / "a.json", written)
+    annotation, _ = read_dataset(tmp_path).train["annotations"]
     assert annotation["iscrowd"] == read
     assert type(annotation["iscrowd"]) is int
 

@@ -13,6 +13,11 @@ from .remarks import Remarks, Skipped
 
 ROTATED = "Boxes rotated by CVAT, replaced by the boxes around them"  # a remark
 
+CROWD_REMEDY = (
+    "if they are single objects, set iscrowd=0 (Pascal VOC: difficult=0), or export polygons: CVAT "
+    "exports brush masks as crowds"
+)
+
 
 @dataclass(frozen=True)
 class RawDataset:
@@ -55,6 +60,13 @@ class Object(NamedTuple):
     polygons: Sequence[Sequence[float]] = ()
     crowd: bool = False
     mask: Optional[Mapping[str, Any]] = None
+
+
+def is_learned(annotation: Mapping[str, Any]) -> bool:
+    """Return whether MMDetection trains on an annotation, rather than ignoring it."""
+    width, height = annotation["bbox"][2:] if "bbox" in annotation else (1, 1)
+    ignored = annotation.get("iscrowd") or annotation.get("ignore")
+    return not ignored and width >= 1 and height >= 1
 
 
 class DatasetBuilder:
@@ -205,6 +217,12 @@ def make_dataset(
             "dataset has an object; annotate some images, or put the annotations where the "
             "format expects them"
         )
+    if not any(map(is_learned, train["annotations"])):
+        raise UserError(
+            f"{root}: all {len(train['annotations']):,} objects of the training images are crowds "
+            "(iscrowd=1; Pascal VOC: difficult=1) or boxes under a pixel, which MMDetection "
+            f"ignores, so there is nothing to learn; {CROWD_REMEDY}"
+        )
     found = f"{format} dataset in {root}: {_counts(train)} for training, "
     found += f"{_counts(val)} for validation" if val else "no validation images"
     sentences = [f"{found}; classes ({len(classes)}): {some(classes)}."]
@@ -215,4 +233,7 @@ def make_dataset(
 
 
 def _counts(content: dict) -> str:
-    return f"{len(content['images']):,} images with {len(content['annotations']):,} objects"
+    learned = sum(map(is_learned, content["annotations"]))
+    rest = len(content["annotations"]) - learned
+    ignored = f" ({rest:,} more are crowds or under a pixel, and ignored)" if rest else ""
+    return f"{len(content['images']):,} images with {learned:,} objects{ignored}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from .raw_dataset import is_learned
 
 
 def split(
@@ -84,11 +85,11 @@ def _unreadable(path: Path, error: OSError) -> UserError:
 
 
 def _classes_of(annotations: list[dict], groups: list[list]) -> list[set]:
-    """Return the categories of the objects in each group of images, ignoring crowds."""
+    """Return the categories of the objects that are learned in each group of images."""
     group_of = {image_id: group for group, ids in enumerate(groups) for image_id in ids}
     classes: list[set] = [set() for _ in groups]
     for annotation in annotations:
-        if not annotation.get("iscrowd"):
+        if is_learned(annotation):
             classes[group_of[annotation["image_id"]]].add(annotation["category_id"])
     return classes
 

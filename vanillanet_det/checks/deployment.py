@@ -1,0 +1,56 @@
+"""Checks that what is evaluated is what is deployed."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from mmengine.config import Config
+
+from .datasets import leaf_datasets
+from .finding import WARNING, Finding
+
+_MAX_SCORE = 0.1  # MMDetection's detectors have up to 0.05
+_ANNOTATIONS = "LoadAnnotations"
+
+
+def check_deployment(cfg: Config) -> Iterator[Finding]:
+    """Check that validation treats images as detection does, and that no score threshold cuts AP.
+
+    Args:
+        cfg: The config.
+    """
+    val, test = (
+        [_steps(each) for each in leaf_datasets(cfg.get(f"{part}_dataloader"))]
+        for part in ("val", "test")
+    )
+    if val and test and val[0] != test[0]:
+        ours = [step for step in val[0] if step not in test[0]]
+        theirs = [step for step in test[0] if step not in val[0]]
+        message = (
+            "val_dataloader: the pipeline differs from that of test_dataloader, with which objects "
+            f"are detected ({_text(ours)} instead of {_text(theirs)}), so the best checkpoint may "
+            "not be the best in use; use one pipeline for both"
+        )
+        yield Finding(WARNING, "pipeline-differs", message)
+    node = (cfg.get("model") or {}).get("test_cfg") or {}
+    for key, each in (("model.test_cfg", node), ("model.test_cfg.rcnn", node.get("rcnn"))):
+        score = each.get("score_thr") if isinstance(each, dict) else None
+        if isinstance(score, (int, float)) and score > _MAX_SCORE:
+            message = (
+                f"{key}.score_thr is {score:g}: detections with lower scores don't count in AP, "
+                "which is therefore too low; set it to 0.05, and choose a threshold for detection "
+                "with --score"
+            )
+            yield Finding(WARNING, "score-threshold", message)
+
+
+def _steps(dataset: dict) -> list[Any]:
+    return [step for step in dataset.get("pipeline") or () if _name(step) != _ANNOTATIONS]
+
+
+def _name(step: Any) -> str:
+    kind = step.get("type") if isinstance(step, dict) else step
+    return str(getattr(kind, "__name__", kind)).rpartition(".")[2]
+
+
+def _text(steps: list[Any]) -> str:
+    return ", ".join(map(_name, steps)) or "nothing"
