@@ -56,7 +56,7 @@ def test_of_many_images_some_from_all_over(tmp_path):
 
 
 def test_images_that_are_not_there(tmp_path):
-    with pytest.raises(UserError, match=r"--images .*: contains no images, expected .bmp"):
+    with pytest.raises(UserError, match=r"--images .*: contains no images; expected .jpg"):
         images.find_images(tmp_path)
     with pytest.raises(UserError, match="there is no such folder"):
         images.find_images(tmp_path / "elsewhere")

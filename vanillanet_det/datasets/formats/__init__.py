@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Union
 
-from ...errors import UserError
+from ...errors import UserError, some
+from ...media import UNSUPPORTED_IMAGES, has_ending
 from . import coco, labelme, voc, yolo
-from .files import FileTree, some
+from .files import FileTree
 from .raw_dataset import RawDataset
 from .split import split
 
@@ -29,7 +30,11 @@ def read_dataset(data: Union[str, Path]) -> RawDataset:
         UserError: The format is unknown, or the dataset is invalid. The message identifies the file
             and the line or id, and states what was expected and how to fix it.
     """
-    data = Path(os.path.expanduser(data))
+    dataset = _read(Path(os.path.expanduser(data)))
+    return replace(dataset, remarks=(*dataset.remarks, *_unsupported_images(dataset)))
+
+
+def _read(data: Path) -> RawDataset:
     if data.is_file():
         return _read_file(data)
     if not data.is_dir():
@@ -55,6 +60,17 @@ def _read_file(path: Path) -> RawDataset:
         f"{path}: neither a COCO annotation file (.json with images, annotations and categories) "
         "nor YOLO's data.yaml; pass one of these files, or the folder of the dataset"
     )
+
+
+def _unsupported_images(dataset: RawDataset) -> list[str]:
+    """Return a remark about images beside those of the dataset that OpenCV can't read."""
+    images = [image for part in (dataset.train, dataset.val) if part for image in part["images"]]
+    folders = {os.path.dirname(os.path.join(dataset.root, each["file_name"])) for each in images}
+    listed = {os.path.join(folder, name) for folder in folders for name in os.listdir(folder)}
+    used = {os.path.join(dataset.root, each["file_name"]) for each in images}
+    found = sorted(path for path in listed - used if has_ending(path, UNSUPPORTED_IMAGES))
+    names = some([os.path.relpath(path, dataset.root) for path in found], 3)
+    return [f"Images that OpenCV can't read, skipped: {len(found):,} ({names})."] if found else []
 
 
 def _unknown_format(tree: FileTree) -> str:

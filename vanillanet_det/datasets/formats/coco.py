@@ -8,7 +8,8 @@ from typing import Any, Optional
 
 from ...errors import UserError
 from .coco_json import read_coco_json
-from .files import FileTree, holds, image_size, some, split_named, stem
+from .files import FileTree, holds, some, split_named, stem
+from .images import image_size
 from .raw_dataset import RawDataset, make_dataset
 
 NAME = "COCO"

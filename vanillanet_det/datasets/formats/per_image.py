@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Optional
 
 from ...errors import UserError
-from .files import FileTree, ImageIndex, image_size, stem
+from .files import FileTree, ImageIndex, stem
+from .images import image_size
 from .raw_dataset import DatasetBuilder, Object, RawDataset, build_dataset
 
 _TEST = "Annotation files of the test split, skipped"

@@ -1,4 +1,4 @@
-"""YOLO format: finds images, label files and classes; `yolo_labels` reads the label files."""
+"""YOLO format: finds images and classes; `yolo_labels` finds and reads the label files."""
 
 import os
 from collections import Counter
@@ -9,18 +9,18 @@ from typing import Any
 import yaml
 
 from ...errors import UserError
+from ...media import IMAGES, has_ending
 from .files import (
-    IMAGE_SUFFIXES,
     FileTree,
-    image_size,
     read_text,
     some,
     split_named,
     split_of_folders,
     stem,
 )
+from .images import image_size
 from .raw_dataset import DatasetBuilder, RawDataset, build_dataset
-from .yolo_labels import read_labels
+from .yolo_labels import find_labels, labels_folder, read_labels
 
 NAME = "YOLO"
 LAYOUT = "YOLO (data.yaml or classes.txt, images/, labels/*.txt)"
@@ -200,7 +200,7 @@ def _images(place: Path, base: Path) -> Iterator[Path]:
     if place.is_dir():
         tree = FileTree(place)
         yield from (tree.root / file for file in tree.images())
-    elif place.suffix.lower() in IMAGE_SUFFIXES:
+    elif has_ending(place.name, IMAGES):
         yield place
     else:
         yield from _listed(place, base)
@@ -241,13 +241,15 @@ def _read(
             raise UserError(f"{path}: no images in the folders of {split}; add at least one")
     if "train" not in files_of:
         raise UserError(f"{path}: no training images; expected some in images/train")
-    folders = {file.parent for files in files_of.values() for file in files}
+    folders: dict[Path, set[str]] = {}
+    for file in (file for files in files_of.values() for file in files):
+        folders.setdefault(file.parent, set()).add(file.stem)
     root = Path(os.path.commonpath(folders))
-    labels = {folder: _label_files(folder) for folder in folders}
+    labels = {folder: find_labels(folder, stems, remarks) for folder, stems in folders.items()}
     if not any(labels.values()):
         raise UserError(
             f"{path}: the images have no labels; expected a .txt file for each image in "
-            f"{_sibling(next(iter(folders)))}"
+            f"{labels_folder(next(iter(folders)))}"
         )
     used, parts = set(), {}
     for split, files in files_of.items():
@@ -270,22 +272,3 @@ def _count_alone(labels: Mapping[Path, Mapping[str, Path]], used: set, remarks: 
     alone = {file for files in labels.values() for file in files.values()} - used
     if alone:
         remarks[_NO_IMAGE] = len(alone)
-
-
-def _sibling(folder: Path) -> Path:
-    """Replace the last `images` in a path with `labels`."""
-    parts = list(folder.parts)
-    if "images" not in parts:
-        return folder
-    last = len(parts) - 1 - parts[::-1].index("images")
-    return Path(*parts[:last], "labels", *parts[last + 1 :])
-
-
-def _label_files(folder: Path) -> dict[str, Path]:
-    sibling = _sibling(folder)
-    place = sibling if sibling.is_dir() else folder
-    return {
-        Path(name).stem: place / name
-        for name in os.listdir(place)
-        if name.endswith(".txt") and name != "classes.txt" and not name.startswith(".")
-    }
