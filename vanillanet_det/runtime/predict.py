@@ -18,7 +18,7 @@ from .outputs import FILES, write_image, write_results, writing
 from .records import Records, Share, fingerprint
 from .results import Detections, draw_detections
 from .sources import ImageFiles, Video
-from .video import VideoWriter, open_video, read_frames
+from .video import Frames, VideoWriter, open_video
 
 _EVERYTHING = Share()
 
@@ -72,7 +72,7 @@ def predict(
         share: The images that this process handles.
 
     Returns:
-        Exit status: 1 if an image can't be read.
+        Exit status: 1 if an image can't be read, or a video not to its end.
 
     Raises:
         UserError: A video can't be read, results can't be written, or the folder contains results
@@ -188,15 +188,16 @@ def _predict_video(detector: BaseDetector, video: Video, output: Output, batch_s
     size = 1 if video.is_camera else batch_size
     keep = False
     with open_video(video) as capture:
-        count = -1 if video.is_camera else int(capture.get(7))  # cv2.CAP_PROP_FRAME_COUNT
+        frames = Frames(video, capture)
         if folder is not None:
             with writing(folder):
                 folder.mkdir(parents=True, exist_ok=True)
         if drawing is not None:
-            writer = VideoWriter(drawing, capture.get(5))  # cv2.CAP_PROP_FPS
-        with Progress("frame", max(count, 0) or None) as progress:
+            writer = VideoWriter(drawing, frames.rate)
+        with Progress("frame", frames.stated) as progress:
+            incomplete = ""
             try:
-                with closing(detector.stream(read_frames(capture), size)) as stream:
+                with closing(detector.stream(frames, size)) as stream:
                     for prepared, found in stream:
                         number = prepared.source[0]
                         if folder is None or output.print_each:
@@ -206,6 +207,7 @@ def _predict_video(detector: BaseDetector, video: Video, output: Output, batch_s
                         if writer is not None:
                             writer.add(draw_detections(prepared.image, found))
                         progress.update()
+                incomplete = frames.shortfall()
                 keep = True
             except KeyboardInterrupt:
                 keep = video.is_camera
@@ -215,10 +217,12 @@ def _predict_video(detector: BaseDetector, video: Video, output: Output, batch_s
             finally:
                 drawn = None if writer is None else writer.close(keep)
             if folder is not None:
-                written = write_results(folder, records, detector.classes)
+                written = write_results(folder, records, detector.classes, incomplete)
                 files = ", ".join([*FILES, *([drawn.name] if drawn else [])])
                 progress.report(f"{len(records)} frames, {written} objects: {files} in {folder}")
-    return 0
+            if incomplete:
+                progress.warn(f"{video.name}: {incomplete}")
+    return int(bool(incomplete))
 
 
 def _record(found: Detections) -> dict[str, Any]:
