@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import cv2
 import numpy as np
@@ -78,6 +79,13 @@ def test_other_photographs_are_counted_and_videos_named(command, onnx_file, fold
         "convert them to JPEG or PNG",
         "videos in the folder, skipped: 1 (clip.mp4); pass each by itself",
     ]
+
+
+def test_a_file_whose_ending_is_in_capitals(command, onnx_file, folder, tmp_path, capsys):
+    shutil.copy(onnx_file, tmp_path / "DETECTOR.ONNX")
+    (folder / "a.png").rename(folder / "A.PNG")
+    assert command(tmp_path / "DETECTOR.ONNX", folder / "A.PNG") == 0
+    assert capsys.readouterr().out.startswith("A.PNG: ")
 
 
 def test_further_frames_are_named(command, onnx_file, folder, capsys):

@@ -101,7 +101,7 @@ def _fingerprint_model(model: Union[str, Path]) -> str:
     if not path.is_file():
         return str(model)  # a URL
     # OpenVINO keeps the weights in a second file.
-    files = [path, *([path.with_suffix(".bin")] if path.suffix == ".xml" else [])]
+    files = [path, *([path.with_suffix(".bin")] if path.suffix.lower() == ".xml" else [])]
     return " ".join(map(fingerprint, files))
 
 
