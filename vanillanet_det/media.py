@@ -16,7 +16,7 @@ VIDEOS = (
     *(".mpeg", ".m2v", ".vob", ".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".f4v", ".ogv"),
     *(".mxf", ".mjpeg", ".mjpg"),
 )
-CONVERT = "convert them to JPEG or PNG"
+CONVERT = "convert such images to JPEG or PNG"
 
 
 def has_ending(name: str, endings: tuple[str, ...]) -> bool:

@@ -219,12 +219,10 @@ def test_images_that_opencv_loads_only_unchanged_are_unreadable(small, type):
     assert "OpenCV doesn't load TIFF images of mode" in small.the_one("error", "picture-unreadable")
 
 
-@pytest.mark.parametrize("name", ["a.gif", "a.tif"])
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
 def test_further_frames_are_counted(small, name):
     frames = [Image.new("L", (40, 30), grey) for grey in (0, 128, 255)]
     replace_image(small, name, save_all=True, append_images=frames[1:])(frames[0])
-    if not cv2.haveImageReader(str(small.root / "train" / name)):
-        pytest.skip("this OpenCV doesn't read GIF")
     message = small.the_one("warning", "picture-frames")
     assert f"{name}: has 3 frames, of which only the first is used" in message
 

@@ -76,7 +76,7 @@ def test_other_photographs_are_counted_and_videos_named(command, onnx_file, fold
     assert command(onnx_file, folder) == 1
     assert capsys.readouterr().err.splitlines() == [
         "images in formats that OpenCV can't read, skipped: 2 (e.heic, f.HEIC); "
-        "convert them to JPEG or PNG",
+        "convert such images to JPEG or PNG",
         "videos in the folder, skipped: 1 (clip.mp4); pass each by itself",
     ]
 

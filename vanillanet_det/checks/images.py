@@ -159,8 +159,7 @@ class _ReadImage(NamedTuple):
 
 
 def _read(path: str, rotates: bool) -> _ReadImage:
-    # The path is passed as bytes, since OpenCV crashes on names that aren't UTF-8.
-    if not cv2.haveImageReader(os.fsencode(path)):
+    if not _opencv_can_read(path):
         raise ValueError("not an image format that OpenCV supports")
     with Image.open(path) as image:
         sizes = loaded_size(image, rotates), loaded_size(image, False)
@@ -171,6 +170,15 @@ def _read(path: str, rotates: bool) -> _ReadImage:
         image.draft(image.mode, (max(1, image.width // 8), max(1, image.height // 8)))
         image.load()
     return _ReadImage(*sizes, frames, _values(path) if is_deep else None)
+
+
+def _opencv_can_read(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:  # OpenCV crashes on names that aren't UTF-8
+        content = np.fromfile(path, np.uint8)
+        return content.size > 0 and cv2.imdecode(content, 0) is not None
+    return cv2.haveImageReader(path)
 
 
 def _values(path: str) -> Optional[tuple[int, int]]:

@@ -223,3 +223,6 @@ def test_images_that_opencv_cannot_read_are_counted(tmp_path):
     assert read_dataset(tmp_path).remarks[2:] == (
         "Images that OpenCV can't read, skipped: 2 (b.HEIC, c.dng).",
     )
+    (tmp_path / "images/train/a b.jpg").unlink()
+    with pytest.raises(UserError, match=r"train: has no images that OpenCV can read, only b\.HEIC"):
+        read_dataset(tmp_path)

@@ -65,10 +65,15 @@ def _read_file(path: Path) -> RawDataset:
 def _unsupported_images(dataset: RawDataset) -> list[str]:
     """Return a remark about images beside those of the dataset that OpenCV can't read."""
     images = [image for part in (dataset.train, dataset.val) if part for image in part["images"]]
-    folders = {os.path.dirname(os.path.join(dataset.root, each["file_name"])) for each in images}
-    listed = {os.path.join(folder, name) for folder in folders for name in os.listdir(folder)}
-    used = {os.path.join(dataset.root, each["file_name"]) for each in images}
-    found = sorted(path for path in listed - used if has_ending(path, UNSUPPORTED_IMAGES))
+    paths = [os.path.join(dataset.root, image["file_name"]) for image in images]
+    folders = filter(os.path.isdir, set(map(os.path.dirname, paths)))
+    found = [
+        os.path.join(folder, name)
+        for folder in folders
+        for name in os.listdir(folder)
+        if has_ending(name, UNSUPPORTED_IMAGES)
+    ]
+    found = sorted(set(found).difference(paths))
     names = some([os.path.relpath(path, dataset.root) for path in found], 3)
     return [f"Images that OpenCV can't read, skipped: {len(found):,} ({names})."] if found else []
 

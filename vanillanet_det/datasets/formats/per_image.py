@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Optional
 
 from ...errors import UserError
+from ...media import CONVERT, UNSUPPORTED_IMAGES
 from .files import FileTree, ImageIndex, stem
 from .images import image_size
 from .raw_dataset import DatasetBuilder, Object, RawDataset, build_dataset
@@ -65,6 +66,9 @@ def read_per_image(
         annotation = parse(path)
         image = images.find(file, annotation.image)
         if image is None:
+            for other in tree.having(*UNSUPPORTED_IMAGES):
+                if stem(other) == stem(file):
+                    raise UserError(f"{path}: OpenCV can't read its image {other}; {CONVERT}")
             raise UserError(
                 f"{path}: neither an image of the same name nor {annotation.image!r} is in "
                 f"{tree.root}; add the image or remove the file"

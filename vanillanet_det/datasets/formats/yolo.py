@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from ...errors import UserError
-from ...media import IMAGES, has_ending
+from ...media import CONVERT, IMAGES, UNSUPPORTED_IMAGES, has_ending
 from .files import (
     FileTree,
     read_text,
@@ -199,7 +199,12 @@ def _place(place: str, base: Path, path: Path) -> Path:
 def _images(place: Path, base: Path) -> Iterator[Path]:
     if place.is_dir():
         tree = FileTree(place)
-        yield from (tree.root / file for file in tree.images())
+        images, others = tree.images(), tree.having(*UNSUPPORTED_IMAGES)
+        if others and not images:
+            raise UserError(
+                f"{place}: has no images that OpenCV can read, only {some(others, 3)}; {CONVERT}"
+            )
+        yield from (tree.root / file for file in images)
     elif has_ending(place.name, IMAGES):
         yield place
     else:
