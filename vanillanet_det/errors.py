@@ -1,6 +1,6 @@
-"""The exception that reports user mistakes."""
+"""The exception that reports user mistakes, and the wording of its messages."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -19,3 +19,9 @@ def prefix_errors(name: object) -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(f"{name}: {error}") from error
+
+
+def some(names: Sequence[str], most: int = 8) -> str:
+    """Format the first few names for a message, followed by the number of the others."""
+    more = len(names) - most
+    return ", ".join(map(str, names[:most])) + (f" and {more} more" if more > 0 else "")

@@ -3,7 +3,9 @@
 import os
 import unicodedata
 
+import cv2
 import mmcv
+import numpy as np
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -172,6 +174,65 @@ def test_images_of_all_kinds_pass(small, mode, suffix):
     Image.new(mode, size).save(path.with_suffix(suffix))
     image["file_name"] = path.with_suffix(suffix).name
     assert small.check() == []
+
+
+def replace_image(small, name, index=0, **options):
+    """Function that stores an array in place of one of the training images."""
+    image = small["train"]["images"][index]
+
+    def store(pixels):
+        opened = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+        image.update(file_name=name, width=opened.width, height=opened.height)
+        opened.save(small.root / "train" / name, **options)
+
+    return store
+
+
+@pytest.mark.parametrize("size", [(5, 10), (40, 7), (1, 1)])
+def test_jpegs_below_8_pixels_pass(small, size):
+    replace_image(small, "tiny.jpg")(Image.new("RGB", size))
+    small["train"]["annotations"] = small["train"]["annotations"][2:]
+    assert small.check() == []
+
+
+def noise(low, high):
+    return np.random.RandomState(0).randint(low, high, (30, 40)).astype(np.uint16)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "rgb.png"])
+def test_12_bits_in_16_are_counted(small, name):
+    pixels = noise(640, 3521)
+    if name == "rgb.png":  # Pillow doesn't write these
+        cv2.imwrite(str(small.root / "train" / name), pixels[..., None].repeat(3, 2))
+        small["train"]["images"][0]["file_name"] = name
+    else:
+        replace_image(small, name)(pixels)
+    replace_image(small, "b.png", index=1)(noise(0, 65536))
+    message = small.the_one("warning", "picture-depth")
+    assert "has values from 640 to 3520 of 65535, which load as 2 to 13 of 255;" in message
+    assert "there are 2 images with 16 bits; scale them to the full range" in message
+    loaded = mmcv.imfrombytes((small.root / "train" / name).read_bytes())
+    assert (loaded.min(), loaded.max()) == (2, 13)
+
+
+def test_16_bits_of_the_full_range_and_blank_images_pass(small):
+    replace_image(small, "a.png")(noise(0, 65536))
+    replace_image(small, "b.png", index=1)(noise(0, 1))
+    assert small.check() == []
+
+
+@pytest.mark.parametrize("type", [np.float32, np.int32])
+def test_images_that_opencv_loads_only_unchanged_are_unreadable(small, type):
+    replace_image(small, "a.tif")(noise(0, 255).astype(type))
+    assert "OpenCV doesn't load TIFF images of mode" in small.the_one("error", "picture-unreadable")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_further_frames_are_counted(small, name):
+    frames = [Image.new("L", (40, 30), grey) for grey in (0, 128, 255)]
+    replace_image(small, name, save_all=True, append_images=frames[1:])(frames[0])
+    message = small.the_one("warning", "picture-frames")
+    assert f"{name}: has 3 frames, of which only the first is used" in message
 
 
 def test_an_image_in_both_sets_is_a_warning(small):

@@ -14,7 +14,9 @@ from vanillanet_det import UserError
 from vanillanet_det.datasets import LoadReadableImage
 
 PNG = cv2.imencode(".png", np.random.RandomState(0).randint(0, 256, (20, 30, 3), np.uint8))[1]
+JPEG = cv2.imencode(".jpg", np.random.RandomState(0).randint(0, 256, (80, 90, 3), np.uint8))[1]
 BAD = {
+    "truncated.jpg": JPEG.tobytes()[: len(JPEG) // 2],
     "truncated.png": PNG.tobytes()[: len(PNG) // 2],
     "damaged.png": PNG.tobytes()[:8] + bytes(400),
     "empty.png": b"",
@@ -66,6 +68,20 @@ def test_a_good_image_is_loaded(tmp_path):
 def test_an_unreadable_image_is_named(bad, kwargs):
     with pytest.raises(UserError, match=rf"^image {re.escape(bad)}: can't be read .*skip"):
         LoadReadableImage(**kwargs).transform({"img_path": bad})
+
+
+def test_the_reason_is_that_of_the_decoder(tmp_path):
+    for name, reason in (
+        ("truncated.jpg", r"image file is truncated \(\d+ bytes not processed\)"),
+        ("truncated.png", "image file is truncated"),
+        ("empty.png", "the file is empty"),
+        ("text.png", "not an image format that OpenCV supports"),
+        ("missing.png", "No such file"),
+    ):
+        if BAD[name] is not None:
+            (tmp_path / name).write_bytes(BAD[name])
+        with pytest.raises(UserError, match=rf"{name}: can't be read \(.*{reason}.*\); replace"):
+            LoadReadableImage().transform({"img_path": str(tmp_path / name)})
 
 
 def test_skip_warns_with_the_name(bad, log):

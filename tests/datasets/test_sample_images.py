@@ -55,8 +55,18 @@ def test_of_many_images_some_from_all_over(tmp_path):
     assert names == [f"{index:03}.png" for index in range(0, images.MAX_IMAGES * 2 + 1, 3)]
 
 
+def test_images_that_opencv_cannot_read_are_named(tmp_path, log):
+    (tmp_path / "b.HEIC").touch()
+    with pytest.raises(UserError, match=r"contains no images, only b\.HEIC, which OpenCV can't"):
+        images.find_images(tmp_path)
+    (tmp_path / "a.JFIF").touch()
+    assert [Path(found["img_path"]).name for found in images.find_images(tmp_path)] == ["a.JFIF"]
+    (record,) = log.records
+    assert "skipped 1 images that OpenCV can't read (b.HEIC)" in record.message
+
+
 def test_images_that_are_not_there(tmp_path):
-    with pytest.raises(UserError, match=r"--images .*: contains no images, expected .bmp"):
+    with pytest.raises(UserError, match=r"--images .*: contains no images; expected .jpg"):
         images.find_images(tmp_path)
     with pytest.raises(UserError, match="there is no such folder"):
         images.find_images(tmp_path / "elsewhere")

@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools.coco import COCO
 from without_pytorch import ABSENT
 
@@ -66,6 +68,33 @@ def test_a_drawing_of_one_image(command, onnx_file, folder, tmp_path, capsys):
     assert cv2.imread(str(tmp_path / "new/drawn.jpg")).shape == (48, 64, 3)
     assert os.listdir(tmp_path / "new") == ["drawn.jpg"]
     assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_other_photographs_are_counted_and_videos_named(command, onnx_file, folder, capsys):
+    for name in ("e.heic", "f.HEIC", "clip.mp4"):
+        (folder / name).write_text("")
+    assert command(onnx_file, folder) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "images in formats that OpenCV can't read, skipped: 2 (e.heic, f.HEIC); "
+        "convert such images to JPEG or PNG",
+        "videos in the folder, skipped: 1 (clip.mp4); pass each by itself",
+    ]
+
+
+def test_a_file_whose_ending_is_in_capitals(command, onnx_file, folder, tmp_path, capsys):
+    shutil.copy(onnx_file, tmp_path / "DETECTOR.ONNX")
+    (folder / "a.png").rename(folder / "A.PNG")
+    assert command(tmp_path / "DETECTOR.ONNX", folder / "A.PNG") == 0
+    assert capsys.readouterr().out.startswith("A.PNG: ")
+
+
+def test_further_frames_are_named(command, onnx_file, folder, capsys):
+    frames = [Image.new("L", (64, 48), grey) for grey in (0, 255)]
+    frames[0].save(folder / "e.tif", save_all=True, append_images=frames[1:])
+    assert command(onnx_file, folder) == 0
+    assert capsys.readouterr().err == (
+        "images with several frames, of which only the first is used: 1 (e.tif)\n"
+    )
 
 
 def test_unreadable_images_are_reported_and_skipped(command, onnx_file, folder, capsys):

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from vanillanet_det import UserError
+from vanillanet_det.datasets.formats.files import FileTree
+from vanillanet_det.datasets.sample_images import list_images
 from vanillanet_det.runtime.outputs import write_results
 from vanillanet_det.runtime.sources import ImageFiles, Video, find_work, name_drawings
 
@@ -131,3 +133,31 @@ def test_names_of_drawings_are_unique_and_not_too_long():
     assert len(set(drawn.values())) == len(names)
     assert max(len(os.fsencode(os.path.basename(name))) for name in drawn.values()) <= 255
     assert all(name.endswith(".png") for name in drawn.values())
+
+
+ENDINGS = [*["jfif", "jpe", "gif", "jp2", "j2k", "avif", "mpo", "apng", "PNM", "JPG"]]
+
+
+def test_one_list_of_images(make):
+    images = [f"a.{ending}" for ending in ENDINGS]
+    make(*images, "b.HEIC", "c/d.nef", "notes.txt", "labels.json", "e.MP4")
+    for given in (".", "**/*"):
+        source, _ = find(given, "r")
+        assert source.names == tuple(sorted(images))
+        assert (source.unsupported, source.videos) == (("b.HEIC", "c/d.nef"), ("e.MP4",))
+    tree = FileTree(Path("."))
+    assert tree.images() == sorted(images)
+    assert [path.name for path in list_images(".", "images")] == sorted(images)
+
+
+def test_a_folder_of_other_photographs_or_videos(make):
+    make("a/b.heic", "c/d.mts", "e/f.txt")
+    with pytest.raises(UserError, match=r"no image .* that OpenCV can read, only b\.heic; convert"):
+        find("a", "r")
+    with pytest.raises(UserError, match=r"no image .*; to detect in d\.mts, pass each video"):
+        find("c", "r")
+    with pytest.raises(UserError, match=r"ends in \.jpg, [^;]*$"):
+        find("e", "r")
+    for ending in ["mts", "m2ts", "wmv", "flv", "3gp", "ogv", "M4V", "ts"]:
+        make(f"clip.{ending}")
+        assert find(f"clip.{ending}", "r")[0] == Video(f"clip.{ending}", f"clip.{ending}")

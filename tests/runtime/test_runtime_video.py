@@ -65,6 +65,26 @@ def test_a_video_with_and_without_results(command, any_file, clip, tmp_path, cap
         assert_results(tmp_path / "r", clip, detector)
 
 
+def test_a_truncated_video_keeps_its_results(command, onnx_file, images, tmp_path, capsys):
+    path, out = tmp_path / "cut.avi", tmp_path / "r"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (64, 48))
+    for _ in range(60):
+        writer.write(images[0])
+    writer.release()
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    for _ in range(2):  # a second run starts over
+        assert command(onnx_file, path, "--out", out) == 1
+        printed, error = capsys.readouterr()
+        count = printed.count("cut.avi ")
+        assert 20 < count < 40
+        assert f"{count} frames, " in printed
+        assert error == f"cut.avi: {count} of 60 frames could be read\n"
+        results = json.loads((out / "images.json").read_text())
+        assert len(results["images"]) == count
+        assert results["info"] == {"incomplete": f"{count} of 60 frames could be read"}
+        assert cv2.VideoCapture(str(out / "cut.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == count
+
+
 def test_a_video_without_pytorch(bare, onnx_file, clip, tmp_path):
     out = tmp_path / "r"
     done = bare("-m", "vanillanet_det.runtime", onnx_file, clip, "--out", out)

@@ -15,7 +15,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from ..datasets.formats.files import some
+from ..errors import some
 from .meta import build_on_meta
 
 _KEYS = ("num_classes", "num_things_classes")

@@ -58,7 +58,7 @@ def infer(
         raise UserError(f"{source}: can't be split across {world_size} processes; start only one")
     if threads is not None:
         torch.set_num_threads(threads)
-    if Path(model).suffix in ENDINGS:
+    if Path(model).suffix.lower() in ENDINGS:
         if config is not None:
             raise UserError(f"--config {config}: {model} is exported and needs no config; omit it")
         detector = Detector(model, score, device=device or "cpu", threads=threads)

@@ -70,7 +70,7 @@ def test(
     """
     if out is not None and not out.endswith((".pkl", ".pickle")):
         raise UserError(f"--out {out}: expected a path ending in .pkl or .pickle")
-    exported = Path(checkpoint).suffix in ENDINGS
+    exported = Path(checkpoint).suffix.lower() in ENDINGS
     if exported:
         flags = {"--tta": tta, "--no-deploy": not deploy, "--launcher": launcher != "none"}
         for flag in (flag for flag, is_set in flags.items() if is_set):

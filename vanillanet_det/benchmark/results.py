@@ -81,7 +81,7 @@ class Row:
         if self.layout is not None:
             return f"{self.layout}, compiled" if self.compiled else self.layout
         file = Path(self.checkpoint or "")
-        if file.suffix in ENDINGS:
+        if file.suffix.lower() in ENDINGS:
             return f"{self.engine}, {file.name}"
         if self.file_precision == self.precision:
             return self.engine

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
-from ..datasets.formats.files import some
+from ..errors import some
 from .annotation_file import AnnotationFile
 from .datasets import Dataset
 from .empty import SET_CLASSES, EmptyDataset, describe_empty

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple, Optional
 
-from ..datasets.formats.files import some
+from ..errors import some
 from .annotation_file import AnnotationFile
 from .datasets import Dataset, is_same
 from .finding import ERROR, WARNING, Finding

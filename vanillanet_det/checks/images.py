@@ -5,21 +5,27 @@ import os
 import unicodedata
 import warnings
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 import cv2
+import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from ..datasets.formats.files import is_remote, loaded_size, some
+from ..datasets.formats.files import is_remote
+from ..datasets.formats.images import loaded_size
+from ..errors import some
+from ..runtime.images import num_frames, why_unreadable
 from .annotation_file import AnnotationFile
 from .datasets import Dataset
 from .finding import ERROR, WARNING, Finding, and_more
 
 _SAMPLE_BYTES = 4096
+_DEEP = "image of 16 bits"  # counted, but no mistake
+_SMALL_RANGE = 1 << 14  # a quarter of 16 bits; cameras have 10 to 14
 
 
 def image_paths(file: AnnotationFile) -> list[str]:
@@ -88,19 +94,23 @@ def check_images(file: AnnotationFile) -> list[Finding]:
     bar = tqdm(file.images, desc="Reading images", unit="img", disable=None)
     with ThreadPoolExecutor() as pool, bar, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about images that are large or unusual, but readable
-        for problem in pool.map(lambda image: _decode(dataset.folder, image, rotates), bar):
-            if problem is not None:
-                problems[problem[0]].append(problem[1])
+        for found in pool.map(lambda image: list(_decode(dataset.folder, image, rotates)), bar):
+            for code, text in found:
+                problems[code].append(text)
+    num_deep = len(problems.pop(_DEEP, ()))
     # Training can be configured to skip unreadable images.
     skips = dataset.loading.get("unreadable") == "skip"
     levels = {"picture-unreadable": WARNING if skips else ERROR, "picture-size": ERROR}
     remedies = {
         "picture-unreadable": "replace the file, or remove it from the annotation file",
         "picture-size": "boxes refer to the declared size; correct width and height, or the boxes",
+        "picture-depth": f"there are {num_deep:,} images with 16 bits; scale them to the full "
+        "range, for training and for detection",
+        "picture-frames": "save the frames as images of their own if they should be used, too",
     }
     return [
         Finding(
-            levels[code],
+            levels.get(code, WARNING),
             code,
             f"{dataset.key}: image {and_more(texts[0], len(texts))}; {remedies[code]}",
             len(texts),
@@ -109,41 +119,86 @@ def check_images(file: AnnotationFile) -> list[Finding]:
     ]
 
 
-def _decode(folder: str, image: dict, rotates: bool) -> Optional[tuple[str, str]]:
-    """Decode an image; return the code and the description of its mistake, or None."""
+def _decode(folder: str, image: dict, rotates: bool) -> Iterator[tuple[str, str]]:
+    """Decode an image, and yield the code and the description of each of its mistakes."""
     path = os.path.join(folder, str(image.get("file_name")))
     if not os.path.isfile(path):
-        return None  # reported by check_missing
+        return  # reported by check_missing
     try:
-        size, stored = _sizes(path, rotates)
+        read = _read(path, rotates)
     except Image.DecompressionBombError:
-        return None  # the image is large, but OpenCV has its own limit
+        return  # the image is large, but OpenCV has its own limit
     except Exception as error:  # Pillow raises almost any exception
-        return "picture-unreadable", f"{path}: can't be read ({error})"
+        yield "picture-unreadable", f"{path}: can't be read ({error})"
+        return
+    if read.num_frames > 1:
+        text = f"{path}: has {read.num_frames} frames, of which only the first is used"
+        yield "picture-frames", text
+    if read.values is not None:
+        yield _DEEP, path
+        low, high = read.values
+        if low < high < low + _SMALL_RANGE:
+            text = f"{path}: has values from {low} to {high} of 65535, which load as {low >> 8} to "
+            yield "picture-depth", f"{text}{high >> 8} of 255"
     declared = (image.get("width"), image.get("height"))
-    if size == declared or any(type(side) not in (int, float) for side in declared):
-        return None  # sizes that aren't numbers are reported by check_annotations
-    text = f"{path}: is {size[0]}x{size[1]}, but declared {declared[0]}x{declared[1]}"
-    if declared == stored:
+    if read.size == declared or any(type(side) not in (int, float) for side in declared):
+        return  # sizes that aren't numbers are reported by check_annotations
+    text = f"{path}: is {read.size[0]}x{read.size[1]}, but declared {declared[0]}x{declared[1]}"
+    if declared == read.stored:
         text += ", its size before it is rotated according to its Exif data"
-    return "picture-size", text
+    yield "picture-size", text
 
 
-def _sizes(path: str, rotates: bool) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Decode an image.
+class _ReadImage(NamedTuple):
+    """What is known of an image once it has been decoded.
 
-    Returns:
-        Width and height as loaded in training, and as stored, before Exif rotation.
+    Attributes:
+        size: Width and height as loaded in training.
+        stored: Width and height as stored, before Exif rotation.
+        num_frames: Number of frames of an animation, or of pages.
+        values: Smallest and largest value of an image with 16 bits; None for other images.
     """
-    # The path is passed as bytes, since OpenCV crashes on names that aren't UTF-8.
-    if not cv2.haveImageReader(os.fsencode(path)):
+
+    size: tuple[int, int]
+    stored: tuple[int, int]
+    num_frames: int
+    values: Optional[tuple[int, int]]
+
+
+def _read(path: str, rotates: bool) -> _ReadImage:
+    if not _opencv_can_read(path):
         raise ValueError("not an image format that OpenCV supports")
     with Image.open(path) as image:
         sizes = loaded_size(image, rotates), loaded_size(image, False)
+        frames = num_frames(image)
+        # Such as I;16, and RGB read from RGB;16B, of which Pillow keeps 8 bits.
+        is_deep = image.mode[0] in "IF" or ";16" in str(getattr(image, "tile", ""))
         # A JPEG is still read completely, but decoded at an eighth of its size.
-        image.draft(image.mode, (image.width // 8, image.height // 8))
+        image.draft(image.mode, (max(1, image.width // 8), max(1, image.height // 8)))
         image.load()
-    return sizes
+    return _ReadImage(*sizes, frames, _values(path) if is_deep else None)
+
+
+def _opencv_can_read(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:  # OpenCV crashes on names that aren't UTF-8
+        content = np.fromfile(path, np.uint8)
+        return content.size > 0 and cv2.imdecode(content, 0) is not None
+    return cv2.haveImageReader(path)
+
+
+def _values(path: str) -> Optional[tuple[int, int]]:
+    """Return the range of values of an image with 16 bits; None if OpenCV finds fewer bits.
+
+    Raises:
+        ValueError: OpenCV can't load the image.
+    """
+    content = np.fromfile(path, np.uint8)
+    if cv2.imdecode(content, cv2.IMREAD_COLOR) is None:
+        raise ValueError(why_unreadable(content.tobytes()))
+    pixels = cv2.imdecode(content, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    return (int(pixels.min()), int(pixels.max())) if pixels.dtype == np.uint16 else None
 
 
 def check_shared(

@@ -7,8 +7,8 @@ from functools import cached_property
 import numpy as np
 from pycocotools import mask
 
-from ..datasets.formats.files import some
 from ..datasets.formats.raw_dataset import CROWD_REMEDY
+from ..errors import some
 from .annotation_file import AnnotationFile, image_size
 from .classes import read_classes
 from .finding import WARNING, Finding

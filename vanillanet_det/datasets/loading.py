@@ -1,12 +1,15 @@
 """Image loading that reports files that can't be read."""
 
+import contextlib
 from typing import Any, Optional
 
 from mmcv.transforms import LoadImageFromFile
 from mmdet.registry import TRANSFORMS
+from mmengine import fileio
 from mmengine.logging import print_log
 
 from ..errors import UserError
+from ..runtime.images import why_unreadable
 
 
 @TRANSFORMS.register_module()
@@ -41,15 +44,18 @@ class LoadReadableImage(LoadImageFromFile):
 
     def transform(self, results: dict) -> Optional[dict]:
         """Add the image to `results`, or return None to skip it."""
-        try:
+        with contextlib.suppress(Exception):  # the backends raise almost any exception
             loaded = super().transform(results)
-            reason = "not an image format that OpenCV supports"
-        except Exception as error:  # the backends raise almost any exception
-            loaded, reason = None, " ".join(str(error).split()) or type(error).__name__
-        if loaded is not None and loaded.get("img") is not None:
-            return loaded
-        message = f"image {results['img_path']}: can't be read ({reason})"
+            if loaded is not None and loaded["img"] is not None:
+                return loaded
+        message = f"image {results['img_path']}: can't be read ({self._reason(results)})"
         if self.unreadable == "error":
             raise UserError(f"{message}; {self.remedy}")
         print_log(f"{message}; skipped", logger="current", level=30)
         return None
+
+    def _reason(self, results: dict) -> str:
+        try:
+            return why_unreadable(fileio.get(results["img_path"], self.backend_args))
+        except Exception as error:  # the file is missing, or in storage that can't be reached
+            return " ".join(str(error).split()) or type(error).__name__

@@ -7,13 +7,14 @@ from typing import Any, Optional, Union
 
 from mmcv.transforms import Compose
 from mmengine.config import ConfigDict
+from mmengine.logging import print_log
 from sklearn.datasets import load_sample_images
 
-from ..errors import UserError
+from ..errors import UserError, some
+from ..media import CONVERT, IMAGES, UNSUPPORTED_IMAGES, has_ending
 from .pipeline import inference_pipeline
 
 MAX_IMAGES = 32  # since all of them are kept in memory
-_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
 def find_images(folder: Optional[Union[str, Path]] = None) -> list[dict[str, Any]]:
@@ -49,9 +50,21 @@ def list_images(folder: Union[str, Path], flag: str) -> list[Path]:
     """
     if not Path(folder).is_dir():
         raise UserError(f"--{flag} {folder}: there is no such folder; pass an existing one")
-    paths = [path for path in sorted(Path(folder).iterdir()) if path.suffix.lower() in _SUFFIXES]
+    names = sorted(path.name for path in Path(folder).iterdir() if path.is_file())
+    paths = [Path(folder) / name for name in names if has_ending(name, IMAGES)]
+    skipped = [name for name in names if has_ending(name, UNSUPPORTED_IMAGES)]
     if not paths:
-        raise UserError(f"--{flag} {folder}: contains no images, expected {', '.join(_SUFFIXES)}")
+        found = f", only {some(skipped, 3)}, which OpenCV can't read" if skipped else ""
+        raise UserError(
+            f"--{flag} {folder}: contains no images{found}; expected {', '.join(IMAGES)}"
+        )
+    if skipped:
+        print_log(
+            f"--{flag} {folder}: skipped {len(skipped):,} images that OpenCV can't read "
+            f"({some(skipped, 3)}); {CONVERT}",
+            logger="current",
+            level=30,
+        )
     return paths
 
 

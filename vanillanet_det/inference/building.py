@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from ..checkpoints import Checkpoint, fit_model
 from ..checkpoints.checkpoint import class_names
-from ..datasets.formats.files import some
 from ..datasets.pipeline import find_test_dataset, inference_pipeline
-from ..errors import UserError, prefix_errors
+from ..errors import UserError, prefix_errors, some
 from ..models.deploy import fuse
 from ..models.layers.act_lambda import SCHEDULE_KEY, set_lambda_schedule
 from ..models.protocols import KnowsForms

@@ -1,16 +1,28 @@
 """Loading of pixels from files, arrays and PIL images."""
 
+import functools
+import io
 from pathlib import Path
-from typing import Union
+from typing import Optional, Union
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, UnidentifiedImageError
 
 from ..errors import UserError
 from .packages import load
 
 ImageLike = Union[str, Path, np.ndarray, Image.Image]
 REMEDY = "replace or remove the file"
+_ORIENTATION = 0x0112  # tag in Exif
+_TRANSPOSED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def as_bgr(image: ImageLike) -> np.ndarray:
@@ -19,7 +31,7 @@ def as_bgr(image: ImageLike) -> np.ndarray:
     Args:
         image: A file of any depth and colour type, rotated according to its EXIF data; an array of
             pixels from 0 to 255, `(height, width, 3)` in BGR, as in OpenCV and MMDetection, or
-            greyscale `(height, width)`; or a PIL image of any mode.
+            greyscale `(height, width)`; or a PIL image of any mode that OpenCV loads from a file.
 
     Returns:
         uint8 `(height, width, 3)`, BGR.
@@ -47,16 +59,32 @@ def as_bgr(image: ImageLike) -> np.ndarray:
 
 def _from_file(path: Union[str, Path]) -> np.ndarray:
     cv2 = load("cv2")
+    content, reason = b"", ""
     try:
         # On Windows, OpenCV can't open names outside the system's code page.
-        content = np.frombuffer(Path(path).expanduser().read_bytes(), np.uint8)
-        pixels = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
-        reason = "not an image format that OpenCV supports" if content.size else "the file is empty"
-    except (OSError, cv2.error) as error:
-        pixels, reason = None, getattr(error, "strerror", None) or " ".join(str(error).split())
-    if pixels is None:
-        raise UserError(f"image {path}: can't be read ({reason}); {REMEDY}")
-    return pixels
+        content = Path(path).expanduser().read_bytes()
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        if pixels is not None and pixels.ndim == 3:  # OpenCV loads PFM images as greyscale
+            return pixels
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except cv2.error:  # an image that is empty or too large
+        pass
+    raise UserError(f"image {path}: can't be read ({reason or why_unreadable(content)}); {REMEDY}")
+
+
+def why_unreadable(content: bytes) -> str:
+    """Explain why OpenCV can't load an image file."""
+    if not content:
+        return "the file is empty"
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+            return f"OpenCV doesn't load {image.format} images of mode {image.mode}"
+    except UnidentifiedImageError:
+        return "not an image format that OpenCV supports"
+    except Exception as error:  # Pillow's decoders raise almost any exception
+        return " ".join(str(error).split()) or type(error).__name__
 
 
 def _from_pil(image: Image.Image) -> np.ndarray:
@@ -64,11 +92,64 @@ def _from_pil(image: Image.Image) -> np.ndarray:
         image.load()
     except OSError as error:
         raise UserError(f"image: can't be read ({error}); {REMEDY}") from error
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):
-        # PIL's own conversion of 16-bit images would clip at 255.
+    turn = _TRANSPOSED.get(orientation(image))
+    turned = image if turn is None else image.transpose(turn)
+    return np.ascontiguousarray(_rgb(turned, image.format)[..., ::-1])
+
+
+def _rgb(image: Image.Image, kind: Optional[str]) -> np.ndarray:
+    """Convert a PIL image to RGB as OpenCV does when it loads a file of the format `kind`."""
+    mode = image.mode
+    # Until version 11, Pillow opened 16-bit PNG images as mode I.
+    if mode.startswith("I;16") or (mode == "I" and kind == "PNG"):
         grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
         return grey[..., None].repeat(3, axis=2)
-    if image.mode in ("P", "PA") and "transparency" in image.info:
+    if mode in ("I", "F", "LAB"):
+        raise UserError(
+            f"image: a PIL image of mode {mode} has no fixed conversion to 8 bits; convert it to "
+            "mode RGB or L in the same way as the training images, or pass its file"
+        )
+    if mode == "P" and kind == "GIF" and "transparency" in image.info:
+        indices = np.array(image)
+        indices[indices == image.info["transparency"]] = image.info.get("background", 0)
+        palette = image.getpalette("RGB")
+        return np.array(palette + [0] * (768 - len(palette)), np.uint8).reshape(-1, 3)[indices]
+    if mode in ("P", "PA", "La", "RGBa"):
         image = image.convert("RGBA")
-    return np.ascontiguousarray(np.asarray(image.convert("RGB"))[..., ::-1])
+    if mode == "RGBA" and kind == "TIFF":
+        rgba = np.asarray(image).astype(np.uint16)
+        return ((rgba[..., :3] * rgba[..., 3:] + 127) // 255).astype(np.uint8)
+    return np.asarray(image.convert("RGB"))
+
+
+def num_frames(image: Image.Image) -> int:
+    """Return the number of frames of an animation or of pages, of which OpenCV loads the first."""
+    # Photographs in MPO format have previews, or the view of a second lens.
+    return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+
+
+def orientation(image: Image.Image) -> int:
+    """Return the Exif orientation, from 1 to 8, that OpenCV applies when it loads an image.
+
+    TIFF images have 1, since Pillow has applied theirs once they are loaded.
+    """
+    # getexif() would decode the whole PNG, and read XMP data, which OpenCV ignores.
+    if "exif" not in image.info or image.format == "TIFF":
+        return 1
+    exif = Image.Exif()
+    exif.load(image.info["exif"])
+    found = exif.get(_ORIENTATION, 1)
+    return found if found in _TRANSPOSED and _applies_exif(image.format) else 1
+
+
+@functools.lru_cache
+def _applies_exif(kind: Optional[str]) -> bool:
+    """Return whether OpenCV rotates images of a format, which depends on its version."""
+    if kind not in ("WEBP", "AVIF"):
+        return True
+    cv2 = load("cv2")
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[_ORIENTATION] = 6
+    Image.new("RGB", (16, 8)).save(file, kind, exif=exif)
+    loaded = cv2.imdecode(np.frombuffer(file.getvalue(), np.uint8), cv2.IMREAD_COLOR)
+    return loaded is not None and loaded.shape[:2] == (16, 8)

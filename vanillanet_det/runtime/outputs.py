@@ -17,7 +17,12 @@ from .packages import load
 FILES = ("results.json", "images.json", "results.csv")
 
 
-def write_results(folder: Path, records: Iterable[dict[str, Any]], classes: Sequence[str]) -> int:
+def write_results(
+    folder: Path,
+    records: Iterable[dict[str, Any]],
+    classes: Sequence[str],
+    incomplete: str = "",
+) -> int:
     """Write the results of any number of images; each file is written completely or not at all.
 
     `results.json` is a list of COCO results. `images.json` is a COCO file with the images and
@@ -29,6 +34,7 @@ def write_results(folder: Path, records: Iterable[dict[str, Any]], classes: Sequ
         records: A dict per image: `file`, `width`, `height`, `detections` from
             `Detections.to_coco` and, for video frames, `frame`. Images are numbered from 1.
         classes: Class names.
+        incomplete: Why the results aren't complete, for `info` in `images.json`.
 
     Returns:
         Number of objects.
@@ -54,7 +60,8 @@ def write_results(folder: Path, records: Iterable[dict[str, Any]], classes: Sequ
     table = io.StringIO()
     header = ["file", *["frame"] * frames, "class", "score", "x1", "y1", "x2", "y2"]
     csv.writer(table).writerows([header, *rows])
-    truth = dict(info={}, licenses=[], images=images, annotations=[], categories=categories)
+    info = dict(incomplete=incomplete) if incomplete else {}
+    truth = dict(info=info, licenses=[], images=images, annotations=[], categories=categories)
     contents = (json.dumps(results), json.dumps(truth), table.getvalue())
     for name, content in zip(FILES, contents):
         # File names may not be valid UTF-8. JSON escapes the invalid bytes, the table doesn't.

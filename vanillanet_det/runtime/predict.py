@@ -1,18 +1,24 @@
 """The detection loop over images, a video or a camera, shared by all command lines."""
 
+import contextlib
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional, Union
 
+from PIL import Image
+
+from ..errors import some
+from ..media import ANIMATED_IMAGES, CONVERT, has_ending
 from .base_detector import BaseDetector
 from .console import Progress
+from .images import num_frames
 from .outputs import FILES, write_image, write_results, writing
 from .records import Records, Share, fingerprint
 from .results import Detections, draw_detections
 from .sources import ImageFiles, Video
-from .video import VideoWriter, open_video, read_frames
+from .video import Frames, VideoWriter, open_video
 
 _EVERYTHING = Share()
 
@@ -66,7 +72,7 @@ def predict(
         share: The images that this process handles.
 
     Returns:
-        Exit status: 1 if an image can't be read.
+        Exit status: 1 if an image can't be read, or a video not to its end.
 
     Raises:
         UserError: A video can't be read, results can't be written, or the folder contains results
@@ -78,7 +84,7 @@ def predict(
         names = source.names[share.rank :: share.world_size]
         with Progress("img", has_bar=False) as progress:
             failed = _predict_images(detector, source, names, output, batch_size, progress)
-            return _exit_status(failed, progress)
+            return _report_skipped(failed, source, progress)
     settings = dict(
         model=_fingerprint_model(model),
         config=None if config is None else fingerprint(Path(config)),
@@ -95,7 +101,7 @@ def _fingerprint_model(model: Union[str, Path]) -> str:
     if not path.is_file():
         return str(model)  # a URL
     # OpenVINO keeps the weights in a second file.
-    files = [path, *([path.with_suffix(".bin")] if path.suffix == ".xml" else [])]
+    files = [path, *([path.with_suffix(".bin")] if path.suffix.lower() == ".xml" else [])]
     return " ".join(map(fingerprint, files))
 
 
@@ -122,7 +128,7 @@ def _predict_folder(
                 return 0  # the last process to finish does the rest
             finished = [record for record in found if "error" not in record]
             _write_images(detector, output, finished, progress)
-        return _exit_status(len(found) - len(finished), progress)
+        return _report_skipped(len(found) - len(finished), source, progress)
 
 
 def _predict_images(
@@ -135,7 +141,7 @@ def _predict_images(
     records: Optional[Records] = None,
 ) -> int:
     """Detect objects in images; return the number of images that can't be read."""
-    failed = 0
+    failed, animated = 0, []
     paths = ((name, source.root / name) for name in names)
     with closing(detector.stream(paths, batch_size)) as stream:
         for prepared, found in stream:
@@ -152,11 +158,26 @@ def _predict_images(
                 if output.drawings:
                     write_image(output.drawings[name], draw_detections(prepared.image, found))
                 record = _record(found)
+                if _is_animated(source.root / name):
+                    animated.append(name)
             # A recorded image is finished: a resumed run doesn't draw it again.
             if records is not None:
                 records.add(name, **record)
             progress.update()
+    if animated:
+        progress.warn(
+            f"images with several frames, of which only the first is used: {len(animated)} "
+            f"({some(animated)})"
+        )
     return failed
+
+
+def _is_animated(path: Path) -> bool:
+    if not has_ending(path.name, ANIMATED_IMAGES):
+        return False
+    with contextlib.suppress(Exception), Image.open(path) as image:  # for example, if it is huge
+        return num_frames(image) > 1
+    return False
 
 
 def _predict_video(detector: BaseDetector, video: Video, output: Output, batch_size: int) -> int:
@@ -167,15 +188,16 @@ def _predict_video(detector: BaseDetector, video: Video, output: Output, batch_s
     size = 1 if video.is_camera else batch_size
     keep = False
     with open_video(video) as capture:
-        count = -1 if video.is_camera else int(capture.get(7))  # cv2.CAP_PROP_FRAME_COUNT
+        frames = Frames(video, capture)
         if folder is not None:
             with writing(folder):
                 folder.mkdir(parents=True, exist_ok=True)
         if drawing is not None:
-            writer = VideoWriter(drawing, capture.get(5))  # cv2.CAP_PROP_FPS
-        with Progress("frame", max(count, 0) or None) as progress:
+            writer = VideoWriter(drawing, frames.rate)
+        with Progress("frame", frames.stated) as progress:
+            incomplete = ""
             try:
-                with closing(detector.stream(read_frames(capture), size)) as stream:
+                with closing(detector.stream(frames, size)) as stream:
                     for prepared, found in stream:
                         number = prepared.source[0]
                         if folder is None or output.print_each:
@@ -185,6 +207,7 @@ def _predict_video(detector: BaseDetector, video: Video, output: Output, batch_s
                         if writer is not None:
                             writer.add(draw_detections(prepared.image, found))
                         progress.update()
+                incomplete = frames.shortfall()
                 keep = True
             except KeyboardInterrupt:
                 keep = video.is_camera
@@ -194,10 +217,12 @@ def _predict_video(detector: BaseDetector, video: Video, output: Output, batch_s
             finally:
                 drawn = None if writer is None else writer.close(keep)
             if folder is not None:
-                written = write_results(folder, records, detector.classes)
+                written = write_results(folder, records, detector.classes, incomplete)
                 files = ", ".join([*FILES, *([drawn.name] if drawn else [])])
                 progress.report(f"{len(records)} frames, {written} objects: {files} in {folder}")
-    return 0
+            if incomplete:
+                progress.warn(f"{video.name}: {incomplete}")
+    return int(bool(incomplete))
 
 
 def _record(found: Detections) -> dict[str, Any]:
@@ -217,7 +242,14 @@ def _write_images(
     progress.report(f"{len(records)}{of_total} images, {count} objects: {files}")
 
 
-def _exit_status(failed: int, progress: Progress) -> int:
+def _report_skipped(failed: int, source: ImageFiles, progress: Progress) -> int:
+    """Report files that weren't processed, and return the exit status."""
     if failed:
         progress.warn(f"skipped {failed} image{'s' * (failed > 1)} that can't be read")
-    return int(failed > 0)
+    for names, what, remedy in (
+        (source.unsupported, "images in formats that OpenCV can't read", CONVERT),
+        (source.videos, "videos in the folder", "pass each by itself"),
+    ):
+        if names:
+            progress.warn(f"{what}, skipped: {len(names)} ({some(names)}); {remedy}")
+    return int(failed > 0 or len(source.unsupported) > 0)

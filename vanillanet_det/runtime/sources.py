@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from ..errors import UserError
+from ..errors import UserError, some
+from ..media import CONVERT, IMAGES, UNSUPPORTED_IMAGES, VIDEOS, has_ending
 from .outputs import FILES
 
-_IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
-_VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
 _DRAWABLE = (".jpeg", ".jpg", ".png")
 _MAX_NAME = 255  # bytes in a file's name
 
@@ -26,10 +25,14 @@ class ImageFiles:
     Attributes:
         root: Folder that contains them, directly or in subfolders.
         names: Sorted paths relative to the root, with `/`.
+        unsupported: Images in formats that OpenCV can't read, relative to the root.
+        videos: Videos among the files, relative to the root.
     """
 
     root: Path
     names: tuple[str, ...]
+    unsupported: tuple[str, ...] = ()
+    videos: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,7 @@ def find_source(source: str, out: Optional[Path] = None) -> Union[ImageFiles, Vi
     if camera := re.fullmatch(r"camera:(\d+)", source):
         return Video(source.replace(":", ""), int(camera.group(1)))
     path = Path(source).expanduser()
-    if path.is_file() and path.suffix.lower() in _VIDEOS:
+    if path.is_file() and has_ending(path.name, VIDEOS):
         return Video(path.name, str(path))
     if out is not None:
         _check_folder(out)
@@ -161,24 +164,35 @@ def _find_images(
     root: Path, paths: Iterable[Path], out: Optional[Path], nothing: str
 ) -> ImageFiles:
     drawn = None if out is None else (out / "pictures").resolve()
-    found = [path for path in paths if path.suffix.lower() in _IMAGES and path.is_file()]
-    names = [
-        path.relative_to(root).as_posix() for path in found if drawn not in path.resolve().parents
-    ]
-    if names:
-        return ImageFiles(root, tuple(sorted(names)))
-    if found:
+    found: dict[tuple[str, ...], list[str]] = {IMAGES: [], UNSUPPORTED_IMAGES: [], VIDEOS: []}
+    has_drawings = False
+    for path in paths:
+        for endings, names in found.items():
+            if has_ending(path.name, endings) and path.is_file():
+                if drawn in path.resolve().parents:
+                    has_drawings = True
+                else:
+                    names.append(path.relative_to(root).as_posix())
+    images, unsupported, videos = (tuple(sorted(names)) for names in found.values())
+    if images:
+        return ImageFiles(root, images, unsupported, videos)
+    if unsupported:
+        raise UserError(
+            f"{nothing} that OpenCV can read, only {some(unsupported, 3)}; {CONVERT} first"
+        )
+    if has_drawings:
         raise UserError(
             f"{root}: has only drawings from an earlier run with --out {out}; pass the original "
             "images, or another --out"
         )
-    raise UserError(f"{nothing}; expected a file that ends in {', '.join(_IMAGES)}")
+    hint = f"; to detect in {some(videos, 3)}, pass each video by itself" if videos else ""
+    raise UserError(f"{nothing}; expected a file that ends in {', '.join(IMAGES)}{hint}")
 
 
 def _check_folder(out: Path) -> None:
     """Raise an error if the folder for the drawings contains other images."""
     folder = out / "pictures"
-    inside = (path for path in folder.rglob("*") if path.suffix.lower() in _IMAGES)
+    inside = (path for path in folder.rglob("*") if has_ending(path.name, IMAGES))
     first = next(inside, None)
     if first is not None and not _drew_images(out):
         raise UserError(

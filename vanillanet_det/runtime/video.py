@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Optional
 import numpy as np
 
 from ..errors import UserError
+from .containers import Structure, read_structure
 from .packages import load
 from .sources import Video
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     import cv2
 
 _DEFAULT_FPS = 25.0
+_SILENT = 0  # OpenCV's LOG_LEVEL_SILENT
+_NEAR_END = 0.9  # of the duration, which includes the sound
 # Frames are read in a thread, and OpenCV crashes if the video is closed in the meantime.
 _READING = threading.Lock()
 
@@ -32,8 +35,9 @@ def open_video(video: Video) -> Iterator["cv2.VideoCapture"]:
     address = video.address if video.is_camera else _for_opencv(Path(video.address))
     # The messages of FFmpeg and OpenCV don't mention the file.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    logging = getattr(cv2.utils, "logging", cv2)  # OpenCV 4 has its functions at the top
+    level = logging.getLogLevel()
+    logging.setLogLevel(_SILENT)
     capture = cv2.VideoCapture(address)
     try:
         if not capture.isOpened():
@@ -47,7 +51,7 @@ def open_video(video: Video) -> Iterator["cv2.VideoCapture"]:
     finally:
         with _READING:
             capture.release()
-        cv2.utils.logging.setLogLevel(level)
+        logging.setLogLevel(level)
 
 
 def _for_opencv(path: Path) -> str:
@@ -60,16 +64,64 @@ def _for_opencv(path: Path) -> str:
         ) from error
 
 
-def read_frames(capture: "cv2.VideoCapture") -> Iterator[tuple[int, np.ndarray]]:
-    """Read frames, uint8 `(height, width, 3)` in BGR, numbered from 1, until the end."""
-    number = 0
-    while True:
-        with _READING:
-            found, frame = capture.read()
-        if not found:
-            return
-        number += 1
-        yield number, frame
+class Frames:
+    """The frames of an open video, and whether all of them could be read.
+
+    Iterating yields frames, uint8 `(height, width, 3)` in BGR, numbered from 1, until the end.
+
+    Args:
+        video: The video.
+        capture: The same video, opened.
+
+    Attributes:
+        stated: Number of frames in the file according to OpenCV, an estimate for some formats;
+            None if it is unknown.
+        rate: Frames per second.
+    """
+
+    def __init__(self, video: Video, capture: "cv2.VideoCapture") -> None:
+        self.video, self._capture = video, capture
+        stated = 0 if video.is_camera else int(capture.get(7))  # cv2.CAP_PROP_FRAME_COUNT
+        self.stated = stated if stated > 0 else None
+        self.rate = capture.get(5)  # cv2.CAP_PROP_FPS
+        self._count, self._latest = 0, 0.0
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+        while True:
+            with _READING:
+                found, frame = self._capture.read()
+                self._latest = max(self._latest, self._capture.get(0))  # cv2.CAP_PROP_POS_MSEC
+            if not found:
+                return
+            self._count += 1
+            yield self._count, frame
+
+    def shortfall(self) -> str:
+        """Explain, after the last frame, why the video isn't complete; empty if it is.
+
+        Raises:
+            UserError: No frame could be read.
+        """
+        if self.video.is_camera:
+            return f"the camera stopped after {self._count} frames"
+        if not self._count:
+            raise UserError(
+                f"{self.video.address}: none of its frames can be read; copy or export the video "
+                "again"
+            )
+        stated = self.stated or 0
+        if 0 < stated <= self._count:
+            return ""
+        structure = read_structure(Path(self.video.address), stated)
+        if structure is None:
+            # Without gaps in the file, the last frame is shown just before the end.
+            is_early = self.rate > 0 and self._latest / 1000 < _NEAR_END * stated / self.rate
+            structure = Structure(stated if is_early else 0, True)
+        if not structure.is_whole and not stated:
+            return f"{self._count} frames could be read, but the file is damaged or cut short"
+        if self._count + structure.tolerance >= structure.num_frames:
+            return ""
+        return f"{self._count} of {structure.num_frames} frames could be read"
 
 
 class VideoWriter:

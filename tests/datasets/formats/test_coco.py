@@ -244,3 +244,13 @@ def test_twenty_thousand_annotations_take_no_time(tmp_path, clock):
     write(tmp_path / "a.json", written)
     with clock(3):
         assert len(read_dataset(tmp_path).train["annotations"]) == 20_000
+
+
+def test_images_in_a_folder_that_is_missing_are_left_to_the_checks(tmp_path):
+    save_image(tmp_path / "images/a.jpg")
+    write(tmp_path / "train.json", content("a.jpg", "elsewhere/b.jpg"))
+    write(tmp_path / "images/c.heic", "")
+    source = read_dataset(tmp_path)
+    assert remark(source, "Images that OpenCV") == (
+        "Images that OpenCV can't read, skipped: 1 (c.heic)."
+    )

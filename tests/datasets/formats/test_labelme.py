@@ -182,3 +182,11 @@ def test_twenty_thousand_objects_take_no_time(tmp_path, clock):
         write(tmp_path / f"{i}.json", labelme(*[shape(TRIANGLE, "polygon")] * 50))
     with clock(3):
         assert len(read_dataset(tmp_path).train["annotations"]) == 20_000
+
+
+def test_an_image_that_opencv_cannot_read_is_named(tmp_path):
+    standard(tmp_path, shape())
+    write(tmp_path / "b.json", labelme(shape(), image="b.HEIC"))
+    write(tmp_path / "b.HEIC", "")
+    with pytest.raises(UserError, match=r"b\.json: OpenCV can't read its image b\.HEIC; convert"):
+        read_dataset(tmp_path)

@@ -8,7 +8,8 @@ from data_folders import SIZE, found, save_image, write
 
 from vanillanet_det import UserError
 from vanillanet_det.datasets.formats import read_dataset
-from vanillanet_det.datasets.formats.files import image_size, split_named
+from vanillanet_det.datasets.formats.files import split_named
+from vanillanet_det.datasets.formats.images import image_size
 
 LINE = "0 0.5 0.5 0.5 0.5\n"
 

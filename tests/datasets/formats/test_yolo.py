@@ -191,3 +191,38 @@ def test_twenty_thousand_objects_take_no_time(tmp_path, clock):
         write(tmp_path / f"labels/train/{i}.txt", LINE * 50)
     with clock(3):
         assert len(read_dataset(tmp_path).train["annotations"]) == 20_005
+
+
+def test_labels_beside_the_images_are_read_too(tmp_path):
+    standard(tmp_path)
+    for name in ("b.JPG", "c.jpg"):
+        save_image(tmp_path / "images/train" / name)
+    write(tmp_path / "images/train/b.TXT", LINE)
+    write(tmp_path / "images/train/notes.txt", "taken in Mai")
+    write(tmp_path / "labels/train/c.Txt", LINE)
+    source = read_dataset(tmp_path)
+    assert found(source) == [(name, "dog", BOX) for name in ("a b.jpg", "b.JPG", "c.jpg")]
+    assert source.remarks[2:] == (
+        "Label files found beside their images instead of in the folder labels: 1.",
+    )
+
+
+@pytest.mark.parametrize("second", ["images/train/a b.txt", "labels/train/a b.TXT"])
+def test_two_label_files_of_an_image_must_agree(tmp_path, second):
+    write(standard(tmp_path) / second, LINE.replace("\n", "\r\n"))
+    assert found(read_dataset(tmp_path)) == [("a b.jpg", "dog", BOX)]
+    write(tmp_path / second, "")
+    with pytest.raises(UserError, match=r"(?i)a b\.txt: has other content than .*a b\.txt, "):
+        read_dataset(tmp_path)
+
+
+def test_images_that_opencv_cannot_read_are_counted(tmp_path):
+    standard(tmp_path)
+    for name in ("b.HEIC", "c.dng", "README.md", "d.mp4"):
+        write(tmp_path / "images/train" / name, "")
+    assert read_dataset(tmp_path).remarks[2:] == (
+        "Images that OpenCV can't read, skipped: 2 (b.HEIC, c.dng).",
+    )
+    (tmp_path / "images/train/a b.jpg").unlink()
+    with pytest.raises(UserError, match=r"train: has no images that OpenCV can read, only b\.HEIC"):
+        read_dataset(tmp_path)

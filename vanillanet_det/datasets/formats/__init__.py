@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Optional, Union
 
-from ...errors import UserError
+from ...errors import UserError, some
+from ...media import UNSUPPORTED_IMAGES, has_ending
 from . import (
     coco,
     createml,
@@ -19,7 +20,7 @@ from . import (
     yolo,
 )
 from .archives import extract, inner_folder, is_archive
-from .files import FileTree, some, split_named
+from .files import FileTree, split_named
 from .listed import ListFormat
 from .other_formats import other_format
 from .raw_dataset import RawDataset
@@ -50,7 +51,11 @@ def read_dataset(data: Union[str, Path], skip_missing: bool = False) -> RawDatas
         UserError: The format is unknown, or the dataset is invalid. The message identifies the file
             and the line or id, and states what was expected and how to fix it.
     """
-    data, remarks = Path(os.path.expanduser(data)), Remarks(skip_missing)
+    dataset = _read(Path(os.path.expanduser(data)), Remarks(skip_missing))
+    return replace(dataset, remarks=(*dataset.remarks, *_unsupported_images(dataset)))
+
+
+def _read(data: Path, remarks: Remarks) -> RawDataset:
     if data.is_dir():
         return _read_folder(FileTree(data), remarks)
     if not data.is_file():
@@ -133,6 +138,22 @@ def _read_file(path: Path, remarks: Remarks) -> RawDataset:
         or f"{path}: neither an annotation file of many images (such as COCO's .json or YOLO's "
         "data.yaml) nor a .zip or .tar archive; pass such a file, or the folder of the dataset"
     )
+
+
+def _unsupported_images(dataset: RawDataset) -> list[str]:
+    """Return a remark about images beside those of the dataset that OpenCV can't read."""
+    images = [image for part in (dataset.train, dataset.val) if part for image in part["images"]]
+    paths = [os.path.join(dataset.root, image["file_name"]) for image in images]
+    folders = filter(os.path.isdir, set(map(os.path.dirname, paths)))
+    found = [
+        os.path.join(folder, name)
+        for folder in folders
+        for name in os.listdir(folder)
+        if has_ending(name, UNSUPPORTED_IMAGES)
+    ]
+    found = sorted(set(found).difference(paths))
+    names = some([os.path.relpath(path, dataset.root) for path in found], 3)
+    return [f"Images that OpenCV can't read, skipped: {len(found):,} ({names})."] if found else []
 
 
 def _unknown_format(tree: FileTree) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from ...errors import UserError
+from ...errors import UserError, some
 from .coco_json import read_coco_json
-from .files import FileTree, holds, some, split_named, stem
+from .files import FileTree, holds, split_named, stem
 from .json_files import is_json_list
 from .lookup import Relocation, relocate
 from .other_formats import is_like_coco

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from ...errors import UserError
+from ...errors import UserError, some
 from .coco_outlines import outline_area, outline_box, read_numbers, read_outline, turn_outline
-from .files import number, some
+from .files import number
 from .json_files import read_json
 from .raw_dataset import ROTATED, enclosing
 from .remarks import Remarks

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Optional
 
-from ...errors import UserError
-from .files import FileTree, holds, read_text, some
+from ...errors import UserError, some
+from .files import FileTree, holds, read_text
 from .lookup import relocate
 from .raw_dataset import DatasetBuilder, RawDataset, build_dataset, measure
 from .remarks import Remarks

@@ -5,18 +5,12 @@ import os
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from PIL import Image
+from ...errors import UserError, some
+from ...media import IMAGES
 
-from ...errors import UserError
-
-IMAGE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jp2", ".png", ".gif", ".webp"),
-    *(".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".pbm"),
-)
 _SPLITS = {
     **dict.fromkeys(("train", "training", "trainval"), "train"),
     **dict.fromkeys(("val", "valid", "validation"), "val"),
@@ -25,10 +19,7 @@ _SPLITS = {
 # Folders with images of the annotations, which converters write beside the photographs.
 _DRAWN = re.compile(r"(?i)visuali[sz]ations?$|^segmentation(class|object)|^masks?$")
 _LOOK = 1 << 20  # bytes to search at both ends of a file; embedded images are longer
-_WIDTH, _HEIGHT = 0x0100, 0x0101  # TIFF tags
-_ORIENTATION = 0x0112  # tag in Exif and TIFF
 _LARGEST = 1e100  # so that areas and distances are finite, too
-_SWAPPED = (5, 6, 7, 8)  # orientations that swap width and height
 
 
 class FileTree:
@@ -63,7 +54,7 @@ class FileTree:
 
     def images(self) -> list[str]:
         """List the files that have the extension of an image format."""
-        return self.having(*IMAGE_SUFFIXES)
+        return self.having(*IMAGES)
 
 
 def is_hidden(name: str) -> bool:
@@ -121,12 +112,6 @@ class ImageIndex:
                 "name, or move the annotation file next to its image"
             )
         return found[0] if found else None
-
-
-def some(names: Sequence[str], most: int = 8) -> str:
-    """Format the first few names for a message, followed by the number of the others."""
-    more = len(names) - most
-    return ", ".join(map(str, names[:most])) + (f" and {more} more" if more > 0 else "")
 
 
 def stem(file: str) -> str:
@@ -218,46 +203,3 @@ def is_finite(value: Any) -> bool:
 def is_remote(path: str) -> bool:
     """Return whether a path refers to remote storage, such as `s3://`."""
     return "://" in path
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """Return the width and height of an image after Exif rotation, as it is displayed.
-
-    Raises:
-        UserError: The file can't be read as an image.
-    """
-    try:
-        with Image.open(path) as image:
-            return loaded_size(image)
-    except Exception as error:  # Pillow's decoders raise almost any exception
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(
-            f"{path}: can't be read as an image ({reason}); replace the file or remove it from "
-            "the dataset"
-        ) from error
-
-
-def loaded_size(image: Image.Image, rotates: bool = True) -> tuple[int, int]:
-    """Return the width and height that an image has when OpenCV loads it, without decoding it.
-
-    Args:
-        image: The image, opened but not decoded.
-        rotates: Whether the loader applies the Exif rotation, which it does by default.
-    """
-    width, height = image.size
-    if image.format == "TIFF":
-        # OpenCV always rotates TIFF images. So does Pillow, but some versions only when decoding.
-        width, height = image.tag_v2[_WIDTH], image.tag_v2[_HEIGHT]
-        swapped = image.tag_v2.get(_ORIENTATION) in _SWAPPED
-    else:
-        swapped = rotates and _orientation(image) in _SWAPPED
-    return (height, width) if swapped else (width, height)
-
-
-def _orientation(image: Image.Image) -> Optional[int]:
-    # getexif() would decode the whole PNG, and read XMP data, which OpenCV ignores.
-    if "exif" not in image.info:
-        return None
-    exif = Image.Exif()
-    exif.load(image.info["exif"])
-    return exif.get(_ORIENTATION)

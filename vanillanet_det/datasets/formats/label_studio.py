@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from .files import IMAGE_SUFFIXES, holds
+from .files import holds
 from .json_files import is_json_list, read_json
 from .label_studio_shapes import is_shape, merge_shapes, read_shape
 from .listed import Entry, ListFormat, Size, numbered
@@ -110,7 +110,7 @@ def _rank(annotation: Mapping[str, Any]) -> tuple[bool, str]:
 def _image(data: Mapping[str, Any]) -> str:
     """Return the path of a task's image, whose key in `data` depends on the project."""
     paths = {key: _path(value) for key, value in data.items() if isinstance(value, str)}
-    images = [key for key, path in paths.items() if path.lower().endswith(IMAGE_SUFFIXES)]
+    images = [key for key, path in paths.items() if has_ending(path, IMAGES)]
     key = "image" if "image" in images or not images else images[0]
     if key not in paths or (key != "image" and len(images) > 1):
         raise ValueError(

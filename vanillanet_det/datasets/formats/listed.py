@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
-from ...errors import UserError
-from .files import FileTree, some, split_named, split_of_folders, stem
+from ...errors import UserError, some
+from .files import FileTree, split_named, split_of_folders, stem
 from .raw_dataset import DatasetBuilder, Object, RawDataset, build_dataset, measure
 from .remarks import Remarks
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Optional
 
 from ...errors import UserError
+from ...media import CONVERT, UNSUPPORTED_IMAGES
 from .files import FileTree, ImageIndex, stem
 from .raw_dataset import DatasetBuilder, Object, RawDataset, build_dataset, measure
 from .remarks import Remarks
@@ -65,6 +66,9 @@ def read_per_image(
         annotation = parse(path)
         image = images.find(file, annotation.image)
         if image is None:
+            for other in tree.having(*UNSUPPORTED_IMAGES):
+                if stem(other) == stem(file):
+                    raise UserError(f"{path}: OpenCV can't read its image {other}; {CONVERT}")
             place = f"{file} of {annotation.image!r}"
             remarks.missing(_NO_IMAGE, place, images=1, objects=len(annotation.objects))
             continue

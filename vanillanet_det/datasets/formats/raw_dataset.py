@@ -7,8 +7,8 @@ from operator import mul
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
-from ...errors import UserError
-from .files import image_size, some
+from ...errors import UserError, some
+from .images import image_size
 from .remarks import Remarks, Skipped
 
 ROTATED = "Boxes rotated by CVAT, replaced by the boxes around them"  # a remark

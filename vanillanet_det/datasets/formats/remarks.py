@@ -2,8 +2,7 @@
 
 from typing import NamedTuple
 
-from ...errors import UserError
-from .files import some
+from ...errors import UserError, some
 
 _NAMED = 3  # places that a remark names
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Optional
 
-from ...errors import UserError
-from .files import FileTree, read_text, some, stem
+from ...errors import UserError, some
+from .files import FileTree, read_text, stem
 from .remarks import Remarks
 
 SETS = "ImageSets/Main/"

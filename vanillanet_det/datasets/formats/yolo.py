@@ -1,4 +1,4 @@
-"""YOLO format: matches images, label files and classes."""
+"""YOLO format: finds images and classes; `yolo_labels` finds and reads the label files."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -6,14 +6,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Callable
 
-from ...errors import UserError
+from ...errors import UserError, some
 from . import darknet
-from .files import FileTree, some, split_named, split_of_folders, stem
+from .files import FileTree, split_named, split_of_folders, stem
 from .raw_dataset import DatasetBuilder, RawDataset, build_dataset, measure
 from .remarks import Remarks
 from .yolo_classes import ClassLists, is_class_list, read_yaml_text, yaml_class_names
 from .yolo_images import find_images
-from .yolo_labels import count_objects, read_labels
+from .yolo_labels import count_objects, find_labels, labels_folder, read_labels
 
 NAME = "YOLO"
 LAYOUT = "YOLO (data.yaml or classes.txt, images/, labels/*.txt)"
@@ -119,13 +119,15 @@ def _read(
             raise UserError(f"{path}: no images in the folders of {split}; add at least one")
     if "train" not in files_of:
         raise UserError(f"{path}: no training images; expected some in images/train")
-    folders = {file.parent for files in files_of.values() for file in files}
+    folders: dict[Path, set[str]] = {}
+    for file in (file for files in files_of.values() for file in files):
+        folders.setdefault(file.parent, set()).add(file.stem)
     root = Path(os.path.commonpath(folders))
-    labels = {folder: _label_files(folder) for folder in folders}
+    labels = {folder: find_labels(folder, stems, remarks) for folder, stems in folders.items()}
     if not any(labels.values()):
         raise UserError(
             f"{path}: the images have no labels; expected a .txt file for each image in "
-            f"{_sibling(next(iter(folders)))}"
+            f"{labels_folder(next(iter(folders)))}"
         )
     if path.is_file():
         _check_lists(labels, declared, path, remarks)
@@ -164,22 +166,3 @@ def _check_lists(
     for file, names in lists.names.items():
         if names != list(declared):
             remarks.add(f"Class lists unlike the names in {path.name}, which are used", file.name)
-
-
-def _sibling(folder: Path) -> Path:
-    """Replace the last `images` in a path with `labels`."""
-    parts = list(folder.parts)
-    if "images" not in parts:
-        return folder
-    last = len(parts) - 1 - parts[::-1].index("images")
-    return Path(*parts[:last], "labels", *parts[last + 1 :])
-
-
-def _label_files(folder: Path) -> dict[str, Path]:
-    sibling = _sibling(folder)
-    place = sibling if sibling.is_dir() else folder
-    return {
-        Path(name).stem: place / name
-        for name in os.listdir(place)
-        if name.endswith(".txt") and not is_class_list(name) and not name.startswith(".")
-    }

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from ...errors import UserError
-from .files import read_text, some
+from ...errors import UserError, some
+from .files import read_text
 
 # Written by labelImg, Darknet, makesense.ai and X-AnyLabeling.
 _LISTS = ("classes.txt", "obj.names", "classes.names", "_darknet.labels", "labels.txt")

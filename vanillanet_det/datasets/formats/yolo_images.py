@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from ...errors import UserError
-from .files import IMAGE_SUFFIXES, FileTree, read_text
+from ...errors import UserError, some
+from ...media import CONVERT, IMAGES, UNSUPPORTED_IMAGES, has_ending
+from .files import FileTree, read_text
 from .lookup import relocate
 from .remarks import Remarks
 
@@ -94,8 +95,13 @@ def _place(name: str, base: Path, remarks: Remarks) -> Optional[Path]:
 def _images(place: Path, base: Path, remarks: Remarks) -> Iterator[Path]:
     if place.is_dir():
         tree = FileTree(place)
-        yield from (tree.root / file for file in tree.images())
-    elif place.suffix.lower() in IMAGE_SUFFIXES:
+        images, others = tree.images(), tree.having(*UNSUPPORTED_IMAGES)
+        if others and not images:
+            raise UserError(
+                f"{place}: has no images that OpenCV can read, only {some(others, 3)}; {CONVERT}"
+            )
+        yield from (tree.root / file for file in images)
+    elif has_ending(place.name, IMAGES):
         yield place
     else:
         yield from _listed(place, base, remarks)

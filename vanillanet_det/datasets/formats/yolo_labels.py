@@ -1,6 +1,7 @@
-"""YOLO format: reads the lines of a label file."""
+"""YOLO format: finds the label files, and reads their lines."""
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -8,11 +9,56 @@ from ...errors import UserError
 from .files import read_text
 from .raw_dataset import Object, bounds
 from .remarks import Remarks
+from .yolo_classes import is_class_list
 
 _TOLERANCE = 1e-3  # for coordinates outside 0..1, since exporters round them
 _CLIPPED = f"Coordinates outside 0..1 by at most {_TOLERANCE}, clipped"
 _KEYPOINTS = "Objects with keypoints, for which only the box is used"
+_BESIDE = "Label files found beside their images instead of in the folder labels"
 _LINE = "class cx cy width height, or class x1 y1 x2 y2 x3 y3 ... for a polygon"
+
+
+def labels_folder(folder: Path) -> Path:
+    """Return the folder of the labels: that of the images, with `labels` for the last `images`."""
+    parts = list(folder.parts)
+    if "images" not in parts:
+        return folder
+    last = len(parts) - 1 - parts[::-1].index("images")
+    return Path(*parts[:last], "labels", *parts[last + 1 :])
+
+
+def find_labels(folder: Path, stems: set[str], remarks: Remarks) -> dict[str, Path]:
+    """Find the label files of a folder of images: in its `labels` folder, and beside the images.
+
+    Args:
+        folder: The folder.
+        stems: Names of its images, without their endings.
+        remarks: What was skipped or changed; updated in place.
+
+    Returns:
+        Name without ending -> label file.
+
+    Raises:
+        UserError: There are two label files with the same name and different content.
+    """
+    sibling, found = labels_folder(folder), {}
+    is_alone = sibling == folder or not sibling.is_dir()
+    for place in [folder] if is_alone else [sibling, folder]:
+        for name in sorted(os.listdir(place)):
+            path = place / name
+            if path.suffix.lower() != ".txt" or is_class_list(name) or name[0] == ".":
+                continue
+            if place == folder and not is_alone:
+                if path.stem not in stems:
+                    continue  # has another purpose
+                remarks.add(_BESIDE, name, path.stem not in found)
+            other = found.setdefault(path.stem, path)
+            if other != path and read_text(other).split() != read_text(path).split():
+                raise UserError(
+                    f"{path}: has other content than {other}, but both label the image "
+                    f"{path.stem!r}; keep the right one and remove the other"
+                )
+    return found
 
 
 def read_labels(

@@ -10,8 +10,7 @@ from ...analysis.class_rows import match_classes
 from ...checkpoints import Checkpoint, fit_model
 from ...checkpoints.checkpoint import class_names, unwrap
 from ...checkpoints.fit import report_parts
-from ...datasets.formats.files import some
-from ...errors import UserError, prefix_errors
+from ...errors import UserError, prefix_errors, some
 from ...models.layers.act_lambda import SCHEDULE_KEY, set_lambda_schedule
 from ...models.protocols import Deployable, HasLambda
 from .deep_training_hook import DeepTrainingHook

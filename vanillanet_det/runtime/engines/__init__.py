@@ -41,12 +41,12 @@ def open_engine(
     if engine not in (None, *ENGINES):
         raise UserError(f"engine {engine!r}: expected {' or '.join(ENGINES)}")
     _check_file(path)
-    if path.suffix == ".xml" and engine == "onnxruntime":
+    if path.suffix.lower() == ".xml" and engine == "onnxruntime":
         raise UserError(
             f"{path}: is an OpenVINO file; leave engine out, or pass the .onnx file instead"
         )
     options = device, threads, streams
-    if path.suffix == ".xml" or engine == "openvino":
+    if path.suffix.lower() == ".xml" or engine == "openvino":
         return _open("openvino", path, *options)
     try:
         return _open("onnxruntime", path, *options)
@@ -67,11 +67,11 @@ def _open(engine: str, path: Path, device: str, threads: Optional[int], streams:
 
 
 def _check_file(path: Path) -> None:
-    if path.suffix not in ENDINGS:
+    if path.suffix.lower() not in ENDINGS:
         raise UserError(
             f"{path}: expected a .onnx or .xml file; tools/export.py exports one from a checkpoint"
         )
-    needed = [path, *([path.with_suffix(".bin")] if path.suffix == ".xml" else [])]
+    needed = [path, *([path.with_suffix(".bin")] if path.suffix.lower() == ".xml" else [])]
     for file in needed:
         if not file.is_file():
             beside = "" if file == path else f", which {path.name} needs beside it"

@@ -83,7 +83,7 @@ class OpenVinoEngine:
             self._requests.put(request)
 
     def _read(self, core: Any, path: Path) -> Any:
-        if path.suffix == ".xml":
+        if path.suffix.lower() == ".xml":
             return core.read_model(path)
         # Given a truncated file, the core would try every frontend, each of which prints errors.
         frontend = load("openvino.frontend").FrontEndManager().load_by_framework("onnx")
