@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from ...media import IMAGES, has_ending
 from .files import holds
 from .json_files import is_json_list, read_json
 from .label_studio_shapes import is_shape, merge_shapes, read_shape
