@@ -214,9 +214,10 @@ def _as_read(tensor: Tensor, output: Tensor) -> Tensor:
     """
     n, maps = tensor.shape[:2]
     size = output.shape[2:]
-    if tensor.shape[2:].numel() < size.numel():
+    count = size[0] * size[1]
+    if tensor.shape[2] * tensor.shape[3] < count:
         return tensor  # torchvision raises an error; mmcv reads past the end
-    return tensor.flatten(1)[:, : maps * size.numel()].reshape(n, maps, *size)
+    return tensor.flatten(1)[:, : maps * count].reshape(n, maps, *size)
 
 
 def _forward(
@@ -278,6 +279,6 @@ def _complete(
     input: Tensor, weight: Tensor, offset: Tensor, mask: Optional[Tensor], bias: Optional[Tensor]
 ) -> list[Tensor]:
     """Replace missing tensors with zeros, as torchvision.ops.deform_conv2d does."""
-    mask = input.new_zeros(len(input), 1) if mask is None else mask
+    mask = input.new_zeros(input.shape[0], 1) if mask is None else mask
     bias = input.new_zeros(len(weight)) if bias is None else bias
     return [widen(tensor) for tensor in (input, weight, offset, mask, bias)]
