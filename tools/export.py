@@ -46,7 +46,7 @@ def main() -> None:
     checks.add_argument(
         "--images",
         metavar="DIR",
-        help="images to compare on (default: embedded images and some of the config's test images)",
+        help="images to compare on (default: some of the config's test images, else embedded ones)",
     )
     checks.add_argument(
         "--calibration",

@@ -22,13 +22,19 @@ GEOMETRY = {
 
 
 def sample(plane, y, x):
-    """Bilinear sample, differentiable in all arguments; 0 beyond the border."""
+    """Bilinear sample, differentiable in all arguments; 0 from a pixel outside on.
+
+    Where a position is an integer, the slope is the one of the pixels after it, as in mmcv.
+    """
     height, width = plane.shape
-    value = 0.0
-    for i in (int(y.detach().floor()), int(y.detach().floor()) + 1):
-        for j in (int(x.detach().floor()), int(x.detach().floor()) + 1):
+    value = 0.0 * y * x
+    if not (-1 < y < height and -1 < x < width):
+        return value
+    top, left = int(y.detach().floor()), int(x.detach().floor())
+    for i, share_y in ((top, top + 1 - y), (top + 1, y - top)):
+        for j, share_x in ((left, left + 1 - x), (left + 1, x - left)):
             if 0 <= i < height and 0 <= j < width:
-                value = value + (1 - (y - i).abs()) * (1 - (x - j).abs()) * plane[i, j]
+                value = value + share_y * share_x * plane[i, j]
     return value
 
 
@@ -74,12 +80,16 @@ def test_reference(reference):
 
 
 @pytest.mark.parametrize("modulated", [False, True])
-def test_against_a_loop(modulated, device):
+@pytest.mark.parametrize("offsets", ["fractions", "integers", "zeros"])
+def test_against_a_loop(modulated, offsets, device):
     stride, padding, dilation, groups, parts = (2, 1), (1, 2), (1, 2), 2, 2
     x = torch.randn(2, 4, 5, 6).double()
     weight = torch.randn(2, 2, 3, 2).double()
     shape = F.conv2d(x, weight, None, stride, padding, dilation, groups).shape[2:]
-    offset = torch.randn(2, parts * 3 * 2 * 2, *shape).double()
+    # Integers reach all borders, exactly a pixel outside; zeros reach those at the start.
+    spread = {"fractions": 1, "integers": 3, "zeros": 0}[offsets]
+    offset = spread * torch.randn(2, parts * 3 * 2 * 2, *shape).double()
+    offset = offset.round() if offsets == "integers" else offset
     mask = torch.rand(2, parts * 3 * 2, *shape).double() if modulated else None
     bias = torch.randn(2).double() if modulated else None
     geometry = (stride, padding, dilation, groups, parts)
@@ -104,6 +114,14 @@ def test_without_offsets_it_is_a_convolution():
     modulated = ops.ModulatedDeformConv2dPack(4, 6, 3, padding=1)
     expected = F.conv2d(x, modulated.weight / 2, modulated.bias, padding=1)
     assert_close(modulated(x), expected)
+
+
+def test_gradients_of_an_initial_layer():
+    layer = ops.ModulatedDeformConv2dPack(1, 1, kernel_size=(2, 2), padding=1, bias=False)
+    torch.nn.init.ones_(layer.weight)
+    layer(torch.tensor([[[[1.0, 2, 3]] * 3]])).sum().backward()
+    # Its first offset is the y of samples in the row above the image, which don't move it.
+    assert_close(layer.conv_offset.weight.grad[0], torch.tensor([[[-7.0, -4], [0, 0]]]))
 
 
 @pytest.mark.parametrize("size", [(6, 8), (4, 3)])

@@ -43,6 +43,11 @@ SUPPLIED = {
     "softmax_focal_loss_backward",
     "softmax_focal_loss_forward",
     "softnms",
+    "sync_bn_backward_data",
+    "sync_bn_backward_param",
+    "sync_bn_forward_mean",
+    "sync_bn_forward_output",
+    "sync_bn_forward_var",
 }
 
 # `vanillanet_det.ops` on its own, without what importing the whole package brings.

@@ -52,6 +52,49 @@ def test_gradients_are_derivatives(device):
     assert torch.autograd.gradcheck(attend, tensors, check_undefined_grad=False, nondet_tol=1e-10)
 
 
+def slow_gradient(value, locations, weights, grad):
+    """mmcv's derivative by the locations: the slope of the pixels after a position, not before."""
+    result = torch.zeros_like(locations)
+    for b, q, m, level, p in torch.cartesian_prod(*map(torch.arange, weights.shape)).tolist():
+        height, width = SHAPES[level].tolist()
+        x = locations[b, q, m, level, p, 0].item() * width - 0.5
+        y = locations[b, q, m, level, p, 1].item() * height - 0.5
+        if not (-1 < x < width and -1 < y < height):
+            continue
+        for i in (math.floor(y), math.floor(y) + 1):
+            for j in (math.floor(x), math.floor(x) + 1):
+                if 0 <= i < height and 0 <= j < width:
+                    pixel = value[b, STARTS[level] + i * width + j, m] @ grad[b, q, m]
+                    pixel = pixel * weights[b, q, m, level, p]
+                    sign_x, sign_y = 2 * (j > x) - 1, 2 * (i > y) - 1
+                    result[b, q, m, level, p, 0] += sign_x * width * (1 - abs(y - i)) * pixel
+                    result[b, q, m, level, p, 1] += sign_y * height * (1 - abs(x - j)) * pixel
+    return result
+
+
+def test_gradients_where_the_slope_changes(device):
+    value, locations, weights = inputs()
+    # All integer positions, up to two pixels outside the maps; most have no exact fraction.
+    x, y = torch.meshgrid(torch.arange(-2.0, 8), torch.arange(-2.0, 7), indexing="ij")
+    pixels = torch.stack([x, y], -1).double().view(1, -1, 1, 1, 1, 2) + 0.5
+    locations = (pixels / SHAPES.flip(1)[:, None]).expand(2, -1, 3, -1, 2, -1).contiguous()
+    locations[..., 1, 0] += 0.1
+    weights = torch.rand(locations.shape[:-1]).double()
+    grad = torch.randn(2, locations.shape[1], 3, 4).double()
+    tensors = [tensor.to(device).requires_grad_() for tensor in (value, locations, weights)]
+    (ours,) = torch.autograd.grad(attend(*tensors), tensors[1], grad.flatten(2).to(device))
+    assert_close(ours.cpu(), slow_gradient(value, locations, weights, grad))
+
+
+@pytest.mark.parametrize("position", [math.inf, -math.inf, math.nan])
+def test_no_gradient_from_nowhere(position):
+    value, locations, weights = inputs()
+    locations = torch.full_like(locations, position).requires_grad_()
+    output = attend(value.requires_grad_(), locations, weights.requires_grad_())
+    (grad,) = torch.autograd.grad(output, locations, torch.ones_like(output))
+    assert_close(grad, torch.zeros_like(grad))
+
+
 def test_gradients_add_up():
     value, locations, weights = inputs()
     arguments = (value, SHAPES, STARTS, locations, weights, torch.randn(2, 5, 12).double())

@@ -47,8 +47,8 @@ def export(
         nms: Include non-maximum suppression in the file.
         input_size: Fixed size, `320` or `480x640` (height x width); None for any.
         batch_size: Fixed batch size; None for any.
-        images: Folder of images to verify the file on; None for embedded images and
-            some of the config's test images.
+        images: Folder of images to verify the file on; None for some of the config's test images,
+            or embedded images if those don't exist.
         calibration: Folder of calibration images for int8; None for the training images.
         calibration_images: Maximum number of calibration images.
         max_drop: Maximum drop in AP from fp32 to int8, from 0 to 1.

@@ -18,11 +18,12 @@ from ..runtime import Detector
 from ..runtime.metadata import KEY, Metadata
 from ..runtime.packages import load
 from ..runtime.preprocessing import fit
+from .comparison import TOLERANCES, compare
 from .detectors import export_form
 from .onnx_file import BF16_OPSET, OPSET, opset_of, set_metadata, to_onnx
 from .preprocessor import ExportedPreprocessor
 from .quantization import quantize
-from .verification import TOLERANCES, compare, detect_with_both, feature_error
+from .verification import detect_with_both, feature_error, find_candidates
 
 ENDINGS = {"onnx": ".onnx", "openvino": ".xml"}
 _HALF_TYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
@@ -152,10 +153,20 @@ class Exporter:
         detector = Detector(path, score=0.0)
         pairs = [detect_with_both(self.model, detector, image) for image in images]
         metadata = self.metadata
-        differences = compare(pairs, tolerance, metadata.score_threshold, metadata.max_detections)
+        differences = compare(
+            pairs,
+            tolerance,
+            metadata.score_threshold,
+            metadata.max_detections,
+            metadata.iou_threshold,
+            lambda index: find_candidates(self.model, detector, images[index]),
+        )
         text = differences.describe(tolerance)
         if not differences.within(tolerance):
-            raise UserError(f"{path.name}: {text}; differs too much from PyTorch, {_DISCARDED}")
+            raise UserError(
+                f"{path.name}: {text}; differs too much from PyTorch, {_DISCARDED}; if the "
+                "images are foreign to the detector, pass some of its own: --images DIR"
+            )
         if not differences.expected:
             raise UserError(
                 f"{path.name}: no detections in the {len(images)} images, so nothing can be "

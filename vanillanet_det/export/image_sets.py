@@ -17,15 +17,16 @@ from ..errors import UserError
 from ..inference.images import load_bgr
 
 _NUM_SCENES, _SCENE_SIDE = 4, 160  # as in the embedded dataset
-_NUM_TEST_IMAGES = 4
+_NUM_OWN = 8
 
 
 def load_verification_images(folder: Optional[str], cfg: Config) -> list[np.ndarray]:
     """Load images on which an exported file is compared with PyTorch.
 
     Args:
-        folder: Image folder; if None, the embedded photographs and scenes are used, plus a few of
-            the config's test images if they exist.
+        folder: Image folder; if None, some of the config's test images, or else of its validation
+            or training images. If none exist, embedded photographs and scenes, which are foreign
+            to most detectors.
         cfg: The whole config.
 
     Returns:
@@ -34,6 +35,11 @@ def load_verification_images(folder: Optional[str], cfg: Config) -> list[np.ndar
     Raises:
         UserError: The folder has no images, or a file can't be read.
     """
+    if folder is None:
+        for dataloader in ("test_dataloader", "val_dataloader", "train_dataloader"):
+            paths = _find_files(cfg, dataloader)
+            if paths:
+                return [load_bgr(path) for path in _sample_evenly(paths, _NUM_OWN)]
     images = [_load(image) for image in find_images(folder)]
     if folder is None:
         random = np.random.RandomState(0)
@@ -41,8 +47,6 @@ def load_verification_images(folder: Optional[str], cfg: Config) -> list[np.ndar
         for _ in range(_NUM_SCENES):
             scene = draw_scene(source, _SCENE_SIDE, random)[0]
             images.append(np.ascontiguousarray(scene[..., ::-1]))
-        paths = _find_files(cfg, "test_dataloader")
-        images += [load_bgr(path) for path in _sample_evenly(paths, _NUM_TEST_IMAGES)]
     return images
 
 

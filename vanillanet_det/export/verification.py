@@ -1,8 +1,9 @@
-"""Comparison of an exported file's results with PyTorch's."""
+"""Detections and features of PyTorch and of an exported file, on the same pixels."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Optional
+import contextlib
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,73 +18,7 @@ from ..runtime.preprocessing import fit
 from ..runtime.results import Detections
 from .detectors import ExportedBackbone
 
-
-@dataclass(frozen=True)
-class Tolerance:
-    """Maximum differences between a file's results and PyTorch's.
-
-    Attributes:
-        score: Maximum difference of scores.
-        pixels: Maximum difference of box coordinates in pixels; None to use `iou` instead.
-        iou: Minimum IoU of boxes.
-        mask_iou: Minimum IoU of masks.
-        min_score: Detections below this are ignored.
-        share: Minimum share of PyTorch's and of the file's detections that must be matched.
-        feature: Maximum difference of features, relative to the largest value.
-    """
-
-    score: float
-    pixels: Optional[float]
-    iou: float
-    mask_iou: float
-    min_score: float
-    share: float
-    feature: float
-
-
-TOLERANCES = {
-    "fp32": Tolerance(1e-4, 0.01, 0.0, 0.99, 0.0, 1.0, 1e-4),
-    "fp16": Tolerance(0.02, None, 0.9, 0.9, 0.3, 0.98, 0.01),
-    "bf16": Tolerance(0.1, None, 0.8, 0.8, 0.3, 0.9, 0.1),
-    # The cost of int8 is measured in AP; this only catches files that are plainly wrong.
-    "int8": Tolerance(0.3, None, 0.5, 0.5, 0.4, 0.6, 0.5),
-}
-
-
-@dataclass
-class Differences:
-    """Differences between a file's detections and PyTorch's, over several images.
-
-    Attributes:
-        expected: Number of PyTorch's detections that count.
-        found: Number of the file's detections that count.
-        matched: Number of matched pairs: same class, within the tolerance.
-        pixels: Largest difference of matched box coordinates, in pixels.
-        iou: Smallest IoU of matched boxes.
-        score: Largest difference of matched scores.
-        mask_iou: Smallest IoU of matched masks; None without masks.
-    """
-
-    expected: int = 0
-    found: int = 0
-    matched: int = 0
-    pixels: float = 0.0
-    iou: float = 1.0
-    score: float = 0.0
-    mask_iou: Optional[float] = None
-
-    def within(self, tolerance: Tolerance) -> bool:
-        """Return whether enough detections of PyTorch and of the file are matched."""
-        return 2 * self.matched >= tolerance.share * (self.expected + self.found)
-
-    def describe(self, tolerance: Tolerance) -> str:
-        """Summarize the differences in a line."""
-        box = f"box {self.pixels:.2g} pixels off" if tolerance.pixels else f"box IoU {self.iou:.2f}"
-        mask = "" if self.mask_iou is None else f", mask IoU {self.mask_iou:.4f}"
-        return (
-            f"{self.matched} of {self.expected} detections matched, {self.found} found; "
-            f"worst {box}, score {self.score:.2g} off{mask}"
-        )
+_MAX_CANDIDATES = 100_000
 
 
 @torch.no_grad()
@@ -101,15 +36,53 @@ def detect_with_both(
         PyTorch's and the file's detections, in coordinates of the resized image.
     """
     array = fit(image, detector.metadata)[0]
+    expected = _detect(model, detector, array)
+    batch = array[None].repeat(detector.metadata.batch_size or 1, axis=0)
+    outputs = {name: output[0] for name, output in detector.engine.run(batch).items()}
+    return expected, detector.finish(outputs, (1.0, 1.0), array.shape[:2])
+
+
+@torch.no_grad()
+def find_candidates(model: nn.Module, detector: Detector, image: np.ndarray) -> Detections:
+    """Detect objects with PyTorch, without non-maximum suppression and without masks.
+
+    Args:
+        model: The fused detector, a single- or two-stage one.
+        detector: Same as for `detect_with_both`.
+        image: Uint8 `(height, width, 3)` in BGR.
+    """
+    with _without_nms(model):
+        return _detect(model, detector, fit(image, detector.metadata)[0])
+
+
+def _detect(model: nn.Module, detector: Detector, array: np.ndarray) -> Detections:
     size = array.shape[:2]
     meta = dict(img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0))
     inputs = torch.from_numpy(array).permute(2, 0, 1)
     sample = DetDataSample(metainfo=meta)
     (found,) = model.test_step(dict(inputs=[inputs], data_samples=[sample]))
-    expected = to_detections(found.pred_instances, 0.0, detector.classes, size)
-    batch = array[None].repeat(detector.metadata.batch_size or 1, axis=0)
-    outputs = {name: output[0] for name, output in detector.engine.run(batch).items()}
-    return expected, detector.finish(outputs, (1.0, 1.0), size)
+    return to_detections(found.pred_instances, 0.0, detector.classes, size)
+
+
+@contextlib.contextmanager
+def _without_nms(model: nn.Module) -> Iterator[None]:
+    names = ("rpn_head", "roi_head") if hasattr(model, "roi_head") else ("bbox_head",)
+    heads = [getattr(model, name) for name in names]
+    configs = [head.test_cfg for head in heads]
+    masks = getattr(heads[-1], "mask_head", None)
+    try:
+        for head in heads:
+            head.test_cfg = copy.deepcopy(head.test_cfg)
+            head.test_cfg.nms.iou_threshold = 2.0  # which no pair exceeds
+            head.test_cfg.max_per_img = _MAX_CANDIDATES
+        if masks is not None:
+            heads[-1].mask_head = None
+        yield
+    finally:
+        for head, config in zip(heads, configs):
+            head.test_cfg = config
+        if masks is not None:
+            heads[-1].mask_head = masks
 
 
 @torch.no_grad()
@@ -133,75 +106,3 @@ def feature_error(model: nn.Module, path: Any, images: Sequence[np.ndarray]) -> 
         found = map(torch.from_numpy, engine.run(array).values())
         errors.append(relative_error(found, backbone(torch.from_numpy(array))))
     return float(np.max(errors))  # NaN if one is
-
-
-def compare(
-    pairs: Sequence[tuple[Detections, Detections]],
-    tolerance: Tolerance,
-    threshold: float,
-    limit: int,
-) -> Differences:
-    """Compare a file's detections with PyTorch's.
-
-    Args:
-        pairs: PyTorch's and the file's detections in each image, highest score first.
-        tolerance: Criteria for two detections to match. Detections within the score tolerance of
-            being dropped, by the threshold or by the limit, needn't match.
-        threshold: Score threshold of the detector.
-        limit: Maximum number of detections in an image.
-    """
-    result = Differences()
-    for reference, found in pairs:
-        floor = max(tolerance.min_score, threshold) + tolerance.score
-        for one in (reference, found):
-            if len(one) == limit:
-                floor = max(floor, float(one.scores.min()) + tolerance.score)
-        matched, used = _match(reference, found, tolerance, result)
-        # All detections above the floor count, below it only matched ones.
-        result.expected += int((matched | (reference.scores >= floor)).sum())
-        result.found += int((used | (found.scores >= floor)).sum())
-        result.matched += int(matched.sum())
-    return result
-
-
-def _match(
-    reference: Detections, found: Detections, tolerance: Tolerance, result: Differences
-) -> tuple[np.ndarray, np.ndarray]:
-    """Match detections, highest score first, and record the largest differences."""
-    matched, used = (np.zeros(len(one), bool) for one in (reference, found))
-    sides = np.abs(reference.boxes[:, None] - found.boxes[None]).max(axis=2, initial=0)
-    scores = np.abs(reference.scores[:, None] - found.scores[None])
-    overlaps = _iou(reference.boxes, found.boxes)
-    near = overlaps >= tolerance.iou if tolerance.pixels is None else sides <= tolerance.pixels
-    near &= scores <= tolerance.score
-    near &= reference.labels[:, None] == found.labels[None]
-    for index in range(len(reference)):
-        free = np.flatnonzero(near[index] & ~used)
-        for other in free[np.argsort(sides[index, free], kind="stable")]:
-            mask_iou = _mask_iou(reference, found, index, other)
-            if mask_iou is not None and mask_iou < tolerance.mask_iou:
-                continue
-            matched[index] = used[other] = True
-            result.pixels = max(result.pixels, float(sides[index, other]))
-            result.iou = min(result.iou, float(overlaps[index, other]))
-            result.score = max(result.score, float(scores[index, other]))
-            if mask_iou is not None:
-                result.mask_iou = min(mask_iou, result.mask_iou or 1.0)
-            break
-    return matched, used
-
-
-def _iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    both = (high - low).clip(0).prod(axis=2)
-    areas = [(one[:, 2:] - one[:, :2]).prod(axis=1) for one in (boxes, others)]
-    return both / np.maximum(areas[0][:, None] + areas[1][None] - both, 1e-9)
-
-
-def _mask_iou(reference: Detections, found: Detections, one: int, other: int) -> Optional[float]:
-    if reference.masks is None or found.masks is None:
-        return None
-    a, b = reference.masks[one], found.masks[other]
-    union = np.logical_or(a, b).sum()
-    return float(np.logical_and(a, b).sum() / union) if union else 1.0

@@ -14,6 +14,7 @@ from . import (
     nms,
     roi_align,
     roi_pool,
+    sync_bn,
 )
 from .ext import supply_ext
 from .registry import OPS
@@ -30,4 +31,5 @@ __all__ = [
     "roi_align",
     "roi_pool",
     "supply_ext",
+    "sync_bn",
 ]

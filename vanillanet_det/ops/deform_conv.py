@@ -214,9 +214,10 @@ def _as_read(tensor: Tensor, output: Tensor) -> Tensor:
     """
     n, maps = tensor.shape[:2]
     size = output.shape[2:]
-    if tensor.shape[2:].numel() < size.numel():
+    count = size[0] * size[1]
+    if tensor.shape[2] * tensor.shape[3] < count:
         return tensor  # torchvision raises an error; mmcv reads past the end
-    return tensor.flatten(1)[:, : maps * size.numel()].reshape(n, maps, *size)
+    return tensor.flatten(1)[:, : maps * count].reshape(n, maps, *size)
 
 
 def _forward(
@@ -241,18 +242,43 @@ def _backward(
 ) -> tuple[Tensor, ...]:
     """Return the gradients with respect to input, weight, offset, mask and bias.
 
-    This calls torchvision's backward op, because autograd would repeat the forward pass.
+    This calls torchvision's backward op, because autograd would repeat the forward pass. At a
+    distance of exactly one pixel from the map, torchvision returns the slope towards the map as
+    the derivative by the position; mmcv returns 0.
     """
     tensors = _complete(input, weight, offset, mask, None)
-    return torch.ops.torchvision._deform_conv2d_backward(
-        widen(grad_output), *tensors, *geometry, mask is not None
+    by_input, by_weight, by_offset, by_mask, by_bias = (
+        torch.ops.torchvision._deform_conv2d_backward(
+            widen(grad_output), *tensors, *geometry, mask is not None
+        )
     )
+    outside = _outside(geometry, input, weight, tensors[2])
+    return by_input, by_weight, by_offset.masked_fill(outside, 0), by_mask, by_bias
+
+
+def _outside(geometry: list[int], input: Tensor, weight: Tensor, offset: Tensor) -> Tensor:
+    """Return which samples lie at least a pixel outside the map, in the shape of `offset`."""
+
+    def grid(axis: int) -> Tensor:
+        stride, padding, dilation = geometry[axis:6:2]
+        taps, places = (
+            torch.arange(tensor.shape[2 + axis], device=offset.device)
+            for tensor in (weight, offset)
+        )
+        return taps[:, None] * dilation + places * stride - padding
+
+    pairs = offset.unflatten(1, (-1, *weight.shape[2:], 2))
+    y, x = pairs.unbind(-3)  # n, deform_groups, k_h, k_w, h_out, w_out
+    y, x = y + grid(0)[:, None, :, None], x + grid(1)[:, None]
+    height, width = input.shape[2:]
+    outside = (y <= -1) | (y >= height) | (x <= -1) | (x >= width)
+    return outside.unsqueeze(-3).expand_as(pairs).flatten(1, 4)
 
 
 def _complete(
     input: Tensor, weight: Tensor, offset: Tensor, mask: Optional[Tensor], bias: Optional[Tensor]
 ) -> list[Tensor]:
     """Replace missing tensors with zeros, as torchvision.ops.deform_conv2d does."""
-    mask = input.new_zeros(len(input), 1) if mask is None else mask
+    mask = input.new_zeros(input.shape[0], 1) if mask is None else mask
     bias = input.new_zeros(len(weight)) if bias is None else bias
     return [widen(tensor) for tensor in (input, weight, offset, mask, bias)]

@@ -36,14 +36,12 @@ def deform_roi_pool_forward(
         sampling_ratio: Samples along each side of a bin; 0 for about one per pixel.
         gamma: Factor of the offsets.
     """
-    if output.numel() == 0:
-        return
     features = widen(input)
     height, width = features.shape[2:]
     bins = (pooled_height, pooled_width)
     grid = _moved(rois.to(features.dtype), offset, bins, spatial_scale, sampling_ratio, gamma)
     rows = pixel_rows(features)
-    total = features.new_zeros(len(rois), *bins, features.shape[1])
+    total = features.new_zeros(rois.shape[0], *bins, features.shape[1])
     for chosen, y, x in grid.samples():
         corners = Corners.around(y, x, height, width)
         image = (grid.image[chosen] * (height * width))[:, None, None]
@@ -116,7 +114,7 @@ def _moved(
     gamma: float,
 ) -> RoIGrid:
     grid = RoIGrid(rois, bins, spatial_scale, sampling_ratio, aligned=True)
-    if offset.numel():
+    if offset.ndim > 1:
         move_x, move_y = offset.to(rois.dtype).unbind(1)
         grid.start_x = grid.start_x + gamma * grid.width * move_x
         grid.start_y = grid.start_y + gamma * grid.height * move_y

@@ -63,15 +63,16 @@ def ms_deform_attn_backward(
         im2col_step: Unused, because it doesn't affect the result.
     """
     levels = _levels(value_spatial_shapes, value_level_start_index)
-    tensors = [
-        widen(tensor).detach().requires_grad_()
-        for tensor in (value, sampling_locations, attention_weights)
-    ]
+    value, locations, weights, grad = map(
+        widen, (value, sampling_locations, attention_weights, grad_output)
+    )
+    value, weights = value.detach().requires_grad_(), weights.detach().requires_grad_()
     with torch.enable_grad():
-        output = _attend(*tensors, levels)
-    grads = torch.autograd.grad(output, tensors, widen(grad_output))
-    for buffer, grad in zip((grad_value, grad_sampling_loc, grad_attn_weight), grads):
-        buffer.add_(grad)
+        output = _attend(value, locations, weights, levels)
+    by_value, by_weights = torch.autograd.grad(output, (value, weights), grad)
+    grad_value.add_(by_value)
+    grad_sampling_loc.add_(_by_location(value, locations, weights, levels, grad))
+    grad_attn_weight.add_(by_weights)
 
 
 def _levels(shapes: Tensor, starts: Tensor) -> list[tuple[int, int, int]]:
@@ -97,3 +98,40 @@ def _attend(
         attention = weights[:, :, :, level].transpose(1, 2).flatten(0, 1)
         output = output + (sampled * attention[:, None]).sum(-1)
     return output.view(n, heads * channels, queries).transpose(1, 2).contiguous()
+
+
+def _by_location(
+    value: Tensor,
+    locations: Tensor,
+    weights: Tensor,
+    levels: list[tuple[int, int, int]],
+    grad: Tensor,
+) -> Tensor:
+    """Return the derivative by the locations, at the positions that mmcv's kernel computes.
+
+    The slope changes where a position is an integer, as most are after an initialisation. There,
+    grid_sample may round to the other side. On the border, a pixel outside the map, mmcv returns 0.
+    """
+    n, _, heads, channels = value.shape
+    grad = grad.view(n, -1, heads, 1, channels)
+    image = torch.arange(n, device=value.device)[:, None, None, None]
+    head = torch.arange(heads, device=value.device)[:, None]
+    slopes = []
+    for level, (start, height, width) in enumerate(levels):
+        size = locations.new_tensor([width, height])
+        position = locations[:, :, :, level] * size - 0.5
+        low = position.floor()
+        corners = []
+        for below, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            x, y = low[..., 0].long() + right, low[..., 1].long() + below
+            missing = (x < 0) | (x >= width) | (y < 0) | (y >= height)
+            key = (start + y * width + x).masked_fill(missing, 0)
+            corners.append((value[image, key, head] * grad).sum(-1).masked_fill(missing, 0))
+        top_left, top_right, bottom_left, bottom_right = corners
+        x, y = (position - low).unbind(-1)
+        by_x = (top_right - top_left) * (1 - y) + (bottom_right - bottom_left) * y
+        by_y = (bottom_left - top_left) * (1 - x) + (bottom_right - top_right) * x
+        slope = torch.stack([by_x, by_y], -1) * weights[:, :, :, level, :, None] * size
+        inside = ((position > -1) & (position < size)).all(-1, keepdim=True)
+        slopes.append(slope.masked_fill(~inside, 0))
+    return torch.stack(slopes, 3)

@@ -8,6 +8,8 @@ from torch import Tensor
 
 Op = TypeVar("Op", bound=Callable[..., Any])
 
+_is_compiling = getattr(torch.compiler, "is_compiling", None) or torch._utils.is_compiling
+
 OPS: dict[str, Callable[..., Any]] = {}
 """Supplied ops by their names in `mmcv._ext`."""
 
@@ -34,6 +36,11 @@ def op(function: Op) -> Op:
 
     OPS[function.__name__] = call
     return call  # type: ignore[return-value]
+
+
+def is_traced() -> bool:
+    """Return whether an exporter or a compiler is tracing, so no branch may depend on values."""
+    return torch.jit.is_tracing() or _is_compiling()
 
 
 def widen(tensor: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 import torchvision  # noqa: F401  registers torch.ops.torchvision
 from torch import Tensor
 
-from .registry import op, widen
+from .registry import is_traced, op, widen
 from .roi_grid import Corners, RoIGrid, flat_index, pixel_rows
 
 MAX, AVG = range(2)
@@ -48,14 +48,12 @@ def roi_align_forward(
 
     Raises:
         RuntimeError: An aligned RoI has a negative size. As in mmcv, this is checked only on the
-            CPU, where the check needs no synchronisation.
+            CPU, where the check needs no synchronisation. An exported op doesn't check it.
     """
-    if output.numel() == 0:
-        return
     bins = (aligned_height, aligned_width)
     features = widen(input)
     rois = rois.to(features.dtype)
-    if aligned and not rois.is_cuda:
+    if aligned and not rois.is_cuda and not is_traced():
         _check_sizes(rois, spatial_scale)
     if pool_mode == AVG:
         output.copy_(_mean(features, rois, (spatial_scale, *bins, sampling_ratio, aligned)))
@@ -73,8 +71,9 @@ def _mean(features: Tensor, rois: Tensor, how: tuple) -> Tensor:
         return torch.ops.torchvision.roi_align(features, rois, *how)
 
     # torchvision's CPU kernel uses only one thread.
-    on_cpu = rois.device.type == "cpu"
-    threads = min(torch.get_num_threads(), len(rois) // LEAST_ROIS) if on_cpu else 1
+    if is_traced() or rois.device.type != "cpu":
+        return pool(rois)
+    threads = min(torch.get_num_threads(), len(rois) // LEAST_ROIS)
     if threads < 2:
         return pool(rois)
     with ThreadPoolExecutor(threads) as executor:
@@ -142,7 +141,7 @@ def _maximum(features: Tensor, grid: RoIGrid) -> tuple[Tensor, Tensor, Tensor]:
     """Return the maximum and its y and x positions, each of shape `(k, *bins, c)`."""
     height, width = features.shape[2:]
     rows = pixel_rows(features)
-    shape = (len(grid.image), *grid.bins, features.shape[1])
+    shape = (grid.image.shape[0], *grid.bins, features.shape[1])
     # This value remains if no sample is larger; mmcv's CPU and CUDA kernels use different values.
     lowest = torch.finfo(torch.float32).min if features.is_cuda else -10000.0
     best = features.new_full(shape, lowest)

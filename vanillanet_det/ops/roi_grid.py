@@ -5,8 +5,9 @@ pooling must find the same sample. Tensors span RoIs and bins; a Python loop ite
 samples of a bin, so that memory doesn't grow with the number of samples.
 """
 
+import itertools
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Union
 
 import torch
 from torch import Tensor
@@ -46,6 +47,7 @@ class RoIGrid:
         if not aligned:
             self.width, self.height = self.width.clamp(min=1), self.height.clamp(min=1)
         self._bin_h, self._bin_w = self.height / bins[0], self.width / bins[1]
+        self._ratio = sampling_ratio
         if sampling_ratio > 0:
             self._rows = torch.full_like(self.height, sampling_ratio)
             self._columns = self._rows
@@ -53,24 +55,31 @@ class RoIGrid:
             self._rows, self._columns = self._bin_h.ceil(), self._bin_w.ceil()
         self.count = (self._rows * self._columns).clamp(min=1)
 
-    def samples(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def samples(self) -> Iterator[tuple[Union[slice, Tensor], Tensor, Tensor]]:
         """Iterate over the samples that a bin can have, row by row.
 
         Yields:
-            The indices of the RoIs that have the sample, int64 of shape `(chosen,)`, and the y
-            and x positions of the sample in each of their bins, shape `(chosen, *bins)`.
+            The indices of the RoIs that have the sample, a slice or int64 of shape `(chosen,)`, and
+            the y and x positions of the sample in each of their bins, shape `(chosen, *bins)`.
         """
         ph, pw = (torch.arange(bins, device=self.image.device) for bins in self.bins)
-        for row in range(int(self._rows.max())):
-            for column in range(int(self._columns.max())):
-                has = (self._rows > row) & (self._columns > column)
-                chosen = has.flatten().nonzero().squeeze(1)
-                bin_h, bin_w = self._bin_h[chosen], self._bin_w[chosen]
-                y = self.start_y[chosen] + ph[:, None] * bin_h
-                x = self.start_x[chosen] + pw * bin_w
-                y = y + (row + 0.5) * bin_h / self._rows[chosen]
-                x = x + (column + 0.5) * bin_w / self._columns[chosen]
-                yield (chosen, *torch.broadcast_tensors(y, x))
+        for row, column, chosen in self._chosen():
+            bin_h, bin_w = self._bin_h[chosen], self._bin_w[chosen]
+            y = self.start_y[chosen] + ph[:, None] * bin_h
+            x = self.start_x[chosen] + pw * bin_w
+            y = y + (row + 0.5) * bin_h / self._rows[chosen]
+            x = x + (column + 0.5) * bin_w / self._columns[chosen]
+            yield (chosen, *torch.broadcast_tensors(y, x))
+
+    def _chosen(self) -> Iterator[tuple[int, int, Union[slice, Tensor]]]:
+        if self._ratio > 0:  # nothing depends on values here, so that the op can be exported
+            for row, column in itertools.product(range(self._ratio), repeat=2):
+                yield row, column, slice(None)
+        elif len(self.image):
+            for row in range(int(self._rows.max())):
+                for column in range(int(self._columns.max())):
+                    has = (self._rows > row) & (self._columns > column)
+                    yield row, column, has.flatten().nonzero().squeeze(1)
 
 
 class Corners(NamedTuple):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vanillanet_det.export.verification import TOLERANCES, compare
+from vanillanet_det.export.comparison import TOLERANCES, compare
 from vanillanet_det.runtime import Detections
 
 BOXES = np.float32([[10, 10, 50, 60], [12, 10, 50, 60], [100, 20, 160, 90], [5, 5, 5, 9]])
