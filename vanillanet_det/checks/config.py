@@ -82,7 +82,7 @@ def check_config(
             findings.num_classes = len(collected.orders[0].classes)
         model = build_model(cfg)
         if model is not None:
-            findings += check_model(model, findings.num_classes)
+            findings += check_model(model, findings.num_classes, cfg.model)
         if "train_dataloader" in dataloaders:
             findings += check_weights(cfg, model)
             findings += check_learning_rate(cfg, get_world_size())
