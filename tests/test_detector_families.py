@@ -36,7 +36,8 @@ def test_it_trains_and_is_evaluated_and_loaded_fused(name, folder, tmp_path, log
     assert "Evaluating the fused model" in text
     assert "parameters, features equal to" in text
     assert "couldn't be compared" not in text
-    assert len(count_forms(copy.deepcopy(cfg.model), (160, 192)).forms) == 2
+    if name in FEW:
+        assert len(count_forms(copy.deepcopy(cfg.model), (160, 192)).forms) == 2
 
     (path,) = tmp_path.glob("epoch_1.pth")
     detector = load_detector(path, tmp_path / "config.py", "cpu", score=0.0)

@@ -20,6 +20,7 @@ from .images import check_images, check_missing, check_shared, image_paths
 from .learning_rate import check_learning_rate
 from .model import build_model, check_model
 from .segmentations import check_segmentations
+from .settings import check_settings
 from .weights import check_weights
 
 
@@ -66,6 +67,7 @@ def check_config(
     findings, collected = Findings(), _Collected()
     scope = cfg.get("default_scope") or "mmdet"
     with DefaultScope.overwrite_default_scope(scope):
+        findings += check_settings(cfg, dataloaders)
         datasets = find_datasets(cfg, dataloaders)
         for dataset in distinct(datasets):
             _check_dataset(dataset, images, findings, collected)

@@ -5,7 +5,7 @@ from typing import Any, Optional
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 
-from ..checks import DATALOADERS
+from ..checks import DATALOADERS, pipeline_steps, size_key
 
 # DataLoader rejects these without workers, and they have no meaning there.
 _NEED_WORKERS = ("persistent_workers", "prefetch_factor", "timeout", "multiprocessing_context")
@@ -20,6 +20,7 @@ def accept_clear_settings(cfg: Config) -> None:
         cfg: The config.
     """
     _drop_worker_options(cfg)
+    _make_sizes_tuples(cfg)
     _count_shared_parameters_once(cfg.get("optim_wrapper"))
     hooks = cfg.get("default_hooks") or {}
     cfg.default_hooks = ConfigDict(
@@ -38,6 +39,15 @@ def _drop_worker_options(cfg: Config) -> None:
                     dropped.setdefault(name, []).append(key)
     for name, keys in dropped.items():
         print_log(f"{', '.join(keys)}: num_workers is 0, so {name} is ignored", "current")
+
+
+def _make_sizes_tuples(cfg: Config) -> None:
+    """Convert sizes such as [1333, 800]; MMDetection expects tuples, which JSON doesn't have."""
+    for step in pipeline_steps({key: cfg.get(key) for key in DATALOADERS}):
+        key = size_key(step)
+        size = step.get(key)
+        if isinstance(size, list) and [type(side) for side in size] == [int, int]:
+            step[key] = tuple(size)
 
 
 def _count_shared_parameters_once(wrapper: Optional[Any]) -> None:

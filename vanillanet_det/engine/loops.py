@@ -17,6 +17,7 @@ from mmengine.logging import print_log
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, TestLoop, ValLoop
 from torch.utils.data import BatchSampler, Sampler
 
+from ..errors import UserError
 from ..fileio import atomic_write
 from .workers import shield_workers
 
@@ -31,6 +32,12 @@ class _Loop:
 
     def __init__(self, runner: Runner, dataloader: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(runner, shield_workers(dataloader, runner.seed), *args, **kwargs)
+        if not len(self.dataloader):
+            raise UserError(
+                f"{self._mode}_dataloader: its {len(self.dataloader.dataset)} images don't fill "
+                "a batch, and drop_last discards incomplete ones; lower batch_size, or set "
+                "drop_last=False"
+            )
 
     def run(self) -> Any:
         """Run the loop, then always call `end_train`, `end_val` or `end_test` of the hooks."""

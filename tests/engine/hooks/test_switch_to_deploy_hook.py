@@ -209,7 +209,7 @@ def test_a_neck_that_joins_features_of_unpadded_images(make_runner, logged, pipe
     runner = make_runner(**JOINING, **(sides if pipeline == "sides" else {}))
     runner.train()
     warning = "SwitchToDeployHook: the fused features couldn't be compared with the original ones"
-    assert logged().count(warning) == (0 if pipeline == "sides" else 2)
+    assert logged().count(warning) == (0 if pipeline == "sides" else 1)  # said once
     assert logged().count("parameters, features equal") == (2 if pipeline == "sides" else 0)
     assert logged().count("Evaluating the fused model") == 2
 
