@@ -19,13 +19,14 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from ..models.deploy import image_channels
+from ..models.preprocessing import preprocess
 
 NUM_PROPOSALS = 1000
 NUM_MASKS = 100
 
 
 def forward_once(model: nn.Module, input_size: tuple[int, int]) -> None:
-    """Send one black image through a model.
+    """Send one black image through a model, padded as the model's preprocessor pads it.
 
     Args:
         model: A detector, or any network that takes images, on the device to run on.
@@ -34,11 +35,11 @@ def forward_once(model: nn.Module, input_size: tuple[int, int]) -> None:
     Raises:
         Exception: Whatever the model raises.
     """
-    device = next(model.parameters()).device
-    with device:  # for tensors that the model creates
-        image = torch.zeros(1, image_channels(model), *input_size)
+    first = next(model.parameters())
+    with first.device:  # for tensors that the model creates
+        image = torch.zeros(image_channels(model), *input_size)
         if not isinstance(model, BaseDetector):
-            model(image)
+            model(image[None])
             return
         sample = DetDataSample(
             metainfo=dict(
@@ -50,10 +51,12 @@ def forward_once(model: nn.Module, input_size: tuple[int, int]) -> None:
                 flip=False,
             )
         )
-        # Sparse R-CNN expects ground truth in its forward pass, but uses none of it.
-        sample.gt_instances = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0))
+        # Sparse R-CNN and CondInst expect ground truth in their forward passes.
+        labels = torch.zeros(0, dtype=torch.long)
+        sample.gt_instances = InstanceData(bboxes=torch.zeros(0, 4), labels=labels)
+        data = preprocess(model, image, sample)
         with _fixed_regions(model):
-            model(image, [sample], mode="tensor")
+            model(data["inputs"].to(first), data["data_samples"], mode="tensor")
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from ..engine.ranks import (
     is_first_of_node,
     lost_rank_errors,
 )
+from ..engine.size_errors import size_errors
 from ..errors import UserError
 from ..inference.exported import ExportedModel
 from ..models.mask_tta import MaskTTAModel
@@ -103,7 +104,7 @@ def test(
             log_warnings(warnings)
             if exported:
                 _check_classes(runner, checkpoint)
-    with config_errors(cfg), lost_rank_errors():
+    with config_errors(cfg), size_errors(cfg), lost_rank_errors():
         return runner.test() if out is None else _test_and_dump(runner, Path(out))
 
 

@@ -28,6 +28,7 @@ from ..engine.ranks import (
     lost_rank_errors,
     rank_prefix,
 )
+from ..engine.size_errors import size_errors
 from ..errors import UserError
 
 
@@ -81,7 +82,7 @@ def train(
             hook.go_on = go_on or _resume_command(
                 config, work_dir, amp, auto_scale_lr, cfg_options, launcher
             )
-    with config_errors(cfg), lost_rank_errors(), _nothing_trained():
+    with config_errors(cfg), size_errors(cfg), lost_rank_errors(), _nothing_trained():
         runner.train()
     best = runner.message_hub.runtime_info.get("best_ckpt")
     if best is not None:

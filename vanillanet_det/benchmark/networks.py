@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Optional
 
 import torch
@@ -18,6 +19,7 @@ from mmengine.model import revert_sync_batchnorm
 from torch import nn
 
 from ..checkpoints import Checkpoint, fit_model
+from ..datasets.sample_images import prepare_array
 from ..errors import UserError, prefix_errors
 from ..models import deploy
 from .random_weights import prepare_random_weights
@@ -36,6 +38,7 @@ class Network:
         checkpoint: File with the detector's weights, or None.
         missing: Tensors that are missing from the file.
         notes: Notes for the report, each a full sentence.
+        prepare: The config's test pipeline, see `fuse` in `models.deploy`.
     """
 
     config: str
@@ -44,6 +47,7 @@ class Network:
     checkpoint: Optional[str] = None
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    prepare: Optional[deploy.Prepare] = None
 
 
 def load_network(name: str, cfg: Config, checkpoint: Optional[str], batch: dict) -> Network:
@@ -80,7 +84,7 @@ def load_network(name: str, cfg: Config, checkpoint: Optional[str], batch: dict)
         )
     model = revert_sync_batchnorm(model).eval()
     form = "deploy" if getattr(model.backbone, "deploy", False) else "training"
-    network = Network(name, model, form, checkpoint)
+    network = Network(name, model, form, checkpoint, prepare=partial(prepare_array, cfg))
     if checkpoint is None:
         with _quiet():
             model.init_weights()
@@ -137,10 +141,13 @@ def fuse(network: Network) -> Network:
     if network.form == "deploy":
         return network
     with prefix_errors(network.checkpoint or network.config):
-        fused, _ = deploy.fuse(network.model, network.config, fold=_fold_batch_norms)
+        fused, _, unchecked = deploy.fuse(
+            network.model, network.config, fold=_fold_batch_norms, prepare=network.prepare
+        )
     if sum(1 for _ in fused.parameters()) == sum(1 for _ in network.model.parameters()):
         return replace(network, form="only")
-    return replace(network, model=fused, form="deploy")
+    notes = [*network.notes, *([f"{network.config}: {unchecked}."] if unchecked else [])]
+    return replace(network, model=fused, form="deploy", notes=notes)
 
 
 def _fold_batch_norms(detector: nn.Module) -> None:

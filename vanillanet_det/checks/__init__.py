@@ -3,6 +3,7 @@
 from .config import Findings, check_config
 from .datasets import DATALOADERS, leaf_datasets
 from .finding import Finding, errors_in, report, stop_at_errors, warnings_in
+from .settings import pipeline_steps, size_key
 
 __all__ = [
     "DATALOADERS",
@@ -11,7 +12,9 @@ __all__ = [
     "check_config",
     "errors_in",
     "leaf_datasets",
+    "pipeline_steps",
     "report",
+    "size_key",
     "stop_at_errors",
     "warnings_in",
 ]

@@ -24,6 +24,7 @@ from .limits import check_limits
 from .model import build_model, check_model
 from .objects import Objects, check_objects, check_splits
 from .segmentations import check_segmentations
+from .settings import check_settings
 from .spelling import check_spelling
 from .weights import check_weights
 
@@ -72,6 +73,7 @@ def check_config(
     findings, collected = Findings(), _Collected()
     scope = cfg.get("default_scope") or "mmdet"
     with DefaultScope.overwrite_default_scope(scope):
+        findings += check_settings(cfg, dataloaders)
         datasets = find_datasets(cfg, dataloaders)
         for dataset in distinct(datasets):
             _check_dataset(dataset, images, findings, collected)
@@ -92,7 +94,7 @@ def check_config(
             findings.num_classes = len(collected.orders[0].classes)
         model = build_model(cfg)
         if model is not None:
-            findings += check_model(model, findings.num_classes)
+            findings += check_model(model, findings.num_classes, cfg.model)
         if "train_dataloader" in dataloaders:
             findings += check_weights(cfg, model)
             findings += check_learning_rate(cfg, get_world_size())

@@ -28,17 +28,18 @@ def build_model(cfg: Config) -> Optional[nn.Module]:
             return None
 
 
-def check_model(model: nn.Module, num_classes: Optional[int]) -> list[Finding]:
+def check_model(model: nn.Module, num_classes: Optional[int], model_cfg: dict) -> list[Finding]:
     """Compare heads with the number of classes, and features with the modules that use them.
 
     Args:
         model: The model, on the meta device.
         num_classes: Number of classes; if None, the heads are not checked.
+        model_cfg: Its config.
     """
     findings = [] if num_classes is None else list(_check_heads(model, num_classes))
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return findings + list(_check_features(model))
+        return findings + list(_check_features(model, model_cfg))
 
 
 def _check_heads(model: nn.Module, num_classes: int) -> Iterator[Finding]:
@@ -63,7 +64,7 @@ def _is_agnostic(head: nn.Module) -> bool:
     return getattr(head, "class_agnostic", False) or "RPN" in type(head).__name__
 
 
-def _check_features(model: nn.Module) -> Iterator[Finding]:
+def _check_features(model: nn.Module, model_cfg: dict) -> Iterator[Finding]:
     backbone = getattr(model, "backbone", None)
     if backbone is None:
         return
@@ -74,7 +75,7 @@ def _check_features(model: nn.Module) -> Iterator[Finding]:
     if neck is not None:
         outputs = _run(neck, features)
         if outputs is None:
-            yield from _misfit("model.neck", neck, "the backbone", features)
+            yield from _misfit("model.neck", model_cfg["neck"], "the backbone", features)
             return
         features = outputs
     source = "the backbone" if neck is None else "the neck"
@@ -83,7 +84,7 @@ def _check_features(model: nn.Module) -> Iterator[Finding]:
         if head is None:
             continue
         if _run(head, features) is None:
-            yield from _misfit(f"model.{name}", head, source, features)
+            yield from _misfit(f"model.{name}", model_cfg[name], source, features)
         generator = getattr(head, "prior_generator", None)
         if type(generator).__name__ in ("AnchorGenerator", "MlvlPointGenerator"):
             key = "anchor_generator" if hasattr(generator, "base_anchors") else "strides"
@@ -117,11 +118,10 @@ def _run(module: nn.Module, *inputs: Any) -> Optional[tuple[Tensor, ...]]:
     return (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
 
 
-def _misfit(
-    key: str, module: nn.Module, source: str, features: Sequence[Tensor]
-) -> Iterator[Finding]:
+def _misfit(key: str, cfg: Any, source: str, features: Sequence[Tensor]) -> Iterator[Finding]:
     """Report mismatched channels of a module that failed to run."""
-    expected = getattr(module, "in_channels", None)
+    # The module's attribute may have another meaning: CTResNetNeck counts along its layers.
+    expected = cfg.get("in_channels") if isinstance(cfg, dict) else None
     channels = [feature.shape[1] for feature in features]
     if isinstance(expected, int):
         # A neck may use a single feature; a head uses all features, with equal channels.

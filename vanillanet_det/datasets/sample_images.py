@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
+import numpy as np
 from mmcv.transforms import Compose
 from mmengine.config import ConfigDict
 from mmengine.logging import print_log
+from mmengine.registry import DefaultScope
 from sklearn.datasets import load_sample_images
+from torch import Tensor
 
 from ..errors import UserError, some
 from ..media import CONVERT, IMAGES, UNSUPPORTED_IMAGES, has_ending
@@ -121,6 +124,24 @@ def make_batches(
         chosen = [samples[i % len(samples)] for i in range(begin, begin + batch_size)]
         batches.append({key: [s[key] for s in chosen] for key in ("inputs", "data_samples")})
     return batches
+
+
+def prepare_array(cfg: ConfigDict, image: np.ndarray) -> Tensor:
+    """Apply a config's test pipeline to one image.
+
+    Args:
+        cfg: The whole config.
+        image: uint8 `(H, W, C)`.
+
+    Returns:
+        uint8 `(C, H', W')`; the first of its views if the pipeline augments it.
+
+    Raises:
+        UserError: The config has no test pipeline, or the pipeline fails.
+    """
+    with DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmdet"):
+        inputs = make_batches([dict(img=image)], evaluation_pipeline(cfg), 1)[0]["inputs"][0]
+    return inputs[0] if isinstance(inputs, list) else inputs
 
 
 def _prepare(prepare: Compose, index: int, image: dict[str, Any]) -> dict:

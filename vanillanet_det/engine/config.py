@@ -12,11 +12,24 @@ from mmengine.config import Config, ConfigDict, DictAction
 
 from ..checks import DATALOADERS
 from ..errors import UserError
+from .clear_settings import accept_clear_settings
 from .evaluation_loops import GuardedTestLoop, GuardedValLoop
-from .hooks import CheckDataHook, CheckWeightsHook, InterruptHook, StopAtNonFiniteLossHook
+from .hooks import (
+    CheckDataHook,
+    CheckWeightsHook,
+    InterruptHook,
+    ResumeScheduleHook,
+    StopAtNonFiniteLossHook,
+)
 from .loops import ResumableEpochBasedTrainLoop, ResumableIterBasedTrainLoop
 from .workers import shield_workers
 
+_HOOKS = dict(
+    check_weights=CheckWeightsHook,
+    check_loss=StopAtNonFiniteLossHook,
+    resume_schedule=ResumeScheduleHook,
+    interrupt=InterruptHook,
+)
 _EVALUATORS = ("val_evaluator", "test_evaluator")
 # MMEngine's loops, and the loops that replace them.
 _LOOPS = {
@@ -50,12 +63,11 @@ def load_config(
     """
     cfg = read_config(path, cfg_options)
     cfg.launcher = launcher
-    # For every config: reject weights that don't match, stop a run that diverges, and make
-    # interrupted runs resumable.
-    hooks = cfg.setdefault("default_hooks", ConfigDict())
-    hooks.setdefault("check_weights", ConfigDict(type=CheckWeightsHook.__name__))
-    hooks.setdefault("check_loss", ConfigDict(type=StopAtNonFiniteLossHook.__name__))
-    hooks.setdefault("interrupt", ConfigDict(type=InterruptHook.__name__))
+    # For every config: reject weights that don't match, stop a run that diverges, make
+    # interrupted runs resumable, and follow the config's schedule in resumed runs.
+    hooks = {key: ConfigDict(type=hook.__name__) for key, hook in _HOOKS.items()}
+    cfg.default_hooks = ConfigDict(hooks, **(cfg.get("default_hooks") or {}))
+    accept_clear_settings(cfg)
     for mode in ("train", "val", "test"):
         _set_loop(cfg, mode)
     remove_hooks(cfg, CheckDataHook.__name__)  # the tools run the checks before they build a runner

@@ -18,6 +18,7 @@ from mmengine.runner import Runner, TestLoop, ValLoop, autocast
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ..errors import UserError
 from .workers import shield_workers
 
 
@@ -28,6 +29,12 @@ class GuardedLoop:
 
     def __init__(self, runner: Runner, dataloader: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(runner, shield_workers(dataloader, runner.seed), *args, **kwargs)
+        if not len(self.dataloader):
+            raise UserError(
+                f"{self._mode}_dataloader: its {len(self.dataloader.dataset)} images don't fill "
+                "a batch, and drop_last discards incomplete ones; lower batch_size, or set "
+                "drop_last=False"
+            )
 
     def run(self) -> Any:
         """Run the loop, then always call `end_train`, `end_val` or `end_test` of the hooks."""

@@ -1,7 +1,6 @@
 """Chooses the default input size, learning rate and schedule for a dataset."""
 
 import math
-from typing import Optional
 
 import numpy as np
 
@@ -57,7 +56,8 @@ def schedule(
         layer_decay: Whether to use layer-wise learning rate decay, as in the published recipe.
     """
     warm_up = min(200, epochs * iterations // 10)
-    paramwise: Optional[dict] = dict(norm_decay_mult=0.0, bias_decay_mult=0.0)
+    # Some heads share convolutions across levels.
+    paramwise = dict(norm_decay_mult=0.0, bias_decay_mult=0.0, bypass_duplicate=True)
     wrapper: dict[str, object] = dict(
         type="OptimWrapper",
         optimizer=dict(type="AdamW", lr=rate, weight_decay=0.05),

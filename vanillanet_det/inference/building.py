@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from ..checkpoints import Checkpoint, fit_model
 from ..checkpoints.checkpoint import class_names
 from ..datasets.pipeline import find_test_dataset, inference_pipeline
+from ..datasets.sample_images import prepare_array
 from ..errors import UserError, prefix_errors, some
 from ..models.deploy import fuse
 from ..models.layers.act_lambda import SCHEDULE_KEY, set_lambda_schedule
@@ -117,7 +119,9 @@ def build_detector(
         set_lambda_schedule(model, checkpoint.meta.get(SCHEDULE_KEY, ""))
         classes = find_classes(checkpoint, cfg)
         _check_classes(classes, model)
-        fused, _ = fuse(model, str(path))
+        fused, _, unchecked = fuse(model, str(path), prepare=partial(prepare_array, cfg))
+    if unchecked:
+        print_log(f"{path}: {unchecked}", "current", level=30)
     return fused.eval(), cfg, classes
 
 

@@ -5,16 +5,39 @@ The algebra is in `layers/fusion.py`; the methods that a network needs are in `p
 
 import copy
 from collections.abc import Iterable, Iterator
-from typing import Callable, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from .backbones.base import Backbone
+from .preprocessing import preprocess
 from .protocols import Deployable, Refusing
 
 TOLERANCE = 1e-3
 """Largest difference between fused and original features, relative to the largest value."""
+Prepare = Callable[[np.ndarray], Tensor]
+"""Function that applies a test pipeline to an image `(H, W, C)`, and returns `(C, H', W')`."""
+
+
+class Fusion(NamedTuple):
+    """A fused detector, and how it compares with the original.
+
+    Attributes:
+        model: The fused copy.
+        error: The `relative_error` of its features; None if they weren't compared.
+        unchecked: Why the features couldn't be compared; '' if they were, or if nobody asked.
+    """
+
+    model: nn.Module
+    error: Optional[float] = None
+    unchecked: str = ""
+
+
+class _CannotRunError(Exception):
+    """A detector can't process the images it would be checked on."""
 
 
 def switch_to_deploy(model: nn.Module, inplace: bool = False) -> nn.Module:
@@ -36,7 +59,7 @@ def switch_to_deploy(model: nn.Module, inplace: bool = False) -> nn.Module:
         UserError: A module can't be fused, such as a VanillaNet with lambda < 1. The model is then
             unchanged, unless another part was already fused in place.
     """
-    return _switch(model if inplace else copy.deepcopy(model), "switch_to_deploy")
+    return _switch(model if inplace else _copy(model), "switch_to_deploy")
 
 
 def switch_to_merged(model: nn.Module, inplace: bool = False) -> nn.Module:
@@ -57,7 +80,26 @@ def switch_to_merged(model: nn.Module, inplace: bool = False) -> nn.Module:
     Raises:
         UserError: A network can't be merged, because lambda is below 1 or it is deployed.
     """
-    return _switch(model if inplace else copy.deepcopy(model), "switch_to_merged")
+    return _switch(model if inplace else _copy(model), "switch_to_merged")
+
+
+class _Detaching(TorchFunctionMode):
+    """Copies tensors of an autograd graph as values; PyTorch refuses to deep-copy them.
+
+    Some heads, such as CondInst's, keep tensors of their last training step.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: Optional[dict] = None
+    ) -> Any:
+        if func is Tensor.__deepcopy__ and not args[0].is_leaf:
+            return args[0].detach().clone()
+        return func(*args, **(kwargs or {}))
+
+
+def _copy(model: nn.Module) -> nn.Module:
+    with _Detaching():
+        return copy.deepcopy(model)
 
 
 def _switch(model: nn.Module, method: str) -> nn.Module:
@@ -86,7 +128,8 @@ def fuse(
     name: str,
     tolerance: Optional[float] = TOLERANCE,
     fold: Optional[Callable[[nn.Module], object]] = None,
-) -> tuple[nn.Module, Optional[float]]:
+    prepare: Optional[Prepare] = None,
+) -> Fusion:
     """Fuse a copy of a detector, and compare its features with the original's.
 
     Args:
@@ -94,9 +137,11 @@ def fuse(
         name: Name of the detector in errors.
         tolerance: Largest `relative_error` on one random image; None skips the comparison.
         fold: Function that folds further layers of the copy, called before the comparison.
+        prepare: The detector's test pipeline, for detectors that only process what it returns.
 
     Returns:
-        The fused copy, and the error of its features (None without a comparison).
+        The fused copy and the error of its features. If the detector can't process a random image,
+        the reason is returned instead of the error.
 
     Raises:
         UserError: A network can't be fused.
@@ -106,8 +151,12 @@ def fuse(
     if fold is not None:
         fold(fused)
     if tolerance is None:
-        return fused, None
-    error = detector_error(detector, fused)
+        return Fusion(fused)
+    try:
+        error = detector_error(detector, fused, prepare)
+    except _CannotRunError as problem:
+        reason = f"the fused features couldn't be compared with the original ones: {problem}"
+        return Fusion(fused, unchecked=reason)
     if not error <= tolerance:
         raise RuntimeError(
             f"{name}: fused and original features differ by {error:.1e} of their largest value, "
@@ -115,7 +164,7 @@ def fuse(
             "weights that are not finite, and 16-bit precision, which needs a larger tolerance "
             "(None skips the check)"
         )
-    return fused, error
+    return Fusion(fused, error)
 
 
 def relative_error(found: Iterable[Tensor], expected: Iterable[Tensor]) -> float:
@@ -168,29 +217,57 @@ def random_image(model: nn.Module, channels: int = 3) -> Tensor:
 
 
 @torch.no_grad()
-def detector_error(original: nn.Module, fused: nn.Module) -> float:
+def detector_error(
+    original: nn.Module, fused: nn.Module, prepare: Optional[Prepare] = None
+) -> float:
     """Compare the features of a detector and its fused copy on one random image.
+
+    Both get what the detector's own preprocessor makes of the image: necks that join features need
+    its padding. A detector without padding may still need the sizes of its test pipeline.
 
     Args:
         original: A detector with `extract_feat`, or a test-time-augmentation wrapper of one.
         fused: The fused copy of `original`.
+        prepare: The detector's test pipeline, applied if the image alone can't be processed.
 
     Returns:
         The `relative_error`.
     """
-    image = random_image(original, image_channels(original))
+    original, fused = (getattr(model, "module", model) for model in (original, fused))
     modes = [(module, module.training) for module in original.modules()]
     try:
         # Disable cuDNN: rounding of its TF32 kernels on GPUs would hide errors.
         with torch.backends.cudnn.flags(enabled=False, allow_tf32=False):
-            expected, found = (
-                (m.module if hasattr(m, "module") else m).eval().extract_feat(image)
-                for m in (original, fused)
-            )
+            inputs, expected = _first_features(original.eval(), prepare)
+            return relative_error(_tensors(fused.eval().extract_feat(inputs)), expected)
     finally:
         for module, training in modes:
             module.training = training
-    return relative_error(found, expected)
+
+
+def _first_features(detector: nn.Module, prepare: Optional[Prepare]) -> tuple[Tensor, list[Tensor]]:
+    """Return the first input that a detector can process, and its features."""
+    pixels = random_image(detector, image_channels(detector))[0].float().cpu()
+    pixels = (64 * pixels + 128).clamp(0, 255).byte()
+    prepared = [lambda: pixels]
+    if prepare is not None:
+        prepared.append(lambda: prepare(pixels.permute(1, 2, 0).numpy()))
+    problem = None
+    for make in prepared:
+        try:
+            inputs = preprocess(detector, make())["inputs"].to(next(detector.parameters()))
+            return inputs, list(_tensors(detector.extract_feat(inputs)))
+        except Exception as error:  # a detector raises almost any exception
+            problem = error
+    raise _CannotRunError(f"{type(problem).__name__}: {problem}".partition("\n")[0])
+
+
+def _tensors(features: Any) -> Iterator[Tensor]:
+    if isinstance(features, Tensor):
+        yield features
+    elif isinstance(features, (list, tuple, dict)):
+        for value in features.values() if isinstance(features, dict) else features:
+            yield from _tensors(value)
 
 
 @torch.no_grad()

@@ -187,6 +187,33 @@ def test_a_wrong_fusion_is_caught(make_runner, monkeypatch):
     assert not runner.model.backbone.deploy
 
 
+JOINING = {
+    "model.neck": dict(
+        _delete_=True,
+        type="YOLOXPAFPN",
+        in_channels=[16, 16, 16],
+        out_channels=16,
+        num_csp_blocks=1,
+    ),
+    "model.data_preprocessor.pad_size_divisor": 1,
+    "val_dataloader.dataset.pipeline.1.scale": (224, 224),
+    "test_dataloader.dataset.pipeline.1.scale": (224, 224),
+}
+
+
+@pytest.mark.parametrize("pipeline", ["whole", "sides"])
+def test_a_neck_that_joins_features_of_unpadded_images(make_runner, logged, pipeline):
+    # The scenes are squares, which can be joined; the random image becomes one only here.
+    sides = {"val_dataloader.dataset.pipeline.1.keep_ratio": False}
+    sides |= {"test_dataloader.dataset.pipeline.1.keep_ratio": False}
+    runner = make_runner(**JOINING, **(sides if pipeline == "sides" else {}))
+    runner.train()
+    warning = "SwitchToDeployHook: the fused features couldn't be compared with the original ones"
+    assert logged().count(warning) == (0 if pipeline == "sides" else 1)  # said once
+    assert logged().count("parameters, features equal") == (2 if pipeline == "sides" else 0)
+    assert logged().count("Evaluating the fused model") == 2
+
+
 def test_the_check_leaves_mode_and_random_numbers_alone(make_runner, randomize_norms):
     model = make_runner().model.train()
     randomize_norms(model.backbone, torch.randn(2, 3, 96, 128))

@@ -8,6 +8,7 @@ from .deep_training_hook import DeepTrainingHook
 from .early_stopping_hook import DeployableEarlyStoppingHook
 from .interrupt_hook import InterruptHook
 from .progress_hook import ProgressHook
+from .resume_schedule_hook import ResumeScheduleHook
 from .stop_at_non_finite_loss_hook import StopAtNonFiniteLossHook
 from .switch_to_deploy_hook import SwitchToDeployHook
 
@@ -20,6 +21,7 @@ __all__ = [
     "DeployableEarlyStoppingHook",
     "InterruptHook",
     "ProgressHook",
+    "ResumeScheduleHook",
     "StopAtNonFiniteLossHook",
     "SwitchToDeployHook",
 ]

@@ -1,5 +1,6 @@
 """Evaluation of the fused model."""
 
+from functools import partial
 from typing import Optional
 
 from mmdet.registry import HOOKS
@@ -8,6 +9,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
+from ...datasets.sample_images import prepare_array
 from ...errors import UserError
 from ...models.deploy import TOLERANCE, deploy_refusal, fuse, is_deployable
 from ...models.raw_pixels import fold_normalization
@@ -28,7 +30,8 @@ class SwitchToDeployHook(Hook):
     Args:
         tolerance: Largest difference between the features of both models on a random image,
             relative to the largest value of a feature; above it, evaluation raises an error.
-            None skips the check.
+            None skips the check. A detector that can't process the image, even after its test
+            pipeline, is evaluated unchecked, with a warning.
     """
 
     # After EMAHook (NORMAL, 50), before CheckpointHook (VERY_LOW, 90).
@@ -70,8 +73,11 @@ class SwitchToDeployHook(Hook):
                 runner.logger.info(f"Evaluating the unfused model until it can be fused: {reason}")
             self._reported = True
             return
-        fused, error = fuse(model, type(self).__name__, self.tolerance)
+        prepare = partial(prepare_array, runner.cfg)
+        fused, error, unchecked = fuse(model, type(self).__name__, self.tolerance, prepare=prepare)
         checked = "" if error is None else f", features equal to {error:.1e}"
+        if unchecked:
+            runner.logger.warning(f"{type(self).__name__}: {unchecked}")
         fold_normalization(fused)  # the fused copy is never saved
         before, after = (sum(p.numel() for p in m.parameters()) for m in (model, fused))
         runner.logger.info(
