@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 import cv2
+import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
@@ -129,8 +130,7 @@ def _sizes(path: str, rotates: bool) -> tuple[tuple[int, int], tuple[int, int]]:
     Returns:
         Width and height as loaded in training, and as stored, before Exif rotation.
     """
-    # The path is passed as bytes, since OpenCV crashes on names that aren't UTF-8.
-    if not cv2.haveImageReader(os.fsencode(path)):
+    if not _opencv_can_read(path):
         raise ValueError("not an image format that OpenCV supports")
     with Image.open(path) as image:
         sizes = loaded_size(image, rotates), loaded_size(image, False)
@@ -138,6 +138,15 @@ def _sizes(path: str, rotates: bool) -> tuple[tuple[int, int], tuple[int, int]]:
         image.draft(image.mode, (image.width // 8, image.height // 8))
         image.load()
     return sizes
+
+
+def _opencv_can_read(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:  # OpenCV crashes on names that aren't UTF-8
+        content = np.fromfile(path, np.uint8)
+        return content.size > 0 and cv2.imdecode(content, 0) is not None
+    return cv2.haveImageReader(path)
 
 
 def check_shared(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import cv2
 
 _DEFAULT_FPS = 25.0
+_SILENT = 0  # OpenCV's LOG_LEVEL_SILENT
 # Frames are read in a thread, and OpenCV crashes if the video is closed in the meantime.
 _READING = threading.Lock()
 
@@ -32,8 +33,9 @@ def open_video(video: Video) -> Iterator["cv2.VideoCapture"]:
     address = video.address if video.is_camera else _for_opencv(Path(video.address))
     # The messages of FFmpeg and OpenCV don't mention the file.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    logging = getattr(cv2.utils, "logging", cv2)  # OpenCV 4 has its functions at the top
+    level = logging.getLogLevel()
+    logging.setLogLevel(_SILENT)
     capture = cv2.VideoCapture(address)
     try:
         if not capture.isOpened():
@@ -47,7 +49,7 @@ def open_video(video: Video) -> Iterator["cv2.VideoCapture"]:
     finally:
         with _READING:
             capture.release()
-        cv2.utils.logging.setLogLevel(level)
+        logging.setLogLevel(level)
 
 
 def _for_opencv(path: Path) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Optional
 from PIL import Image
 
 from ...errors import UserError
+from .opencv_rotation import opencv_rotates
 
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jp2", ".png", ".gif", ".webp"),
@@ -272,7 +273,7 @@ def loaded_size(image: Image.Image, rotates: bool = True) -> tuple[int, int]:
         width, height = image.tag_v2[_WIDTH], image.tag_v2[_HEIGHT]
         swapped = image.tag_v2.get(_ORIENTATION) in _SWAPPED
     else:
-        swapped = rotates and _orientation(image) in _SWAPPED
+        swapped = rotates and opencv_rotates(image) and _orientation(image) in _SWAPPED
     return (height, width) if swapped else (width, height)
 
 
