@@ -228,7 +228,7 @@ def save_detector(small_config, small_digits):
             cfg.merge_from_dict(SMALL_MASK_RCNN)
         if kind == "cascade":
             make_cascade(cfg.model)
-        torch.manual_seed(1)
+        torch.manual_seed(6)  # finds boxes in most images, with every version of PyTorch
         with DefaultScope.overwrite_default_scope("mmdet"):
             model = MODELS.build(cfg.model)
             model.init_weights()
@@ -251,6 +251,16 @@ def save_detector(small_config, small_digits):
 def detector_file(save_detector, tmp_path_factory):
     """Training checkpoint of a small RetinaNet that finds 20 boxes in an image."""
     return save_detector(tmp_path_factory.mktemp("detector") / "epoch_3.pth")
+
+
+@pytest.fixture(scope="session")
+def exporter():
+    """The module that exports, which needs a newer PyTorch than the rest of the package."""
+    if torch.__version__ < (2, 6):
+        pytest.skip("exporting needs PyTorch 2.6")
+    from vanillanet_det.export import exporter
+
+    return exporter
 
 
 SMALL_MASK_RCNN = {

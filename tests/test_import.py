@@ -1,12 +1,15 @@
 """Importing the package checks its requirements and registers its modules."""
 
+import re
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 from mmdet import registry
 
 import vanillanet_det
+from vanillanet_det import requirements
 from vanillanet_det.requirements import check_requirements
 
 NEEDED = ("mmdet", "mmengine", "mmcv")
@@ -41,6 +44,37 @@ def test_complete_requirements_pass():
 def test_the_message_names_what_is_missing_and_how_to_install_it(without, missing, message):
     without(*missing)
     with pytest.raises(ImportError, match=message):
+        check_requirements()
+
+
+@pytest.mark.parametrize(
+    ("versions", "remedy"),
+    [
+        (dict(torch="2.1.2+cu121", numpy="2.4.1"), "pip install 'numpy<2'"),
+        (
+            {"torch": "2.2.0", "numpy": "2.0.0", "opencv-python": "4.12.0.88"},
+            "pip install 'numpy<2' 'opencv-python<4.12'",
+        ),
+        (
+            {"torch": "2.1.0", "numpy": "2.0.0rc1", "opencv-python-headless": "5.0.0"},
+            "pip install 'numpy<2' 'opencv-python-headless<4.12'",
+        ),
+        (dict(torch="2.1.2", numpy="1.26.4"), None),
+        (dict(torch="2.3.0", numpy="2.0.0"), None),
+        (dict(numpy="2.0.0"), None),
+    ],
+)
+def test_a_numpy_that_pytorch_cannot_use_is_one_sentence(monkeypatch, versions, remedy):
+    def version(name):
+        if name not in versions:
+            raise PackageNotFoundError(name)
+        return versions[name]
+
+    monkeypatch.setattr(requirements, "version", version)
+    if remedy is None:
+        return check_requirements()
+    message = f"PyTorch {versions['torch']} can't use NumPy {versions['numpy']}, only NumPy 1: "
+    with pytest.raises(ImportError, match=f"{re.escape(message + remedy)}$"):
         check_requirements()
 
 

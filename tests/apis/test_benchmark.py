@@ -198,6 +198,12 @@ def test_mistakes_are_one_sentence(small_config, arguments, message):
         benchmark(**{"configs": [str(small_config)], **QUICK, **arguments})
 
 
+@pytest.mark.skipif(torch.__version__ >= (2, 2), reason="PyTorch computes in fp16 since 2.2")
+def test_fp16_on_the_cpu_of_an_old_pytorch(small_config):
+    with pytest.raises(UserError, match=r"--precision fp16: PyTorch 2\.1.* can't compute in it"):
+        benchmark([str(small_config)], **{**QUICK, "precision": ["fp16"]})
+
+
 def test_outputs_are_checked_before_anything_is_measured(small_config, tmp_path):
     folder = tmp_path / "a.json"
     folder.mkdir()

@@ -80,12 +80,11 @@ def result(machine, make_row):
 
 
 @pytest.fixture(scope="session")
-def export(detector_file, small_config, tmp_path_factory):
+def export(exporter, detector_file, small_config, tmp_path_factory):
     """Function that writes a file of a small RetinaNet, fixed to a size or not."""
     from mmengine.config import Config
     from mmengine.registry import DefaultScope
 
-    from vanillanet_det.export.exporter import ENDINGS, Exporter, ExportOptions
     from vanillanet_det.export.file_metadata import make_metadata
     from vanillanet_det.inference.building import build_detector
 
@@ -97,10 +96,10 @@ def export(detector_file, small_config, tmp_path_factory):
     def export(part, format, precision="fp32", input_size=(160, 160), batch_size=1):
         kind = part, input_size, batch_size
         if kind not in exporters:
-            plan = ExportOptions(part, True, input_size, batch_size)
-            exporters[kind] = Exporter(model, make_metadata(cfg, model, classes), plan)
+            plan = exporter.ExportOptions(part, True, input_size, batch_size)
+            exporters[kind] = exporter.Exporter(model, make_metadata(cfg, model, classes), plan)
         fixed = "any" if input_size is None else "fixed"
-        path = folder / f"{part}_{precision}_{fixed}{ENDINGS[format]}"
+        path = folder / f"{part}_{precision}_{fixed}{exporter.ENDINGS[format]}"
         if not path.exists():
             exporters[kind].write(path, precision)
         return path

@@ -3,6 +3,7 @@
 import argparse
 import os
 import pickle
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from vanillanet_det import UserError
 from vanillanet_det.checkpoints import read_checkpoint
 from vanillanet_det.checkpoints.reading import read_ahead
 
+pytestmark = pytest.mark.usefixtures("both_readers")
+
 
 def training_state():
     history = HistoryBuffer()
@@ -27,6 +30,9 @@ def training_state():
             log_scalars={"train/loss": history},
             runtime_info=dict(acc=np.float64(0.5), ok=np.bool_(True), half=np.float16(0.25)),
         ),
+        param_schedulers=[
+            dict(milestones=Counter([8, 11]), seen={1, 2}, device=torch.device("cpu"))
+        ],
         args=argparse.Namespace(lr=0.1, model="vanillanet"),
         table=np.asfortranarray(np.arange(6.0).reshape(2, 3)),
         nothing=np.zeros((0, 2), np.uint8),
@@ -45,7 +51,8 @@ def test_training_state_comes_back_equal(path, as_zip):
     assert history.mean() == history.statistics("mean") == pytest.approx(6.5 / 3)
     history.update(0.5)
     assert history.current() == 0.5
-    assert found["args"] == saved["args"]
+    for key in ("args", "param_schedulers"):
+        assert found[key] == saved[key]
     assert found["message_hub"]["runtime_info"] == saved["message_hub"]["runtime_info"]
     for kind, value in saved["message_hub"]["runtime_info"].items():
         assert type(found["message_hub"]["runtime_info"][kind]) is type(value)

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import pytest
 
-from vanillanet_det.export.exporter import ENDINGS, Exporter, ExportOptions
 from vanillanet_det.export.file_metadata import make_metadata
 from vanillanet_det.inference.building import build_detector
 
@@ -31,19 +30,20 @@ def build(detector_file, save_detector, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def make_exporter(build):
+def make_exporter(build, exporter):
     """Function that makes an `Exporter` for one of the detectors."""
 
     def make(kind="retinanet", **options):
         model, cfg, classes = build(kind)
         part = options.get("part", "detector")
-        return Exporter(model, make_metadata(cfg, model, classes, part), ExportOptions(**options))
+        plan = exporter.ExportOptions(**options)
+        return exporter.Exporter(model, make_metadata(cfg, model, classes, part), plan)
 
     return make
 
 
 @pytest.fixture(scope="session")
-def write_once(make_exporter, images, tmp_path_factory):
+def write_once(make_exporter, exporter, images, tmp_path_factory):
     """Function that exports a file, once for the same arguments, since exporting is slow."""
     written, exporters = {}, {}
 
@@ -51,9 +51,11 @@ def write_once(make_exporter, images, tmp_path_factory):
         which = kind, tuple(sorted(options.items()))
         key = precision, format, *which
         if key not in written:
-            written[key] = tmp_path_factory.mktemp("exported") / f"detector{ENDINGS[format]}"
-            exporter = exporters.setdefault(which, make_exporter(kind, **options))
-            exporter.write(written[key], precision, images)
+            written[key] = (
+                tmp_path_factory.mktemp("exported") / f"detector{exporter.ENDINGS[format]}"
+            )
+            found = exporters.setdefault(which, make_exporter(kind, **options))
+            found.write(written[key], precision, images)
         return written[key]
 
     return write

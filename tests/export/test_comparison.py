@@ -4,6 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+
+if torch.__version__ < (2, 6):
+    pytest.skip("exporting needs PyTorch 2.6", allow_module_level=True)
 
 from vanillanet_det.export.comparison import TOLERANCES, compare
 from vanillanet_det.runtime import Detections

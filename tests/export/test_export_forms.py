@@ -8,6 +8,9 @@ import torch
 from mmdet.structures import DetDataSample
 from torch.testing import assert_close
 
+if torch.__version__ < (2, 6):
+    pytest.skip("exporting needs PyTorch 2.6", allow_module_level=True)
+
 from vanillanet_det.export.detectors import export_form, pool_regions
 from vanillanet_det.export.preprocessor import ExportedPreprocessor
 from vanillanet_det.models.raw_pixels import fold_normalization

@@ -3,6 +3,10 @@
 import numpy as np
 import onnx
 import pytest
+import torch
+
+if torch.__version__ < (2, 6):
+    pytest.skip("exporting needs PyTorch 2.6", allow_module_level=True)
 
 from vanillanet_det import UserError
 from vanillanet_det.export import exporter as exporter_module

@@ -5,6 +5,9 @@ import onnx
 import pytest
 import torch
 
+if torch.__version__ < (2, 6):
+    pytest.skip("exporting needs PyTorch 2.6", allow_module_level=True)
+
 from vanillanet_det.export.detectors import export_form
 from vanillanet_det.export.onnx_file import OPSET, opset_of
 from vanillanet_det.runtime.engines import open_engine

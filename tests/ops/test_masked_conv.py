@@ -56,6 +56,8 @@ def test_nothing_chosen(device):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision(dtype, device):
+    if (dtype, device) == (torch.float16, "cpu") and torch.__version__ < (2, 2):
+        pytest.skip("PyTorch 2.1 has no fp16 on CPUs, which mmcv's own part of this layer needs")
     layer = ops.MaskedConv2d(4, 6, 3, padding=1).to(device, dtype)
     x = torch.randn(1, 4, 7, 9).to(device, dtype)
     mask = torch.rand(1, 7, 9, device=device) > 0.6

@@ -193,6 +193,11 @@ def _run(networks: Sequence[NamedConfig], settings: BenchmarkSettings) -> Result
         except UserError:
             raise
         except RuntimeError as error:
+            if "not implemented for 'Half'" in str(error):
+                raise UserError(
+                    f"--precision fp16: PyTorch {torch.__version__} can't compute in it on the "
+                    "CPU; omit it, or use a newer version"
+                ) from error
             if not re.search(r"out of memory|can't allocate memory", str(error)):
                 raise
             raise UserError(

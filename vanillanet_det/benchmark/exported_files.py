@@ -134,8 +134,6 @@ def check_exports(configs: Sequence[Config], settings: BenchmarkSettings) -> Non
             a precision or on the device, or a detector can't be exported.
     """
     engines = settings.export_engines
-    for engine in engines:
-        check_packages(f"--engine {engine}", [*_EXPORT_PACKAGES, engine])
     on_cpu = settings.device.type == "cpu"
     if "onnxruntime" in engines and "bf16" in settings.precisions and on_cpu:
         raise UserError(
@@ -146,6 +144,8 @@ def check_exports(configs: Sequence[Config], settings: BenchmarkSettings) -> Non
         raise UserError(
             f"--engine openvino: can't compute on --device {settings.device}; omit one of the two"
         )
+    for engine in engines:
+        check_packages(f"--engine {engine}", [*_EXPORT_PACKAGES, engine])
     if engines and "detector" in settings.parts:
         for cfg in configs:
             _check_detector(cfg, engines)

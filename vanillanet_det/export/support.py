@@ -38,7 +38,8 @@ def check_packages(flags: str, needed: Sequence[str], extra: str = "export") -> 
     if tuple(map(int, torch.__version__.split(".")[:2])) < _MIN_TORCH:
         raise UserError(
             f"PyTorch {torch.__version__}: its exporter lacks custom operators; expected "
-            f"{_MIN_TORCH[0]}.{_MIN_TORCH[1]} or newer: pip install -U torch torchvision"
+            f"{_MIN_TORCH[0]}.{_MIN_TORCH[1]} or newer; export in another environment if "
+            "a compiled mmcv needs this one, else: pip install -U torch torchvision"
         )
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:

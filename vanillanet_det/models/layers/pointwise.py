@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+# PyTorch 2.1 and 2.2 have no public function.
+_is_compiling = getattr(torch.compiler, "is_compiling", None) or torch._utils.is_compiling
 STRIP_BYTES = 16 * 2**20  # small enough that C libraries reuse memory instead of requesting it
 
 
@@ -14,7 +16,7 @@ def in_eager_inference() -> bool:
 
     Compilers, tracers and exporters work better with the ordinary operators, which they recognise.
     """
-    return not (torch.is_grad_enabled() or torch.jit.is_tracing() or torch.compiler.is_compiling())
+    return not (torch.is_grad_enabled() or torch.jit.is_tracing() or _is_compiling())
 
 
 def computes_on_cpu(x: Any) -> bool:
