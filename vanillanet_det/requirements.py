@@ -2,6 +2,8 @@
 
 from importlib.util import find_spec
 
+from .installation import install_command
+
 _TORCH = ("torch", "torchvision", "timm", "pycocotools", "sklearn", "tabulate", "filelock", "tqdm")
 _OPENMMLAB = ("mmdet", "mmengine", "mmcv")
 
@@ -22,5 +24,5 @@ def check_requirements() -> None:
         )
     else:
         extra = "lite" if {*_OPENMMLAB} & {*missing} else "torch"
-        remedy = f"pip install -e '.[{extra}]' in the folder of vanillanet_det"
+        remedy = install_command(extra)
     raise ImportError(f"vanillanet_det needs {', '.join(missing)}: {remedy}")

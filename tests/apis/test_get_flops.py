@@ -23,7 +23,7 @@ COUNTED = {
 
 @pytest.fixture(scope="module")
 def table(root):
-    return json.loads(get_flops(table=True, as_json=True, configs=root / "configs"))
+    return json.loads(get_flops(table=True, as_json=True))
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..datasets.formats.files import is_finite
+from ..installation import command
 from .annotation_file import AnnotationFile
 from .finding import ERROR, WARNING, Finding
 from .ids import check_ids
@@ -16,7 +17,7 @@ _MAX_STRAY = 0.01
 _MAX_OVERHANG = 0.5
 _OVERHANG_PX = 1.0  # which rounding can explain
 _FORMAT = "COCO's bbox is [x, y, width, height] in pixels, not corners or fractions"
-_CONVERT = "write plain numbers, as tools/finetune.py does when it converts a dataset"
+_CONVERT = f"write plain numbers, as {command('finetune')} does when it converts a dataset"
 
 
 def check_annotations(file: AnnotationFile) -> list[Finding]:

@@ -12,6 +12,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from ..checkpoints import Checkpoint, fit_model
+from ..configs import read_config_file
 from ..datasets.pipeline import find_test_dataset, inference_pipeline
 from ..errors import UserError, prefix_errors
 from ..models.deploy import fuse
@@ -50,12 +51,7 @@ def find_config(checkpoint: Checkpoint, config: Optional[ConfigLike]) -> Config:
     elif isinstance(config, Config):
         cfg = copy.deepcopy(config)
     else:
-        if not Path(config).is_file():
-            raise UserError(f"config {config}: there is no such file")
-        try:
-            cfg = Config.fromfile(config)
-        except Exception as error:  # a config is Python: anything may be wrong in it
-            raise UserError(f"config {config}: {type(error).__name__}: {error}") from error
+        cfg = read_config_file(config)
     if not isinstance(cfg.get("model"), dict):
         raise UserError(
             f"{path}: its config has no model; pass its config file (--config, config=)"

@@ -1,15 +1,17 @@
-"""Convert or fuse a checkpoint: `python tools/convert_checkpoint.py SOURCE TARGET --deploy`."""
+"""Convert or fuse a checkpoint."""
 
 import argparse
+from collections.abc import Sequence
 
-from command_line import run
+from .command_line import run
 
 
-def main() -> None:
+def main(prog: str, args: Sequence[str]) -> None:
     """Parse the command line and convert."""
     parser = argparse.ArgumentParser(
+        prog=prog,
         description="Convert a VanillaNet checkpoint between the layouts of the published "
-        "classifiers, MMDetection 2.x detectors and this project, or fuse its network."
+        "classifiers, MMDetection 2.x detectors and this project, or fuse its network.",
     )
     parser.add_argument("source", help="checkpoint file, or its URL")
     parser.add_argument("target", help="file to write")
@@ -27,8 +29,4 @@ def main() -> None:
     )
     parser.add_argument("--force", action="store_true", help="overwrite an existing target")
     parser.add_argument("--verbose", action="store_true", help="show the error of each layer")
-    print(run("convert_checkpoint", parser.parse_args()))
-
-
-if __name__ == "__main__":
-    main()
+    print(run("convert_checkpoint", parser.parse_args(args)))

@@ -1,19 +1,21 @@
-"""Export a detector to run without PyTorch: `python tools/export.py CONFIG CHECKPOINT`."""
+"""Export a detector to run without PyTorch."""
 
 import argparse
 import contextlib
 import sys
+from collections.abc import Sequence
 
-from command_line import add_cfg_options, run
+from .command_line import add_cfg_options, run
 
 
-def main() -> None:
+def main(prog: str, args: Sequence[str]) -> None:
     """Parse the command line, export the detector and print a report."""
     parser = argparse.ArgumentParser(
+        prog=prog,
         description="Export a fused detector, from uint8 images to boxes, to ONNX or OpenVINO. The "
-        "file is compared with PyTorch before it is moved into place."
+        "file is compared with PyTorch before it is moved into place.",
     )
-    parser.add_argument("config", metavar="CONFIG", help="config file of the detector")
+    parser.add_argument("config", metavar="CONFIG", help="config of the detector")
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint in any network form")
     parser.add_argument(
         "--out", metavar="FILE", help="output file, .onnx or .xml (default: next to the checkpoint)"
@@ -66,12 +68,8 @@ def main() -> None:
         help="maximum drop in AP from fp32 to int8, from 0 to 1 (default: 0.01)",
     )
     add_cfg_options(parser)
-    args = parser.parse_args()
+    arguments = parser.parse_args(args)
     # Libraries may log to standard output, which is reserved for the report.
     with contextlib.redirect_stdout(sys.stderr):
-        text = run("export", args)
+        text = run("export", arguments)
     print(text)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,19 +1,21 @@
-"""Check a config, its datasets and its weights: `python tools/check_data.py CONFIG`."""
+"""Check a config, its datasets and its weights."""
 
 import argparse
 import contextlib
 import sys
+from collections.abc import Sequence
 
-from command_line import add_cfg_options, add_renamed, run
+from .command_line import add_cfg_options, add_renamed, run
 
 
-def main() -> None:
+def main(prog: str, args: Sequence[str]) -> None:
     """Parse the command line, run the checks and print them; exit with status 1 on errors."""
     parser = argparse.ArgumentParser(
+        prog=prog,
         description="Find mistakes in a config, its datasets and its weights before training. "
-        "Exit status 0: no errors; 1: errors; 2: the check could not run."
+        "Exit status 0: no errors; 1: errors; 2: the check could not run.",
     )
-    parser.add_argument("config", help="config file of any detector")
+    parser.add_argument("config", metavar="CONFIG", help="config of any detector")
     parser.add_argument(
         "--no-images",
         dest="images",
@@ -25,13 +27,9 @@ def main() -> None:
     )
     add_renamed(parser, "--no-pictures", "--no-images")
     add_cfg_options(parser)
-    args = parser.parse_args()
+    arguments = parser.parse_args(args)
     # Libraries log to standard output, which is reserved for the findings.
     with contextlib.redirect_stdout(sys.stderr):
-        text, is_clean = run("check_data", args)
+        text, is_clean = run("check_data", arguments)
     print(text)
     sys.exit(0 if is_clean else 1)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,13 +1,15 @@
-"""Measure the memory and time of training: `python tools/training_cost.py`."""
+"""Measure the memory and time of training."""
 
 import argparse
+from collections.abc import Sequence
 
-from command_line import add_renamed, run
+from .command_line import add_renamed, run
 
 
-def main() -> None:
+def main(prog: str, args: Sequence[str]) -> None:
     """Parse the command line, measure and print."""
     parser = argparse.ArgumentParser(
+        prog=prog,
         description="Measure the time of a training step for each of VanillaNet's forms, and the "
         "memory kept for the backward pass, relative to the published form.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -25,8 +27,4 @@ def main() -> None:
     add_renamed(parser, "--size", "--input-size")
     parser.add_argument("--repeats", type=int, default=5, help="number of steps to measure")
     parser.add_argument("--device", default="cpu", help="device to train on, such as cuda")
-    print(run("training_cost", parser.parse_args()))
-
-
-if __name__ == "__main__":
-    main()
+    print(run("training_cost", parser.parse_args(args)))

@@ -1,16 +1,18 @@
-"""Detect objects: `python tools/infer.py MODEL INPUT --out DIR`."""
+"""Detect objects."""
 
 import argparse
 import sys
+from collections.abc import Sequence
 
-from command_line import run
+from .command_line import run
 
 
-def main() -> None:
+def main(prog: str, args: Sequence[str]) -> None:
     """Parse the command line and detect."""
     parser = argparse.ArgumentParser(
+        prog=prog,
         description="Detect objects in images, a video or a camera with the fused network of a "
-        "checkpoint or an exported file. With torchrun, the images are split across processes."
+        "checkpoint or an exported file. With torchrun, the images are split across processes.",
     )
     parser.add_argument("model", metavar="MODEL", help="checkpoint or exported file")
     parser.add_argument(
@@ -18,9 +20,7 @@ def main() -> None:
         metavar="INPUT",
         help="image, folder, pattern in quotes ('data/*.jpg'), video file, or camera:0",
     )
-    parser.add_argument(
-        "--config", help="config file (default: the config stored in the checkpoint)"
-    )
+    parser.add_argument("--config", help="config (default: the config stored in the checkpoint)")
     parser.add_argument(
         "--out",
         metavar="DIR_or_FILE",
@@ -38,8 +38,4 @@ def main() -> None:
         "--no-draw", dest="draw", action="store_false", help="don't draw the objects"
     )
     parser.add_argument("--threads", type=int, help="number of CPU threads (default: PyTorch's)")
-    sys.exit(run("infer", parser.parse_args()))
-
-
-if __name__ == "__main__":
-    main()
+    sys.exit(run("infer", parser.parse_args(args)))

@@ -1,11 +1,13 @@
-"""Train a detector: `python tools/train.py CONFIG`."""
+"""Train a detector."""
 
-from command_line import add_amp, make_parser, run
+from collections.abc import Sequence
+
+from .command_line import add_amp, make_parser, run
 
 
-def main() -> None:
+def main(prog: str, args: Sequence[str]) -> None:
     """Parse the command line and train."""
-    parser = make_parser("Train a detector.")
+    parser = make_parser(prog, "Train a detector.")
     parser.add_argument(
         "--resume",
         nargs="?",
@@ -19,8 +21,4 @@ def main() -> None:
         action="store_true",
         help="scale the learning rate with the batch size",
     )
-    run("train", parser.parse_args())
-
-
-if __name__ == "__main__":
-    main()
+    run("train", parser.parse_args(args))

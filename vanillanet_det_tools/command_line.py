@@ -1,20 +1,22 @@
-"""Arguments shared by the tools, and one-line error messages for user mistakes.
-
-This module doesn't import torch, so that `--help` responds immediately.
-"""
+"""Arguments shared by the verbs, and one-line error messages for user mistakes."""
 
 import argparse
 import importlib
 import os
 import re
+import runpy
 import sys
-from typing import Any
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NoReturn
 
 
-def make_parser(description: str) -> argparse.ArgumentParser:
+def make_parser(prog: str, description: str) -> argparse.ArgumentParser:
     """Build a parser with the arguments that `train` and `test` share."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("config", help="config file")
+    parser = argparse.ArgumentParser(prog=prog, description=description)
+    parser.add_argument(
+        "config", metavar="CONFIG", help="config file, or the name of a config of this project"
+    )
     parser.add_argument("--work-dir", help="folder for logs and checkpoints")
     add_cfg_options(parser)
     parser.add_argument(
@@ -55,7 +57,7 @@ def add_renamed(parser: argparse.ArgumentParser, old: str, new: str) -> None:
 
     class Renamed(argparse.Action):
         def __call__(self, *_: Any, **__: Any) -> None:
-            _stop(f"{old} was renamed; use {new} instead")
+            stop(f"{old} was renamed; use {new} instead")
 
     parser.add_argument(
         old, action=Renamed, nargs="*", default=argparse.SUPPRESS, help=argparse.SUPPRESS
@@ -84,16 +86,25 @@ def _call(function: str, arguments: dict[str, Any]) -> Any:
         apis = importlib.import_module("vanillanet_det.apis")
         errors = importlib.import_module("vanillanet_det.errors")
     except ImportError as error:
-        is_ours = error.name == "vanillanet_det"
-        hint = "; run pip install -e '.[lite]' in its folder" if is_ours else ""
-        _stop(f"{error}{hint}")
+        hint = "; python -m vanillanet_det.runtime runs exported files without them"
+        stop(f"{error}{hint if function == 'infer' else ''}")
     try:
         return getattr(apis, function)(**arguments)
     except errors.UserError as error:
-        _stop(str(error))
+        stop(str(error))
 
 
-def _stop(message: str) -> None:
+def run_alone(module: str) -> dict[str, Any]:
+    """Run a module of the package on its own, and return its names.
+
+    Importing the package takes seconds, since it imports PyTorch and MMDetection.
+    """
+    spec = find_spec("vanillanet_det")  # doesn't import it
+    return runpy.run_path(str(Path(spec.origin).with_name(f"{module}.py")))
+
+
+def stop(message: str) -> NoReturn:
+    """Print an error in one line, and exit with status 2."""
     # An error raised in a data loader worker has the whole traceback as its message.
     if message.startswith("Caught "):
         message = re.split(r"^\S*UserError: ", message, flags=re.MULTILINE)[-1].strip()

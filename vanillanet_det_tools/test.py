@@ -1,13 +1,14 @@
-"""Evaluate a detector: `python tools/test.py CONFIG CHECKPOINT`."""
+"""Evaluate a detector."""
 
 from argparse import BooleanOptionalAction
+from collections.abc import Sequence
 
-from command_line import make_parser, run
+from .command_line import make_parser, run
 
 
-def main() -> None:
+def main(prog: str, args: Sequence[str]) -> None:
     """Parse the command line and evaluate."""
-    parser = make_parser("Evaluate a detector.")
+    parser = make_parser(prog, "Evaluate a detector.")
     parser.add_argument("checkpoint", help="checkpoint, or exported .onnx or .xml file")
     parser.add_argument("--out", metavar="FILE.pkl", help="write the raw results to this file")
     parser.add_argument(
@@ -20,8 +21,4 @@ def main() -> None:
         default=True,
         help="evaluate the fused model (the default) or the training form",
     )
-    run("test", parser.parse_args())
-
-
-if __name__ == "__main__":
-    main()
+    run("test", parser.parse_args(args))

@@ -1,21 +1,22 @@
-"""Count parameters, FLOPs and activations: `python tools/get_flops.py CONFIG`."""
+"""Count parameters, FLOPs and activations."""
 
 import argparse
 import contextlib
 import re
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 
-from command_line import add_cfg_options, run
+from .command_line import add_cfg_options, run, stop
 
 
-def main() -> None:
+def main(prog: str, args: Sequence[str]) -> None:
     """Parse the command line and print the counts."""
     parser = argparse.ArgumentParser(
+        prog=prog,
         description="Count parameters, FLOPs (multiply-accumulates) and activations of a model, "
-        "in its training form and fused."
+        "in its training form and fused.",
     )
-    parser.add_argument("config", nargs="?", help="config file of any detector")
+    parser.add_argument("config", nargs="?", metavar="CONFIG", help="config of any detector")
     parser.add_argument(
         "--input-size",
         metavar="SIZE",
@@ -30,22 +31,17 @@ def main() -> None:
         "--json", dest="as_json", action="store_true", help="print a JSON object instead of text"
     )
     add_cfg_options(parser)
-    parser.set_defaults(configs=Path(__file__).parents[1] / "configs")
-    _refuse_two_numbers(parser)
-    args = parser.parse_args()
+    _refuse_two_numbers(args)
+    arguments = parser.parse_args(args)
     # Libraries may log to standard output, which is reserved for the figures.
     with contextlib.redirect_stdout(sys.stderr):
-        text = run("get_flops", args)
+        text = run("get_flops", arguments)
     print(text)
 
 
-def _refuse_two_numbers(parser: argparse.ArgumentParser) -> None:
+def _refuse_two_numbers(args: Sequence[str]) -> None:
     """Reject two numbers, as in earlier versions: the second one would become the config."""
-    old = re.search(r"(?<!\S)--i[a-z-]*[ =](\d+) (\d+)(?!\S)", " ".join(sys.argv[1:]))
+    old = re.search(r"(?<!\S)--i[a-z-]*[ =](\d+) (\d+)(?!\S)", " ".join(args))
     if old:
         new = f"--input-size {old[1]}x{old[2]}"
-        parser.exit(2, f"error: --input-size {old[1]} {old[2]}: expected one value; use {new}\n")
-
-
-if __name__ == "__main__":
-    main()
+        stop(f"--input-size {old[1]} {old[2]}: expected one value; use {new}")

@@ -1,21 +1,22 @@
-"""Measure speed: `python tools/benchmark.py CONFIG [CONFIG ...]`."""
+"""Measure speed."""
 
 import argparse
 import contextlib
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 
-from command_line import add_cfg_options, add_renamed, run
+from .command_line import add_cfg_options, add_renamed, run
 
 
-def main() -> None:
+def main(prog: str, args: Sequence[str]) -> None:
     """Parse the command line, measure and print."""
     parser = argparse.ArgumentParser(
+        prog=prog,
         description="Measure the speed of detectors, both of the backbone alone and from image "
         "to boxes. All networks are timed in turns in one run, and compared with a matrix product "
-        "on the same machine."
+        "on the same machine.",
     )
-    parser.add_argument("configs", nargs="*", metavar="CONFIG", help="config file of a detector")
+    parser.add_argument("configs", nargs="*", metavar="CONFIG", help="config of a detector")
     parser.add_argument(
         "--table",
         action="store_true",
@@ -34,7 +35,7 @@ def main() -> None:
         nargs="+",
         default=[],
         metavar="FILE",
-        help="exported .onnx or .xml files to measure as well (see tools/export.py)",
+        help="exported .onnx or .xml files to measure as well (written by export)",
     )
     network = parser.add_argument_group("networks (every combination of the values is measured)")
     network.add_argument(
@@ -107,13 +108,8 @@ def main() -> None:
     output.add_argument("--plot", metavar="FILE", help="plot the figures to a .png file")
     output.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     add_cfg_options(parser)
-    parser.set_defaults(folder=Path(__file__).parents[1] / "configs")
-    args = parser.parse_args()
+    arguments = parser.parse_args(args)
     # Libraries may log to standard output, which is reserved for the figures.
     with contextlib.redirect_stdout(sys.stderr):
-        text = run("benchmark", args)
+        text = run("benchmark", arguments)
     print(text)
-
-
-if __name__ == "__main__":
-    main()

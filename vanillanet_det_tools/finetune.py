@@ -1,24 +1,25 @@
-"""Fine-tune a detector on your own dataset: `python tools/finetune.py DATA`."""
+"""Fine-tune a detector on your own dataset."""
 
 import argparse
 import os
-from pathlib import Path
+from collections.abc import Sequence
 
-from command_line import add_amp, add_renamed, run
+from .command_line import add_amp, add_renamed, run
 
 
-def main() -> None:
+def main(prog: str, args: Sequence[str]) -> None:
     """Parse the command line and fine-tune."""
     parser = argparse.ArgumentParser(
+        prog=prog,
         description="Fine-tune a detector on your own dataset. DATA is a COCO JSON file or folder, "
         "a YOLO folder, a Pascal VOC folder or a LabelMe folder. Unspecified settings are inferred "
-        "from the dataset and the weights, checked, and reported before training starts."
+        "from the dataset and the weights, checked, and reported before training starts.",
     )
     parser.add_argument("data", metavar="DATA", help="dataset: annotations and images")
     network = parser.add_argument_group("network")
     network.add_argument(
         "--model",
-        help="detector: retinanet, mask-rcnn, faster-rcnn, or a config file (default: the "
+        help="detector: retinanet, mask-rcnn, faster-rcnn, or a config (default: the "
         "detector of the weights, or retinanet)",
     )
     network.add_argument(
@@ -83,13 +84,8 @@ def main() -> None:
         metavar="WORK_DIR",
         help="work dirs of other runs to include in the report's curves",
     )
-    args = parser.parse_args()
-    if args.device == "cpu":
+    arguments = parser.parse_args(args)
+    if arguments.device == "cpu":
         # Set before MMEngine is imported, because MMEngine looks for a GPU only once.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    args.configs = Path(__file__).resolve().parents[1] / "configs"
-    run("finetune", args)
-
-
-if __name__ == "__main__":
-    main()
+    run("finetune", arguments)
