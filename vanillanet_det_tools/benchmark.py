@@ -5,7 +5,7 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
-from .command_line import add_cfg_options, add_renamed, run
+from .command_line import add_cfg_options, add_renamed, run, show
 
 
 def main(prog: str, args: Sequence[str]) -> None:
@@ -112,4 +112,4 @@ def main(prog: str, args: Sequence[str]) -> None:
     # Libraries may log to standard output, which is reserved for the figures.
     with contextlib.redirect_stdout(sys.stderr):
         text = run("benchmark", arguments)
-    print(text)
+    show(text)

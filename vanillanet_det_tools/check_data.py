@@ -5,7 +5,7 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
-from .command_line import add_cfg_options, add_renamed, run
+from .command_line import add_cfg_options, add_renamed, run, show
 
 
 def main(prog: str, args: Sequence[str]) -> None:
@@ -31,5 +31,5 @@ def main(prog: str, args: Sequence[str]) -> None:
     # Libraries log to standard output, which is reserved for the findings.
     with contextlib.redirect_stdout(sys.stderr):
         text, is_clean = run("check_data", arguments)
-    print(text)
+    show(text)
     sys.exit(0 if is_clean else 1)

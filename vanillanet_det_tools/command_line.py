@@ -103,6 +103,15 @@ def run_alone(module: str) -> dict[str, Any]:
     return runpy.run_path(str(Path(spec.origin).with_name(f"{module}.py")))
 
 
+def show(text: str) -> None:
+    """Print a result. A reader that has enough, such as `head`, is no error."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # Python would report an error when it flushes standard output at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def stop(message: str) -> NoReturn:
     """Print an error in one line, and exit with status 2."""
     # An error raised in a data loader worker has the whole traceback as its message.

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from .command_line import run_alone, stop
+from .command_line import run_alone, show, stop
 
 
 def main(prog: str, args: Sequence[str]) -> None:
@@ -18,9 +18,9 @@ def main(prog: str, args: Sequence[str]) -> None:
     name = parser.parse_args(args).name
     own = run_alone("installation")
     if name is None:
-        print("\n".join([str(own["configs_folder"]()), *own["config_names"]()]))
+        show("\n".join([str(own["configs_folder"]()), *own["config_names"]()]))
     elif (path := own["locate_config"](name)) is not None:
-        print(path)
+        show(str(path))
     else:
         closest = ", ".join(own["closest_configs"](name))
         stop(f"{name}: there is no such config" + (f"; the closest are {closest}" * bool(closest)))

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from .command_line import run
+from .command_line import run, show
 
 
 def main(prog: str, args: Sequence[str]) -> None:
@@ -29,4 +29,4 @@ def main(prog: str, args: Sequence[str]) -> None:
     )
     parser.add_argument("--force", action="store_true", help="overwrite an existing target")
     parser.add_argument("--verbose", action="store_true", help="show the error of each layer")
-    print(run("convert_checkpoint", parser.parse_args(args)))
+    show(run("convert_checkpoint", parser.parse_args(args)))

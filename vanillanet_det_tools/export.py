@@ -5,7 +5,7 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
-from .command_line import add_cfg_options, run
+from .command_line import add_cfg_options, run, show
 
 
 def main(prog: str, args: Sequence[str]) -> None:
@@ -72,4 +72,4 @@ def main(prog: str, args: Sequence[str]) -> None:
     # Libraries may log to standard output, which is reserved for the report.
     with contextlib.redirect_stdout(sys.stderr):
         text = run("export", arguments)
-    print(text)
+    show(text)

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Sequence
 
-from .command_line import add_cfg_options, run, stop
+from .command_line import add_cfg_options, run, show, stop
 
 
 def main(prog: str, args: Sequence[str]) -> None:
@@ -36,7 +36,7 @@ def main(prog: str, args: Sequence[str]) -> None:
     # Libraries may log to standard output, which is reserved for the figures.
     with contextlib.redirect_stdout(sys.stderr):
         text = run("get_flops", arguments)
-    print(text)
+    show(text)
 
 
 def _refuse_two_numbers(args: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from .command_line import add_renamed, run
+from .command_line import add_renamed, run, show
 
 
 def main(prog: str, args: Sequence[str]) -> None:
@@ -27,4 +27,4 @@ def main(prog: str, args: Sequence[str]) -> None:
     add_renamed(parser, "--size", "--input-size")
     parser.add_argument("--repeats", type=int, default=5, help="number of steps to measure")
     parser.add_argument("--device", default="cpu", help="device to train on, such as cuda")
-    print(run("training_cost", parser.parse_args(args)))
+    show(run("training_cost", parser.parse_args(args)))

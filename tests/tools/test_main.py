@@ -1,6 +1,8 @@
 """The command finds its verbs, and says what they are called."""
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,14 @@ def test_without_a_verb_the_help_is_an_error(run_python):
     done = run_python("-m", "vanillanet_det_tools")
     assert (done.returncode, done.stdout) == (2, "")
     assert "  train  " in done.stderr
+
+
+def test_a_reader_that_has_enough_is_no_error(command, tmp_path):
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(command("configs"), stdout=write, stderr=subprocess.PIPE, cwd=tmp_path)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_configs_lists_them_and_prints_the_path_of_one(tool, root, capsys):
