@@ -107,3 +107,13 @@ def test_an_unknown_name_gets_the_closest_ones(tmp_path, monkeypatch):
     )
     with pytest.raises(UserError, match=r"^config zzz: there is no such file \(vanillanet-det c"):
         read_config_file("zzz")
+
+
+@pytest.mark.parametrize("base", [f"{NAME}.py", "_base_/models/retinanet.py"])
+def test_a_package_name_in_base_gets_what_to_write_instead(base, tmp_path):
+    config = tmp_path / "own.py"
+    config.write_text(f'_base_ = "vanillanet_det::{base}"\n')
+    with pytest.raises(UserError, match=r"write the path that vanillanet-det configs NAME prints$"):
+        read_config_file(config)
+    config.write_text(f'_base_ = "{locate_config(base)}"\n')
+    assert read_config_file(config).model.type == "RetinaNet"

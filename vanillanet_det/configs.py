@@ -29,4 +29,10 @@ def read_config_file(name: Union[str, Path]) -> Config:
     try:
         return Config.fromfile(path)
     except Exception as error:  # a config is Python code, which may raise anything
+        if "vanillanet_det::" in path.read_text(errors="replace"):
+            raise UserError(
+                f"config {name}: MMEngine reads only OpenMMLab's packages by `package::` names; "
+                f"instead of vanillanet_det::NAME, write the path that {command('configs')} NAME "
+                "prints"
+            ) from error
         raise UserError(f"config {name}: {type(error).__name__}: {error}") from error
