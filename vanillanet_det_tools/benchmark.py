@@ -5,7 +5,7 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
-from .command_line import add_cfg_options, add_renamed, run, show
+from .command_line import add_cfg_options, add_config, add_renamed, run, show
 
 
 def main(prog: str, args: Sequence[str]) -> None:
@@ -16,7 +16,7 @@ def main(prog: str, args: Sequence[str]) -> None:
         "to boxes. All networks are timed in turns in one run, and compared with a matrix product "
         "on the same machine.",
     )
-    parser.add_argument("configs", nargs="*", metavar="CONFIG", help="config of a detector")
+    add_config(parser, "configs", nargs="*")
     parser.add_argument(
         "--table",
         action="store_true",

@@ -5,7 +5,7 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
-from .command_line import add_cfg_options, add_renamed, run, show
+from .command_line import add_cfg_options, add_config, add_renamed, run, show
 
 
 def main(prog: str, args: Sequence[str]) -> None:
@@ -15,7 +15,7 @@ def main(prog: str, args: Sequence[str]) -> None:
         description="Find mistakes in a config, its datasets and its weights before training. "
         "Exit status 0: no errors; 1: errors; 2: the check could not run.",
     )
-    parser.add_argument("config", metavar="CONFIG", help="config of any detector")
+    add_config(parser)
     parser.add_argument(
         "--no-images",
         dest="images",

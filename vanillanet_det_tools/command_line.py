@@ -14,9 +14,7 @@ from typing import Any, NoReturn
 def make_parser(prog: str, description: str) -> argparse.ArgumentParser:
     """Build a parser with the arguments that `train` and `test` share."""
     parser = argparse.ArgumentParser(prog=prog, description=description)
-    parser.add_argument(
-        "config", metavar="CONFIG", help="config file, or the name of a config of this project"
-    )
+    add_config(parser)
     parser.add_argument("--work-dir", help="folder for logs and checkpoints")
     add_cfg_options(parser)
     parser.add_argument(
@@ -28,6 +26,12 @@ def make_parser(prog: str, description: str) -> argparse.ArgumentParser:
     # Older launchers pass this argument instead of the environment variable.
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
     return parser
+
+
+def add_config(parser: argparse.ArgumentParser, name: str = "config", **kwargs: Any) -> None:
+    """Add the config, or several."""
+    what = "config file, or the name of a config of this project (vanillanet-det configs)"
+    parser.add_argument(name, metavar="CONFIG", help=what, **kwargs)
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
-from .command_line import add_cfg_options, run, show
+from .command_line import add_cfg_options, add_config, run, show
 
 
 def main(prog: str, args: Sequence[str]) -> None:
@@ -15,7 +15,7 @@ def main(prog: str, args: Sequence[str]) -> None:
         description="Export a fused detector, from uint8 images to boxes, to ONNX or OpenVINO. The "
         "file is compared with PyTorch before it is moved into place.",
     )
-    parser.add_argument("config", metavar="CONFIG", help="config of the detector")
+    add_config(parser)
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint in any network form")
     parser.add_argument(
         "--out", metavar="FILE", help="output file, .onnx or .xml (default: next to the checkpoint)"

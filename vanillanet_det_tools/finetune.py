@@ -19,7 +19,7 @@ def main(prog: str, args: Sequence[str]) -> None:
     network = parser.add_argument_group("network")
     network.add_argument(
         "--model",
-        help="detector: retinanet, mask-rcnn, faster-rcnn, or a config (default: the "
+        help="detector: retinanet, mask-rcnn, faster-rcnn, or a config file or name (default: the "
         "detector of the weights, or retinanet)",
     )
     network.add_argument(

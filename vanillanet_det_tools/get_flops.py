@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Sequence
 
-from .command_line import add_cfg_options, run, show, stop
+from .command_line import add_cfg_options, add_config, run, show, stop
 
 
 def main(prog: str, args: Sequence[str]) -> None:
@@ -16,7 +16,7 @@ def main(prog: str, args: Sequence[str]) -> None:
         description="Count parameters, FLOPs (multiply-accumulates) and activations of a model, "
         "in its training form and fused.",
     )
-    parser.add_argument("config", nargs="?", metavar="CONFIG", help="config of any detector")
+    add_config(parser, nargs="?")
     parser.add_argument(
         "--input-size",
         metavar="SIZE",

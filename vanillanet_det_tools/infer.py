@@ -20,7 +20,9 @@ def main(prog: str, args: Sequence[str]) -> None:
         metavar="INPUT",
         help="image, folder, pattern in quotes ('data/*.jpg'), video file, or camera:0",
     )
-    parser.add_argument("--config", help="config (default: the config stored in the checkpoint)")
+    parser.add_argument(
+        "--config", help="config file or name (default: the config stored in the checkpoint)"
+    )
     parser.add_argument(
         "--out",
         metavar="DIR_or_FILE",
