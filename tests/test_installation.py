@@ -42,7 +42,7 @@ def test_the_base_of_a_config_is_found_by_its_path(installed):
 
 
 @pytest.mark.parametrize(
-    "given", ["", ".", "configs", "nothing", f"../{NAME}", f"/{NAME}", "a.json"]
+    "given", ["", ".", "configs", "nothing", f"../configs/{NAME}", f"/{NAME}", "a.json"]
 )
 def test_other_names_are_no_configs(given, installed, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
