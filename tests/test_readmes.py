@@ -20,7 +20,9 @@ from mmengine.config import Config
 from PIL import Image
 
 from vanillanet_det import VanillaNet, load_detector
+from vanillanet_det.installation import locate_config
 from vanillanet_det.models.backbones import ARCHS
+from vanillanet_det_tools.main import VERBS, run_verb
 
 ROOT = Path(__file__).parents[1]
 MAX_LINES = {
@@ -33,7 +35,13 @@ MAX_LINES = {
     "vanillanet_det/ops/README.md": 30,
     "vanillanet_det/datasets/README.md": 60,
 }
-TOOLS = {path.stem for path in ROOT.glob("tools/*.py")} - {"command_line"}
+COMMAND = re.compile(
+    r"(?:vanillanet-det|-m vanillanet_det_tools) +([a-z-]+) +(.+)"
+    r"|tools/(\w+)\.py +(.+)"
+    r"|python -m (vanillanet_det\.[\w.]+) +(.+)"
+)
+# Values of `--model` that are no configs, files that other commands write, and names to fill in.
+PLACEHOLDERS = r"[A-Z]+|retinanet|(mask|faster)-rcnn|.+\.(onnx|xml|pth)"
 NOT_RUN = re.compile(r"<!-- not run: .+ -->")
 
 
@@ -46,7 +54,7 @@ class Block(NamedTuple):
 
 
 class Command(NamedTuple):
-    """A command line that runs a tool or a module of this project."""
+    """A command line that runs a verb or a module of this project."""
 
     program: str
     args: tuple[str, ...]
@@ -77,9 +85,9 @@ def commands(readme):
     found = []
     for line in lines:
         for part in re.split(r"&&|;", line):
-            match = re.search(r"tools/(\w+)\.py +(.+)|python -m (vanillanet_det[\w.]*) +(.+)", part)
-            if match:
-                program, args = match[1] or match[3], match[2] or match[4]
+            if match := COMMAND.search(part):
+                program, args = filter(None, match.groups())
+                program = program.replace("_", "-") if match[3] else program
                 found.append(Command(program, tuple(shlex.split(args, comments=True))))
     return found
 
@@ -119,21 +127,21 @@ class Parsed(BaseException):  # not an Exception, which a tool might catch
 
 @pytest.fixture
 def parse(monkeypatch):
-    """Run a tool or a module until it has parsed its command line."""
+    """Run a verb or a module until it has parsed its command line."""
     parse_args = argparse.ArgumentParser.parse_args
 
     def parse_and_stop(*args, **kwargs):
         raise Parsed(parse_args(*args, **kwargs))
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
-    monkeypatch.syspath_prepend(ROOT / "tools")
 
     def run(program, args):
         monkeypatch.setattr("sys.argv", [program, *args])
-        is_tool = program in TOOLS
-        start = runpy.run_path if is_tool else runpy.run_module
+        is_verb = program in VERBS
         with pytest.raises(Parsed) as parsed:
-            start(str(ROOT / f"tools/{program}.py") if is_tool else program, run_name="__main__")
+            run_verb(program, program, args) if is_verb else runpy.run_module(
+                program, run_name="__main__"
+            )
         return parsed.value.args[0]
 
     return run
@@ -145,8 +153,9 @@ def parse(monkeypatch):
 )
 def test_command_lines_are_parsed(readme, program, args, parse):
     values = vars(parse(program, args))
-    for arg in args:
-        assert not arg.startswith("configs/") or (ROOT / arg).is_file()
+    configs = [values.get("config"), values.get("model"), *(values.get("configs") or [])]
+    for name in [*configs, *(arg for arg in args if arg.startswith("configs/"))]:
+        assert name is None or locate_config(name) or re.fullmatch(PLACEHOLDERS, name), name
     sizes = values.get("input_size") or []
     for size in [sizes] if isinstance(sizes, str) else sizes:
         assert re.fullmatch(r"\d+(x\d+)?", str(size))
@@ -158,11 +167,11 @@ def test_a_flag_that_does_not_exist_is_found(parse):
         parse("train", ("CONFIG", "--no-such-flag"))
 
 
-def test_the_tools_readme_shows_every_tool():
+def test_the_tools_readme_shows_every_verb():
     shown = {command.program for command in commands("tools/README.md")}
-    assert shown >= {*TOOLS, "vanillanet_det.datasets.examples"}
-    headings = set(re.findall(r"^## (\w+)$", read("tools/README.md"), re.MULTILINE))
-    assert headings == {*TOOLS, "examples"}
+    assert shown >= {*VERBS, "vanillanet_det.datasets.examples"}
+    headings = set(re.findall(r"^## ([\w-]+)$", read("tools/README.md"), re.MULTILINE))
+    assert headings == {*VERBS, "examples"}
 
 
 def test_extras_exist():
@@ -239,7 +248,8 @@ def test_the_front_page_maps_the_package():
     package = ROOT / "vanillanet_det"
     code = inline_code("README.md")
     folders = {path.parent.name for path in package.glob("*/*.py")}
-    assert {name.rstrip("/") for name in code if name.endswith("/")} == folders | {"tools"}
+    beside = {"tools", "vanillanet_det_tools"}
+    assert {name.rstrip("/") for name in code if name.endswith("/")} == folders | beside
     for name in code:
         if name.endswith(".py") and " " not in name:
             places = (ROOT, package, package / "models")

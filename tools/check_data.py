@@ -1,37 +1,6 @@
-"""Check a config, its datasets and its weights: `python tools/check_data.py CONFIG`."""
+"""`vanillanet-det check-data`, from a checkout: `python tools/check_data.py`."""
 
-import argparse
-import contextlib
-import sys
-
-from command_line import add_cfg_options, add_renamed, run
-
-
-def main() -> None:
-    """Parse the command line, run the checks and print them; exit with status 1 on errors."""
-    parser = argparse.ArgumentParser(
-        description="Find mistakes in a config, its datasets and its weights before training. "
-        "Exit status 0: no errors; 1: errors; 2: the check could not run."
-    )
-    parser.add_argument("config", help="config file of any detector")
-    parser.add_argument(
-        "--no-images",
-        dest="images",
-        action="store_false",
-        help="only check that the images exist, without decoding them",
-    )
-    parser.add_argument(
-        "--json", dest="as_json", action="store_true", help="print a JSON object instead of text"
-    )
-    add_renamed(parser, "--no-pictures", "--no-images")
-    add_cfg_options(parser)
-    args = parser.parse_args()
-    # Libraries log to standard output, which is reserved for the findings.
-    with contextlib.redirect_stdout(sys.stderr):
-        text, is_clean = run("check_data", args)
-    print(text)
-    sys.exit(0 if is_clean else 1)
-
+from command_line import main
 
 if __name__ == "__main__":
-    main()
+    main(__file__)

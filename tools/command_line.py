@@ -1,101 +1,13 @@
-"""Arguments shared by the tools, and one-line error messages for user mistakes.
+"""Runs the verb that a script here is named after."""
 
-This module doesn't import torch, so that `--help` responds immediately.
-"""
-
-import argparse
-import importlib
-import os
-import re
 import sys
-from typing import Any
 
 
-def make_parser(description: str) -> argparse.ArgumentParser:
-    """Build a parser with the arguments that `train` and `test` share."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("config", help="config file")
-    parser.add_argument("--work-dir", help="folder for logs and checkpoints")
-    add_cfg_options(parser)
-    parser.add_argument(
-        "--launcher",
-        choices=["none", "pytorch", "slurm", "mpi"],
-        default="none",
-        help="job launcher for distributed runs (default: none)",
-    )
-    # Older launchers pass this argument instead of the environment variable.
-    parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
-    return parser
-
-
-def add_cfg_options(parser: argparse.ArgumentParser) -> None:
-    """Add `--cfg-options`, which overrides values in the config."""
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help='override the config: a.b=1, a.c="[1,2]"; data_root=FOLDER moves the dataset',
-    )
-
-
-def add_amp(parser: Any) -> None:
-    """Add `--amp`, which enables mixed precision."""
-    parser.add_argument(
-        "--amp",
-        nargs="?",
-        const="auto",
-        choices=["auto", "float16", "bfloat16"],
-        help="mixed precision (default type: float16 on a GPU, bfloat16 on the CPU)",
-    )
-
-
-def add_renamed(parser: argparse.ArgumentParser, old: str, new: str) -> None:
-    """Reject a flag of an earlier version with a message that states its new name."""
-
-    class Renamed(argparse.Action):
-        def __call__(self, *_: Any, **__: Any) -> None:
-            _stop(f"{old} was renamed; use {new} instead")
-
-    parser.add_argument(
-        old, action=Renamed, nargs="*", default=argparse.SUPPRESS, help=argparse.SUPPRESS
-    )
-
-
-def run(function: str, args: argparse.Namespace) -> Any:
-    """Call a function of `vanillanet_det.apis` with the parsed arguments as keyword arguments.
-
-    Returns the function's result. After a user mistake, the process prints one message and exits
-    with status 2; after Ctrl-C, it exits with status 130.
-    """
-    arguments = vars(args)
-    local_rank = arguments.pop("local_rank", None)
-    if local_rank is not None:
-        os.environ.setdefault("LOCAL_RANK", str(local_rank))
+def main(script: str) -> None:
+    """Run a verb of the command with this process's arguments."""
     try:
-        return _call(function, arguments)
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
-def _call(function: str, arguments: dict[str, Any]) -> Any:
-    try:
-        importlib.import_module("vanillanet_det.requirements").check_requirements()
-        apis = importlib.import_module("vanillanet_det.apis")
-        errors = importlib.import_module("vanillanet_det.errors")
-    except ImportError as error:
-        is_ours = error.name == "vanillanet_det"
-        hint = "; run pip install -e '.[lite]' in its folder" if is_ours else ""
-        _stop(f"{error}{hint}")
-    try:
-        return getattr(apis, function)(**arguments)
-    except errors.UserError as error:
-        _stop(str(error))
-
-
-def _stop(message: str) -> None:
-    # An error raised in a data loader worker has the whole traceback as its message.
-    if message.startswith("Caught "):
-        message = re.split(r"^\S*UserError: ", message, flags=re.MULTILINE)[-1].strip()
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(2)
+        from vanillanet_det_tools.main import run_script
+    except ModuleNotFoundError as error:
+        print(f"error: {error}; run pip install -e '.[lite]' in the checkout", file=sys.stderr)
+        sys.exit(2)
+    run_script(script)

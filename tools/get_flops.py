@@ -1,51 +1,6 @@
-"""Count parameters, FLOPs and activations: `python tools/get_flops.py CONFIG`."""
+"""`vanillanet-det get-flops`, from a checkout: `python tools/get_flops.py`."""
 
-import argparse
-import contextlib
-import re
-import sys
-from pathlib import Path
-
-from command_line import add_cfg_options, run
-
-
-def main() -> None:
-    """Parse the command line and print the counts."""
-    parser = argparse.ArgumentParser(
-        description="Count parameters, FLOPs (multiply-accumulates) and activations of a model, "
-        "in its training form and fused."
-    )
-    parser.add_argument("config", nargs="?", help="config file of any detector")
-    parser.add_argument(
-        "--input-size",
-        metavar="SIZE",
-        help="image size: N or HxW, such as 320 or 480x640 (default: 800x1280)",
-    )
-    parser.add_argument(
-        "--table",
-        action="store_true",
-        help="count the published models and compare the counts with the paper's, as Markdown",
-    )
-    parser.add_argument(
-        "--json", dest="as_json", action="store_true", help="print a JSON object instead of text"
-    )
-    add_cfg_options(parser)
-    parser.set_defaults(configs=Path(__file__).parents[1] / "configs")
-    _refuse_two_numbers(parser)
-    args = parser.parse_args()
-    # Libraries may log to standard output, which is reserved for the figures.
-    with contextlib.redirect_stdout(sys.stderr):
-        text = run("get_flops", args)
-    print(text)
-
-
-def _refuse_two_numbers(parser: argparse.ArgumentParser) -> None:
-    """Reject two numbers, as in earlier versions: the second one would become the config."""
-    old = re.search(r"(?<!\S)--i[a-z-]*[ =](\d+) (\d+)(?!\S)", " ".join(sys.argv[1:]))
-    if old:
-        new = f"--input-size {old[1]}x{old[2]}"
-        parser.exit(2, f"error: --input-size {old[1]} {old[2]}: expected one value; use {new}\n")
-
+from command_line import main
 
 if __name__ == "__main__":
-    main()
+    main(__file__)

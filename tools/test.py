@@ -1,27 +1,6 @@
-"""Evaluate a detector: `python tools/test.py CONFIG CHECKPOINT`."""
+"""`vanillanet-det test`, from a checkout: `python tools/test.py`."""
 
-from argparse import BooleanOptionalAction
-
-from command_line import make_parser, run
-
-
-def main() -> None:
-    """Parse the command line and evaluate."""
-    parser = make_parser("Evaluate a detector.")
-    parser.add_argument("checkpoint", help="checkpoint, or exported .onnx or .xml file")
-    parser.add_argument("--out", metavar="FILE.pkl", help="write the raw results to this file")
-    parser.add_argument(
-        "--show-dir", help="save images with the detections to WORK_DIR/<time>/SHOW_DIR"
-    )
-    parser.add_argument("--tta", action="store_true", help="use test-time augmentation")
-    parser.add_argument(
-        "--deploy",
-        action=BooleanOptionalAction,
-        default=True,
-        help="evaluate the fused model (the default) or the training form",
-    )
-    run("test", parser.parse_args())
-
+from command_line import main
 
 if __name__ == "__main__":
-    main()
+    main(__file__)

@@ -1,32 +1,6 @@
-"""Measure the memory and time of training: `python tools/training_cost.py`."""
+"""`vanillanet-det training-cost`, from a checkout: `python tools/training_cost.py`."""
 
-import argparse
-
-from command_line import add_renamed, run
-
-
-def main() -> None:
-    """Parse the command line, measure and print."""
-    parser = argparse.ArgumentParser(
-        description="Measure the time of a training step for each of VanillaNet's forms, and the "
-        "memory kept for the backward pass, relative to the published form.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument(
-        "--backbone",
-        default="vanillanet11",
-        help="vanillanet5 to vanillanet13, vanillanet13_x1_5, ...",
-    )
-    add_renamed(parser, "--arch", "--backbone")
-    parser.add_argument("--batch-size", type=int, default=2, help="images per batch")
-    parser.add_argument(
-        "--input-size", default="256", metavar="SIZE", help="image size: N or HxW, such as 480x640"
-    )
-    add_renamed(parser, "--size", "--input-size")
-    parser.add_argument("--repeats", type=int, default=5, help="number of steps to measure")
-    parser.add_argument("--device", default="cpu", help="device to train on, such as cuda")
-    print(run("training_cost", parser.parse_args()))
-
+from command_line import main
 
 if __name__ == "__main__":
-    main()
+    main(__file__)

@@ -9,9 +9,9 @@ from importlib.util import find_spec
 from typing import Any
 
 from .errors import UserError
+from .installation import __version__  # noqa: F401
 from .requirements import check_requirements
 
-__version__ = "0.1.0"
 __all__ = [
     "DeepTrainingHook",
     "SwitchToDeployHook",

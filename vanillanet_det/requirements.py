@@ -5,6 +5,8 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Optional
 
+from .installation import install_command
+
 _TORCH = ("torch", "torchvision", "timm", "pycocotools", "sklearn", "tabulate", "filelock", "tqdm")
 _OPENMMLAB = ("mmdet", "mmengine", "mmcv")
 _OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python")
@@ -27,7 +29,7 @@ def check_requirements() -> None:
         )
     else:
         extra = "lite" if {*_OPENMMLAB} & {*missing} else "torch"
-        remedy = f"pip install -e '.[{extra}]' in the folder of vanillanet_det"
+        remedy = install_command(extra)
     raise ImportError(f"vanillanet_det needs {', '.join(missing)}: {remedy}")
 
 

@@ -22,8 +22,8 @@ COUNTED = {
 
 
 @pytest.fixture(scope="module")
-def table(root):
-    return json.loads(get_flops(table=True, as_json=True, configs=root / "configs"))
+def table():
+    return json.loads(get_flops(table=True, as_json=True))
 
 
 @pytest.mark.slow
@@ -58,7 +58,7 @@ def test_what_explains_the_published_figures(table):
 def test_the_table_shows_counted_beside_published(table, monkeypatch):
     module = importlib.import_module("vanillanet_det.apis.get_flops")
     monkeypatch.setattr(module, "classifier_rows", lambda: table["classifiers"])
-    monkeypatch.setattr(module, "detector_rows", lambda configs: table["detectors"])
+    monkeypatch.setattr(module, "detector_rows", lambda: table["detectors"])
     text = get_flops(table=True)
     for cells in (
         ["VanillaNet 11", "49.99", "50.0", "10.26", "10.3", "0.31"],

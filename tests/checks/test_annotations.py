@@ -42,7 +42,7 @@ def test_a_box_that_is_none_is_an_error(small, box, code, said):
     assert message.startswith(where)
     assert said in message
     if code == "box-not-numbers":
-        assert "tools/finetune.py" in message
+        assert "vanillanet-det finetune" in message
 
 
 def test_boxes_of_texts_throughout_are_no_numbers(small):

@@ -64,7 +64,7 @@ def test_a_missing_annotation_file_is_answered_with_what_to_do(tmp_path):
         f"  {tmp_path}/train2017/*.jpg",
         f"  {tmp_path}/val2017/*.jpg",
         "If the data is in another folder: --cfg-options data_root=/path/to/data/",
-        "If you have no data: python tools/train.py configs/retinanet_vanillanet5_digits.py",
+        "If you have no data: vanillanet-det train retinanet_vanillanet5_digits",
         "  trains on images that come with this project",
     ]
 

@@ -88,8 +88,8 @@ def test_ids_that_are_none_are_named_with_what_to_do(small):
     assert small.the_one("error", "id-kind") == (
         f"val_dataloader: annotation file {small.root}/val.json: annotations: the id '3f2a' isn't "
         "an integer below 2^63 (and 1 more like it); COCO's evaluation fails on other ids, or "
-        "counts their objects as missed; number the annotations from 1, as tools/finetune.py does "
-        "when it converts a dataset"
+        "counts their objects as missed; number the annotations from 1, as vanillanet-det finetune "
+        "does when it converts a dataset"
     )
     assert small.count == 2
 

@@ -56,7 +56,9 @@ def test_no_images(cfg, tmp_path):
     with pytest.raises(UserError, match=r"train_dataloader don't exist.*--calibration DIR"):
         load_calibration_images(None, cfg, 300)
     (tmp_path / "train.json").write_text("[]")
-    with pytest.raises(UserError, match=r"train\.json: can't be read \(.*tools/check_data\.py"):
+    with pytest.raises(
+        UserError, match=r"train\.json: can't be read \(.*vanillanet-det check-data"
+    ):
         load_calibration_images(None, cfg, 300)
 
 

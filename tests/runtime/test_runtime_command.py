@@ -184,10 +184,11 @@ def test_detection_needs_no_mmdetection_beside_other_packages(bare, any_file, fo
     assert there not in done.stderr.splitlines()[-1].partition(": pip")[0]
 
 
-def test_tools_report_missing_packages(bare, root):
-    done = bare(root / "tools/infer.py", "a.pth", "a.png")
+def test_the_command_reports_missing_packages_and_names_the_runtime(bare):
+    done = bare("-m", "vanillanet_det_tools", "infer", "a.onnx", "a.png")
     assert done.returncode == 2
     assert done.stderr.startswith("error: vanillanet_det needs torch")
+    assert "python -m vanillanet_det.runtime" in done.stderr
 
 
 def test_pip_installs_neither_pytorch_nor_mmdetection(root):

@@ -141,7 +141,7 @@ def test_missing_or_truncated_openvino_weights(share, xml_file, tmp_path):
 def test_files_of_another_kind(name, make_file, metadata, tmp_path):
     path = tmp_path / name
     make_file(path, text=None)
-    with pytest.raises(UserError, match=r"has no metadata .*expected a file written by tools"):
+    with pytest.raises(UserError, match=r"has no metadata .*written by vanillanet-det export"):
         Detector(path)
     make_file(path, kind="backbone")
     assert "feature_0" in open_engine(path).run(np.zeros((1, 16, 16, 3), np.uint8))
@@ -155,7 +155,9 @@ def test_files_of_another_kind(name, make_file, metadata, tmp_path):
 def test_files_that_are_not_exported(tmp_path, onnx_file, xml_file):
     (tmp_path / "a.pth").write_bytes(b"PK")
     for name in ("a.pth", "nothing.engine"):
-        with pytest.raises(UserError, match=rf"{name}: expected a \.onnx or \.xml.*tools/export"):
+        with pytest.raises(
+            UserError, match=rf"{name}: expected a \.onnx or \.xml.*vanillanet-det export"
+        ):
             Detector(tmp_path / name)
     for name in ("nothing.onnx", "nothing.xml"):
         with pytest.raises(UserError, match=rf"{name}: there is no such file; copy"):

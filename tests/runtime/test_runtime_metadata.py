@@ -73,5 +73,7 @@ def test_invalid_values_are_named(changes, message, metadata):
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 100_000])
 def test_text_that_is_not_an_object(text):
-    with pytest.raises(UserError, match=r"its metadata is not (a|valid) JSON.*tools/export\.py"):
+    with pytest.raises(
+        UserError, match=r"its metadata is not (a|valid) JSON.*vanillanet-det export"
+    ):
         Metadata.from_json(text)

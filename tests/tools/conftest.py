@@ -1,6 +1,5 @@
 """The tools, called in this process or as a user would."""
 
-import importlib
 import subprocess
 import sys
 
@@ -12,22 +11,22 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 from vanillanet_det.datasets.examples import write_example
+from vanillanet_det_tools.main import main
 
 
 @pytest.fixture(scope="session")
-def tool(root):
-    """Call a tool's `main` in this process; returns its exit status."""
+def tool():
+    """Run a verb of the command in this process; returns its exit status."""
 
     def call(name, *args):
+        args = [name.replace("_", "-"), *map(str, args)]
         with pytest.MonkeyPatch.context() as patch:
-            patch.syspath_prepend(root / "tools")
-            patch.setattr(sys, "argv", [f"tools/{name}.py", *map(str, args)])
+            patch.setattr(sys, "argv", ["vanillanet-det", *args])
             try:
-                importlib.import_module(name).main()
+                main()
             except SystemExit as exit:
                 return exit.code
             finally:
-                sys.modules.pop(name, None)  # the standard library also has a module `test`
                 # Loggers would keep writing to the standard output of this test.
                 for logger in MMLogger._instance_dict.values():
                     logger.handlers.clear()
@@ -38,13 +37,30 @@ def tool(root):
 
 
 @pytest.fixture(scope="session")
-def command(root):
-    """Function that makes the command line of a tool."""
+def command():
+    """Function that makes the command line of a verb, as launchers call it."""
 
     def make(name, *args):
-        return [sys.executable, str(root / "tools" / f"{name}.py"), *map(str, args)]
+        return [
+            sys.executable,
+            "-m",
+            "vanillanet_det_tools",
+            name.replace("_", "-"),
+            *map(str, args),
+        ]
 
     return make
+
+
+@pytest.fixture
+def run_python(tmp_path):
+    """Run Python with these arguments in an empty folder."""
+
+    def run(*args):
+        args = [sys.executable, *map(str, args)]
+        return subprocess.run(args, capture_output=True, text=True, cwd=tmp_path)
+
+    return run
 
 
 @pytest.fixture(scope="session")

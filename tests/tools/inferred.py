@@ -1,4 +1,4 @@
-"""Results of `tools/infer.py`, and how they are compared."""
+"""Results of `vanillanet-det infer`, and how they are compared."""
 
 import numpy as np
 from pycocotools.coco import COCO

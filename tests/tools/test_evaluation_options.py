@@ -1,4 +1,4 @@
-"""Options of `tools/test.py` are checked before it evaluates, with anybody's config."""
+"""Options of `vanillanet-det test` are checked before it evaluates, with anybody's config."""
 
 import pickle
 

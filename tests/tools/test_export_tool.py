@@ -1,4 +1,4 @@
-"""`tools/export.py`, and `tools/test.py` and the runtime on its files."""
+"""`vanillanet-det export`, and `vanillanet-det test` and the runtime on its files."""
 
 import copy
 import importlib

@@ -97,7 +97,7 @@ def test_ctrl_c_reports_how_to_resume(tool, example, weights, root, tmp_path, mo
     options = ("--weights", weights, "--model", template, "--work-dir", where, *QUICK)
     assert tool("finetune", example, *options) == 130
     output = "".join(capfd.readouterr())
-    assert f"Resume: python tools/finetune.py '{example}' --work-dir '{where}' --resume" in output
+    assert f"Resume: vanillanet-det finetune '{example}' --work-dir '{where}' --resume" in output
     assert (where / "interrupted.pth").is_file()
     assert not (where / "report.html").exists()
 
@@ -108,7 +108,7 @@ def test_ctrl_c_reports_how_to_resume(tool, example, weights, root, tmp_path, mo
     monkeypatch.setattr("vanillanet_det.finetune.report.write_report", interrupt)
     assert tool("finetune", example, "--work-dir", where, "--resume") == 130
     assert (
-        "Training is complete; to fuse, evaluate and report, run: python tools/finet"
+        "Training is complete; to fuse, evaluate and report, run: vanillanet-det finet"
         in capfd.readouterr().out
     )
     assert (where / "epoch_2.pth").is_file()

@@ -1,4 +1,4 @@
-"""Folders that several runs or processes of `tools/infer.py` share."""
+"""Folders that several runs or processes of `vanillanet-det infer` share."""
 
 import json
 import signal

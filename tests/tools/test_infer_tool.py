@@ -1,4 +1,4 @@
-"""`tools/infer.py`: its input, its output, and how it resumes."""
+"""`vanillanet-det infer`: its input, its output, and how it resumes."""
 
 import csv
 import json

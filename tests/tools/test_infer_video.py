@@ -1,4 +1,4 @@
-"""Videos and cameras with `tools/infer.py`."""
+"""Videos and cameras with `vanillanet-det infer`."""
 
 import json
 import os

@@ -1,12 +1,12 @@
 """Counting of the published models, and tables in Markdown."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from tabulate import tabulate
 
+from ..installation import configs_folder
 from .forms import Form, count_form
 from .meta import build_on_meta
 from .published import CLASSIFIER_SIZE, CLASSIFIERS, DETECTOR_SIZE, DETECTORS, Published
@@ -26,18 +26,15 @@ def classifier_rows() -> list[dict[str, Any]]:
     return rows
 
 
-def detector_rows(configs: Path) -> list[dict[str, Any]]:
+def detector_rows() -> list[dict[str, Any]]:
     """Count the published detectors.
-
-    Args:
-        configs: Folder with their configs.
 
     Returns:
         A row for each detector, as in `classifier_rows`, plus `training_parameters`.
     """
     rows = []
     for name, published in DETECTORS.items():
-        cfg = Config.fromfile(configs / f"{name}.py").model
+        cfg = Config.fromfile(configs_folder() / f"{name}.py").model
         training_form = build_on_meta(cfg)
         cfg.backbone.deploy = True
         rows.append(

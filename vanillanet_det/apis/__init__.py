@@ -1,4 +1,4 @@
-"""The functions behind the command-line tools, one for each script in `tools/`."""
+"""The functions behind the command, one for each verb of `vanillanet-det`."""
 
 from .benchmark import benchmark
 from .check_data import check_data

@@ -1,11 +1,11 @@
-"""Speed measurement of detectors, used by `tools/benchmark.py`."""
+"""Speed measurement of detectors, used by `vanillanet-det benchmark`."""
 
 import os
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 import torch
 from mmengine.registry import DefaultScope
@@ -26,6 +26,7 @@ from ..engine.config import read_config
 from ..engine.options import parse_device, parse_size
 from ..errors import UserError
 from ..fileio import atomic_write
+from ..installation import configs_folder
 
 _FORMS = {"train": "training", "deploy": "deploy"}
 
@@ -52,7 +53,6 @@ def benchmark(
     plot: Optional[str] = None,
     markdown: bool = False,
     cfg_options: Sequence[str] = (),
-    folder: Union[str, Path] = "configs",
 ) -> str:
     """Measure the speed of detectors in turns, and return a report.
 
@@ -80,7 +80,6 @@ def benchmark(
         plot: Path of the `.png` file for a plot of the results.
         markdown: Return all columns as Markdown instead of those that fit a terminal.
         cfg_options: `key=value` pairs that override each config.
-        folder: Folder with the configs of the published table.
 
     Returns:
         The text to print.
@@ -101,7 +100,7 @@ def benchmark(
             raise UserError(
                 "--table measures the published detectors; omit the configs and --weights"
             )
-        configs = [str(Path(folder) / f"{name}.py") for name in COCO_TABLE]
+        configs = [str(configs_folder() / f"{name}.py") for name in COCO_TABLE]
         input_size = input_size or [f"{DETECTOR_SIZE[0]}x{DETECTOR_SIZE[1]}"]
     if not configs:
         raise UserError("expected one or more config files, or --table for the published ones")

@@ -1,4 +1,4 @@
-"""Checks of a config and its data, used by `tools/check_data.py`."""
+"""Checks of a config and its data, used by `vanillanet-det check-data`."""
 
 import json
 from collections.abc import Sequence

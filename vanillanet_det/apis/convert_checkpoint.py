@@ -1,4 +1,4 @@
-"""Conversion of checkpoints, used by `tools/convert_checkpoint.py`."""
+"""Conversion of checkpoints, used by `vanillanet-det convert-checkpoint`."""
 
 import copy
 import os

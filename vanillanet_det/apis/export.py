@@ -1,4 +1,4 @@
-"""Export of detectors to files that run without PyTorch, used by `tools/export.py`."""
+"""Export of detectors to files that run without PyTorch, used by `vanillanet-det export`."""
 
 import tempfile
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from ..export.file_metadata import make_metadata
 from ..export.image_sets import load_calibration_images, load_verification_images
 from ..export.support import check_packages, check_support
 from ..inference.building import build_detector
+from ..installation import command
 from .test import test
 
 _NEEDED = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("onnxscript", "openvino")}
@@ -124,8 +125,8 @@ def _check_drop(
     if not all(before[name] > 0 for name in names) or not names:
         raise UserError(
             f"--precision int8: can't measure the drop, because the AP is 0 or missing in fp32 "
-            f"({before}); the file was discarded. Evaluate the checkpoint with tools/test.py on "
-            "annotated images first"
+            f"({before}); the file was discarded. Evaluate the checkpoint with "
+            f"{command('test')} on annotated images first"
         )
     drops = {name: round(before[name] - after[name], 4) for name in names}
     lines = [

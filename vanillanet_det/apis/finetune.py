@@ -1,4 +1,4 @@
-"""Fine-tuning on a dataset, used by `tools/finetune.py`."""
+"""Fine-tuning on a dataset, used by `vanillanet-det finetune`."""
 
 import json
 import shlex
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 from mmdet.registry import MODELS
 from mmengine.config import Config
@@ -25,14 +25,15 @@ from ..finetune.model import has_masks
 from ..finetune.prepare import FinetuneOptions, prepare, print_message
 from ..finetune.report import write_finetune_report
 from ..inference import config_text
+from ..installation import command
 from ..models.protocols import KnowsForms
 from .test import test
 from .train import train
 
 _TEMPLATES = {
-    "retinanet": "retinanet_vanillanet11_coco.py",
-    "mask-rcnn": "mask_rcnn_vanillanet11_coco.py",
-    "faster-rcnn": "faster_rcnn_vanillanet11_coco.py",
+    "retinanet": "retinanet_vanillanet11_coco",
+    "mask-rcnn": "mask_rcnn_vanillanet11_coco",
+    "faster-rcnn": "faster_rcnn_vanillanet11_coco",
 }
 
 
@@ -46,14 +47,13 @@ def finetune(
     compare: Sequence[str] = (),
     resume: bool = False,
     dry_run: bool = False,
-    configs: Union[str, Path] = "configs",
     **options: Any,
 ) -> None:
     """Check the dataset and the settings, fine-tune a detector, and report the result.
 
     Args:
         data: Folder, annotation file or archive of a dataset; see `read_dataset`.
-        model: `retinanet`, `mask-rcnn`, `faster-rcnn`, or the config file of another detector;
+        model: `retinanet`, `mask-rcnn`, `faster-rcnn`, or another detector's config;
             None uses the detector of the weights, or `retinanet`.
         input_size: Such as `640` or `480x640` (height x width); None uses the size of the
             images, up to COCO's.
@@ -63,7 +63,6 @@ def finetune(
         compare: Work dirs of other runs to include in the report's curves.
         resume: Resume the run in `work_dir`.
         dry_run: Check the data and write the config, but don't train.
-        configs: Folder of this project's configs.
         **options: Other fields of `FinetuneOptions`.
 
     Raises:
@@ -82,16 +81,14 @@ def finetune(
         _check_resumed(path, source, settings, amp)
     else:
         with _on_interrupt("Training has not started; run the same command again"):
-            _write_config(path, data, settings, amp, where, Path(configs))
-        print_message(
-            f"Config: {path}\nRun it again: python tools/train.py {path} --work-dir FOLDER"
-        )
+            _write_config(path, data, settings, amp, where)
+        print_message(f"Config: {path}\nRun it again: {command('train')} {path} --work-dir FOLDER")
     if dry_run:
         return
-    command = ["python", "tools/finetune.py", str(data), "--work-dir", str(where), "--resume"]
-    command += ["--device", device] if device else []
-    command += ["--compare", *map(str, compare)] if compare else []
-    go_on = shlex.join(command)
+    words = [str(data), "--work-dir", str(where), "--resume"]
+    words += ["--device", device] if device else []
+    words += ["--compare", *map(str, compare)] if compare else []
+    go_on = f"{command('finetune')} {shlex.join(words)}"
     best = train(str(path), str(where), resume="auto" if resume else None, go_on=go_on)
     with _on_interrupt(f"Training is complete; to fuse, evaluate and report, run: {go_on}"):
         _finish(path, best or str(find_resume(where)), where, compare)
@@ -116,7 +113,7 @@ def _check_resumed(path: Path, data: Path, settings: FinetuneOptions, amp: Optio
     if trained_on is None:
         raise UserError(
             f"--resume: {path} doesn't specify its dataset (finetune.data); resume it with "
-            f"python tools/train.py {path} --work-dir {path.parents[1]} --resume"
+            f"{command('train')} {path} --work-dir {path.parents[1]} --resume"
         )
     if Path(trained_on).resolve() != data:
         raise UserError(f"--resume: the run in {path.parents[1]} uses {trained_on}, not {data}")
@@ -128,7 +125,6 @@ def _write_config(
     settings: FinetuneOptions,
     amp: Optional[str],
     where: Path,
-    configs: Path,
 ) -> None:
     """Build a config, check it, and write it if there are no errors."""
     if any(where.glob("*.pth")):
@@ -142,7 +138,7 @@ def _write_config(
             "another folder"
         )
     template = settings.model or "retinanet"
-    cfg = read_config(str(configs / _TEMPLATES[template] if template in _TEMPLATES else template))
+    cfg = read_config(_TEMPLATES.get(template, template))
     check_writable(where)
     try:
         with DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmdet"):
@@ -180,7 +176,7 @@ def _finish(config: Path, checkpoint: str, where: Path, compare: Sequence[str]) 
         f"{precisions or 'No detections'}, evaluated on {cfg.val_evaluator.ann_file}\n"
         f"Report: {path}\n"
         f"Detector: {detector}\n"
-        f"Detect: python tools/infer.py {shlex.quote(detector)} IMAGES --out FOLDER"
+        f"Detect: {command('infer')} {shlex.quote(detector)} IMAGES --out FOLDER"
     )
 
 

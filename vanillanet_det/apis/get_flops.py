@@ -1,10 +1,9 @@
-"""Parameters, FLOPs and activations of a model, used by `tools/get_flops.py`."""
+"""Parameters, FLOPs and activations of a model, used by `vanillanet-det get-flops`."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 from mmengine.registry import DefaultScope
 
@@ -29,7 +28,6 @@ def get_flops(
     table: bool = False,
     as_json: bool = False,
     cfg_options: Sequence[str] = (),
-    configs: Union[str, Path] = "configs",
 ) -> str:
     """Count the parameters, FLOPs and activations of a model, or of all published models.
 
@@ -39,7 +37,6 @@ def get_flops(
         table: Recount the published tables instead.
         as_json: Return JSON with exact integers instead of Markdown.
         cfg_options: `key=value` pairs that override the config.
-        configs: Folder with the configs of the published detectors, for `table`.
 
     Returns:
         The text to print.
@@ -54,7 +51,7 @@ def get_flops(
                 "--input-size and --cfg-options"
             )
         with DefaultScope.overwrite_default_scope("mmdet"):
-            rows = dict(classifiers=classifier_rows(), detectors=detector_rows(Path(configs)))
+            rows = dict(classifiers=classifier_rows(), detectors=detector_rows())
         return json.dumps(rows, indent=2) if as_json else _tables(**rows)
     if config is None:
         raise UserError("expected a config file, or --table for the published models")

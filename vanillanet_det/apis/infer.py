@@ -1,4 +1,4 @@
-"""Detection in images, videos and cameras, used by `tools/infer.py`."""
+"""Detection in images, videos and cameras, used by `vanillanet-det infer`."""
 
 import os
 from pathlib import Path

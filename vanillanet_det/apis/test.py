@@ -1,4 +1,4 @@
-"""Evaluation, used by `tools/test.py`."""
+"""Evaluation, used by `vanillanet-det test`."""
 
 import os
 from collections.abc import Sequence
@@ -35,6 +35,7 @@ from ..engine.ranks import (
 from ..engine.size_errors import size_errors
 from ..errors import UserError
 from ..inference.exported import ExportedModel
+from ..installation import configs_folder
 from ..models.mask_tta import MaskTTAModel
 from ..runtime.engines import ENDINGS
 
@@ -174,7 +175,9 @@ def _set_show_dir(cfg: Config, folder: str) -> None:
 def _set_tta(cfg: Config) -> None:
     for key in ("tta_model", "tta_pipeline"):
         if key not in cfg:
-            raise UserError(f"--tta: {cfg.filename} has no {key}; add one, as in configs/_base_")
+            raise UserError(
+                f"--tta: {cfg.filename} has no {key}; add one, as in {configs_folder()}/_base_"
+            )
     kind = type_name(cfg.tta_model)
     if kind == DetTTAModel.__name__ and "mask_head" in cfg.model.get("roi_head", {}):
         raise UserError(

@@ -1,4 +1,4 @@
-"""Training, used by `tools/train.py`."""
+"""Training, used by `vanillanet-det train`."""
 
 import hashlib
 import shlex
@@ -30,6 +30,7 @@ from ..engine.ranks import (
 )
 from ..engine.size_errors import size_errors
 from ..errors import UserError
+from ..installation import command
 
 
 def train(
@@ -57,7 +58,7 @@ def train(
         cfg_options: `key=value` pairs that override the config.
         launcher: Job launcher for distributed runs.
         go_on: Command that resumes an interrupted training run, for the log; None for the
-            `tools/train.py` command with these arguments.
+            `train` command with these arguments.
 
     Returns:
         The best checkpoint; None if the config doesn't keep one.
@@ -87,7 +88,7 @@ def train(
     best = runner.message_hub.runtime_info.get("best_ckpt")
     if best is not None:
         print_log(
-            f"Best checkpoint: {best}\nEvaluate it: python tools/test.py {config} {best}",
+            f"Best checkpoint: {best}\nEvaluate it: {command('test')} {config} {best}",
             logger="current",
         )
     return best
@@ -111,13 +112,15 @@ def _resume_command(
     cfg_options: Sequence[str],
     launcher: str,
 ) -> str:
-    words = ["tools/train.py", config]
+    words = [config]
     words += ["--work-dir", str(work_dir)] if work_dir else []
     words += ["--amp", amp] if amp else []
     words += ["--auto-scale-lr"] if auto_scale_lr else []
     words += ["--cfg-options", *cfg_options] if cfg_options else []
     words += ["--launcher", launcher] if launcher != "none" else []
-    start = "python" if launcher == "none" else "the same launcher command, with"
+    start = command("train")
+    if launcher != "none":
+        start = f"the same launcher command, with {start.removeprefix('python ')}"
     return f"{start} {shlex.join(map(str, words))} --resume"
 
 

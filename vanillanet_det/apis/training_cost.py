@@ -1,4 +1,4 @@
-"""Memory and time of a training step, used by `tools/training_cost.py`."""
+"""Memory and time of a training step, used by `vanillanet-det training-cost`."""
 
 import re
 

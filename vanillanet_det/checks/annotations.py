@@ -6,6 +6,7 @@ import numpy as np
 
 from ..datasets.formats.files import is_finite
 from ..datasets.formats.raw_dataset import CROWD_REMEDY
+from ..installation import command
 from .annotation_file import AnnotationFile, image_size
 from .finding import ERROR, WARNING, Finding
 from .ids import check_ids
@@ -17,7 +18,7 @@ MAX_STRAY = 0.01
 _MAX_OVERHANG = 0.5
 _OVERHANG_PX = 1.0  # which rounding can explain
 _FORMAT = "COCO's bbox is [x, y, width, height] in pixels, not corners or fractions"
-_CONVERT = "write plain numbers, as tools/finetune.py does when it converts a dataset"
+_CONVERT = f"write plain numbers, as {command('finetune')} does when it converts a dataset"
 
 
 def check_annotations(file: AnnotationFile) -> list[Finding]:
@@ -162,7 +163,7 @@ def _check_rotations(file: AnnotationFile) -> list[Finding]:
             f"{file.name(index)}: attributes.rotation is {_rotation(file.annotations[index])}, but "
             "bbox is the box before it is rotated"
         ),
-        "write the box around the rotated box, as tools/finetune.py does when it converts a "
+        f"write the box around the rotated box, as {command('finetune')} does when it converts a "
         "dataset, and remove the attribute",
     )
 

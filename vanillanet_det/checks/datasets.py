@@ -11,13 +11,14 @@ from mmdet.registry import DATASETS
 from mmengine.config import Config, ConfigDict
 
 from ..datasets.formats.files import is_remote
+from ..installation import command
 from .evaluators import EvaluatorSpec, find_evaluators
 from .finding import ERROR, Finding
 
 DATALOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 _ADVICE = (
     "If the data is in another folder: --cfg-options data_root=/path/to/data/\n"
-    "If you have no data: python tools/train.py configs/retinanet_vanillanet5_digits.py\n"
+    f"If you have no data: {command('train')} retinanet_vanillanet5_digits\n"
     "  trains on images that come with this project"
 )
 

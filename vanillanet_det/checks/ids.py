@@ -5,10 +5,11 @@ from typing import Any, Optional
 
 import numpy as np
 
+from ..installation import command
 from .annotation_file import AnnotationFile, hashable
 from .finding import ERROR, WARNING, Finding
 
-_RENUMBER = "number the {} from 1, as tools/finetune.py does when it converts a dataset"
+_RENUMBER = f"number the {{}} from 1, as {command('finetune')} does when it converts a dataset"
 _FASTER = "faster-coco-eval, which computes AP here, fails on such ids"
 _SLOWER = "or set backend='pycocotools' in FasterCocoMetric"
 _DROPPED = "MMDetection silently drops such annotations"

@@ -11,6 +11,7 @@ from typing import Any, Optional
 from mmengine.config import Config, ConfigDict, DictAction
 
 from ..checks import DATALOADERS
+from ..configs import read_config_file
 from ..errors import UserError
 from .clear_settings import accept_clear_settings
 from .evaluation_loops import GuardedTestLoop, GuardedValLoop
@@ -49,7 +50,7 @@ def load_config(
     """Read a config for a run, override it, and add the hooks and loops that every run needs.
 
     Args:
-        path: The config file.
+        path: As for `read_config`.
         work_dir: Folder for logs and checkpoints, created if missing. The default is the
             config's `work_dir`, or `work_dirs/<name of the config>`.
         cfg_options: As for `read_config`.
@@ -114,7 +115,7 @@ def read_config(path: str, cfg_options: Sequence[str] = ()) -> Config:
     """Read a config and override values in it, without writing any files.
 
     Args:
-        path: The config file.
+        path: The config file, or the name of one of this project's configs.
         cfg_options: `key=value` pairs in MMEngine's syntax. `data_root=FOLDER` changes every
             path of the dataloaders and evaluators that is inside the config's `data_root`.
 
@@ -124,12 +125,7 @@ def read_config(path: str, cfg_options: Sequence[str] = ()) -> Config:
     Raises:
         UserError: The file is missing or isn't a config, or an option doesn't match it.
     """
-    if not Path(path).is_file():
-        raise UserError(f"config {path}: there is no such file")
-    try:
-        cfg = Config.fromfile(path)
-    except Exception as error:  # a config is Python code, which may raise anything
-        raise UserError(f"config {path}: {type(error).__name__}: {error}") from error
+    cfg = read_config_file(path)
     options, data_root = _parse_options(cfg_options)
     try:
         cfg.merge_from_dict(options)

@@ -17,21 +17,24 @@ from mmengine.utils.dl_utils import set_multi_processing
 from torch.distributed import PrefixStore, Store
 
 from ..errors import UserError
+from ..installation import command
 from ..models.layers.sync_batch_norm import CPUSyncBatchNorm
 
+_TRAIN = command("train")
 # Each launcher's variables for RANK, WORLD_SIZE and LOCAL_RANK, and an example command.
 _LAUNCHERS = {
     "pytorch": (
         ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
-        "torchrun, as in torchrun --nproc_per_node=2 tools/train.py CONFIG --launcher pytorch",
+        "torchrun, as in torchrun --nproc_per_node=2 -m vanillanet_det_tools train CONFIG "
+        "--launcher pytorch",
     ),
     "slurm": (
         ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
-        "srun, as in srun --ntasks=2 python tools/train.py CONFIG --launcher slurm",
+        f"srun, as in srun --ntasks=2 {_TRAIN} CONFIG --launcher slurm",
     ),
     "mpi": (
         ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
-        "Open MPI, as in mpirun -n 2 python tools/train.py CONFIG --launcher mpi",
+        f"Open MPI, as in mpirun -n 2 {_TRAIN} CONFIG --launcher mpi",
     ),
 }
 _FIRST_PORT = 29500

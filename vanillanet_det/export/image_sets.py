@@ -15,6 +15,7 @@ from ..datasets.sample_images import find_images, list_images
 from ..datasets.scenes import draw_scene, load_assets
 from ..errors import UserError
 from ..inference.images import load_bgr
+from ..installation import command
 
 _NUM_SCENES, _SCENE_SIDE = 4, 160  # as in the embedded dataset
 _NUM_OWN = 8
@@ -106,5 +107,5 @@ def _image_paths(dataset: Dataset) -> list[Path]:
         reason = str(error).partition("\n")[0]
         raise UserError(
             f"{dataset.where}: can't be read ({type(error).__name__}: {reason}); "
-            "python tools/check_data.py CONFIG reports what is wrong"
+            f"{command('check-data')} CONFIG reports what is wrong"
         ) from error

@@ -17,6 +17,7 @@ from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
 from torch import nn
 
 from ..errors import UserError
+from ..installation import install_command
 
 _MIN_TORCH = (2, 6)  # the first whose exporter accepts translations of custom operators
 _REMEDY = "export the backbone with --part backbone, or another detector"
@@ -43,10 +44,7 @@ def check_packages(flags: str, needed: Sequence[str], extra: str = "export") -> 
         )
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
-        raise UserError(
-            f"{flags}: needs {', '.join(missing)}: pip install -e '.[lite,{extra}]' in the folder "
-            "of vanillanet_det"
-        )
+        raise UserError(f"{flags}: needs {', '.join(missing)}: {install_command(f'lite,{extra}')}")
 
 
 def check_support(detector: nn.Module, nms: bool = True) -> None:

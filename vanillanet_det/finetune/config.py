@@ -1,4 +1,4 @@
-"""Assembles the config of a fine-tuning run, for use with `tools/train.py`."""
+"""Assembles the config of a fine-tuning run, for use with `vanillanet-det train`."""
 
 import copy
 import os

@@ -25,9 +25,9 @@ def save_fused(config: ConfigLike, checkpoint: Union[str, Path], target: Union[s
     """Write a detector's fused checkpoint, which can be used without any other file.
 
     It works with `load_detector(target)`, with MMDetection's `DetInferencer(weights=target)` after
-    `import vanillanet_det`, and with `tools/test.py` and `model.backbone.deploy=True`. The fused
-    features are compared with the source's features, and the file is read back before it replaces
-    the target.
+    `import vanillanet_det`, and with `vanillanet-det test` and `model.backbone.deploy=True`. The
+    fused features are compared with the source's features, and the file is read back before it
+    replaces the target.
 
     Args:
         config: The detector's config, or its config file.

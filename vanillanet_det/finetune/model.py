@@ -8,6 +8,7 @@ from mmengine.config import Config, ConfigDict
 
 from ..analysis.meta import build_on_meta
 from ..errors import UserError
+from ..installation import command
 from ..models.backbones.archs import resolve_arch
 from .start import Start
 
@@ -148,9 +149,9 @@ def _set_form(backbone: ConfigDict, start: Start, merged: bool) -> None:
         )
     if merged and start.kind == "detector" and form == "training":
         raise UserError(
-            f"--merged: {start.path} is in the training form; merge the file first (python "
-            f"tools/convert_checkpoint.py {start.path} MERGED_FILE --merge), and pass the merged "
-            "file as --weights"
+            f"--merged: {start.path} is in the training form; merge the file first "
+            f"({command('convert-checkpoint')} {start.path} MERGED_FILE --merge), and pass the "
+            "merged file as --weights"
         )
     backbone.pop("deploy", None)
     backbone.merged = merged or form == "merged"

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..checkpoints import Checkpoint, fit_model
 from ..checkpoints.checkpoint import class_names
+from ..configs import read_config_file
 from ..datasets.pipeline import find_test_dataset, inference_pipeline
 from ..datasets.sample_images import prepare_array
 from ..errors import UserError, prefix_errors, some
@@ -54,12 +55,7 @@ def find_config(checkpoint: Checkpoint, config: Optional[ConfigLike]) -> Config:
     elif isinstance(config, Config):
         cfg = copy.deepcopy(config)
     else:
-        if not Path(config).is_file():
-            raise UserError(f"config {config}: there is no such file")
-        try:
-            cfg = Config.fromfile(config)
-        except Exception as error:  # a config is Python: anything may be wrong in it
-            raise UserError(f"config {config}: {type(error).__name__}: {error}") from error
+        cfg = read_config_file(config)
     if not isinstance(cfg.get("model"), dict):
         raise UserError(
             f"{path}: its config has no model; pass its config file (--config, config=)"

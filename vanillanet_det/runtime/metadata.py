@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Callable, Optional
 
 from ..errors import UserError
+from ..installation import command
 
 KEY = "vanillanet_det"
 FORMAT_VERSION = 1
@@ -108,7 +109,7 @@ class Metadata:
         return cls(**known)
 
 
-_EXPORT_AGAIN = "export it again with tools/export.py"
+_EXPORT_AGAIN = f"export it again with {command('export')}"
 
 
 def _is_count(value: Any) -> bool:

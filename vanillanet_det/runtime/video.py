@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Optional
 import numpy as np
 
 from ..errors import UserError
+from ..installation import command
 from .containers import Structure, read_structure
 from .packages import load
 from .sources import Video
@@ -153,7 +154,7 @@ class VideoWriter:
             if not self._writer.isOpened():
                 raise UserError(
                     f"--out {self.path}: can't be written; OpenCV may lack an MP4 encoder. Choose "
-                    "another folder, or run tools/infer.py with --no-draw"
+                    f"another folder, or run {command('infer')} with --no-draw"
                 )
         self._writer.write(np.ascontiguousarray(frame))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Optional, Union
 
 from ...errors import UserError, some
+from ...installation import command
 from ...media import UNSUPPORTED_IMAGES, has_ending
 from . import (
     coco,
@@ -77,7 +78,7 @@ def describe_file(path: Path) -> Optional[str]:
     """Return a sentence on an annotation file that isn't COCO's; None if its format is unknown."""
     found = _list_format(path)
     if found:
-        return f"{path}: is {found.NAME}, which tools/finetune.py reads and converts to COCO"
+        return f"{path}: is {found.NAME}, which {command('finetune')} reads and converts to COCO"
     return other_format(path.parent, [path.name])
 
 

@@ -17,9 +17,9 @@ class CheckDataHook(Hook):
     """Stop a run whose data, weights or model don't match, and list all errors.
 
     The hook is meant for MMDetection's own tools; the tools of this project run the checks before
-    they build a runner, and remove the hook. Images are not decoded; use `tools/check_data.py` for
-    that. MMEngine reads the annotation files before the hook runs, and reports unreadable files
-    itself.
+    they build a runner, and remove the hook. Images are not decoded; use
+    `vanillanet-det check-data` for that. MMEngine reads the annotation files before the hook runs,
+    and reports unreadable files itself.
     """
 
     priority = "VERY_HIGH"

@@ -38,9 +38,9 @@ class InterruptHook(Hook):
     once there is a newer checkpoint. In a distributed run, all ranks stop after the same
     iteration, whichever rank received the signal.
 
-    With the resumable loops of this project, which `tools/train.py` uses instead of MMEngine's, a
-    resumed run continues with the next batch of its epoch, or with the interrupted validation.
-    Other loops restart the epoch, which is logged.
+    With the resumable loops of this project, which `vanillanet-det train` uses instead of
+    MMEngine's, a resumed run continues with the next batch of its epoch, or with the interrupted
+    validation. Other loops restart the epoch, which is logged.
 
     Args:
         go_on: Command that resumes training, for the log.

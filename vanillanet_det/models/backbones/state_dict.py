@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from ...checkpoints.match import LEAST_MATCH, Match
 from ...errors import UserError
+from ...installation import command
 from .archs import ARCHS, Arch
 
+_CONVERT = command("convert-checkpoint")
 _DEPLOYED_FOUND = (
     "the weights are of the deployed form (one convolution per layer, no BatchNorm), which can't "
     "be converted back; set deploy=True in the backbone to evaluate them "
@@ -19,7 +21,7 @@ _DEPLOYED_FOUND = (
 _DEPLOYED_WANTED = (
     "the weights are of the {} form, but deploy=True builds the deployed form; remove deploy, "
     "because evaluation fuses the network automatically, or fuse the file: "
-    "python tools/convert_checkpoint.py FILE FUSED_FILE --deploy"
+    f"{_CONVERT} FILE FUSED_FILE --deploy"
 )
 # Keys: form of the weights, form of the network.
 _OTHER_FORM = {
@@ -32,7 +34,7 @@ _OTHER_FORM = {
     "(--cfg-options model.backbone.merged=True)",
     ("training", "merged"): "the weights are of the training form, but merged=True builds the "
     "merged form; load them through the backbone's init_cfg, which merges them, or "
-    "merge the file: python tools/convert_checkpoint.py FILE MERGED_FILE --merge",
+    f"merge the file: {_CONVERT} FILE MERGED_FILE --merge",
 }
 
 # For each form, the names of the first and last convolution of the stem, its series activation, the

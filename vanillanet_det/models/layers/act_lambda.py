@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...errors import UserError
+from ...installation import command
 from ..protocols import HasLambda
 
 SCHEDULE_KEY = "lambda_outlook"
@@ -90,7 +91,7 @@ class LambdaMixin:
             raise UserError(
                 f"{type(self).__name__}: {reason}; layers can be fused only at lambda 1; fuse "
                 "after deep training has ended, and evaluate the unfused network until then "
-                "(tools/test.py --no-deploy)"
+                f"({command('test')} --no-deploy)"
             )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Optional, Union
 
 from ...errors import UserError
+from ...installation import command
 from .base import Engine
 
 __all__ = ["ENDINGS", "ENGINES", "Engine", "open_engine"]
@@ -69,7 +70,8 @@ def _open(engine: str, path: Path, device: str, threads: Optional[int], streams:
 def _check_file(path: Path) -> None:
     if path.suffix.lower() not in ENDINGS:
         raise UserError(
-            f"{path}: expected a .onnx or .xml file; tools/export.py exports one from a checkpoint"
+            f"{path}: expected a .onnx or .xml file; {command('export')} writes one from a "
+            "checkpoint"
         )
     needed = [path, *([path.with_suffix(".bin")] if path.suffix.lower() == ".xml" else [])]
     for file in needed:

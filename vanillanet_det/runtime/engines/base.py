@@ -6,6 +6,7 @@ from typing import NoReturn, Optional, Protocol
 import numpy as np
 
 from ...errors import UserError
+from ...installation import command
 from ..metadata import KEY, Metadata
 
 
@@ -43,7 +44,7 @@ def read_metadata(path: Path, text: Optional[str]) -> Metadata:
     """
     if text is None:
         raise UserError(
-            f"{path}: has no metadata {KEY!r}; expected a file written by tools/export.py"
+            f"{path}: has no metadata {KEY!r}; expected a file written by {command('export')}"
         )
     try:
         return Metadata.from_json(text)
