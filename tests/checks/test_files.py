@@ -92,7 +92,10 @@ def test_a_missing_image_folder_is_named(data, tmp_path):
         ("", r"is not valid JSON \("),
         ([IMAGE], "expected COCO's lists images, annotations and categories"),
         ({"images": [IMAGE], "categories": []}, "expected COCO's lists"),
-        ([TASK], "but .*instances_train2017.json: is Label Studio, which tools/finetune.py reads"),
+        (
+            [TASK],
+            "but .*instances_train2017.json: is Label Studio, which vanillanet-det finetune reads",
+        ),
         ({**CONTENT, "annotations": [PANOPTIC]}, "is COCO panoptic, .* use the file with the inst"),
         ({"images": [IMAGE], "annotations": [CAPTION]}, "is COCO captions, .* use the file with"),
         ({**CONTENT, "images": {}}, "expected COCO's lists"),

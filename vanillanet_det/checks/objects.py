@@ -113,17 +113,8 @@ def check_objects(objects: Objects) -> Iterator[Finding]:
         objects: The annotations of a dataset.
     """
     file = objects.file
-    small = np.flatnonzero(objects.small_images)
-    yield from file.findings(
-        WARNING,
-        "image-small",
-        small,
-        lambda index: "image {id} has {width}x{height} pixels".format(**file.images[index]),
-        "filter_cfg.min_size drops smaller images from training in silence; set it to 1 to keep "
-        "them",
-    )
-    if (objects.is_crowd | ~objects.is_used).all():  # one finding about all of them, elsewhere
-        return
+    if (objects.is_crowd | objects.is_dropped | ~objects.is_used).all():
+        return  # one finding about all of them, elsewhere
     everything = objects.count(objects.is_used)
     left = objects.count(objects.is_learned)
     is_training = file.dataset.key.startswith("train")

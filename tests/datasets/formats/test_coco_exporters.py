@@ -126,8 +126,11 @@ def test_boxes_that_are_not_rotated(tmp_path, attributes):
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        (dict(segments_info=[], file_name="a.png"), r"annotations\[0\] has panoptic segments"),
-        (dict(caption="A cat."), r"annotations\[0\] has captions \(caption\) but no bbox"),
+        (
+            dict(segments_info=[], file_name="a.png"),
+            "is COCO panoptic, .* use the file with the instances",
+        ),
+        (dict(caption="A cat."), "is COCO captions, .* use the file with the instances"),
         (dict(keypoints=[1, 2, 2]), r"annotations\[0\] has keypoints but no bbox"),
     ],
 )

@@ -203,7 +203,7 @@ def test_labels_beside_the_images_are_read_too(tmp_path):
     source = read_dataset(tmp_path)
     assert found(source) == [(name, "dog", BOX) for name in ("a b.jpg", "b.JPG", "c.jpg")]
     assert source.remarks[2:] == (
-        "Label files found beside their images instead of in the folder labels: 1.",
+        "Label files found beside their images instead of in the folder labels (b.TXT): 1.",
     )
 
 

@@ -22,8 +22,6 @@ _NEW = "Entries of {} renumbered because not all ids are unique integers"
 # COCO's evaluation uses doubles, which represent these integers exactly.
 _PLAIN = re.compile(r"-?\d{1,15}")
 _UNUSED = "Categories without annotations that have the name of another one, skipped"
-# What files of COCO's other tasks have in their annotations.
-_OTHER_TASKS = {"segments_info": "panoptic segments", "caption": "captions"}
 
 
 def read_coco_json(path: Path, remarks: Remarks) -> dict[str, Any]:
@@ -80,12 +78,6 @@ def read_coco_json(path: Path, remarks: Remarks) -> dict[str, Any]:
 def _check_task(content: Mapping[str, Any], path: Path) -> None:
     for index, entry in enumerate(content["annotations"]):
         if isinstance(entry, dict) and not ("bbox" in entry or "segmentation" in entry):
-            for key, task in _OTHER_TASKS.items():
-                if key in entry:
-                    raise UserError(
-                        f"{path}: annotations[{index}] has {task} ({key}) but no bbox; expected "
-                        "COCO's instances with boxes; export these, or pass their file"
-                    )
             if "keypoints" in entry:
                 raise UserError(
                     f"{path}: annotations[{index}] has keypoints but no bbox; expected objects "
