@@ -85,9 +85,7 @@ def _count_matroska(data: mmap.mmap) -> tuple[int, bool]:
         kind, body, size = _element(data, position)
         if kind in (_SEGMENT, _CLUSTER, _GROUP):
             if kind == _SEGMENT and size is not None:
-                if body + size > len(data):
-                    return count, False
-                end = body + size
+                end = body + size  # after the last byte, no element is found
             position = body
             continue
         if kind not in _KNOWN or size is None or body + size > end:
