@@ -73,6 +73,11 @@ def main() -> None:
     files.add_argument("--work-dir", help="output folder (default: work_dirs/DATA)")
     files.add_argument("--resume", action="store_true", help="resume the run in the work dir")
     files.add_argument(
+        "--skip-missing",
+        action="store_true",
+        help="train without the images that are missing or unreadable (default: stop)",
+    )
+    files.add_argument(
         "--dry-run",
         action="store_true",
         help="check the data and write the config, but don't train",

@@ -30,8 +30,16 @@ def test_missing_images_are_counted_and_the_first_is_named(small, images):
         (small.root / "train" / image["file_name"]).unlink()
     message = small.the_one("error", "image-missing", images=images)
     assert "2 of 2 images are missing" in message
-    assert f"{small.root}/train/1-11.png doesn't exist (and 1 more like it)" in message
+    assert f"{small.root}/train/1-11.png doesn't exist, nor 1-12.png; add" in message
     assert "data_prefix=dict(img=...)" in message
+
+
+def test_missing_images_may_be_left_out_of_training(small):
+    _, path = first_image(small)
+    path.unlink()
+    assert "LoadReadableImage(unreadable='skip')" in small.the_one("error", "image-missing")
+    small.dataset("train").pipeline[0].unreadable = "skip"
+    small.the_one("warning", "image-missing")
 
 
 def test_a_missing_image_of_a_similar_name_is_hinted_at(small):

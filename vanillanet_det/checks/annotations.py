@@ -10,7 +10,7 @@ from .finding import ERROR, WARNING, Finding
 from .ids import check_ids
 
 # COCO's own files have a few harmless boxes without area. A systematic mistake affects many.
-_MAX_STRAY = 0.01
+MAX_STRAY = 0.01
 # Boxes of occluded objects may also extend beyond the image, but almost all boxes do if corners
 # were exported instead of sizes.
 _MAX_OVERHANG = 0.5
@@ -28,7 +28,7 @@ def check_annotations(file: AnnotationFile) -> list[Finding]:
     Returns:
         A finding for each kind of mistake.
     """
-    checks = (_check_entries, check_ids, _check_crowds, _check_boxes)
+    checks = (_check_entries, check_ids, _check_crowds, _check_boxes, _check_rotations)
     return [finding for check in checks for finding in check(file)]
 
 
@@ -123,7 +123,7 @@ def _check_boxes(file: AnnotationFile) -> list[Finding]:
         good &= ~wrong
 
     def unless_stray(wrong: np.ndarray) -> str:
-        return ERROR if (good & wrong).sum() > _MAX_STRAY * len(good) else WARNING
+        return ERROR if (good & wrong).sum() > MAX_STRAY * len(good) else WARNING
 
     image = "the image of {width}x{height}"
     dropped = "MMDetection silently drops such boxes; correct or remove them"
@@ -133,6 +133,9 @@ def _check_boxes(file: AnnotationFile) -> list[Finding]:
     outside = known & ((x >= width) | (y >= height) | (x + w <= 0) | (y + h <= 0))
     take(ERROR, "box-outside", outside, f"it lies outside {image}", f"{dropped}. {_FORMAT}")
     take(WARNING, "box-tiny", (w < 1) | (h < 1), "it is thinner than a pixel", dropped)
+    thin = (w <= 1) | (h <= 1)
+    stray_click = "most are stray clicks, which no detector finds; correct or remove them"
+    take(WARNING, "box-thin", thin, "it is a single pixel wide or high", stray_click)
     flat = ~bad_area & (areas[:, 0] <= 0)
     take(unless_stray(flat), "area-empty", flat, "its area isn't positive", dropped)
     sound = good.copy()
@@ -150,6 +153,28 @@ def _check_boxes(file: AnnotationFile) -> list[Finding]:
         lambda i: _describe(file, i, "the image has the same box of the same class"),
         "the object counts twice; remove the duplicate",
     )
+
+
+def _check_rotations(file: AnnotationFile) -> list[Finding]:
+    rotated = [index for index, each in enumerate(file.annotations) if _rotation(each)]
+    return file.findings(
+        ERROR if len(rotated) > MAX_STRAY * len(file.annotations) else WARNING,
+        "box-rotated",
+        rotated,
+        lambda index: (
+            f"{file.name(index)}: attributes.rotation is {_rotation(file.annotations[index])}, but "
+            "bbox is the box before it is rotated"
+        ),
+        "write the box around the rotated box, as tools/finetune.py does when it converts a "
+        "dataset, and remove the attribute",
+    )
+
+
+def _rotation(annotation: dict) -> float:
+    """Return the angle in degrees by which CVAT shows a box rotated."""
+    attributes = annotation.get("attributes")
+    angle = attributes.get("rotation") if isinstance(attributes, dict) else 0
+    return angle if is_finite(angle) and angle % 360 else 0
 
 
 def _describe(file: AnnotationFile, index: int, what: str) -> str:

@@ -13,6 +13,7 @@ from .annotation_file import read_annotation_file
 from .annotations import check_annotations
 from .classes import ClassOrder, check_classes, check_order
 from .datasets import DATALOADERS, Dataset, check_files, distinct, find_datasets, is_remote
+from .dropped import check_dropped
 from .empty import EmptyDataset, check_empty, check_unlabeled
 from .evaluators import check_evaluators
 from .finding import ERROR, Finding
@@ -20,6 +21,7 @@ from .images import check_images, check_missing, check_shared, image_paths
 from .learning_rate import check_learning_rate
 from .model import build_model, check_model
 from .segmentations import check_segmentations
+from .spelling import check_spelling
 from .weights import check_weights
 
 
@@ -108,6 +110,9 @@ def _check_dataset(
     findings += check_annotations(file)
     findings += check_segmentations(file)
     findings += check_unlabeled(file)
+    findings += check_dropped(file)
+    if dataset.key.startswith("train"):
+        findings += check_spelling(file)
     if dataset.numbers_like_coco:
         found, order, empty = check_classes(file)
         findings += found

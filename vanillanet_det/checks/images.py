@@ -14,7 +14,7 @@ import cv2
 from PIL import Image
 from tqdm import tqdm
 
-from ..datasets.formats.files import is_remote, loaded_size
+from ..datasets.formats.files import is_remote, loaded_size, some
 from .annotation_file import AnnotationFile
 from .datasets import Dataset
 from .finding import ERROR, WARNING, Finding, and_more
@@ -47,12 +47,18 @@ def check_missing(dataset: Dataset, paths: Sequence[str]) -> list[Finding]:
     folder, name = os.path.split(missing[0])
     similar = {_plain(other): other for other in listed[folder]}.get(_plain(name))
     hint = f" (but {similar} does)" if similar else ""
-    example = and_more(f"{missing[0]} doesn't exist{hint}", len(missing))
+    others = [os.path.basename(path) for path in missing[1:3]]
+    listed = f"{missing[0]} doesn't exist{hint}" + (f", nor {some(others)}" if others else "")
+    listed += f", nor {len(missing) - 3:,} more" if len(missing) > 3 else ""
+    is_training = dataset.key.startswith("train")
+    skip = ", or train without them with LoadReadableImage(unreadable='skip')"
     message = (
-        f"{dataset.where}: {len(missing):,} of {len(paths):,} images are missing: {example}; add "
+        f"{dataset.where}: {len(missing):,} of {len(paths):,} images are missing: {listed}; add "
         "them, set data_prefix=dict(img=...) to their folder, or remove them from the file"
+        f"{skip if is_training else ''}"
     )
-    return [Finding(ERROR, "image-missing", message, len(missing))]
+    skips = dataset.loading.get("unreadable") == "skip" and len(missing) < len(paths)
+    return [Finding(WARNING if skips else ERROR, "image-missing", message, len(missing))]
 
 
 def _list(folder: str) -> set[str]:

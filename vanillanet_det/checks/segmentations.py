@@ -1,4 +1,4 @@
-"""Checks that objects have segmentations if the model predicts masks."""
+"""Checks segmentations, which objects need if the model predicts masks."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,43 +11,45 @@ from .annotation_file import AnnotationFile
 from .classes import read_classes
 from .datasets import Dataset
 from .finding import ERROR, Finding
+from .outlines import check_outlines
 
 _REMEDY = "add segmentations, remove such annotations, or use a config that only predicts boxes"
 
 
 def check_segmentations(file: AnnotationFile) -> list[Finding]:
-    """Check that objects have a segmentation if masks are loaded or evaluated.
+    """Check segmentations, and that objects have one if masks are loaded or evaluated.
 
     Args:
         file: The annotation file.
 
     Returns:
-        At most one finding.
+        A finding for each kind of mistake.
     """
     dataset, annotations = file.dataset, file.annotations
     evaluators = [each for each in dataset.evaluators if "segm" in each.metrics]
     loads_masks = _loads_masks(dataset)
+    findings = list(check_outlines(file, are_used=bool(evaluators) or loads_masks))
     if not evaluators and not loads_masks:
-        return []
+        return findings
     bare = [index for index, each in enumerate(annotations) if not each.get("segmentation")]
     if not bare:
-        return []
+        return findings
     names = file.category_names
     classes = read_classes(dataset, names)[1]
     used = [classes is None or name in classes for name in names]
     bare = [i for i in bare if file.category_indices[i] >= 0 and used[file.category_indices[i]]]
-    findings: list[Finding] = []
+    missing: list[Finding] = []
     if loads_masks:
-        findings = file.findings(
+        missing = file.findings(
             ERROR,
             "outline-missing",
             [index for index in bare if _is_loaded(file, index)],
             lambda index: f"{file.name(index)} has no segmentation",
             f"LoadAnnotations(with_mask=True) fails on it; {_REMEDY}",
         )
-    if evaluators and not findings:
+    if evaluators and not missing:
         is_faster = all(evaluator.is_faster for evaluator in evaluators)
-        findings = file.findings(
+        missing = file.findings(
             ERROR,
             "outline-missing",
             # faster-coco-eval treats an empty list as an object that can't be detected.
@@ -55,7 +57,7 @@ def check_segmentations(file: AnnotationFile) -> list[Finding]:
             lambda index: f"{file.name(index)} has no segmentation",
             f"the evaluation of segm fails on it; {_REMEDY}",
         )
-    return findings
+    return findings + missing
 
 
 def _loads_masks(dataset: Dataset) -> bool:

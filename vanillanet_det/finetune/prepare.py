@@ -11,7 +11,7 @@ from typing import Optional, Union
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from ..checks.classes import plain_name
+from ..checks.spelling import spelling
 from ..datasets.formats import RawDataset, read_dataset, split
 from ..engine.options import parse_backbone
 from ..errors import UserError
@@ -40,6 +40,7 @@ class FinetuneOptions:
         augment: Names from `AUGMENTATIONS`.
         freeze: Last backbone stage to freeze: 0 for the stem, -1 to freeze nothing.
         merged: Whether to train VanillaNet's merged form.
+        skip_missing: Whether to train without images that are missing or unreadable.
 
     Raises:
         UserError: A value is out of range.
@@ -55,6 +56,7 @@ class FinetuneOptions:
     augment: Sequence[str] = ("flip", "scale")
     freeze: int = -1
     merged: bool = False
+    skip_missing: bool = False
 
     def __post_init__(self) -> None:
         """Raise an error if a value is out of range."""
@@ -96,7 +98,7 @@ def prepare(
     Raises:
         UserError: The dataset, weights and options don't match.
     """
-    source = read_dataset(Path(data))
+    source = read_dataset(Path(data), options.skip_missing)
     print_message("\n".join(source.remarks))
     train, val = source.train, source.val
     if val is None:
@@ -190,7 +192,7 @@ def _check_classes(train: dict, val: dict) -> None:
     names = {category["id"]: category["name"] for category in train["categories"]}
     untrained = sorted(names[id] for id in val_ids - train_ids)
     for name in untrained:
-        same = [names[id] for id in train_ids if _spelling(names[id]) == _spelling(name)]
+        same = [names[id] for id in train_ids if spelling(names[id]) == spelling(name)]
         if same:
             raise UserError(
                 f"class {name!r} occurs in validation images only, and {same[0]!r} in training "
@@ -201,12 +203,6 @@ def _check_classes(train: dict, val: dict) -> None:
             f"warning: no training image contains {', '.join(untrained)}, but validation images "
             "do; their AP will be 0"
         )
-
-
-def _spelling(name: str) -> str:
-    # A dash at either end or in a name without letters isn't a separator: "A-" differs from "A".
-    inside = name[:1].isalnum() and name[-1:].isalnum() and any(map(str.isalpha, name))
-    return plain_name(name) if inside else name.casefold()
 
 
 def _check_masks(model: dict, source: RawDataset, train: dict, val: dict) -> None:

@@ -1,8 +1,9 @@
 """COCO format: reads annotation files and finds the folders of their images."""
 
 import os
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
@@ -18,8 +19,8 @@ from .remarks import Remarks
 NAME = "COCO"
 LAYOUT = "COCO (image folders, and annotations/*.json with images, annotations and categories)"
 _MISSING = "Images that don't exist"
-_MOVED = "File names whose first folders don't exist, found by the others"
-_NOT_USED = "Other annotation files, skipped"
+_MOVED = "File names whose first folders don't exist, matched by the rest"
+_NOT_USED = "Other JSON files, skipped"
 _REMAPPED = "Validation annotations remapped to the category ids of the training file"
 
 
@@ -39,35 +40,50 @@ def _json_files(tree: FileTree) -> list[str]:
     return [file for file in files if is_coco(tree.root / file)]
 
 
+def _by_split(files: Iterable[str]) -> dict[Optional[str], list[str]]:
+    by_split: dict[Optional[str], list[str]] = {}
+    for file in files:
+        folder = file.rpartition("/")[0]
+        split = split_named(stem(file)) or split_named(folder, alone=True)
+        by_split.setdefault(split, []).append(file)
+    return by_split
+
+
+def _is_meant(file: str) -> bool:
+    """Return whether a file has the name of an annotation file, whatever it contains."""
+    return file.count("/") < 2 and bool(re.search("instances|annotation|coco", stem(file)))
+
+
 def read(tree: FileTree, remarks: Remarks) -> RawDataset:
     """Read a folder in which annotation files, or their folders, are named after splits.
 
     Raises:
         UserError: The training file is missing or ambiguous; also see `read_files`.
     """
-    by_split: dict[Optional[str], list[str]] = {}
-    for file in _json_files(tree):
-        folder = file.rpartition("/")[0]
-        split = split_named(stem(file)) or split_named(folder, alone=True)
-        by_split.setdefault(split, []).append(file)
+    files = _json_files(tree)
+    by_split = _by_split(files)
+    others = [file for file in tree.having(".json") if file not in set(files)]
+    for split, broken in _by_split(filter(_is_meant, others)).items():
+        if split in ("train", "val"):  # reading it says what is wrong
+            by_split.setdefault(split, broken)
     if "test" in by_split:
         remarks.skip(f"The test split is skipped ({some(by_split['test'])}).")
     chosen = {}
-    for split, files in (
+    for split, named in (
         ("train", by_split.get("train") or by_split.get(None, [])),
         ("val", by_split.get("val", [])),
     ):
         # COCO also has files with captions and person keypoints next to the instances.
-        files = [file for file in files if "instances" in stem(file)] or files
-        if len(files) > 1:
+        named = [file for file in named if "instances" in stem(file)] or named
+        if len(named) > 1:
             raise UserError(
-                f"{tree.root}: {some(files)} could all be for {split}; pass the JSON file instead "
+                f"{tree.root}: {some(named)} could all be for {split}; pass the JSON file instead "
                 "of the folder, or rename the files to train.json and val.json"
             )
-        if files:
-            chosen[split] = tree.root / files[0]
-    for file in (file for split in ("train", "val", None) for file in by_split.get(split, [])):
-        if tree.root / file not in chosen.values():
+        if named:
+            chosen[split] = tree.root / named[0]
+    for file in [*files, *others]:
+        if tree.root / file not in chosen.values() and file not in by_split.get("test", []):
             remarks.skip(_NOT_USED, file)
     if "train" not in chosen:
         raise UserError(

@@ -11,7 +11,7 @@ from ...errors import UserError
 from .coco_outlines import outline_area, outline_box, read_numbers, read_outline, turn_outline
 from .files import number, some
 from .json_files import read_json
-from .raw_dataset import enclosing
+from .raw_dataset import ROTATED, enclosing
 from .remarks import Remarks
 
 _KEYS = ("images", "annotations", "categories")
@@ -21,7 +21,6 @@ _IDS = "Annotations renumbered because not all ids are unique positive integers"
 _NEW = "Entries of {} renumbered because not all ids are unique integers"
 # COCO's evaluation uses doubles, which represent these integers exactly.
 _PLAIN = re.compile(r"-?\d{1,15}")
-_ROTATED = "Boxes rotated by CVAT, replaced by the boxes around them"
 _UNUSED = "Categories without annotations that have the name of another one, skipped"
 # What files of COCO's other tasks have in their annotations.
 _OTHER_TASKS = {"segments_info": "panoptic segments", "caption": "captions"}
@@ -202,7 +201,7 @@ def _annotation(entry: dict, images: _Ids, categories: _Ids, remarks: Remarks) -
     attributes = entry.get("attributes")
     rotation = number(attributes.get("rotation") or 0) if isinstance(attributes, dict) else 0
     if rotation % 360 and box:
-        remarks.add(_ROTATED, place)
+        remarks.add(ROTATED, place)
         outline = turn_outline(outline, read["bbox"], rotation)
         read["bbox"] = enclosing(read["bbox"], rotation)
     if outline:

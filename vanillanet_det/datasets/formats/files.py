@@ -4,7 +4,6 @@ import contextlib
 import os
 import posixpath
 import re
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +27,7 @@ _DRAWN = re.compile(r"(?i)visuali[sz]ations?$|^segmentation(class|object)|^masks
 _LOOK = 1 << 20  # bytes to search at both ends of a file; embedded images are longer
 _WIDTH, _HEIGHT = 0x0100, 0x0101  # TIFF tags
 _ORIENTATION = 0x0112  # tag in Exif and TIFF
-_LARGEST = sys.float_info.max
+_LARGEST = 1e100  # so that areas and distances are finite, too
 _SWAPPED = (5, 6, 7, 8)  # orientations that swap width and height
 
 
@@ -211,7 +210,7 @@ def number(value: Any) -> float:
 
 
 def is_finite(value: Any) -> bool:
-    """Return whether a value is a number that a float can represent."""
+    """Return whether a value is a number that can be calculated with."""
     # math.isfinite raises an error for large integers. Comparisons don't, and NaN fails them.
     return type(value) in (int, float) and -_LARGEST <= value <= _LARGEST
 

@@ -11,6 +11,8 @@ from ...errors import UserError
 from .files import image_size, some
 from .remarks import Remarks, Skipped
 
+ROTATED = "Rotated boxes, replaced by the upright boxes around them"  # a remark
+
 
 @dataclass(frozen=True)
 class RawDataset:

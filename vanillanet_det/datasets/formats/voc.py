@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 from ...errors import UserError
 from .files import FileTree, holds, number, split_of_folders
 from .per_image import ImageAnnotation, read_per_image
-from .raw_dataset import Object, RawDataset, enclosing
+from .raw_dataset import ROTATED, Object, RawDataset, enclosing
 from .remarks import Remarks
 from .voc_lists import SETS, read_lists
 from .xml_files import read_xml
@@ -80,6 +80,7 @@ def _place(found: "_Object", offset: int, place: str, remarks: Remarks) -> Objec
     if offset:
         remarks.add(_CLIPPED, place, (0 <= left < 1) + (0 <= top < 1))
         x, y = (0.0 if -1 <= value < 0 else value for value in (x, y))
+    remarks.add(ROTATED, place, found.rotation % 360 != 0)
     box = enclosing([x, y, right - x, bottom - y], found.rotation)
     return Object(found.name, box, crowd=found.difficult)
 

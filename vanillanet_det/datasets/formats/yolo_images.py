@@ -13,7 +13,7 @@ from .remarks import Remarks
 _NOTHING = ("", "~", "null", "Null", "NULL")  # which YAML is read as text here
 _TWICE = "Images listed more than once in a split, but used only once"
 _MISSING = "Listed images that don't exist"
-_MOVED = "Paths whose first folders don't exist, found by the others"
+_MOVED = "Paths whose first folders don't exist, matched by the rest"
 
 
 def find_images(content: Mapping[str, Any], path: Path, remarks: Remarks) -> dict[str, list[Path]]:

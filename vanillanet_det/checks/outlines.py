@@ -1,0 +1,133 @@
+"""Checks that segmentations agree with the boxes and the sizes of the images."""
+
+from collections.abc import Iterator
+from typing import Any, Optional
+
+import numpy as np
+
+from ..datasets.formats.coco_outlines import outline_box, read_outline
+from ..datasets.formats.files import is_finite
+from ..datasets.formats.remarks import Remarks
+from .annotation_file import AnnotationFile
+from .annotations import MAX_STRAY
+from .finding import ERROR, WARNING, Finding
+
+# The visible part of an object may be much smaller than its box, but isn't outside.
+_MIN_INSIDE = 0.5
+_MIN_IOU = 0.5
+_REMEDY = "one of them is of an image of another size; export both again"
+
+
+def check_outlines(file: AnnotationFile, are_used: bool) -> Iterator[Finding]:
+    """Check that segmentations are valid, and agree with the boxes and sizes of the images.
+
+    Args:
+        file: The annotation file.
+        are_used: Whether segmentations are loaded or evaluated, so that mistakes are errors.
+
+    Yields:
+        A finding for each kind of mistake.
+    """
+    level = ERROR if are_used else WARNING
+    reasons: dict[int, str] = {}
+    resized, outlines = [], np.full((len(file.annotations), 4), np.nan)
+    for index, annotation in enumerate(file.annotations):
+        segmentation = annotation.get("segmentation")
+        if not segmentation:
+            continue
+        if isinstance(segmentation, dict) and _is_resized(file, index, segmentation):
+            resized.append(index)
+            continue
+        try:
+            outlines[index] = _bounds(segmentation)
+        except (ValueError, TypeError, OverflowError) as error:
+            reasons[index] = str(error)
+    yield from file.findings(
+        level,
+        "outline-invalid",
+        list(reasons),
+        lambda i: f"{file.name(i)}: {reasons[i]}",
+        "MMDetection fails on such outlines or silently ignores their objects; correct them",
+    )
+    yield from file.findings(
+        level,
+        "mask-size",
+        resized,
+        lambda i: _describe_size(file, i),
+        f"the mask doesn't fit the image; {_REMEDY}",
+    )
+    wrong = _disagree(file, outlines)
+    stray = len(wrong) <= MAX_STRAY * len(file.annotations)
+    yield from file.findings(
+        WARNING if stray else level,
+        "outline-box",
+        wrong,
+        lambda i: (
+            f"{file.name(i)}: its segmentation spans {_spans(outlines[i])}, but its box is "
+            f"{file.annotations[i]['bbox']}"
+        ),
+        f"an outline lies inside its box; {_REMEDY}",
+    )
+
+
+def _bounds(segmentation: Any) -> list[float]:
+    # Plain polygons of numbers, which nearly all outlines are, take the short way.
+    if isinstance(segmentation, list) and all(
+        type(part) is list and len(part) >= 6 and not len(part) % 2 and all(map(is_finite, part))
+        for part in segmentation
+    ):
+        return outline_box(segmentation)
+    outline = read_outline(segmentation, "", Remarks())
+    if not outline:
+        raise ValueError("its segmentation has no polygon of at least three points")
+    if isinstance(segmentation, list) and not isinstance(segmentation[0], list):
+        raise ValueError("its segmentation is a list of numbers, expected a list of polygons")
+    return outline_box(outline)
+
+
+def _is_resized(file: AnnotationFile, index: int, segmentation: dict) -> bool:
+    return _image_size(file, index) not in (None, _mask_size(segmentation))
+
+
+def _mask_size(segmentation: dict) -> Optional[list]:
+    size = segmentation.get("size")
+    return size if isinstance(size, list) and [*map(is_finite, size)] == [True, True] else None
+
+
+def _image_size(file: AnnotationFile, index: int) -> Optional[list]:
+    if file.image_indices[index] < 0:
+        return None
+    image = file.images[file.image_indices[index]]
+    return [image.get("height"), image.get("width")]
+
+
+def _describe_size(file: AnnotationFile, index: int) -> str:
+    mask, image = file.annotations[index]["segmentation"].get("size"), _image_size(file, index)
+    swapped = ", with width and height swapped" if image == list(mask or ())[::-1] else ""
+    return f"{file.name(index)}: its mask has the size {mask}, but the image {image}{swapped}"
+
+
+def _spans(bounds: np.ndarray) -> str:
+    x, y, width, height = bounds
+    return f"[{x:g}, {y:g}, {width:g}, {height:g}]"
+
+
+def _disagree(file: AnnotationFile, outlines: np.ndarray) -> np.ndarray:
+    """Return the indices of annotations whose outline and box are of different places."""
+    boxes = np.full_like(outlines, np.nan)
+    for index in np.flatnonzero(np.isfinite(outlines[:, 0])):
+        box = file.annotations[index].get("bbox")
+        if isinstance(box, list) and [*map(is_finite, box)] == [True] * 4:
+            boxes[index] = box
+    # Half a pixel is added on all sides, since coordinates are rounded.
+    low = np.maximum(outlines[:, :2], boxes[:, :2]) - 0.5
+    high = np.minimum(outlines[:, :2] + outlines[:, 2:], boxes[:, :2] + boxes[:, 2:]) + 0.5
+    shared = np.clip(high - low, 0, None).prod(axis=1)
+    area, box_area = (outlines[:, 2:] + 1).prod(axis=1), (boxes[:, 2:] + 1).prod(axis=1)
+    wrong = shared < _MIN_INSIDE * area
+    apart = shared < _MIN_IOU * (area + box_area - shared)
+    compared = np.isfinite(boxes[:, 0])
+    # Where most outlines are much smaller than their boxes, they aren't visible parts.
+    if apart.sum() > 0.5 * compared.sum():
+        wrong |= apart
+    return np.flatnonzero(wrong)
