@@ -99,7 +99,7 @@ def test_boxes_that_cvat_rotates(tmp_path):
     assert annotation["bbox"] == pytest.approx([20 - side / 2, 15 - side / 2, side, side])
     assert annotation["area"] == 200
     assert "segmentation" not in annotation
-    assert remark(source, "Boxes rotated by CVAT").endswith("(annotation 1): 1.")
+    assert remark(source, "Rotated boxes").endswith("(annotation 1): 1.")
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_boxes_that_are_not_rotated(tmp_path, attributes):
             dict(segments_info=[], file_name="a.png"),
             "is COCO panoptic, .* use the file with the instances",
         ),
-        (dict(caption="A cat."), "is COCO captions, .* use the file with the instances"),
+        (dict(caption="A cat."), "is COCO captions, .* use the file with"),
         (dict(keypoints=[1, 2, 2]), r"annotations\[0\] has keypoints but no bbox"),
     ],
 )

@@ -67,8 +67,9 @@ def test_of_several_annotators_the_newest_or_the_ground_truth_is_used(tmp_path):
     assert source.skipped == (0, 3)
 
 
-def test_tasks_without_an_annotation(tmp_path):
-    cancelled = dict(annotation(result()), was_cancelled=True)
+@pytest.mark.parametrize("key", ["was_cancelled", "skipped"])
+def test_tasks_without_an_annotation(tmp_path, key):
+    cancelled = dict(annotation(result()), **{key: True})
     source = read_dataset(
         export(
             tmp_path,

@@ -121,10 +121,12 @@ def test_hugging_face_that_is_wrong(root, objects, message):
         read_dataset(hugging_face(root, objects))
 
 
-def test_a_category_beyond_the_names(root):
-    write(root / "classes.txt", "cat\ndog\n")
-    with pytest.raises(UserError, match=r"its category is 2, but classes\.txt has 2 names"):
-        read_dataset(hugging_face(root, dict(bbox=[BOX], categories=[2])))
+@pytest.mark.parametrize(("names", "category"), [("cat\ndog\n", 2), ("cat\n\ndog\n", 1)])
+def test_a_category_without_a_name(root, names, category):
+    write(root / "classes.txt", names)
+    message = rf"its category is {category}, but classes\.txt has \d names; write"
+    with pytest.raises(UserError, match=message):
+        read_dataset(hugging_face(root, dict(bbox=[BOX], categories=[category])))
 
 
 def test_a_line_that_is_no_json(root):

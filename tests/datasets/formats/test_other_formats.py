@@ -12,20 +12,6 @@ VIA = dict(
     filename="a.jpg", size=1, regions=[dict(shape_attributes=dict(name="rect"))], file_attributes={}
 )
 OTHERS = {
-    "COCO panoptic": (
-        "panoptic_train.json",
-        dict(
-            images=COCO_IMAGES,
-            annotations=[dict(image_id=1, segments_info=[dict(id=1, bbox=[1, 1, 2, 2])])],
-            categories=[dict(id=1, name="cat", isthing=1)],
-        ),
-        "use the file with the instances",
-    ),
-    "COCO captions": (
-        "annotations/captions_train2017.json",
-        dict(images=COCO_IMAGES, annotations=[dict(id=1, image_id=1, caption="A cat.")]),
-        "use the file with the instances",
-    ),
     "Datumaro JSON": (
         "annotations/train.json",
         dict(
@@ -93,11 +79,26 @@ def test_shards_of_tfrecords(tmp_path):
         read_dataset(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["COCO panoptic", "COCO captions"])
-def test_other_files_of_coco_do_not_hide_the_instances(tmp_path, name):
-    file, text, _ = OTHERS[name]
+OTHER_TASKS = {
+    "panoptic_train.json": dict(
+        images=COCO_IMAGES,
+        annotations=[
+            dict(image_id=1, category_id=1, segments_info=[dict(id=1, bbox=[1, 1, 2, 2])])
+        ],
+        categories=[dict(id=1, name="cat", isthing=1)],
+    ),
+    "annotations/captions_train2017.json": dict(
+        images=COCO_IMAGES, annotations=[dict(id=1, image_id=1, caption="A cat.")]
+    ),
+}
+
+
+@pytest.mark.parametrize("file", OTHER_TASKS)
+def test_other_files_of_coco(tmp_path, file):
     save_image(tmp_path / "images/a.jpg")
-    write(tmp_path / file, text)
+    write(tmp_path / file, OTHER_TASKS[file])
+    with pytest.raises(UserError, match=r"has panoptic segments|export the instances, not only c"):
+        read_dataset(tmp_path)
     write(tmp_path / "annotations/instances_train.json", content("a.jpg"))
     assert read_dataset(tmp_path).format == "COCO"
 

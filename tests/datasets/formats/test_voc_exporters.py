@@ -104,7 +104,7 @@ def test_boxes_that_cvat_rotates(tmp_path):
     standard(tmp_path, thing((11, 11, 30, 20), rotated))
     (box,) = boxes(tmp_path)
     assert box == pytest.approx([15, 5, 10, 20], abs=1e-3)
-    assert remark(read_dataset(tmp_path), "Boxes rotated by CVAT").endswith("(a.xml): 1.")
+    assert remark(read_dataset(tmp_path), "Rotated boxes").endswith("(a.xml): 1.")
     straight = f"<attributes>{angle.format('0.0')}</attributes>"
     standard(tmp_path, thing((11, 11, 30, 20), straight))
     assert boxes(tmp_path) == [[10, 10, 20, 10]]

@@ -77,12 +77,12 @@ def read_coco_json(path: Path, remarks: Remarks) -> dict[str, Any]:
 
 def _check_task(content: Mapping[str, Any], path: Path) -> None:
     for index, entry in enumerate(content["annotations"]):
-        if isinstance(entry, dict) and not ("bbox" in entry or "segmentation" in entry):
-            if "keypoints" in entry:
-                raise UserError(
-                    f"{path}: annotations[{index}] has keypoints but no bbox; expected objects "
-                    "with boxes; export the boxes, too"
-                )
+        keys = entry if isinstance(entry, dict) else {}
+        if "keypoints" in keys and not ("bbox" in keys or "segmentation" in keys):
+            raise UserError(
+                f"{path}: annotations[{index}] has keypoints but no bbox; expected objects with "
+                "boxes; export the boxes, too"
+            )
 
 
 def _drop_twins(

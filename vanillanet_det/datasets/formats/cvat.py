@@ -10,12 +10,11 @@ import numpy as np
 from ...errors import UserError
 from .files import holds, number
 from .listed import Entry, ListFormat, Size, numbered
-from .raw_dataset import Object, bounds, enclosing
+from .raw_dataset import ROTATED, Object, bounds, enclosing
 from .remarks import Remarks
 from .shapes import corner_box, ellipse, encode_mask, mask_box
 from .xml_files import read_xml
 
-_ROTATED = "Rotated boxes, replaced by the upright boxes around them"
 _NO_AREA = "Shapes without an area (points, polylines), skipped"
 _OTHER = "Cuboids and skeletons, skipped"
 _EMPTY = "Masks without a pixel, skipped"
@@ -90,7 +89,7 @@ def _object(shape: Element, size: Size, place: str, remarks: Remarks) -> Optiona
     if shape.tag == "box":
         box = corner_box([_value(shape, edge) for edge in _EDGES])
         if degrees % 360:
-            remarks.add(_ROTATED, place)
+            remarks.add(ROTATED, place)
         return Object(label, enclosing(box, degrees))
     if shape.tag == "mask":
         return _mask(shape, label, size, place, remarks)

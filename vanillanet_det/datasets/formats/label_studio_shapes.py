@@ -7,11 +7,10 @@ import numpy as np
 
 from .files import number
 from .listed import Size
-from .raw_dataset import Object, bounds
+from .raw_dataset import ROTATED, Object, bounds
 from .remarks import Remarks
 from .shapes import ellipse, encode_mask, mask_box, rectangle
 
-_ROTATED = "Rotated boxes, replaced by the upright boxes around them"
 _NO_AREA = "Shapes without an area (key points, lines), skipped"
 _NO_LABEL = "Shapes without a label, skipped"
 _MORE_LABELS = "Shapes with several labels, of which the first is used"
@@ -127,7 +126,7 @@ def _rectangle(
     corner = _corner(shape, size)
     box = [*corner, *_pixels((shape.get("width"), shape["height"]), size)]
     if _degrees(shape) % 360:  # clockwise around the upper left corner
-        remarks.add(_ROTATED, place)
+        remarks.add(ROTATED, place)
         box = bounds([rectangle(box, _degrees(shape), corner)])
     return Object(label, box)
 

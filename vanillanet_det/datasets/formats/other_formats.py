@@ -21,7 +21,6 @@ class _Other(NamedTuple):
         suffixes: Extensions of the files to look at.
         content: Regular expression for the content of such a file; empty to only check its name.
         path: Regular expression for the path of such a file.
-        without: Regular expression that the content doesn't match; empty if there is none.
     """
 
     name: str
@@ -29,12 +28,10 @@ class _Other(NamedTuple):
     suffixes: tuple[str, ...]
     content: bytes = b""
     path: str = ""
-    without: bytes = b""
 
     def matches(self, file: Path) -> bool:
         """Return whether the content of a file is in the format."""
-        matches = not self.content or holds(file, self.content)
-        return matches and not (self.without and holds(file, self.without))
+        return not self.content or holds(file, self.content)
 
 
 _INSTANCES = "use the file with the instances, such as instances_train2017.json"
@@ -47,10 +44,6 @@ _TFRECORD = "export as COCO or Pascal VOC instead"
 
 # COCO's reader would take these for its own.
 _LIKE_COCO = (
-    _Other("COCO panoptic", _INSTANCES, _JSON, rb'"segments_info"\s*:'),
-    _Other(
-        "COCO captions", _INSTANCES, _JSON, rb'"caption"\s*:\s*"', without=rb'"(bbox|segmentation)"'
-    ),
     _Other(
         "Datumaro JSON",
         _CONVERT.format("datumaro"),
@@ -61,6 +54,8 @@ _LIKE_COCO = (
 )
 _FORMATS = (
     *_LIKE_COCO,
+    _Other("COCO panoptic", _INSTANCES, _JSON, rb'"segments_info"\s*:'),
+    _Other("COCO captions", _INSTANCES, _JSON, rb'"caption"\s*:\s*"'),
     _Other("VIA (VGG Image Annotator) JSON", _VIA, _JSON, rb'"(_via_\w+|shape_attributes)"\s*:'),
     _Other("VIA (VGG Image Annotator) CSV", _VIA, _CSV, rb"region_shape_attributes"),
     _Other("VoTT", _VOTT, (".json", ".vott"), rb'"(assetMetadataVersion|assets|asset)"\s*:\s*\{'),

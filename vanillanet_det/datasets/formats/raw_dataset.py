@@ -11,7 +11,7 @@ from ...errors import UserError, some
 from .images import image_size
 from .remarks import Remarks, Skipped
 
-ROTATED = "Boxes rotated by CVAT, replaced by the boxes around them"  # a remark
+ROTATED = "Rotated boxes, replaced by the upright boxes around them"  # a remark
 
 CROWD_REMEDY = (
     "if they are single objects, set iscrowd=0 (Pascal VOC: difficult=0), or export polygons: CVAT "
