@@ -1,7 +1,7 @@
 """YOLO format: matches images, label files and classes."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Callable
@@ -83,7 +83,8 @@ def read(tree: FileTree, remarks: Remarks) -> RawDataset:
     for file in tree.images():
         files_of.setdefault(split_of_folders(file) or "train", []).append(tree.root / file)
     names_for = lru_cache(maxsize=None)(classes.names_for)
-    return _read(tree.root, files_of, classes.all_names, names_for, remarks)
+    known = [tree.root / file for file in tree.having(".txt") if "/labels/" in f"/{file}"]
+    return _read(tree.root, files_of, classes.all_names, names_for, remarks, labels=known)
 
 
 def read_yaml(path: Path, remarks: Remarks) -> RawDataset:
@@ -107,6 +108,7 @@ def _read(
     names_for: Callable[[Path], Sequence[str]],
     remarks: Remarks,
     keypoints: bool = False,
+    labels: Iterable[Path] = (),
 ) -> RawDataset:
     for file in files_of.pop("test", []):
         remarks.skip(_TEST, file.name, images=1)
@@ -118,19 +120,19 @@ def _read(
         raise UserError(f"{path}: no training images; expected some in images/train")
     folders = {file.parent for files in files_of.values() for file in files}
     root = Path(os.path.commonpath(folders))
-    labels = {folder: _label_files(folder) for folder in folders}
-    if not any(labels.values()):
+    beside = {folder: _label_files(folder) for folder in folders}
+    if not any(beside.values()):
         raise UserError(
             f"{path}: the images have no labels; expected a .txt file for each image in "
             f"{_sibling(next(iter(folders)))}"
         )
     if path.is_file():
-        _check_lists(labels, declared, path, remarks)
+        _check_lists(beside, declared, path, remarks)
     used, parts = set(), {}
     for split, files in files_of.items():
         parts[split] = DatasetBuilder()
         for file in files:
-            label = labels[file.parent].get(file.stem)
+            label = beside[file.parent].get(file.stem)
             used.add(label)
             size = measure(file, remarks, objects=count_objects(label) if label else 0)
             if size is None:
@@ -139,9 +141,10 @@ def _read(
             if label is None:
                 remarks.add(_NO_LABEL, file.name)
                 continue
-            for found in read_labels(label, size, names_for(label.parent), remarks, keypoints):
-                parts[split].add_object(found)
-    for file in sorted({file for files in labels.values() for file in files.values()} - used):
+            for thing in read_labels(label, size, names_for(label.parent), remarks, keypoints):
+                parts[split].add_object(thing)
+    found = {file for files in beside.values() for file in files.values()}
+    for file in sorted(found.union(filter(_is_label, labels)) - used):
         remarks.skip(_NO_IMAGE, file.name, objects=count_objects(file))
     return build_dataset(NAME, root, parts, remarks, declared)
 
@@ -175,8 +178,9 @@ def _sibling(folder: Path) -> Path:
 def _label_files(folder: Path) -> dict[str, Path]:
     sibling = _sibling(folder)
     place = sibling if sibling.is_dir() else folder
-    return {
-        Path(name).stem: place / name
-        for name in os.listdir(place)
-        if name.endswith(".txt") and not is_class_list(name) and not name.startswith(".")
-    }
+    return {Path(name).stem: place / name for name in os.listdir(place) if _is_label(Path(name))}
+
+
+def _is_label(path: Path) -> bool:
+    name = path.name
+    return name.endswith(".txt") and not is_class_list(name) and not name.startswith(".")
