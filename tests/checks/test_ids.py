@@ -138,3 +138,10 @@ def test_the_id_that_the_evaluation_takes_for_none_is_a_warning(small):
     message = small.the_one("warning", "id-zero")
     assert message.startswith("val_dataloader")
     assert "number the annotations from 1" in message
+
+
+def test_an_image_that_is_listed_twice_is_a_warning(small):
+    first, second = small["train"]["images"]
+    second["file_name"] = first["file_name"]
+    message = small.the_one("warning", "image-repeated")
+    assert "images: 1-11.png is listed twice; in each of its entries, the objects" in message

@@ -39,6 +39,14 @@ def check_ids(file: AnnotationFile) -> Iterator[Finding]:
             ),
             f"{effect}; renumber the {name}",
         )
+    names = [hashable(image.get("file_name")) for image in file.images if image.get("file_name")]
+    yield from file.findings(
+        WARNING,
+        "image-repeated",
+        _repeated(names),
+        lambda index: f"images: {names[index]} is listed twice",
+        "in each of its entries, the objects of the others count as background; merge them",
+    )
     yield from file.findings(
         ERROR,
         "image-unknown",

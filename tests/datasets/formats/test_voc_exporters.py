@@ -129,3 +129,11 @@ def test_missing_and_unreadable_images_can_be_left_out(tmp_path):
     assert "Images that can't be read (c.jpg): 1" in str(caught.value)
     source = read_dataset(tmp_path, skip_missing=True)
     assert (len(source.train["annotations"]), source.skipped) == (2, (2, 3))
+
+
+def test_xml_files_in_other_formats_are_named(tmp_path):
+    standard(tmp_path, thing())
+    save_image(tmp_path / "JPEGImages/b.jpg")
+    write(tmp_path / "Annotations/b.xml", "")
+    text = remark(read_dataset(tmp_path), "XML files in other formats, skipped")
+    assert text.endswith("(Annotations/b.xml): 1.")

@@ -94,3 +94,13 @@ def test_unreadable_images_are_counted_and_can_be_left_out(tmp_path):
         read_dataset(tmp_path)
     source = read_dataset(tmp_path, skip_missing=True)
     assert (files(source), source.skipped) == (["a.png"], (2, 2))
+
+
+def test_labels_of_a_folder_without_images_are_counted(tmp_path):
+    standard(tmp_path, "train/a.png")
+    (tmp_path / "data.yaml").unlink()
+    write(tmp_path / "classes.txt", "cat\n")
+    write(tmp_path / "labels/val/b.txt", LINE * 3)
+    source = read_dataset(tmp_path)
+    assert remark(source, "Label files without an image, skipped").endswith("(b.txt): 1.")
+    assert source.skipped == (0, 3)

@@ -21,6 +21,7 @@ _FROM_ZERO = (
     "warning: Pascal VOC counts pixels from 1, but these boxes are taken to count from 0, since "
     "more of them begin at 0 than at 1"
 )
+_OTHER = "XML files in other formats, skipped"
 _CLIPPED = "Box edges clipped because they are at 0, although Pascal VOC counts pixels from 1"
 _POLYGONS = "Objects with polygons, for which only the box is used"
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
@@ -45,7 +46,12 @@ def read(tree: FileTree, remarks: Remarks) -> RawDataset:
         UserError: An XML file is invalid, or its image is missing; the message contains the file,
             and the line of a list or the number of an object.
     """
-    files = [file for file in tree.having(".xml") if _is_annotation(tree.root / file)]
+    files = []
+    for file in tree.having(".xml"):
+        if _is_annotation(tree.root / file):
+            files.append(file)
+        else:
+            remarks.skip(_OTHER, file)
     splits = read_lists(tree, files, remarks)
     if splits is None:
         splits = {file: split_of_folders(file) or "train" for file in files}

@@ -1,7 +1,7 @@
 """YOLO format: finds images and classes; `yolo_labels` finds and reads the label files."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Callable
@@ -13,7 +13,7 @@ from .raw_dataset import DatasetBuilder, RawDataset, build_dataset, measure
 from .remarks import Remarks
 from .yolo_classes import ClassLists, is_class_list, read_yaml_text, yaml_class_names
 from .yolo_images import find_images
-from .yolo_labels import count_objects, find_labels, labels_folder, read_labels
+from .yolo_labels import count_objects, find_labels, is_label, labels_folder, read_labels
 
 NAME = "YOLO"
 LAYOUT = "YOLO (data.yaml or classes.txt, images/, labels/*.txt)"
@@ -86,7 +86,8 @@ def read(tree: FileTree, remarks: Remarks) -> RawDataset:
     for file in tree.images():
         files_of.setdefault(split_of_folders(file) or "train", []).append(tree.root / file)
     names_for = lru_cache(maxsize=None)(classes.names_for)
-    return _read(tree.root, files_of, classes.all_names, names_for, remarks)
+    known = [tree.root / file for file in tree.having(".txt") if "/labels/" in f"/{file}"]
+    return _read(tree.root, files_of, classes.all_names, names_for, remarks, labels=known)
 
 
 def read_yaml(path: Path, remarks: Remarks) -> RawDataset:
@@ -110,6 +111,7 @@ def _read(
     names_for: Callable[[Path], Sequence[str]],
     remarks: Remarks,
     keypoints: bool = False,
+    labels: Iterable[Path] = (),
 ) -> RawDataset:
     for file in files_of.pop("test", []):
         remarks.skip(_TEST, file.name, images=1)
@@ -123,19 +125,19 @@ def _read(
     for file in (file for files in files_of.values() for file in files):
         folders.setdefault(file.parent, set()).add(file.stem)
     root = Path(os.path.commonpath(folders))
-    labels = {folder: find_labels(folder, stems, remarks) for folder, stems in folders.items()}
-    if not any(labels.values()):
+    labels_of = {folder: find_labels(folder, stems, remarks) for folder, stems in folders.items()}
+    if not any(labels_of.values()):
         raise UserError(
             f"{path}: the images have no labels; expected a .txt file for each image in "
             f"{labels_folder(next(iter(folders)))}"
         )
     if path.is_file():
-        _check_lists(labels, declared, path, remarks)
+        _check_lists(labels_of, declared, path, remarks)
     used, parts = set(), {}
     for split, files in files_of.items():
         parts[split] = DatasetBuilder()
         for file in files:
-            label = labels[file.parent].get(file.stem)
+            label = labels_of[file.parent].get(file.stem)
             used.add(label)
             size = measure(file, remarks, objects=count_objects(label) if label else 0)
             if size is None:
@@ -144,9 +146,10 @@ def _read(
             if label is None:
                 remarks.add(_NO_LABEL, file.name)
                 continue
-            for found in read_labels(label, size, names_for(label.parent), remarks, keypoints):
-                parts[split].add_object(found)
-    for file in sorted({file for files in labels.values() for file in files.values()} - used):
+            for thing in read_labels(label, size, names_for(label.parent), remarks, keypoints):
+                parts[split].add_object(thing)
+    found = {file for files in labels_of.values() for file in files.values()}
+    for file in sorted(found.union(filter(is_label, labels)) - used):
         remarks.skip(_NO_IMAGE, file.name, objects=count_objects(file))
     return build_dataset(NAME, root, parts, remarks, declared)
 

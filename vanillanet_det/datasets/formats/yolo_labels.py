@@ -27,6 +27,12 @@ def labels_folder(folder: Path) -> Path:
     return Path(*parts[:last], "labels", *parts[last + 1 :])
 
 
+def is_label(path: Path) -> bool:
+    """Return whether a file may have the labels of an image, by its name."""
+    name = path.name
+    return name.lower().endswith(".txt") and not is_class_list(name) and not name.startswith(".")
+
+
 def find_labels(folder: Path, stems: set[str], remarks: Remarks) -> dict[str, Path]:
     """Find the label files of a folder of images: in its `labels` folder, and beside the images.
 
@@ -46,7 +52,7 @@ def find_labels(folder: Path, stems: set[str], remarks: Remarks) -> dict[str, Pa
     for place in [folder] if is_alone else [sibling, folder]:
         for name in sorted(os.listdir(place)):
             path = place / name
-            if path.suffix.lower() != ".txt" or is_class_list(name) or name[0] == ".":
+            if not is_label(path):
                 continue
             if place == folder and not is_alone:
                 if path.stem not in stems:
