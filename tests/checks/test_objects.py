@@ -75,7 +75,7 @@ def test_small_images_that_training_drops_are_counted(small):
     small.dataset("train").filter_cfg = dict(filter_empty_gt=True, min_size=32)
     small["train"]["images"][0].update(width=34, height=33)
     message = small.the_one("warning", "image-small", images=False)
-    assert "image 12 has 40x30 pixels; filter_cfg.min_size drops smaller images" in message
+    assert "image 12 has 40x30 pixels; filter_cfg.min_size silently drops smaller" in message
     # A class that only small images have is not learned.
     small["train"]["annotations"] = (
         small["train"]["annotations"][:1] + small["train"]["annotations"][2:]

@@ -119,8 +119,7 @@ def check_objects(objects: Objects) -> Iterator[Finding]:
         "image-small",
         small,
         lambda index: "image {id} has {width}x{height} pixels".format(**file.images[index]),
-        "filter_cfg.min_size drops smaller images from training in silence; set it to 1 to keep "
-        "them",
+        "filter_cfg.min_size silently drops smaller images from training; set it to 1 to keep them",
     )
     if (objects.is_crowd | ~objects.is_used).all():  # one finding about all of them, elsewhere
         return
