@@ -99,10 +99,8 @@ def _remedy(runner: Runner) -> str:
             "and their boxes, then start again with a lower learning rate "
             "(optim_wrapper.optimizer.lr) or clipped gradients (optim_wrapper.clip_grad)."
         )
-    # A resumed run uses the checkpoint's learning rate and ignores the config's.
     return (
         f"Last good checkpoint: {path}. Inspect these images and their boxes, then resume with "
-        f"clipped gradients (--resume {path} --cfg-options optim_wrapper.clip_grad.max_norm=1), "
-        f"or train with a lower learning rate from its weights (--cfg-options load_from={path} "
-        "optim_wrapper.optimizer.lr=LOWER)."
+        f"clipped gradients (--resume {path} --cfg-options optim_wrapper.clip_grad.max_norm=1) "
+        "or a lower learning rate (optim_wrapper.optimizer.lr=LOWER)."
     )
