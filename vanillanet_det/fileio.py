@@ -1,11 +1,11 @@
-"""Files that are written completely or not at all."""
+"""Files that are written completely or not at all, and names in files that are handed on."""
 
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import BinaryIO, Union
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, BinaryIO, Union
 
 
 @contextmanager
@@ -41,3 +41,25 @@ def _umask() -> int:
     umask = os.umask(0)
     os.umask(umask)
     return umask
+
+
+def without_folders(value: Any) -> Any:
+    """Replace absolute paths by their last part, so that a file tells nothing about this machine.
+
+    Args:
+        value: A text, or nested dicts, lists and tuples of anything. Class names and other
+            `metainfo`, which may look like paths, are kept.
+
+    Returns:
+        A copy; relative paths and URLs are unchanged.
+    """
+    if isinstance(value, dict):
+        kept = ("classes", "metainfo")
+        return {k: v if k in kept else without_folders(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(without_folders(item) for item in value)
+    if isinstance(value, str):
+        for kind in (PurePosixPath, PureWindowsPath):
+            if kind(value).is_absolute() or value.startswith("~"):
+                return kind(value).name
+    return value

@@ -108,6 +108,53 @@ def test_each_is_matched_once(reference):
     assert not check(twice, without(twice, 1))[1]
 
 
+# Neighbours overlap with an IoU of 0.74, the first and the third one with 0.54.
+SATURATED = np.float32([[0, 0, 40, 40], [6, 0, 46, 40], [12, 0, 52, 40], [80, 0, 120, 40]])
+
+
+def choose(*chosen, scores=(1.0, 1.0, 0.9, 0.8), moved=0.0):
+    chosen = list(chosen)
+    boxes, scores = SATURATED[chosen] + np.float32(moved), np.float32(scores)[chosen]
+    return Detections(boxes, scores, np.zeros(len(chosen), int), None, ("a",), (100, 200))
+
+
+def settled(expected, found):
+    tolerance, candidates = TOLERANCES["fp32"], [None, choose(0, 1, 2, 3)]
+    pairs = [(choose(3), choose(3)), (expected, found)]
+    result = compare(pairs, tolerance, 0.05, 100, 0.6, candidates.__getitem__)
+    assert not compare(pairs, tolerance, 0.05, 100).within(tolerance)
+    return result, result.within(tolerance)
+
+
+def test_another_of_two_equal_scores_is_a_tie():
+    result, within = settled(choose(0, 3), choose(1, 3))
+    assert within
+    assert (result.expected, result.found, result.matched, result.ties) == (2, 2, 2, 2)
+    assert "2 others are ties of equal scores" in result.describe(TOLERANCES["fp32"])
+
+
+def test_what_a_tie_suppresses_is_part_of_it():
+    # The first box doesn't suppress the third one; the second does.
+    assert settled(choose(0, 2, 3), choose(1, 3))[1]
+    assert settled(choose(1, 3), choose(0, 2, 3))[1]
+    assert not settled(choose(1, 3), choose(1, 2, 3))[1]
+
+
+@pytest.mark.parametrize(
+    ("expected", "found"),
+    [
+        (choose(0, 3), choose(0, 3, moved=1)),  # boxes that PyTorch doesn't find
+        (choose(0, 3), choose(1, 3, moved=1)),
+        (choose(0, 3), choose(1, 3, scores=(1, 0.999, 0, 0.8))),  # not its score
+        (choose(0, 3), choose(3)),
+        (choose(0, 3), choose(0, 1, 3)),  # no suppression
+        (choose(0, 3), choose(2, 3)),  # the less likely one
+    ],
+)
+def test_differences_are_no_ties(expected, found):
+    assert not settled(expected, found)[1]
+
+
 def test_images_add_up(reference):
     tolerance = TOLERANCES["fp32"]
     nothing = without(reference, [0, 1, 2, 3])

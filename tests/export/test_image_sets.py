@@ -1,5 +1,6 @@
 """Calibration images are the training images, and no other files beside them."""
 
+import copy
 import json
 
 import pytest
@@ -41,8 +42,24 @@ def sides(images):
 def test_a_folder_that_is_shared(cfg):
     assert sides(load_calibration_images(None, cfg, 300)) == [11, 13, 17]
     assert sides(load_calibration_images(None, cfg, 2)) == [11, 17]
-    assert {19, 23} <= {*sides(load_verification_images(None, cfg))}
-    assert not {11, 13, 17, 29} & {*sides(load_verification_images(None, cfg))}
+
+
+@pytest.mark.parametrize(
+    ("missing", "expected"),
+    [((), [19, 23]), (("test",), [11]), (("test", "val"), [11, 13, 17])],
+)
+def test_verification_images_are_those_of_the_user(cfg, missing, expected):
+    cfg.val_dataloader = copy.deepcopy(cfg.train_dataloader)
+    cfg.val_dataloader.dataset.indices = [0]
+    for split in missing:
+        cfg[f"{split}_dataloader"].dataset.ann_file = "gone.json"
+    assert sides(load_verification_images(None, cfg)) == expected
+
+
+def test_embedded_images_are_the_last_choice(cfg):
+    for split in ("test", "val", "train"):
+        cfg[f"{split}_dataloader"].dataset.ann_file = "gone.json"
+    assert sides(load_verification_images(None, cfg)) == [160, 160, 160, 160, 427, 427]
 
 
 def test_a_folder_of_images(cfg, tmp_path):

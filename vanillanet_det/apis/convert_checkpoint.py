@@ -8,19 +8,23 @@ from types import MappingProxyType
 from typing import Any, BinaryIO
 
 import torch
+from mmengine.config import Config
 from tabulate import tabulate
 from torch import Tensor
 
 from ..checkpoints import Checkpoint, Match, model_state_dict
 from ..checkpoints.reading import load_safely
 from ..errors import UserError
-from ..fileio import atomic_write
+from ..fileio import atomic_write, without_folders
+from ..inference.model_config import config_text, model_config
 from ..models.backbones import ARCHS, ClassifierNetwork, VanillaNetwork
 from ..models.backbones.state_dict import Description, describe
 from ..models.deploy import layer_errors, random_image, relative_error
 from ..models.layers.act_lambda import SCHEDULE_KEY
 
 _BACKBONE = "backbone."
+# The last two are texts of MMDetection 2 about the machine.
+_DROPPED = ("epoch", "iter", "config", "env_info")
 
 
 def convert_checkpoint(
@@ -104,7 +108,9 @@ def convert_checkpoint(
 
 def _meta_of(meta: dict, converted: VanillaNetwork, arch_name: str, is_detector: bool) -> dict:
     """Keep the entries that describe the weights, and drop those of the training state."""
-    kept = {key: value for key, value in meta.items() if key not in ("epoch", "iter")}
+    kept = {key: value for key, value in meta.items() if key not in _DROPPED}
+    kept = without_folders(kept)
+    kept.update(_config_of(kept))
     # Two archs have identical tensors, so a file without an arch name would fit either.
     if arch_name in ARCHS and arch_name == converted.arch.name:
         kept["arch"] = arch_name
@@ -113,6 +119,17 @@ def _meta_of(meta: dict, converted: VanillaNetwork, arch_name: str, is_detector:
         key = "deploy" if converted.deploy else "merged"
         kept["cfg"] += f"\nmodel['backbone']['{key}'] = True\n"
     return kept
+
+
+def _config_of(meta: dict) -> dict[str, str]:
+    """Return the config without the folders of this machine, if it has any."""
+    try:
+        cfg = model_config({"meta": meta})
+    except UserError:  # contains code, which only MMDetection's inferencer runs
+        return {}
+    before = {} if cfg is None else cfg.to_dict()
+    after = without_folders(before)
+    return {} if after == before else {"cfg": config_text(Config(after))}
 
 
 def _check_target(source: str, target: str, force: bool) -> Path:

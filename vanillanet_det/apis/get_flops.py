@@ -13,6 +13,7 @@ from ..analysis.table import classifier_rows, detector_rows, markdown
 from ..engine.config import config_errors, read_config
 from ..engine.options import parse_size
 from ..errors import UserError
+from ..fileio import without_folders
 
 _MEANING = (
     "FLOPs are multiply-accumulates of convolutions and matrix products; activations are the sizes "
@@ -75,7 +76,10 @@ def get_flops(
 
 def _json(config: str, size: tuple[int, int], counted: Forms) -> str:
     content = dict(
-        config=str(config), input_size=size, flops_are="multiply-accumulates", **asdict(counted)
+        config=without_folders(str(config)),
+        input_size=size,
+        flops_are="multiply-accumulates",
+        **asdict(counted),
     )
     return json.dumps(content, indent=2)
 

@@ -12,6 +12,7 @@ from tabulate import tabulate
 
 from ..analysis.published import DETECTOR_SIZE, PublishedDetector
 from ..analysis.table import markdown
+from ..fileio import without_folders
 from .results import Machine, Result, Row
 
 _MEANING = """\
@@ -126,7 +127,7 @@ def json_text(result: Result) -> str:
     content = dict(
         machine=asdict(result.machine), flops_are="multiply-accumulates of one image", rows=rows
     )
-    return json.dumps(content, indent=2, allow_nan=False)
+    return json.dumps(without_folders(content), indent=2, allow_nan=False)
 
 
 def published_report(result: Result, published: Mapping[str, PublishedDetector]) -> str:

@@ -14,11 +14,12 @@ from ..checkpoints.checkpoint import below
 from ..checkpoints.reading import load_safely, read_ahead
 from ..datasets.pipeline import find_test_dataset, is_loader
 from ..errors import UserError
-from ..fileio import atomic_write
+from ..fileio import atomic_write, without_folders
 from ..inference.building import ConfigLike, build_detector, set_form
 from ..inference.model_config import config_text
 
-_OF_THE_TRAINING = ("epoch", "iter")
+# The last two are texts of MMDetection 2 about the machine.
+_OF_THE_TRAINING = ("epoch", "iter", "config", "env_info")
 
 
 def save_fused(config: ConfigLike, checkpoint: Union[str, Path], target: Union[str, Path]) -> str:
@@ -27,7 +28,7 @@ def save_fused(config: ConfigLike, checkpoint: Union[str, Path], target: Union[s
     It works with `load_detector(target)`, with MMDetection's `DetInferencer(weights=target)` after
     `import vanillanet_det`, and with `vanillanet-det test` and `model.backbone.deploy=True`. The
     fused features are compared with the source's features, and the file is read back before it
-    replaces the target.
+    replaces the target. Of absolute paths in the config, only the last parts are kept.
 
     Args:
         config: The detector's config, or its config file.
@@ -45,6 +46,7 @@ def save_fused(config: ConfigLike, checkpoint: Union[str, Path], target: Union[s
     fused, cfg, classes = build_detector(checkpoint, config)
     state = fused.state_dict()
     meta = {k: v for k, v in source.meta.items() if k not in _OF_THE_TRAINING}
+    meta = without_folders(meta)
     meta["dataset_meta"] = {"classes": classes, **(meta.get("dataset_meta") or {})}
     meta["cfg"] = config_text(_deployable(cfg, fused, classes))
     try:
@@ -73,4 +75,4 @@ def _deployable(cfg: Config, fused: nn.Module, classes: tuple[str, ...]) -> Conf
             step.pop("unreadable", None)
     if dataset:
         dataset.metainfo = {**(dataset.get("metainfo") or {}), "classes": classes}
-    return cfg
+    return Config(without_folders(cfg.to_dict()))

@@ -1,11 +1,13 @@
 """Writes the report of a fine-tuning run as a single HTML file."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import Config
 
+from ..fileio import without_folders
 from ..report import read_curves, write_report
 
 # The order of the facts, since MMEngine sorts the keys of a config alphabetically.
@@ -41,7 +43,8 @@ def write_finetune_report(
     """
     names = [work_dir.name, *(Path(other).resolve().name for other in compare)]
     if len(set(names)) < len(names):
-        names = [str(work_dir), *map(str, compare)]
+        runs = [Path(run).resolve() for run in (work_dir, *compare)]
+        names = [os.path.relpath(run, os.path.commonpath(runs)) for run in runs]
     path = work_dir / "report.html"
     write_report(
         path,
@@ -58,4 +61,5 @@ def write_finetune_report(
 def _facts(cfg: Config, checkpoint: str) -> list[tuple[str, str]]:
     record = {_RENAMED.get(key, key): value for key, value in cfg.finetune.items()}
     facts = {**record, "model": cfg.model.type, "best checkpoint": Path(checkpoint).name}
+    facts = without_folders(facts)
     return [(key.capitalize(), str(facts[key])) for key in _FACTS if key in facts]

@@ -17,6 +17,7 @@ from pycocotools.coco import COCO
 
 from ..datasets.loading import LoadReadableImage
 from ..errors import UserError
+from ..fileio import without_folders
 from .matches import ImageMatches
 
 SIDE = 288  # longest side in CSS pixels; four images fit side by side on a desktop
@@ -72,6 +73,7 @@ def draw_matches(
         The two drawings, or the reason why the file can't be read.
     """
     file_name = matches.image["file_name"]
+    shown_name = without_folders(file_name)
     counts = {"correct": matches.pairs, "missed": matches.missed, "wrong": matches.wrong}
     note = ", ".join(f"{len(those)} {name}" for name, those in counts.items())
     if matches.f1 is not None:
@@ -79,7 +81,8 @@ def draw_matches(
     try:
         pixels = LoadReadableImage().transform({"img_path": str(root / file_name)})["img"]
     except UserError as error:
-        return Drawing(file_name, None, None, (0, 0), f"{note}. {error}")
+        reason = str(error).replace(str(root / file_name), shown_name)
+        return Drawing(shown_name, None, None, (0, 0), f"{note}. {reason}")
     image = Image.fromarray(np.ascontiguousarray(pixels[..., ::-1]))
     scale = SIDE * _DENSITY / max(image.size)
     size = tuple(max(1, round(scale * side)) for side in image.size)
@@ -87,7 +90,7 @@ def draw_matches(
     truth = _draw(scaled, image.size, _truth_marks(matches, names), masks)
     found = _draw(scaled, image.size, _detection_marks(matches, names), masks)
     shown = tuple(max(1, round(side / _DENSITY)) for side in size)
-    return Drawing(file_name, truth, found, shown, note)
+    return Drawing(shown_name, truth, found, shown, note)
 
 
 def _truth_marks(matches: ImageMatches, names: Mapping[int, tuple[int, str]]) -> list[_Mark]:
