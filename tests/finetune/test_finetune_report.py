@@ -39,7 +39,7 @@ def test_facts_are_those_of_the_config_in_order(tmp_path, record):
     assert "<title>Fine-tuning on my digits</title>" in text
     header = text.partition('<table class="facts">')[2].partition("</table>")[0]
     assert re.findall(r"<th scope=\"row\">(.*?)</th><td>(.*?)</td>", header) == [
-        ("Data", "/data/my digits"),
+        ("Data", "my digits"),
         ("Format", "YOLO"),
         ("Classes", "a, b"),
         ("Model", "RetinaNet"),
