@@ -17,7 +17,8 @@ CONFIGS = Path(mmdet.__file__).parent / ".mim/configs"
 CLASSES = CocoDataset.METAINFO["classes"]
 ARCH = dict(dims=[8, 16, 16, 16], strides=[2, 2, 2])
 _WIDTHS = re.compile("channels|embed_dims|num_feats|dims$|hidden_dim|_filters")
-_OWN_WIDTHS = ("CARAFE", "Conditional DETR", "DDQ")  # layers count on some widths
+# Some of their layers have fixed widths.
+_OWN_WIDTHS = ("CARAFE", "Conditional DETR", "DDQ", "Deformable DETR", "DINO", "SSD")
 _SIDE = 160  # the longer side of what a test pipeline resizes to
 
 # One config of each family: first those that once failed, each for another reason.

@@ -39,6 +39,7 @@ def follow_config(runner: Runner, checkpoint: dict) -> list[str]:
         UserError: The config can't continue this checkpoint.
     """
     _check_length(runner, checkpoint["meta"])
+    _check_optimizer(runner.cfg, checkpoint)
     are_several = isinstance(runner.optim_wrapper, OptimWrapperDict)
     wrappers = _by_name(runner.optim_wrapper, are_several)
     states = _by_name(checkpoint.get("optimizer"), are_several)
@@ -48,7 +49,7 @@ def follow_config(runner: Runner, checkpoint: dict) -> list[str]:
     )
     differences = list(_schedule_differences(ours, theirs))
     for name, state in states.items():
-        _check_optimizer(wrappers[name], state, checkpoint)
+        _check_parameters(wrappers[name], state)
         differences += _setting_differences(wrappers[name], state)
     if not differences and states:
         return []
@@ -90,14 +91,27 @@ def _check_length(runner: Runner, meta: dict) -> None:
         )
 
 
-def _check_optimizer(wrapper: OptimWrapper, state: dict, checkpoint: dict) -> None:
-    """Raise an error if the state is of another optimizer, or of other parameters."""
-    ours, theirs = type(wrapper.optimizer).__name__, _optimizer_type(checkpoint)
-    if theirs is not None and theirs != ours:
+def _check_optimizer(cfg: Any, checkpoint: dict) -> None:
+    """Raise an error if the config's optimizer isn't the one that the checkpoint's config names."""
+    try:
+        before = model_config(checkpoint) or {}
+    except UserError:  # it isn't plain values; PyTorch compares the states
+        return
+    ours, theirs = _optimizer_type(cfg), _optimizer_type(before)
+    if None not in (ours, theirs) and ours != theirs:
         raise UserError(
             f"resume: the optimizer is {ours}, but the checkpoint was trained with {theirs}; set "
             f"optim_wrapper.optimizer.type={theirs}, {_START_ANEW}"
         )
+
+
+def _optimizer_type(cfg: Any) -> Optional[str]:
+    kind = ((cfg.get("optim_wrapper") or {}).get("optimizer") or {}).get("type")
+    return None if kind is None else str(getattr(kind, "__name__", kind)).rpartition(".")[2]
+
+
+def _check_parameters(wrapper: OptimWrapper, state: dict) -> None:
+    """Raise an error if the state is of other parameters."""
     sizes = [
         [len(group["params"]) for group in groups]
         for groups in (wrapper.optimizer.param_groups, state["param_groups"])
@@ -108,16 +122,6 @@ def _check_optimizer(wrapper: OptimWrapper, state: dict, checkpoint: dict) -> No
             f"resume: the optimizer has {found}, but the checkpoint {expected}; keep paramwise_cfg "
             f"and frozen_stages as they were, {_START_ANEW}"
         )
-
-
-def _optimizer_type(checkpoint: dict) -> Optional[str]:
-    try:
-        cfg = model_config(checkpoint)
-    except UserError:
-        return None
-    optimizer = ((cfg or {}).get("optim_wrapper") or {}).get("optimizer") or {}
-    kind = optimizer.get("type")
-    return kind.rpartition(".")[2] if isinstance(kind, str) else None
 
 
 def _groups(wrapper: Any) -> list[dict]:
