@@ -82,13 +82,6 @@ HOSTILE = {
     + b"]("
     + text("a")
     + b"eub)\x81.",
-    "state of an object": BUFFER
-    + b")\x81}"
-    + text("__setstate__")
-    + SET
-    + b"sb"
-    + text("abc")
-    + b"b.",
     "source of a module": b"(" + text("module") + SET + text("a.py") + text("x") + b"tQ.",
     "persistent id": b"(" + text("storage") + text("os.system") + b"tQ.",
     "text as an id": text("storage") + b"Q.",
@@ -114,6 +107,13 @@ def test_a_crafted_pickle_is_refused(path, kind, save):
     save(path, HOSTILE[kind])
     with pytest.raises(UserError, match=f"checkpoint {path}: .*(refused|can't be read)"):
         read_checkpoint(path)
+
+
+def test_a_state_is_set_by_the_class_not_by_what_the_file_put_into_an_object(path):
+    state = text("__setstate__") + SET
+    as_zip(path, BUFFER + b")\x81}" + state + b"sb" + text("abc") + b"b.")
+    with pytest.raises(AttributeError, match="'str' object has no attribute 'pop'"):
+        load_restricted(path)
 
 
 def test_bytes_are_written_in_latin_1_only(path):
