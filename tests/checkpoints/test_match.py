@@ -116,7 +116,7 @@ def misshapen(state):
         ),
         (lambda _: tiny(in_channels=1).state_dict(), {}, r"\(4, 1, 4, 4\).*\(4, 3, 4, 4\)"),
         (lambda _: tiny(deploy=True).state_dict(), {}, "of the deployed form.*set deploy=True"),
-        (lambda state: state, dict(deploy=True), r"training form.*convert_checkpoint\.py"),
+        (lambda state: state, dict(deploy=True), r"training form.*convert-checkpoint"),
         (lambda _: [torch.ones(1)], {}, "0 of .* match.*expected at least 90%"),
         (lambda _: torch.ones(2, 2), {}, "0 of .* match"),
         (lambda _: {0: torch.ones(1)}, {}, r"0 of .* 1 left over \(0\)"),

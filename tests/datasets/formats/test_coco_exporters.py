@@ -128,10 +128,10 @@ def test_boxes_that_are_not_rotated(tmp_path, attributes):
     [
         (
             dict(segments_info=[], file_name="a.png"),
-            "is COCO panoptic, .* use the file with the instances",
+            r"annotations\[0\] has panoptic segments, but no bbox",
         ),
-        (dict(caption="A cat."), "is COCO captions, .* use the file with"),
-        (dict(keypoints=[1, 2, 2]), r"annotations\[0\] has keypoints but no bbox"),
+        (dict(caption="A cat."), r"annotations\[0\] has captions, but no bbox"),
+        (dict(keypoints=[1, 2, 2]), r"annotations\[0\] has keypoints, but no bbox"),
     ],
 )
 def test_files_of_other_tasks_are_named(tmp_path, entry, message):

@@ -22,6 +22,8 @@ _NEW = "Entries of {} renumbered because not all ids are unique integers"
 # COCO's evaluation uses doubles, which represent these integers exactly.
 _PLAIN = re.compile(r"-?\d{1,15}")
 _UNUSED = "Categories without annotations that have the name of another one, skipped"
+# What files of COCO's other tasks have in their annotations.
+_OTHER_TASKS = dict(segments_info="panoptic segments", caption="captions", keypoints="keypoints")
 
 
 def read_coco_json(path: Path, remarks: Remarks) -> dict[str, Any]:
@@ -77,12 +79,13 @@ def read_coco_json(path: Path, remarks: Remarks) -> dict[str, Any]:
 
 def _check_task(content: Mapping[str, Any], path: Path) -> None:
     for index, entry in enumerate(content["annotations"]):
-        keys = entry if isinstance(entry, dict) else {}
-        if "keypoints" in keys and not ("bbox" in keys or "segmentation" in keys):
-            raise UserError(
-                f"{path}: annotations[{index}] has keypoints but no bbox; expected objects with "
-                "boxes; export the boxes, too"
-            )
+        if isinstance(entry, dict) and not ("bbox" in entry or "segmentation" in entry):
+            for key, task in _OTHER_TASKS.items():
+                if key in entry:
+                    raise UserError(
+                        f"{path}: annotations[{index}] has {task}, but no bbox; export the "
+                        "instances, not only captions, keypoints or panoptic segments"
+                    )
 
 
 def _drop_twins(
