@@ -18,7 +18,16 @@ CLASSES = CocoDataset.METAINFO["classes"]
 ARCH = dict(dims=[8, 16, 16, 16], strides=[2, 2, 2])
 _WIDTHS = re.compile("channels|embed_dims|num_feats|dims$|hidden_dim|_filters")
 # Some of their layers have fixed widths.
-_OWN_WIDTHS = ("CARAFE", "Conditional DETR", "DDQ", "Deformable DETR", "DINO", "SSD")
+_OWN_WIDTHS = (
+    "CARAFE",
+    "Conditional DETR",
+    "DDQ",
+    "Deformable DETR",
+    "DINO",
+    "SSD",
+    "Sparse R-CNN",
+    "QueryInst",
+)
 _SIDE = 160  # the longer side of what a test pipeline resizes to
 
 # One config of each family: first those that once failed, each for another reason.
@@ -146,7 +155,7 @@ def family_config(name: str, folder: Path) -> Config:
         ann_file=f"{folder}/coco.json",
         metric=["bbox", "segm"] if masks else ["bbox"],
     )
-    loader = dict(batch_size=2, num_workers=0)
+    loader = dict(batch_size=1 if name == "Guided anchoring" else 2, num_workers=0)
     test = dict(
         **loader,
         sampler=dict(type="DefaultSampler", shuffle=False),
@@ -186,10 +195,18 @@ def _with_vanillanet(model: ConfigDict, name: str) -> ConfigDict:
     model.backbone = ConfigDict(
         type="VanillaNet", arch=ARCH, out_indices=tuple(range(4 - count, 4))
     )
+    if name == "SSD":  # its first features are the backbone's
+        taker.in_channels = tuple(channels)
+        taker.out_channels = (*channels, *taker.out_channels[count:])
+        model.bbox_head.in_channels = taker.out_channels
+    if "num_queries" in model:
+        model.num_queries = min(model.num_queries, 100)  # at most one a position
+    if name == "SSD":
+        model.backbone.out_indices = (1, 2)
     drop_initialization(model)
     for augment in model.get("data_preprocessor", {}).get("batch_augments") or ():
         if "size" in augment:
-            augment.size = (128, 128)
+            augment.size = (_SIDE, _SIDE)
     return model
 
 
