@@ -76,7 +76,7 @@ def test_a_remedy_installs_the_extra(installed):
     ("started", "expected"),
     [
         ("vanillanet-det", "vanillanet-det check-data"),
-        ("ROOT/vanillanet_det_tools/__main__.py", "vanillanet-det check-data"),
+        ("ROOT/vanillanet_det_tools/__main__.py", "python -m vanillanet_det_tools check-data"),
         ("ROOT/tools/train.py", "python ROOT/tools/check_data.py"),
         ("tools/train.py", "vanillanet-det check-data"),  # somebody else's
         ("", "vanillanet-det check-data"),

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from vanillanet_det.apis.convert_checkpoint import convert_checkpoint
@@ -25,6 +26,8 @@ FACTS = {"classes": "a", "epochs": 2, "batch size": 8, "anchors": "unchanged"}
         ("data/train.json", "data/train.json"),
         ("https://example.org/a.pth", "https://example.org/a.pth"),
         (dict(a=[("/x/y", 3), None]), dict(a=[("y", 3), None])),
+        ("/", "/"),
+        (dict(CLASSES=("/m/01",), cfg="/a/b"), dict(CLASSES=("/m/01",), cfg="b")),
         (dict(metainfo=dict(classes=("/m/01g317",))), dict(metainfo=dict(classes=("/m/01g317",)))),
     ],
 )
@@ -74,6 +77,16 @@ def test_converted_checkpoints(detector_file, tmp_path):
     target = tmp_path / "fused.pth"
     convert_checkpoint(str(detector_file), str(target), deploy=True)
     assert local_paths(folder, [detector_file, target]) == [detector_file.name]
+
+
+@pytest.mark.parametrize("line", ["a = '{{ b }}'\n", "import os\n"])
+def test_a_config_that_can_not_be_changed_is_kept(detector_file, tmp_path, line, log):
+    checkpoint = read_checkpoint(detector_file)
+    checkpoint["meta"]["cfg"] = line + checkpoint["meta"]["cfg"]
+    torch.save(checkpoint, tmp_path / "source.pth")
+    convert_checkpoint(str(tmp_path / "source.pth"), str(tmp_path / "fused.pth"), deploy=True)
+    assert line in read_checkpoint(tmp_path / "fused.pth")["meta"]["cfg"]
+    assert "The config in the file is kept as it is, with any folders in it" in log.text
 
 
 def test_reports(local_config, tmp_path):

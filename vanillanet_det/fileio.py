@@ -54,12 +54,12 @@ def without_folders(value: Any) -> Any:
         A copy; relative paths and URLs are unchanged.
     """
     if isinstance(value, dict):
-        kept = ("classes", "metainfo")
+        kept = ("classes", "CLASSES", "metainfo")
         return {k: v if k in kept else without_folders(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return type(value)(without_folders(item) for item in value)
     if isinstance(value, str):
         for kind in (PurePosixPath, PureWindowsPath):
             if kind(value).is_absolute() or value.startswith("~"):
-                return kind(value).name
+                return kind(value).name or value
     return value

@@ -73,9 +73,11 @@ def command(verb: str) -> str:
         verb: A verb of the command, such as `check-data`.
 
     Returns:
-        `vanillanet-det VERB`; `python tools/VERB.py` if the process runs one of those scripts.
+        `vanillanet-det VERB`, or the script in `tools/` or the module that the process runs.
     """
     started = Path(sys.argv[0])
     if started.suffix == ".py" and started.resolve().parent == _PACKAGE.parent / "tools":
         return f"python {started.with_name(verb.replace('-', '_'))}.py"
+    if started.name == "__main__.py" and started.parent.name == "vanillanet_det_tools":
+        return f"python -m vanillanet_det_tools {verb}"  # what torchrun needs
     return f"vanillanet-det {verb}"

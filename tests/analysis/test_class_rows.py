@@ -130,6 +130,7 @@ def test_unknown_classes_leave_no_rows_and_other_shapes_are_left_to_the_loader()
         found = dict(state)
         match_classes(cfg, old, OLD).convert(found, state)
         assert state.keys() - found.keys() == {"retina_cls.weight", "retina_cls.bias"}
+    assert match_classes(None, (), OLD) is None  # a model without a config
     # Of another number of anchors: nothing can be said about its rows.
     other = {**state, "retina_cls.weight": state["retina_cls.weight"][:4]}
     found = dict(other)

@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from vanillanet_det import UserError
+from vanillanet_det.checkpoints import read_checkpoint
 from vanillanet_det.engine.config import load_config
 
 pytestmark = pytest.mark.usefixtures("mmdet_scope")
@@ -129,6 +130,19 @@ def test_the_schedule_of_the_config_counts_from_the_start(run, change):
     assert len(found) == len(expected) // 2
     assert found == expected[-len(found) :]
     assert "learning rate from here on: " in said
+
+
+def test_an_epoch_of_another_length_starts_again(run):
+    by_iteration = dict(type="PolyLR", power=1, end=24, by_epoch=False)
+    expected, _, _ = run(EPOCHS, by_iteration)
+    _, folder, _ = run(RESUMED, COSINE)
+    path = folder / f"epoch_{RESUMED}.pth"
+    checkpoint = read_checkpoint(path)
+    checkpoint["meta"]["unfinished_epoch"] = dict(batches=1, length=50, sampler_seed=None)
+    checkpoint["meta"]["iter"] += 1
+    torch.save(checkpoint, path)
+    found, _, _ = run(EPOCHS, by_iteration, resume=path)
+    assert found == expected[-len(found) :]
 
 
 def test_the_next_run_has_nothing_to_change(run):

@@ -77,8 +77,8 @@ def extract_feat(function):
 @pytest.mark.parametrize(
     "function",
     [
-        lambda: torch.cat([torch.ones(2, 3), torch.ones(3, 4)], dim=1),
-        lambda: torch.ones(2, 3) + torch.ones(2, 4),
+        lambda: torch.cat([torch.ones(1, 2, 3, 4), torch.ones(1, 2, 4, 4)], dim=1),
+        lambda: torch.ones(1, 2, 3, 4) + torch.ones(1, 2, 3, 5),
         lambda: nn.Conv2d(1, 1, 5)(torch.ones(1, 1, 3, 3)),
         lambda: nn.MaxPool2d(5)(torch.ones(1, 1, 3, 3)),
     ],
@@ -91,6 +91,15 @@ def test_features_that_can_not_be_computed(function):
     assert not isinstance(caught.value, UserError)
 
 
-def test_other_errors_pass_through():
-    with pytest.raises(RuntimeError, match="out of memory"), size_errors(CFG):
-        extract_feat(lambda: (_ for _ in ()).throw(RuntimeError("out of memory")))
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda: (_ for _ in ()).throw(RuntimeError("out of memory")),
+        lambda: torch.ones(1, 2, 3, 3) + torch.ones(1, 4, 3, 3),  # channels
+        lambda: torch.cat([torch.ones(1, 2, 3, 3), torch.ones(1, 4, 3, 3)], dim=2),
+    ],
+)
+def test_other_errors_pass_through(function):
+    with pytest.raises(RuntimeError) as caught, size_errors(CFG):
+        extract_feat(function)
+    assert not isinstance(caught.value, UserError)

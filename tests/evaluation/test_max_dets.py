@@ -71,6 +71,8 @@ def test_elsewhere_ap_is_cocos(scene, counts, log):
     path = scene(*counts)
     expected = evaluate(path, CocoMetric, wrong=20)
     assert evaluate(path, wrong=20) == expected
+    many = dict(proposal_nums=(300, 500, 1000), wrong=20)
+    assert evaluate(path, **many) == evaluate(path, CocoMetric, **many)
     assert "mAP counts" not in log.text
     # COCO counts 100 detections of the first class, 20 of which are wrong.
     assert expected["bbox_mAP"] < 1

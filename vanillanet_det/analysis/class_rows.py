@@ -140,18 +140,20 @@ class ClassRows:
         return f"Weights of the classes: {'; '.join(parts)}"
 
 
-def match_classes(model: dict, old: Sequence[str], new: Sequence[str]) -> Optional[ClassRows]:
+def match_classes(
+    model: Optional[dict], old: Sequence[str], new: Sequence[str]
+) -> Optional[ClassRows]:
     """Compare the classes of a file with those of a model that is initialised from it.
 
     Args:
-        model: Config of the model, for the new classes.
+        model: Config of the model, for the new classes; None if the model has none.
         old: Classes of the file, in order; empty if unknown.
         new: Classes of the model, in order.
 
     Returns:
         None if they are the same, or if the model doesn't depend on the number of classes.
     """
-    if tuple(old) == tuple(new):
+    if tuple(old) == tuple(new) or not isinstance(model, dict):
         return None
     tensors = _class_tensors(model, len(new))
     return ClassRows(tuple(old), tuple(new), tensors) if tensors else None

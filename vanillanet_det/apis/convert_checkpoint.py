@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import print_log
 from tabulate import tabulate
 from torch import Tensor
 
@@ -125,11 +126,16 @@ def _config_of(meta: dict) -> dict[str, str]:
     """Return the config without the folders of this machine, if it has any."""
     try:
         cfg = model_config({"meta": meta})
-    except UserError:  # contains code, which only MMDetection's inferencer runs
+        before = {} if cfg is None else cfg.to_dict()
+        after = without_folders(before)
+        return {} if after == before else {"cfg": config_text(Config(after))}
+    except UserError as error:  # contains code, which only MMDetection's inferencer runs
+        print_log(
+            f"The config in the file is kept as it is, with any folders in it ({error})",
+            "current",
+            level=30,
+        )
         return {}
-    before = {} if cfg is None else cfg.to_dict()
-    after = without_folders(before)
-    return {} if after == before else {"cfg": config_text(Config(after))}
 
 
 def _check_target(source: str, target: str, force: bool) -> Path:

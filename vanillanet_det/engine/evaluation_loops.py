@@ -9,6 +9,7 @@ detector. Here, each size of images is evaluated by itself.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Callable
 
 import torch
@@ -29,12 +30,13 @@ class GuardedLoop:
 
     def __init__(self, runner: Runner, dataloader: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(runner, shield_workers(dataloader, runner.seed), *args, **kwargs)
-        if not len(self.dataloader):
-            raise UserError(
-                f"{self._mode}_dataloader: its {len(self.dataloader.dataset)} images don't fill "
-                "a batch, and drop_last discards incomplete ones; lower batch_size, or set "
-                "drop_last=False"
-            )
+        with suppress(TypeError):  # iterable datasets have no length
+            if not len(self.dataloader):
+                raise UserError(
+                    f"{self._mode}_dataloader: its {len(self.dataloader.dataset)} images don't "
+                    "fill a batch, and drop_last discards incomplete ones; lower batch_size, or "
+                    "set drop_last=False"
+                )
 
     def run(self) -> Any:
         """Run the loop, then always call `end_train`, `end_val` or `end_test` of the hooks."""

@@ -169,7 +169,8 @@ def _advance(runner: Runner, meta: dict, schedulers: list) -> None:
     if isinstance(runner.train_loop, EpochBasedTrainLoop):
         # The number of iterations in an epoch may have changed, too.
         length, epochs = len(runner.train_loop.dataloader), meta["epoch"]
-        rest = meta["iter"] % length if "unfinished_epoch" in meta else 0
+        left = meta.get("unfinished_epoch") or {}
+        rest = left["batches"] if left.get("length") == length else 0  # else, it starts again
     else:
         length, epochs, rest = 0, 0, meta["iter"]
     with warnings.catch_warnings():

@@ -11,7 +11,9 @@ from ..errors import UserError
 
 _ONE_VALUE = "Expected more than 1 value per channel when training"
 _SIZES = re.compile(
-    r"Sizes of tensors must match|must match the size of tensor|"
+    # Dimensions 2 and 3 are height and width; other numbers of channels are a bug.
+    r"Sizes of tensors must match except in dimension 1\b|"
+    r"must match the size of tensor .* at non-singleton dimension [23]\b|"
     r"Kernel size can't be greater than actual input size|[Oo]utput size is too small"
 )
 

@@ -71,7 +71,7 @@ class EnoughDetections:
     def summarize(self) -> None:
         """Compute the metrics; the first one is AP."""
         super().summarize()
-        if self.counted == MAX_DETECTIONS:
+        if self.most <= MAX_DETECTIONS or self.counted == MAX_DETECTIONS:
             return
         values = self.eval["precision"][:, :, :, 0, list(self.params.maxDets).index(self.counted)]
         self.stats[0] = np.mean(values[values > -1]) if (values > -1).any() else -1
