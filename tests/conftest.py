@@ -20,6 +20,7 @@ from mmengine.config import config as mmengine_config
 from mmengine.dataset import base_dataset
 from mmengine.logging import MMLogger
 from mmengine.runner import runner as runner_module
+from mmengine.visualization import Visualizer
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -34,6 +35,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
+    Visualizer._instance_dict.clear()  # MMEngine's hooks draw with the last one
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -41,10 +41,8 @@ def test_the_published_table(root, small_config, tool, monkeypatch, tmp_path, ca
         (tmp_path / f"{name}.py").write_text(f"_base_ = '{small_config}'\n")
     import importlib
 
-    from vanillanet_det import apis
-
-    real = importlib.import_module("vanillanet_det.apis.benchmark").benchmark
-    monkeypatch.setattr(apis, "benchmark", lambda **kwargs: real(**{**kwargs, "folder": tmp_path}))
+    module = importlib.import_module("vanillanet_det.apis.benchmark")
+    monkeypatch.setattr(module, "configs_folder", lambda: tmp_path)
     assert tool("benchmark", "--table", *QUICK[:4], "--part", "detector") == 0
     printed = capsys.readouterr().out
     for row in COCO_TABLE.values():
