@@ -1,7 +1,6 @@
 """COCO format: reads annotation files and finds the folders of their images."""
 
 import os
-import posixpath
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -169,9 +168,8 @@ def _locate(content: dict, place: Relocation, root: Path, path: Path, remarks: R
             remarks.missing(_MISSING, name, images=1, objects=objects[image["id"]])
         elif _measured(image, file, remarks, objects[image["id"]]):
             image["file_name"] = file.relative_to(root).as_posix()
-            named = posixpath.normpath(name.replace("\\", "/"))
-            owner, first = owners.setdefault(image["file_name"], (named, image["id"]))
-            if owner != named:
+            owner, first = owners.setdefault(image["file_name"], (name, image["id"]))
+            if owner != name:
                 raise UserError(
                     f"{path}: image {image['id']}: no image {name!r} in {place.folder}, where "
                     f"{file.name} is {owner!r}; add the image or correct its file_name"
