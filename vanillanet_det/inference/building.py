@@ -57,9 +57,7 @@ def find_config(checkpoint: Checkpoint, config: Optional[ConfigLike]) -> Config:
     else:
         cfg = read_config_file(config)
     if not isinstance(cfg.get("model"), dict):
-        raise UserError(
-            f"{path}: its config has no model; pass its config file (--config, config=)"
-        )
+        raise UserError(f"{path}: its config has no model; {_NAME_IT}")
     drop_initialization(cfg.model)
     return cfg
 

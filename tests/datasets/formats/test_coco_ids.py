@@ -71,3 +71,12 @@ def test_an_id_without_leading_zeros_means_the_one_with_them(tmp_path):
     written["annotations"][0]["image_id"] = 7
     write(tmp_path / "a.json", written)
     assert [a["image_id"] for a in read_dataset(tmp_path).train["annotations"]] == [7, 8]
+
+
+def test_entries_of_one_image_are_joined(tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        save_image(tmp_path / name)
+    source = read_dataset(write(tmp_path / "train.json", content("a.jpg", "b.jpg", "a.jpg")))
+    assert [image["file_name"] for image in source.train["images"]] == ["a.jpg", "b.jpg"]
+    assert [name for name, *_ in found(source)] == ["a.jpg", "a.jpg", "b.jpg"]
+    assert remark(source, "Images listed more than once, whose objects").endswith("a.jpg): 1.")

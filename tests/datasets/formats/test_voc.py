@@ -51,6 +51,8 @@ def test_lists_say_the_split(tmp_path):
         ([("trainval", "ab")], "ab", None),
         ([("trainval", "ab"), ("val", "b")], "a", "b"),
         ([("train", ["a 1"]), ("val", ["b.jpg"])], "a", "b"),
+        ([("Train", "a"), ("Validation", "b")], "a", "b"),  # CVAT's subsets
+        ([("train", "a"), ("valid", "b"), ("Trainval", "ab")], "a", "b"),
     ],
 )
 def test_lists_that_are_there(tmp_path, lists, train, val):
@@ -58,6 +60,14 @@ def test_lists_that_are_there(tmp_path, lists, train, val):
     assert [name[11] for name, *_ in found(source)] == list(train)
     assert val is None or [name[11] for name, *_ in found(source, "val")] == list(val)
     assert (source.val is None) == (val is None)
+
+
+def test_lists_of_no_split_are_reported(tmp_path):
+    lists = [("train", "a"), ("cat_train", "a"), ("default", "a")]
+    source = read_dataset(standard(tmp_path, "a", lists=lists))
+    assert remark(source, "Lists in ImageSets/Main/ whose names aren't those of a split").endswith(
+        "(cat_train.txt, default.txt): 2."
+    )
 
 
 def cameras(root, *files, lists):

@@ -112,6 +112,52 @@ def test_labels_beside_the_images(tmp_path):
     assert found(read_dataset(tmp_path)) == [("a.jpg", "dog", BOX)]
 
 
+@pytest.mark.parametrize("split", ["", "Train/"])
+@pytest.mark.parametrize("name", ["classes.txt", "Classes.txt"])
+def test_names_of_folders_and_lists_in_any_case(tmp_path, split, name):
+    save_image(tmp_path / f"{split}Images/a.jpg")
+    write(tmp_path / f"{split}Labels/a.txt", LINE)
+    write(tmp_path / f"{split}Labels/alone.txt", LINE)
+    write(tmp_path / name, "cat\ndog\n")
+    source = read_dataset(tmp_path)
+    assert [object[1:] for object in found(source)] == [("dog", BOX)]
+    assert remark(source, "Label files without an image").endswith("(alone.txt): 1.")
+
+
+@pytest.mark.parametrize("classes", [True, False])
+def test_notes_of_label_studio_aren_t_coco(tmp_path, classes):
+    standard(tmp_path)
+    write(tmp_path / "notes.json", dict(categories=[dict(id=0, name="cat")], info={}))
+    if classes:
+        (tmp_path / "data.yaml").unlink()
+        write(tmp_path / "classes.txt", "cat\ndog\n")
+    source = read_dataset(tmp_path)
+    assert source.format == "YOLO"
+    assert not any("COCO" in text for text in source.remarks)
+
+
+def test_only_labels_beside_flat_images_are_counted(tmp_path):
+    save_image(tmp_path / "a.jpg")
+    for name, text in dict(a=LINE, alone=LINE, README="Two cats\nOne dog\n").items():
+        write(tmp_path / f"{name}.txt", text)
+    write(tmp_path / "classes.txt", "cat\ndog\n")
+    (tmp_path / "latin.txt").write_bytes("Käse\n".encode("latin-1"))
+    source = read_dataset(tmp_path)
+    assert remark(source, "Label files without an image").endswith("(alone.txt): 1.")
+    assert source.skipped == (0, 1)
+
+
+@pytest.mark.parametrize("yaml", [True, False])
+def test_a_label_file_of_two_images_is_refused(tmp_path, yaml):
+    standard(tmp_path)
+    save_image(tmp_path / "images/train/a b.png", seed=1)
+    if not yaml:
+        (tmp_path / "data.yaml").unlink()
+        write(tmp_path / "classes.txt", "cat\ndog\n")
+    with pytest.raises(UserError, match=r"a b\.txt: labels both a b\.jpg and a b\.png; keep only"):
+        read_dataset(tmp_path)
+
+
 def test_the_last_images_of_a_path_is_replaced(tmp_path):
     source = read_dataset(standard(tmp_path / "images" / "of cats"))
     assert found(source) == [("a b.jpg", "dog", BOX)]
@@ -212,7 +258,7 @@ def test_two_label_files_of_an_image_must_agree(tmp_path, second):
     write(standard(tmp_path) / second, LINE.replace("\n", "\r\n"))
     assert found(read_dataset(tmp_path)) == [("a b.jpg", "dog", BOX)]
     write(tmp_path / second, "")
-    with pytest.raises(UserError, match=r"(?i)a b\.txt: has other content than .*a b\.txt, "):
+    with pytest.raises(UserError, match=r"(?i)a b\.txt: differs from .*a b\.txt, "):
         read_dataset(tmp_path)
 
 

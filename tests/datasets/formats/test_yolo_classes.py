@@ -80,7 +80,9 @@ def test_lists_and_data_yaml(tmp_path):
     write(folder / "classes.txt", "square\nring\n")
     source = read_dataset(tmp_path)
     assert names(source) == ["square"]
-    assert remark(source, "Class lists unlike the names in data.yaml").endswith("classes.txt): 1.")
+    assert remark(source, "Class lists that differ from the names in data.yaml").endswith(
+        "classes.txt): 1."
+    )
     write(folder / "classes.txt", "disc\nsquare\n")
     with pytest.raises(UserError, match=r"names has the classes of .* in another order"):
         read_dataset(tmp_path)

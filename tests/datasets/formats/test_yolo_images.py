@@ -1,5 +1,7 @@
 """Images of YOLO: paths of other machines and tools, and images that are missing."""
 
+from pathlib import Path
+
 import pytest
 from data_folders import found, remark, save_image, write
 
@@ -104,3 +106,65 @@ def test_labels_of_a_folder_without_images_are_counted(tmp_path):
     source = read_dataset(tmp_path)
     assert remark(source, "Label files without an image, skipped").endswith("(b.txt): 1.")
     assert source.skipped == (0, 3)
+
+
+def roboflow(root, *splits):
+    for split in splits:
+        save_image(root / split / "images" / f"{root.name}.png")
+        write(root / split / "labels" / f"{root.name}.txt", LINE)
+    return root
+
+
+def test_a_data_set_next_to_roboflow_s_is_not_read(tmp_path):
+    roboflow(tmp_path, "train", "valid")
+    ds = roboflow(tmp_path / "ds", "train", "valid")
+    yaml = "train: ../train/images\nval: ../valid/images\nnames: [cat]\n"
+    source = read_dataset(write(ds / "data.yaml", yaml))
+    assert files(source) == ["train/images/ds.png"]
+    assert files(source, "val") == ["valid/images/ds.png"]
+    assert not any("outside" in text for text in source.remarks)
+
+
+def test_folders_outside_the_data_folder_are_reported(tmp_path):
+    roboflow(tmp_path, "train")
+    yaml = "train: ../train/images\nnames: [cat]\n"
+    source = read_dataset(write(tmp_path / "ds/data.yaml", yaml))
+    text = f"Folders and lists outside the data folder ({tmp_path / 'train/images'}): 1."
+    assert text in source.remarks
+
+
+@pytest.mark.parametrize("same", ["images/train", "./images/train/", "[images/train]", "train.txt"])
+def test_the_same_images_for_two_splits(tmp_path, same):
+    yaml = f"train: images/train\nval: {same}\n"
+    lines = ["images/train/a.png"]
+    source = read_dataset(standard(tmp_path, "train/a.png", yaml=yaml, lines=lines))
+    assert (files(source), source.val) == (["a.png"], None)
+    assert "data.yaml has the same images for train and val; val is ignored." in source.remarks
+
+
+def test_test_images_may_be_those_of_validation(tmp_path):
+    yaml = "train: images/train\nval: images/val\ntest: images/val\n"
+    source = read_dataset(standard(tmp_path, "train/a.png", "val/b.png", yaml=yaml))
+    assert (files(source), files(source, "val")) == (["train/a.png"], ["val/b.png"])
+    assert "data.yaml has the same images for val and test; test is ignored." in source.remarks
+    assert source.skipped == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "a", "b"),
+    [("images", "images/val", "a", "b"), ("images/val", "images", "b", "a")],
+)
+def test_the_inner_folder_says_the_split(tmp_path, train, val, a, b):
+    yaml = f"train: {train}\nval: {val}\n"
+    source = read_dataset(standard(tmp_path, "a.png", "val/b.png", yaml=yaml))
+    names = [[Path(name).stem for name in files(source, split)] for split in ("train", "val")]
+    assert names == [[a], [b]]
+    assert remark(source, "Images in folders of two splits").endswith("(b.png): 1.")
+
+
+def test_an_image_in_lists_of_two_splits_is_refused(tmp_path):
+    lines = ["images/a.png", "images/b.png"]
+    standard(tmp_path, "a.png", "b.png", yaml="train: train.txt\nval: val.txt\n", lines=lines)
+    write(tmp_path / "val.txt", "images/b.png\n")
+    with pytest.raises(UserError, match=r"data\.yaml: .*b\.png is in train and in val; list it"):
+        read_dataset(tmp_path)

@@ -20,6 +20,7 @@ NAME = "COCO"
 LAYOUT = "COCO (image folders, and annotations/*.json with images, annotations and categories)"
 _MISSING = "Images that don't exist"
 _MOVED = "File names whose first folders don't exist, matched by the rest"
+_JOINED = "Images listed more than once, whose objects are joined"
 _NOT_USED = "Other JSON files, skipped"
 _REMAPPED = "Validation annotations remapped to the category ids of the training file"
 
@@ -31,7 +32,7 @@ def detect(tree: FileTree) -> bool:
 
 def is_coco(path: Path) -> bool:
     """Return whether a JSON file looks like a COCO annotation file."""
-    has_lists = holds(path, rb'"(images|annotations|categories)"\s*:\s*\[')
+    has_lists = holds(path, rb'"(images|annotations)"\s*:\s*\[')
     return has_lists and not is_json_list(path) and not is_like_coco(path)
 
 
@@ -153,9 +154,13 @@ def _folders(path: Path, split: str, top: Optional[Path]) -> Iterator[Path]:
 
 
 def _locate(content: dict, place: Relocation, root: Path, path: Path, remarks: Remarks) -> None:
-    """Replace file names by paths relative to `root`, and leave out images that aren't there."""
+    """Replace file names by paths relative to `root`.
+
+    Images that aren't there are left out, and entries of the same image are joined.
+    """
     objects = Counter(annotation["image_id"] for annotation in content["annotations"])
-    owners: dict[str, str] = {}
+    owners: dict[str, tuple[str, Any]] = {}  # name and id of the first entry of each image
+    joined: dict[Any, Any] = {}
     kept, lost = [], set()
     for image in content["images"]:
         name, file = image["file_name"], place.find(image["file_name"])
@@ -163,18 +168,24 @@ def _locate(content: dict, place: Relocation, root: Path, path: Path, remarks: R
             remarks.missing(_MISSING, name, images=1, objects=objects[image["id"]])
         elif _measured(image, file, remarks, objects[image["id"]]):
             image["file_name"] = file.relative_to(root).as_posix()
-            if owners.setdefault(image["file_name"], name) != name:
+            owner, first = owners.setdefault(image["file_name"], (name, image["id"]))
+            if owner != name:
                 raise UserError(
                     f"{path}: image {image['id']}: no image {name!r} in {place.folder}, where "
-                    f"{file.name} is {owners[image['file_name']]!r}; add the image or correct its "
-                    "file_name"
+                    f"{file.name} is {owner!r}; add the image or correct its file_name"
                 )
+            if first != image["id"]:
+                remarks.add(_JOINED, name)
+                joined[image["id"]] = first
+                continue
             if place.dropped:
                 remarks.add(_MOVED, f"{name} as {image['file_name']}")
             kept.append(image)
             continue
         lost.add(image["id"])
     content["images"] = kept
+    for annotation in content["annotations"] if joined else ():
+        annotation["image_id"] = joined.get(annotation["image_id"], annotation["image_id"])
     if lost:
         content["annotations"] = [a for a in content["annotations"] if a["image_id"] not in lost]
 

@@ -58,6 +58,7 @@ class _Folder:
         pairs = [line.partition("=") for line in lines]
         self._options = {key.strip(): value.strip() for key, _, value in pairs if value.strip()}
         self._used: dict[str, str] = {}  # the list of each image
+        self._labelled: dict[str, str] = {}  # the image of each label file
 
     def read(self) -> RawDataset:
         names, parts = self._class_names(), {}
@@ -151,6 +152,11 @@ class _Folder:
 
     def _add(self, part: DatasetBuilder, image: str, names: Sequence[str]) -> None:
         label = self._label(image)
+        if label and self._labelled.setdefault(label, image) != image:
+            raise UserError(
+                f"{self._tree.root / label}: labels both {self._labelled[label]} and {image}; keep "
+                "only one of these images"
+            )
         path = self._tree.root / label if label else None
         count = count_objects(path) if path else 0
         size = measure(self._tree.root / image, self._remarks, count)

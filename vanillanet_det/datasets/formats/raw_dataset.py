@@ -24,7 +24,7 @@ class RawDataset:
     """A user's dataset, converted to COCO annotations.
 
     Attributes:
-        format: `COCO`, `YOLO`, `Pascal VOC` or `LabelMe`.
+        format: Name of the format, such as `Pascal VOC`.
         root: Absolute path of the folder that each image's `file_name` is relative to.
         train: COCO's `images`, `annotations` and `categories`. Boxes are `(x, y, width, height)`
             in pixels of the image as displayed.

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Optional
 
 from ...errors import UserError, some
-from .files import FileTree, read_text, stem
+from .files import FileTree, read_text, split_named, stem
 from .remarks import Remarks
 
 SETS = "ImageSets/Main/"
 _FILES = "Annotations/"
-_SPLITS = {"train": "train", "val": "val", "test": "test", "trainval": "train"}
+_SPLITS = ("train", "val", "test")
 _UNANNOTATED = "Images of the test split without an annotation file, skipped"
+_NO_SPLIT = f"Lists in {SETS} whose names aren't those of a split, not used"
 _LOST = "Listed images without an annotation file"
 
 
@@ -27,39 +28,43 @@ def read_lists(tree: FileTree, files: Iterable[str], remarks: Remarks) -> Option
     Raises:
         UserError: An entry could be several files, or is in lists of different splits.
     """
-    lists = {
-        (prefix, name): file
-        for file in tree.having(".txt")
-        for prefix, found, name in [file.rpartition(SETS)]
-        if found
-    }
     chosen: dict[str, tuple[str, str]] = {}
     is_empty = True
-    for name, split in _SPLITS.items():
-        for prefix in sorted({prefix for prefix, _ in lists}):
-            list_file = lists.get((prefix, f"{name}.txt"))
-            if list_file is None:
+    for is_rest, split, list_file in _lists(tree, remarks):
+        prefix, _, name = list_file.rpartition(SETS)
+        named = _AnnotationIndex(files, prefix)
+        for line, entry in _entries(tree.root / list_file):
+            is_empty = False
+            where = f"{tree.root / list_file}:{line}"
+            found = named.find(entry)
+            if not found and split == "test":
+                remarks.skip(_UNANNOTATED, entry, images=1)
+            elif not found:
+                remarks.missing(_LOST, f"{name}:{line}: {entry}", images=1)
+            if not found:
                 continue
-            named = _AnnotationIndex(files, prefix)
-            for line, entry in _entries(tree.root / list_file):
-                is_empty = False
-                where = f"{tree.root / list_file}:{line}"
-                found = named.find(entry)
-                if not found and name == "test":
-                    remarks.skip(_UNANNOTATED, entry, images=1)
-                elif not found:
-                    remarks.missing(_LOST, f"{name}.txt:{line}: {entry}", images=1)
-                if not found:
-                    continue
-                if len(found) > 1:
-                    raise UserError(
-                        f"{where}: {entry} could be {some(found, 2)}; write its path relative to "
-                        f"{_FILES} without the extension, or keep only one file with this name"
-                    )
-                _, before = chosen.setdefault(found[0], (split, list_file))
-                if name != "trainval" and before != list_file:
-                    raise UserError(f"{where}: {entry} is also in {before}; list it only once")
+            if len(found) > 1:
+                raise UserError(
+                    f"{where}: {entry} could be {some(found, 2)}; write its path relative to "
+                    f"{_FILES} without the extension, or keep only one file with this name"
+                )
+            _, before = chosen.setdefault(found[0], (split, list_file))
+            if not is_rest and before != list_file:
+                raise UserError(f"{where}: {entry} is also in {before}; list it only once")
     return None if is_empty else {file: split for file, (split, _) in chosen.items()}
+
+
+def _lists(tree: FileTree, remarks: Remarks) -> list[tuple[bool, str, str]]:
+    """List each split's files, after whether only what no other list names is taken from it."""
+    lists = []
+    for file in tree.having(".txt"):
+        _, is_list, name = file.rpartition(SETS)
+        split = split_named(stem(name), alone=True)
+        if is_list and split:
+            lists.append(("trainval" in name.lower(), split, file))
+        elif is_list:
+            remarks.add(_NO_SPLIT, name)
+    return sorted(lists, key=lambda found: (found[0], _SPLITS.index(found[1]), found[2]))
 
 
 def _entries(path: Path) -> Iterator[tuple[int, str]]:

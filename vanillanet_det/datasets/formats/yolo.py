@@ -33,7 +33,7 @@ def detect(tree: FileTree) -> bool:
         return False
     if _class_lists(tree) and labels.intersection(map(stem, tree.images())):
         return True
-    folders = [file.split("/")[:-1] for file in tree.having(".txt")]
+    folders = [file.lower().split("/")[:-1] for file in tree.having(".txt")]
     return any(
         folder[:1] == ["labels"] or (folder[1:2] == ["labels"] and split_named(folder[0]))
         for folder in folders
@@ -86,7 +86,7 @@ def read(tree: FileTree, remarks: Remarks) -> RawDataset:
     for file in tree.images():
         files_of.setdefault(split_of_folders(file) or "train", []).append(tree.root / file)
     names_for = lru_cache(maxsize=None)(classes.names_for)
-    known = [tree.root / file for file in tree.having(".txt") if "/labels/" in f"/{file}"]
+    known = [tree.root / file for file in tree.having(".txt") if "/labels/" in f"/{file.lower()}"]
     return _read(tree.root, files_of, classes.all_names, names_for, remarks, labels=known)
 
 
@@ -133,12 +133,17 @@ def _read(
         )
     if path.is_file():
         _check_lists(labels_of, declared, path, remarks)
-    used, parts = set(), {}
+    used: dict[Path, Path] = {}
+    parts = {}
     for split, files in files_of.items():
         parts[split] = DatasetBuilder()
         for file in files:
             label = labels_of[file.parent].get(file.stem)
-            used.add(label)
+            if label and used.setdefault(label, file) != file:
+                raise UserError(
+                    f"{label}: labels both {used[label].name} and {file.name}; keep only one of "
+                    "these images"
+                )
             size = measure(file, remarks, objects=count_objects(label) if label else 0)
             if size is None:
                 continue
@@ -149,7 +154,7 @@ def _read(
             for thing in read_labels(label, size, names_for(label.parent), remarks, keypoints):
                 parts[split].add_object(thing)
     found = {file for files in labels_of.values() for file in files.values()}
-    for file in sorted(found.union(filter(is_label, labels)) - used):
+    for file in sorted(found.union(filter(is_label, labels)).difference(used)):
         remarks.skip(_NO_IMAGE, file.name, objects=count_objects(file))
     return build_dataset(NAME, root, parts, remarks, declared)
 
@@ -168,4 +173,6 @@ def _check_lists(
     lists.check(declared, path)
     for file, names in lists.names.items():
         if names != list(declared):
-            remarks.add(f"Class lists unlike the names in {path.name}, which are used", file.name)
+            remarks.add(
+                f"Class lists that differ from the names in {path.name}, ignored", file.name
+            )

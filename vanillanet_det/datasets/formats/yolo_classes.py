@@ -153,4 +153,4 @@ class ClassLists:
 
 def is_class_list(name: str) -> bool:
     """Return whether a file's name is that of a list of classes."""
-    return name in _LISTS
+    return name.lower() in _LISTS

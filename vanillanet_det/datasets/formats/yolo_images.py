@@ -12,8 +12,10 @@ from .lookup import relocate
 from .remarks import Remarks
 
 _NOTHING = ("", "~", "null", "Null", "NULL")  # which YAML is read as text here
-_TWICE = "Images listed more than once in a split, but used only once"
+_TWICE = "Images listed more than once, but used only once"
 _MISSING = "Listed images that don't exist"
+_OUTSIDE = "Folders and lists outside the data folder"
+_INNER = "Images in folders of two splits, used only in that of the inner folder"
 _MOVED = "Paths whose first folders don't exist, matched by the rest"
 
 
@@ -29,7 +31,8 @@ def find_images(content: Mapping[str, Any], path: Path, remarks: Remarks) -> dic
         The images of `train`, and of `val` and `test` if there is such a split.
 
     Raises:
-        UserError: A folder or list doesn't exist, or an image is outside the data folder.
+        UserError: A folder or list doesn't exist, or an image is outside the data folder or in
+            two splits.
     """
     places = {
         "train": _as_list(content.get("train")),
@@ -39,25 +42,58 @@ def find_images(content: Mapping[str, Any], path: Path, remarks: Remarks) -> dic
     if not places["train"]:
         raise UserError(f"{path}: has no entry train; expected a folder or a list of images")
     base = _base(content, path, places["train"], remarks)
-    images, used = {}, {}
+    # Roboflow's exports have ../train/images instead of train/images.
+    inner = {name: name.removeprefix("../") for names in places.values() for name in names}
+    if not all(os.path.exists(base / inner[name]) for name in places["train"]):
+        inner = {name: name for name in inner}
+    found: dict[str, dict[Path, Path]] = {}  # the folder or list of each image of a split
+    used: dict[Path, str] = {}
     for split, named in places.items():
-        files = []
+        files: dict[Path, Path] = {}
         for name in named:
-            place = _place(name, base, remarks)
+            place = _place(inner[name], base, remarks)
             if place is None and split == "test":
                 remarks.add(f"{path.name} has a test split that doesn't exist ({name}).")
                 continue
-            if place is None or used.setdefault(place, (split, name)) != (split, name):
+            stated = os.path.normpath(base / inner[name])
+            if place is None or used.setdefault(place, stated) != stated:
                 raise UserError(
                     f"{path}: {name} is neither a folder nor a list of images in {base}; correct "
                     "the entry"
                 )
-            files += _images(place, base, remarks)
-        images[split] = list(dict.fromkeys(files))
-        remarks.add(_TWICE, split, len(files) - len(images[split]))
-        if not named:
-            del images[split]
-    return images
+            remarks.add(_OUTSIDE, place, base not in (place, *place.parents))
+            for file in _images(place, base, remarks):
+                remarks.add(_TWICE, file.name, file in files)
+                files[file] = place
+        if named:
+            found[split] = files
+    return _separate(found, path, remarks)
+
+
+def _separate(
+    found: Mapping[str, dict[Path, Path]], path: Path, remarks: Remarks
+) -> dict[str, list[Path]]:
+    """Let each image be in one split only: the one whose folder is inside that of the other."""
+    kept: dict[str, dict[Path, Path]] = {}
+    for split, files in found.items():
+        same = [other for other in kept if files and files.keys() == kept[other].keys()]
+        if same:
+            text = f"{path.name} has the same images for {same[0]} and {split}; {split} is ignored"
+            remarks.add(f"{text}.")
+            continue
+        for other, before in kept.items():
+            for file in sorted(files.keys() & before.keys()):
+                if before[file] in files[file].parents:
+                    del before[file]
+                elif files[file] in before[file].parents:
+                    del files[file]
+                else:
+                    raise UserError(
+                        f"{path}: {file} is in {other} and in {split}; list it only once"
+                    )
+                remarks.add(_INNER, file.name)
+        kept[split] = files
+    return {split: list(files) for split, files in kept.items()}
 
 
 def _as_list(places: Any) -> list[str]:
@@ -81,10 +117,8 @@ def _base(content: Mapping[str, Any], path: Path, train: Sequence[str], remarks:
 
 
 def _place(name: str, base: Path, remarks: Remarks) -> Optional[Path]:
-    # Roboflow's exports have ../train/images instead of train/images.
-    for candidate in (base / name, base / name.replace("../", "", 1)):
-        if os.path.exists(candidate):
-            return Path(os.path.normpath(candidate))
+    if os.path.exists(base / name):
+        return Path(os.path.normpath(base / name))
     moved = relocate([name], [base])
     place = moved and moved.find(name)
     if place:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ...errors import UserError
-from .files import read_text
+from .files import read_bytes, read_text
 from .raw_dataset import Object, bounds
 from .remarks import Remarks
 from .yolo_classes import is_class_list
@@ -20,11 +20,14 @@ _LINE = "class cx cy width height, or class x1 y1 x2 y2 x3 y3 ... for a polygon"
 
 def labels_folder(folder: Path) -> Path:
     """Return the folder of the labels: that of the images, with `labels` for the last `images`."""
-    parts = list(folder.parts)
-    if "images" not in parts:
+    parts, lower = folder.parts, [part.lower() for part in folder.parts]
+    if "images" not in lower:
         return folder
-    last = len(parts) - 1 - parts[::-1].index("images")
-    return Path(*parts[:last], "labels", *parts[last + 1 :])
+    last = len(parts) - 1 - lower[::-1].index("images")
+    above = Path(*parts[:last])
+    found = [name for name in sorted(os.listdir(above)) if name.lower() == "labels"]
+    name = "labels" if "labels" in found or not found else found[0]
+    return Path(above, name, *parts[last + 1 :])
 
 
 def is_label(path: Path) -> bool:
@@ -54,17 +57,24 @@ def find_labels(folder: Path, stems: set[str], remarks: Remarks) -> dict[str, Pa
             path = place / name
             if not is_label(path):
                 continue
-            if place == folder and not is_alone:
-                if path.stem not in stems:
+            if place == folder:
+                if path.stem not in stems and not (is_alone and _starts_with_number(path)):
                     continue  # has another purpose
-                remarks.add(_BESIDE, name, path.stem not in found)
+                remarks.add(_BESIDE, name, not is_alone and path.stem not in found)
             other = found.setdefault(path.stem, path)
             if other != path and read_text(other).split() != read_text(path).split():
                 raise UserError(
-                    f"{path}: has other content than {other}, but both label the image "
-                    f"{path.stem!r}; keep the right one and remove the other"
+                    f"{path}: differs from {other}, but both label the image {path.stem!r}; "
+                    "keep the right one and remove the other"
                 )
     return found
+
+
+def _starts_with_number(path: Path) -> bool:
+    try:
+        return all(math.isfinite(float(token)) for token in read_bytes(path).split(None, 1)[:1])
+    except ValueError:
+        return False
 
 
 def read_labels(
