@@ -155,6 +155,18 @@ def test_csv_of_tensorflow(root):
     assert source.skipped == (2, 0)  # one for testing, one that isn't listed
 
 
+@pytest.mark.parametrize("images", ["images/{}/a.jpg", "{}/a.jpg"])
+@pytest.mark.parametrize("name", ["{}_labels.csv", "annotations/{}.csv"])
+def test_files_of_splits_whose_images_have_one_name(tmp_path, images, name):
+    for split in ("train", "val", "test"):
+        save_image(tmp_path / images.format(split))
+        write(tmp_path / name.format(split), HEADER + ROW)
+    source = read_dataset(tmp_path)
+    assert found(source) == [(images.format("train"), "cat", BOX)]
+    assert found(source, "val") == [(images.format("val"), "cat", BOX)]
+    assert source.skipped == (1, 0)
+
+
 def test_columns_in_another_order_and_without_a_size(root):
     write(root / "a.csv", "class,filename,ymin,xmin,ymax,xmax\r\ncat,a.jpg,6,5,16,25\r\n")
     source = read_dataset(root / "a.csv")
