@@ -1,6 +1,7 @@
 """CreateML, Hugging Face and CSV in the wild: their variants and their mistakes."""
 
 import json
+import unicodedata
 
 import pytest
 from data_folders import SIZE, found, remark, save_image, write
@@ -165,6 +166,17 @@ def test_files_of_splits_whose_images_have_one_name(tmp_path, images, name):
     assert found(source) == [(images.format("train"), "cat", BOX)]
     assert found(source, "val") == [(images.format("val"), "cat", BOX)]
     assert source.skipped == (1, 0)
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_accented_letters_composed_or_not(tmp_path, forms):
+    listed, saved = (unicodedata.normalize(form, "été/café.jpg") for form in forms)
+    save_image(tmp_path / saved)
+    save_image(tmp_path / "other/café.jpg")
+    write(tmp_path / "a.csv", HEADER + ROW.replace("a.jpg", listed))
+    source = read_dataset(tmp_path)
+    assert found(source) == [(saved, "cat", BOX)]
+    assert not any("another folder" in text for text in source.remarks)
 
 
 def test_columns_in_another_order_and_without_a_size(root):

@@ -4,6 +4,7 @@ import contextlib
 import os
 import posixpath
 import re
+import unicodedata
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, Optional
@@ -117,6 +118,11 @@ class ImageIndex:
 def stem(file: str) -> str:
     """Return the name of a file without its folder and extension."""
     return file.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+
+
+def composed(name: str) -> str:
+    """Compose the accented letters of a file's name, which Macs take apart, to compare names."""
+    return unicodedata.normalize("NFC", name)
 
 
 def split_named(text: str, alone: bool = False) -> Optional[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
 from ...errors import UserError, some
-from .files import FileTree, split_named, split_of_folders, stem
+from .files import FileTree, composed, split_named, split_of_folders, stem
 from .raw_dataset import DatasetBuilder, Object, RawDataset, build_dataset, measure
 from .remarks import Remarks
 
@@ -165,7 +165,7 @@ class _Images:
         self._spell = spell
         self._by_name: dict[str, list[str]] = defaultdict(list)
         for file in sorted(self.all):
-            self._by_name[spell(posixpath.basename(file))].append(file)
+            self._by_name[spell(posixpath.basename(composed(file)))].append(file)
 
     def find(
         self, entry: Entry, annotation: str, split: Optional[str], remarks: Remarks, where: str
@@ -177,16 +177,17 @@ class _Images:
         Raises:
             UserError: Several images fit equally well.
         """
-        folders = annotation.split("/")[:-1]
-        parts = entry.image.replace("\\", "/").split("/")
+        folders = composed(annotation).split("/")[:-1]
+        parts = composed(entry.image).replace("\\", "/").split("/")
         places = ("", f"images/{entry.split or ''}", "images")
         stated = [posixpath.normpath(posixpath.join(*folders, at, *parts)) for at in places]
         found = self._by_name.get(self._spell(parts[-1]), [])
 
         def fit(file: str) -> tuple[int, ...]:
-            own = file.split("/")
+            name = composed(file)
+            own = name.split("/")
             return (
-                -stated.index(file) if file in stated else -len(stated),
+                -stated.index(name) if name in stated else -len(stated),
                 own[-1] == parts[-1],
                 _shared(own[-2::-1], parts[-2::-1]),
                 _shared(own[:-1], folders),
@@ -202,7 +203,7 @@ class _Images:
             )
         if not found:
             return None
-        if entry.has_folder and len(parts) > 1 and found[0] not in stated and not best[2]:
+        if entry.has_folder and len(parts) > 1 and composed(found[0]) not in stated and not best[2]:
             remarks.add(_MOVED, found[0])
         return found[0]
 
