@@ -179,6 +179,21 @@ def test_accented_letters_composed_or_not(tmp_path, forms):
     assert not any("another folder" in text for text in source.remarks)
 
 
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_csv_of_excel(root, separator):
+    text = (HEADER + ROW.replace("cat", '"cat, striped; big"')).replace(",", separator)
+    text = text.replace("cat" + separator, "cat,")
+    write(root / "a.csv", "\ufeff" + text.replace("\n", "\r\n"))
+    assert found(read_dataset(root)) == [("a.jpg", "cat, striped; big", BOX)]
+
+
+@pytest.mark.parametrize("text", [HEADER + ROW.replace("cat", "café"), HEADER + "é.jpg" + ROW[5:]])
+def test_csv_that_is_not_utf8(root, text):
+    (root / "a.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError, match=r"a\.csv:2: is not UTF-8 text; save the file as UTF-8"):
+        read_dataset(root)
+
+
 def test_columns_in_another_order_and_without_a_size(root):
     write(root / "a.csv", "class,filename,ymin,xmin,ymax,xmax\r\ncat,a.jpg,6,5,16,25\r\n")
     source = read_dataset(root / "a.csv")
@@ -189,8 +204,8 @@ def test_columns_in_another_order_and_without_a_size(root):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("a.jpg,60,40,cat,5,6,25\n", r"_annotations\.csv:3: has another number of columns"),
-        ("a.jpg,60,40,cat,5,6,25,16,1\n", r":3: has another number of columns than the first"),
+        ("a.jpg,60,40,cat,5,6,25\n", r"_annotations\.csv:3: doesn't have as many columns"),
+        ("a.jpg,60,40,cat,5,6,25,16,1\n", r":3: doesn't have as many columns as the first line"),
         (",60,40,cat,5,6,25,16\n", r":3: has no filename"),
         ("a.jpg,60,40,,5,6,25,16\n", r"a\.jpg: line 3: has no class"),
         ("a.jpg,60,40,cat,5,6,2,16\n", r"a\.jpg: line 3: its box spans \(5, 6\) to \(2, 16\)"),
