@@ -65,6 +65,24 @@ def test_a_zip_is_extracted_next_to_it(tmp_path, members, prefix):
     assert mode == stat.S_IMODE((tmp_path / "source/a.png").stat().st_mode)
 
 
+@pytest.mark.parametrize("name", ["café", "猫", "na\u0308her"])
+def test_names_in_utf8_without_the_flag_as_macs_write_them(tmp_path, members, name):
+    image, label = members.pop("images/a.png"), members.pop("labels/a.txt")
+    stand_in = "x" * len(name.encode())
+    members |= {f"images/{stand_in}.png": image, f"labels/{stand_in}.txt": label}
+    path = make_zip(tmp_path / "a.zip", members)
+    path.write_bytes(path.read_bytes().replace(stand_in.encode(), name.encode()))
+    assert found(read_dataset(path)) == [(f"{name}.png", "cat", [15, 10, 30, 20])]
+
+
+def test_names_in_the_code_page_of_dos(tmp_path, members):
+    members["images/x.png"] = members.pop("images/a.png")
+    members["labels/x.txt"] = members.pop("labels/a.txt")
+    path = make_zip(tmp_path / "a.zip", members)
+    path.write_bytes(path.read_bytes().replace(b"/x.", b"/\x82."))
+    assert found(read_dataset(path)) == [("é.png", "cat", [15, 10, 30, 20])]
+
+
 def test_the_folder_of_a_split_is_not_the_dataset(tmp_path, members):
     text = "filename,class,xmin,ymin,xmax,ymax\na.png,cat,1,2,3,4\n"
     only = {"a.csv": text, "a.png": members["images/a.png"]}

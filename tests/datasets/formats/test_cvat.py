@@ -178,3 +178,19 @@ def test_shapes_that_are_wrong(tmp_path, shape, message):
 def test_images_that_are_wrong(tmp_path, images, message):
     with pytest.raises(UserError, match=message):
         read_dataset(export(tmp_path, images))
+
+
+def test_images_of_one_name_in_several_subsets(tmp_path):
+    names = ("Train", "Validation")
+    images = [image(BOX, name="f_0.jpg", keys=f'subset="{name}"') for name in names]
+    source = read_dataset(export(tmp_path, *images, saved=[f"{name}/f_0.jpg" for name in names]))
+    assert found(source)[0][0] == "images/Train/f_0.jpg"
+    assert found(source, "val")[0][0] == "images/Validation/f_0.jpg"
+    assert source.remarks[1:] == ()
+
+
+def test_images_of_one_name_in_a_folder_and_below_it(tmp_path):
+    names = ("a.jpg", "sub/a.jpg")
+    source = read_dataset(export(tmp_path, *(image(BOX, name=name) for name in names), saved=names))
+    assert [file for file, *_ in found(source)] == ["images/a.jpg", "images/sub/a.jpg"]
+    assert source.remarks[1:] == ()

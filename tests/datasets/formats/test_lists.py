@@ -1,6 +1,7 @@
 """CreateML, Hugging Face and CSV in the wild: their variants and their mistakes."""
 
 import json
+import unicodedata
 
 import pytest
 from data_folders import SIZE, found, remark, save_image, write
@@ -155,6 +156,44 @@ def test_csv_of_tensorflow(root):
     assert source.skipped == (2, 0)  # one for testing, one that isn't listed
 
 
+@pytest.mark.parametrize("images", ["images/{}/a.jpg", "{}/a.jpg"])
+@pytest.mark.parametrize("name", ["{}_labels.csv", "annotations/{}.csv"])
+def test_files_of_splits_whose_images_have_one_name(tmp_path, images, name):
+    for split in ("train", "val", "test"):
+        save_image(tmp_path / images.format(split))
+        write(tmp_path / name.format(split), HEADER + ROW)
+    source = read_dataset(tmp_path)
+    assert found(source) == [(images.format("train"), "cat", BOX)]
+    assert found(source, "val") == [(images.format("val"), "cat", BOX)]
+    assert source.skipped == (1, 0)
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_accented_letters_composed_or_not(tmp_path, forms):
+    listed, saved = (unicodedata.normalize(form, "été/café.jpg") for form in forms)
+    save_image(tmp_path / saved)
+    save_image(tmp_path / "other/café.jpg")
+    write(tmp_path / "a.csv", HEADER + ROW.replace("a.jpg", listed))
+    source = read_dataset(tmp_path)
+    assert found(source) == [(saved, "cat", BOX)]
+    assert not any("another folder" in text for text in source.remarks)
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_csv_of_excel(root, separator):
+    text = (HEADER + ROW.replace("cat", '"cat, striped; big"')).replace(",", separator)
+    text = text.replace("cat" + separator, "cat,")
+    write(root / "a.csv", "\ufeff" + text.replace("\n", "\r\n"))
+    assert found(read_dataset(root)) == [("a.jpg", "cat, striped; big", BOX)]
+
+
+@pytest.mark.parametrize("text", [HEADER + ROW.replace("cat", "café"), HEADER + "é.jpg" + ROW[5:]])
+def test_csv_that_is_not_utf8(root, text):
+    (root / "a.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError, match=r"a\.csv:2: is not UTF-8 text; save the file as UTF-8"):
+        read_dataset(root)
+
+
 def test_columns_in_another_order_and_without_a_size(root):
     write(root / "a.csv", "class,filename,ymin,xmin,ymax,xmax\r\ncat,a.jpg,6,5,16,25\r\n")
     source = read_dataset(root / "a.csv")
@@ -165,8 +204,8 @@ def test_columns_in_another_order_and_without_a_size(root):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("a.jpg,60,40,cat,5,6,25\n", r"_annotations\.csv:3: has another number of columns"),
-        ("a.jpg,60,40,cat,5,6,25,16,1\n", r":3: has another number of columns than the first"),
+        ("a.jpg,60,40,cat,5,6,25\n", r"_annotations\.csv:3: doesn't have as many columns"),
+        ("a.jpg,60,40,cat,5,6,25,16,1\n", r":3: doesn't have as many columns as the first line"),
         (",60,40,cat,5,6,25,16\n", r":3: has no filename"),
         ("a.jpg,60,40,,5,6,25,16\n", r"a\.jpg: line 3: has no class"),
         ("a.jpg,60,40,cat,5,6,2,16\n", r"a\.jpg: line 3: its box spans \(5, 6\) to \(2, 16\)"),

@@ -1,6 +1,7 @@
 """Extracts archives of datasets next to them, without trusting what they contain."""
 
 import bz2
+import contextlib
 import errno
 import gzip
 import hashlib
@@ -31,6 +32,7 @@ _MOST_FILES = 2_000_000
 _MOST_TIMES = 200  # how much larger than the archive its files may be; annotations reach 50
 _ALWAYS_ALLOWED = 1 << 30  # bytes
 _BLOCK = 1 << 20  # bytes
+_UTF8 = 0x800  # flag of a file in a zip archive
 _LONGEST_READ = 1 << 26  # bytes; tarfile reads the names of files at once
 _BROKEN = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
@@ -185,13 +187,20 @@ def _read_zip(path: Path) -> Iterator[_Member]:
             kind = stat.S_IFMT(info.external_attr >> 16)
             is_folder = info.filename.endswith(("/", "\\"))
             yield _Member(
-                name=info.filename,
+                name=_zip_name(info),
                 size=info.file_size,
                 is_file=not is_folder and kind in (0, stat.S_IFREG),
                 is_folder=is_folder and kind in (0, stat.S_IFDIR),
                 is_encrypted=bool(info.flag_bits & 1),
                 open=lambda info=info: archive.open(info),
             )
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    if not info.flag_bits & _UTF8:  # which Macs don't set; Python takes the name for DOS's cp437
+        with contextlib.suppress(UnicodeError):
+            return info.filename.encode("cp437").decode("utf-8")
+    return info.filename
 
 
 class _ShortReads:

@@ -22,23 +22,31 @@ _Row = dict[str, str]
 
 def _is_annotation(path: Path) -> bool:
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with open(path, encoding="utf-8-sig", errors="replace") as file:
             header = file.readline(1000)
-    except (OSError, UnicodeDecodeError):
+    except OSError:
         return False
-    names = {name.strip().strip('"').lower() for name in header.split(",")}
+    names = {name.strip().strip('"').lower() for name in header.split(_separator(header))}
     return names.issuperset(_COLUMNS)
+
+
+def _separator(header: str) -> str:
+    """Return what separates columns; Excel writes semicolons where commas are decimal points."""
+    return ";" if header.count(";") > header.count(",") else ","
 
 
 def _entries(path: Path, remarks: Remarks) -> Iterator[Entry]:
     """Yield an entry per image, whose shapes are line numbers and rows."""
-    rows = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
+    file = io.StringIO(read_text(path), newline="")
+    separator = _separator(file.readline())
+    file.seek(0)
+    rows = csv.DictReader(file, delimiter=separator, strict=True)
     images: dict[str, list[tuple[int, _Row]]] = {}
     try:
         rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or ()]
         for row in rows:
             if None in row or None in row.values():
-                raise ValueError("has another number of columns than the first line")
+                raise ValueError("doesn't have as many columns as the first line")
             row = {name: value.strip() for name, value in row.items()}
             if not row["filename"]:
                 raise ValueError("has no filename")

@@ -4,6 +4,7 @@ import contextlib
 import os
 import posixpath
 import re
+import unicodedata
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, Optional
@@ -69,7 +70,7 @@ class ImageIndex:
         self.all = set(tree.images())
         self._by_stem: dict[str, list[str]] = defaultdict(list)
         for file in sorted(self.all):
-            self._by_stem[stem(file)].append(file)
+            self._by_stem[stem(composed(file))].append(file)
 
     def find(self, annotation: str, name: str) -> Optional[str]:
         """Find the image of an annotation file.
@@ -88,22 +89,23 @@ class ImageIndex:
         Raises:
             UserError: Several images match equally well.
         """
-        name = name.replace("\\", "/")
+        name = composed(name).replace("\\", "/")
         base = name.rsplit("/", 1)[-1]
-        folders = annotation.split("/")[:-1]
+        folders = composed(annotation).split("/")[:-1]
         stated = posixpath.normpath(posixpath.join(*folders, name))
 
         def fit(file: str) -> tuple[int, ...]:
+            file = composed(file)
             others = file.split("/")[:-1]
             shared = len(set(others).intersection(folders))
             is_photo = not any(map(_DRAWN.search, others))
             is_named = posixpath.basename(file) == base
             return others == folders, file == stated, is_photo, shared, is_named
 
-        found = self._by_stem.get(stem(annotation))
+        found = self._by_stem.get(stem(composed(annotation)))
         if not found:
             named = self._by_stem.get(stem(base), [])
-            found = [file for file in named if posixpath.basename(file) == base]
+            found = [file for file in named if posixpath.basename(composed(file)) == base]
         best = max(map(fit, found), default=None)
         found = [file for file in found if fit(file) == best]
         if len(found) > 1:
@@ -117,6 +119,11 @@ class ImageIndex:
 def stem(file: str) -> str:
     """Return the name of a file without its folder and extension."""
     return file.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+
+
+def composed(name: str) -> str:
+    """Compose the accented letters of a file's name, which Macs take apart, to compare names."""
+    return unicodedata.normalize("NFC", name)
 
 
 def split_named(text: str, alone: bool = False) -> Optional[str]:

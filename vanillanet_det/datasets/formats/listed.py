@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
 from ...errors import UserError, some
-from .files import FileTree, split_named, split_of_folders, stem
+from .files import FileTree, composed, split_named, split_of_folders, stem
 from .raw_dataset import DatasetBuilder, Object, RawDataset, build_dataset, measure
 from .remarks import Remarks
 
@@ -108,7 +108,10 @@ class ListFormat:
             named = split_named(stem(file)) if len(files) > 1 else None
             for entry in _named_errors(tree.root / file, self.entries(tree.root / file, remarks)):
                 where = f"{tree.root / file}: {entry.place or entry.image}"
-                image = images.find(entry, file, remarks, where)
+                split = (
+                    (entry.split and split_named(entry.split)) or named or split_of_folders(file)
+                )
+                image = images.find(entry, file, split, remarks, where)
                 if entry.shapes is None:
                     not_annotated.add(image)
                     remarks.skip(_NOT_ANNOTATED, entry.image, images=1)
@@ -117,13 +120,7 @@ class ListFormat:
                     raise UserError(
                         f"{where}: annotates {image}, as does {used[image]}; remove either one"
                     )
-                split = (
-                    (entry.split and split_named(entry.split))
-                    or named
-                    or split_of_folders(file)
-                    or split_of_folders(image or entry.image)
-                    or "train"
-                )
+                split = split or split_of_folders(image or entry.image) or "train"
                 if image is not None:
                     used[image] = where
                 if split == "test":
@@ -168,25 +165,33 @@ class _Images:
         self._spell = spell
         self._by_name: dict[str, list[str]] = defaultdict(list)
         for file in sorted(self.all):
-            self._by_name[spell(posixpath.basename(file))].append(file)
+            self._by_name[spell(posixpath.basename(composed(file)))].append(file)
 
-    def find(self, entry: Entry, annotation: str, remarks: Remarks, where: str) -> Optional[str]:
+    def find(
+        self, entry: Entry, annotation: str, split: Optional[str], remarks: Remarks, where: str
+    ) -> Optional[str]:
         """Find the image that fits best: with the stated name, in folders of the stated names.
+
+        Paths are relative to the annotation file, or to its `images` or `images/<subset>`.
 
         Raises:
             UserError: Several images fit equally well.
         """
-        folders = annotation.split("/")[:-1]
-        parts = entry.image.replace("\\", "/").split("/")
-        stated = posixpath.normpath(posixpath.join(*folders, *parts))
+        folders = composed(annotation).split("/")[:-1]
+        parts = composed(entry.image).replace("\\", "/").split("/")
+        places = ("", f"images/{entry.split or ''}", "images")
+        stated = [posixpath.normpath(posixpath.join(*folders, at, *parts)) for at in places]
         found = self._by_name.get(self._spell(parts[-1]), [])
 
         def fit(file: str) -> tuple[int, ...]:
-            own = file.split("/")
+            name = composed(file)
+            own = name.split("/")
             return (
-                *(file == stated, own[-1] == parts[-1]),
+                -stated.index(name) if name in stated else -len(stated),
+                own[-1] == parts[-1],
                 _shared(own[-2::-1], parts[-2::-1]),
                 _shared(own[:-1], folders),
+                bool(split) and split_of_folders(file) == split,
             )
 
         best = max(map(fit, found), default=None)
@@ -196,9 +201,11 @@ class _Images:
                 f"{where}: {entry.image!r} could be {some(found, 2)}; keep only one of these "
                 "images, or rename it"
             )
-        if found and entry.has_folder and len(parts) > 1 and not any((best[0], best[2])):
+        if not found:
+            return None
+        if entry.has_folder and len(parts) > 1 and composed(found[0]) not in stated and not best[2]:
             remarks.add(_MOVED, found[0])
-        return found[0] if found else None
+        return found[0]
 
 
 def _shared(first: Sequence[str], second: Sequence[str]) -> int:

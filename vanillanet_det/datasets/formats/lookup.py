@@ -3,11 +3,13 @@
 import os
 import posixpath
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Optional
 
 _LOOKED_UP = 20  # number of paths that are looked up to find their folder
+_FORMS = ("NFC", "NFD")
 _OUTSIDE = re.compile(r"/|\.\.|[A-Za-z]:")
 
 
@@ -23,10 +25,20 @@ class Relocation(NamedTuple):
     dropped: int = 0
 
     def find(self, path: str) -> Optional[Path]:
-        """Return the file for a path, which may not exist; None if it isn't in the folder."""
+        """Return the file for a path, which may not exist; None if it isn't in the folder.
+
+        Accented letters may be composed or not, as Macs write them.
+        """
         rest = _parts(path)[self.dropped :]
         is_inside = rest and not any(_OUTSIDE.fullmatch(part) for part in rest)
-        return self.folder.joinpath(*rest) if is_inside else None
+        if not is_inside:
+            return None
+        name = "/".join(rest)
+        if name.isascii():  # most are, and needn't be looked up
+            return self.folder / name
+        names = (name, *(unicodedata.normalize(form, name) for form in _FORMS))
+        there = filter(os.path.exists, map(self.folder.joinpath, names))
+        return next(there, self.folder / name)
 
 
 def relocate(paths: Sequence[str], folders: Iterable[Path]) -> Optional[Relocation]:
