@@ -148,3 +148,16 @@ def test_polygons_that_the_evaluation_takes_for_boxes_are_errors(outlined, segme
     with_many(outlined["val"], segmentation)
     found = {finding.code: finding.level for finding in outlined.check()}
     assert found.get("outline-invalid") == severity
+
+
+@pytest.mark.parametrize("size", [dict(width=None), dict(height=0), dict(width="40")])
+def test_images_without_a_size_get_no_second_finding(outlined, size):
+    pixels = np.zeros((30, 40), np.uint8, order="F")
+    pixels[3:11, 7:17] = 1
+    rle = mask.encode(pixels)
+    rle["counts"] = rle["counts"].decode()
+    outlined["train"]["annotations"][0]["segmentation"] = rle
+    outlined["train"]["images"][0].update(size)
+    codes = {finding.code for finding in outlined.check()}
+    assert codes
+    assert "mask-size" not in codes

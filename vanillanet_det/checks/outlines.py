@@ -8,7 +8,7 @@ import numpy as np
 from ..datasets.formats.coco_outlines import outline_box, read_outline
 from ..datasets.formats.files import is_finite
 from ..datasets.formats.remarks import Remarks
-from .annotation_file import AnnotationFile
+from .annotation_file import AnnotationFile, image_size
 from .annotations import MAX_STRAY
 from .finding import ERROR, WARNING, Finding
 
@@ -126,8 +126,8 @@ def _mask_size(segmentation: dict) -> Optional[list]:
 def _image_size(file: AnnotationFile, index: int) -> Optional[list]:
     if file.image_indices[index] < 0:
         return None
-    image = file.images[file.image_indices[index]]
-    return [image.get("height"), image.get("width")]
+    width, height = image_size(file.images[file.image_indices[index]])
+    return [height, width] if width and height else None  # reported by check_annotations
 
 
 def _describe_size(file: AnnotationFile, index: int) -> str:
