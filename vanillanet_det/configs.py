@@ -1,7 +1,7 @@
-"""Reads config files, by path or by name, with a one-line error for every mistake."""
+"""Reads config files, by path or by name, and the names of types in them."""
 
 from pathlib import Path
-from typing import Union
+from typing import Any, Union
 
 from mmengine.config import Config
 
@@ -36,3 +36,16 @@ def read_config_file(name: Union[str, Path]) -> Config:
                 "prints"
             ) from error
         raise UserError(f"config {name}: {type(error).__name__}: {error}") from error
+
+
+def type_name(node: Any) -> str:
+    """Return the name of a config node's type, without the scope of its registry.
+
+    Args:
+        node: A dict, or an object built from one.
+
+    Returns:
+        A name such as `AmpOptimWrapper`; '' for a dict without a type.
+    """
+    kind = node.get("type", "") if isinstance(node, dict) else type(node)
+    return str(getattr(kind, "__name__", kind)).rpartition(".")[2]

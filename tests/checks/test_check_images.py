@@ -208,7 +208,7 @@ def test_12_bits_in_16_are_counted(small, name):
     else:
         replace_image(small, name)(pixels)
     replace_image(small, "b.png", index=1)(noise(0, 65536))
-    message = small.the_one("warning", "picture-depth")
+    message = small.the_one("warning", "image-depth")
     assert "has values from 640 to 3520 of 65535, which load as 2 to 13 of 255;" in message
     assert "there are 2 images with 16 bits; scale them to the full range" in message
     loaded = mmcv.imfrombytes((small.root / "train" / name).read_bytes())
@@ -231,7 +231,7 @@ def test_images_that_opencv_loads_only_unchanged_are_unreadable(small, type):
 def test_further_frames_are_counted(small, name):
     frames = [Image.new("L", (40, 30), grey) for grey in (0, 128, 255)]
     replace_image(small, name, save_all=True, append_images=frames[1:])(frames[0])
-    message = small.the_one("warning", "picture-frames")
+    message = small.the_one("warning", "image-frames")
     assert f"{name}: has 3 frames, of which only the first is used" in message
 
 

@@ -40,11 +40,7 @@ def test_outlines_of_another_scale_than_the_boxes(outlined, factor):
 
 def test_one_stray_outline_of_many_is_a_warning(outlined):
     first = outlined["train"]["annotations"][0]
-    for i in range(1, 200):
-        box = [i / 10, 1, 5, 5]
-        other = dict(first, id=1000 + i, bbox=box, segmentation=rectangle(box))
-        outlined["train"]["annotations"].append(other)
-    first["segmentation"] = rectangle(first["bbox"], dx=8)
+    with_many(outlined["train"], rectangle(first["bbox"], dx=8))
     outlined.the_one("warning", "outline-box")
 
 
@@ -105,3 +101,63 @@ def test_outlines_that_are_none(outlined, segmentation, said):
     outlined["train"]["annotations"][0]["segmentation"] = segmentation
     message = outlined.the_one(level(outlined), "outline-invalid")
     assert f"annotation 113 of image 11: its segmentation {said}" in message or said in message
+
+
+VALID = [8, 3, 16, 3, 16, 9]
+
+
+def with_many(split, segmentation):
+    """Add 199 sound objects to a split, and give the first one this segmentation."""
+    first = split["annotations"][0]
+    for i in range(1, 200):
+        box = [i / 10, 1, 5, 5]
+        other = dict(first, id=1000 + i, bbox=box, segmentation=rectangle(box))
+        split["annotations"].append(other)
+    first["segmentation"] = segmentation
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "is_dropped"),
+    [
+        ([[10, 10, 70, 70]], True),
+        ([VALID, [1, 2, 3, 4, 5, 6, 7]], True),
+        ([[1, 2]], True),
+        (VALID, False),
+        ([VALID, [1, 2, 3, 4, 5, None]], False),
+    ],
+)
+def test_one_polygon_of_many_that_mmdetection_drops_is_a_warning(
+    outlined, segmentation, is_dropped
+):
+    with_many(outlined["train"], segmentation)
+    message = outlined.the_one("warning" if is_dropped else level(outlined), "outline-invalid")
+    assert ("MMDetection silently drops such polygons" in message) == is_dropped
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "severity"),
+    [
+        ([[10, 10, 70, 70]], "error"),
+        ([[1, 2], VALID], "error"),
+        ([VALID, [1, 2, 3, 4, 5, 6, 7]], "warning"),
+        ([VALID, [1, 2, 3, 4]], None),
+    ],
+)
+def test_polygons_that_the_evaluation_takes_for_boxes_are_errors(outlined, segmentation, severity):
+    outlined.cfg.val_evaluator.metric = ["bbox", "segm"]
+    with_many(outlined["val"], segmentation)
+    found = {finding.code: finding.level for finding in outlined.check()}
+    assert found.get("outline-invalid") == severity
+
+
+@pytest.mark.parametrize("size", [dict(width=None), dict(height=0), dict(width="40")])
+def test_images_without_a_size_get_no_second_finding(outlined, size):
+    pixels = np.zeros((30, 40), np.uint8, order="F")
+    pixels[3:11, 7:17] = 1
+    rle = mask.encode(pixels)
+    rle["counts"] = rle["counts"].decode()
+    outlined["train"]["annotations"][0]["segmentation"] = rle
+    outlined["train"]["images"][0].update(size)
+    codes = {finding.code for finding in outlined.check()}
+    assert codes
+    assert "mask-size" not in codes

@@ -3,6 +3,7 @@
 import copy
 
 import pytest
+from mmdet.datasets.transforms import Resize
 from mmengine.config import Config
 
 from vanillanet_det.checks.settings import check_settings
@@ -104,3 +105,13 @@ def test_a_transform_that_can_not_be_built():
         "train_dataloader: Resize can't be built (AssertionError: `scale` and`scale_factor` can "
         "not both be `None`)"
     ]
+
+
+def test_types_that_are_classes():
+    (message,) = messages(config(dict(type=Resize, scale=(0, 160))))
+    assert "train_dataloader: Resize.scale is (0, 160), expected the two sides" in message
+
+
+def test_an_error_without_words_shows_the_arguments():
+    found = messages(config(dict(type="Mosaic", img_scale=[64, 64])))
+    assert any("its arguments are {" in each for each in found), found

@@ -2,12 +2,14 @@
 
 import pytest
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from vanillanet_det.apis import test as evaluate
 from vanillanet_det.apis import train
-from vanillanet_det.engine.clear_settings import accept_clear_settings
-from vanillanet_det.engine.config import load_config
+from vanillanet_det.checks.settings import check_settings
+from vanillanet_det.engine.clear_settings import accept_clear_settings, make_sizes_tuples
+from vanillanet_det.engine.config import load_config, read_config
 
 FEW = ["train_cfg.max_epochs=1", "train_dataloader.dataset.indices=4"]
 FEW += [f"{key}_dataloader.dataset.indices=2" for key in ("val", "test")]
@@ -42,17 +44,33 @@ def test_a_run_without_workers(small_config, tmp_path):
     evaluate(str(small_config), str(tmp_path / "epoch_1.pth"), str(tmp_path), cfg_options=options)
 
 
+def test_sizes_that_training_accepts_pass_the_checks(small_config, tmp_path):
+    path = tmp_path / "lists.py"
+    path.write_text(
+        f"_base_ = [{str(small_config)!r}]\n"
+        "mosaic = dict(type='mmdet.Mosaic', img_scale=[64, 64])\n"
+        "resize = dict(type='RandomChoiceResize', scales=[[64, 64], [96, 96]])\n"
+        "train_dataloader = dict(dataset=dict(pipeline=[mosaic, resize]))\n"
+    )
+    cfg = read_config(str(path))
+    mosaic, resize = cfg.train_dataloader.dataset.pipeline
+    assert mosaic.img_scale == (64, 64)
+    assert resize.scales == [(64, 64), (96, 96)]
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        assert check_settings(cfg, ["train_dataloader"]) == []
+
+
 @pytest.mark.parametrize("size", [[1333, 800], (1333, 800)])
 def test_a_size_may_be_a_list(size):
     inner = dict(type="TestTimeAug", transforms=[[dict(type="Resize", scale=size)]])
     several = dict(type="RandomResize", scale=[[1333, 800], [1333, 640]])
     pipeline = [dict(type="Pad", size=size), inner, several]
     cfg = Config(dict(val_dataloader=dict(dataset=dict(dataset=dict(pipeline=pipeline)))))
-    accept_clear_settings(cfg)
-    pad, tta, kept = cfg.val_dataloader.dataset.dataset.pipeline
+    make_sizes_tuples(cfg)
+    pad, tta, resize = cfg.val_dataloader.dataset.dataset.pipeline
     assert pad["size"] == tta.transforms[0][0].scale == (1333, 800)
     assert type(pad["size"]) is type(tta.transforms[0][0].scale) is tuple
-    assert kept.scale == [[1333, 800], [1333, 640]]
+    assert resize.scale == [(1333, 800), (1333, 640)]
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,13 @@ from mmengine.runner import Runner
 
 from ..checkpoints.reading import read_ahead
 from ..checks import Finding, leaf_datasets
+from ..configs import type_name
 from ..engine.config import (
     check_tensorboard,
     check_writable,
     config_errors,
     load_config,
     remove_hooks,
-    type_name,
 )
 from ..engine.hooks import SwitchToDeployHook
 from ..engine.hooks.check_data_hook import check_run, log_warnings

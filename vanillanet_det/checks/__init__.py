@@ -3,6 +3,7 @@
 from .config import Findings, check_config
 from .datasets import DATALOADERS, leaf_datasets
 from .finding import Finding, errors_in, report, stop_at_errors, warnings_in
+from .images import unreadable_images
 from .settings import pipeline_steps, size_key
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "report",
     "size_key",
     "stop_at_errors",
+    "unreadable_images",
     "warnings_in",
 ]

@@ -1,15 +1,15 @@
 """Checks that what is evaluated is what is deployed."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from mmengine.config import Config
 
+from ..configs import type_name
 from .datasets import leaf_datasets
 from .finding import WARNING, Finding
 
 _MAX_SCORE = 0.1  # MMDetection's detectors have up to 0.05
-_ANNOTATIONS = "LoadAnnotations"
+_NO_PIXELS = ("LoadAnnotations", "PackDetInputs")
 
 
 def check_deployment(cfg: Config) -> Iterator[Finding]:
@@ -27,8 +27,8 @@ def check_deployment(cfg: Config) -> Iterator[Finding]:
         theirs = [step for step in test[0] if step not in val[0]]
         message = (
             "val_dataloader: the pipeline differs from that of test_dataloader, with which objects "
-            f"are detected ({_text(ours)} instead of {_text(theirs)}), so the best checkpoint may "
-            "not be the best in use; use one pipeline for both"
+            f"are detected ({_text(ours, theirs)} instead of {_text(theirs, ours)}), so the best "
+            "checkpoint may not be the best in use; use one pipeline for both"
         )
         yield Finding(WARNING, "pipeline-differs", message)
     node = (cfg.get("model") or {}).get("test_cfg") or {}
@@ -43,14 +43,22 @@ def check_deployment(cfg: Config) -> Iterator[Finding]:
             yield Finding(WARNING, "score-threshold", message)
 
 
-def _steps(dataset: dict) -> list[Any]:
-    return [step for step in dataset.get("pipeline") or () if _name(step) != _ANNOTATIONS]
+def _steps(dataset: dict) -> list[dict]:
+    """List the transforms that change pixels, without the key that doesn't."""
+    return [
+        {key: value for key, value in step.items() if key != "backend_args"}
+        for step in dataset.get("pipeline") or ()
+        if isinstance(step, dict) and type_name(step) not in _NO_PIXELS
+    ]
 
 
-def _name(step: Any) -> str:
-    kind = step.get("type") if isinstance(step, dict) else step
-    return str(getattr(kind, "__name__", kind)).rpartition(".")[2]
+def _text(steps: list[dict], others: list[dict]) -> str:
+    """List the names of transforms; those that the others have, too, with their arguments."""
+    names = set(map(type_name, others))
+    texts = [_call(step) if type_name(step) in names else type_name(step) for step in steps]
+    return ", ".join(texts) or "nothing"
 
 
-def _text(steps: list[Any]) -> str:
-    return ", ".join(map(_name, steps)) or "nothing"
+def _call(step: dict) -> str:
+    arguments = [f"{key}={value!r}" for key, value in step.items() if key != "type"]
+    return f"{type_name(step)}({', '.join(arguments)})"

@@ -24,6 +24,7 @@ from .datasets import Dataset
 from .finding import ERROR, WARNING, Finding, and_more
 
 _SAMPLE_BYTES = 4096
+_UNREADABLE = "picture-unreadable"
 _DEEP = "image of 16 bits"  # counted, but no mistake
 _SMALL_RANGE = 1 << 14  # a quarter of 16 bits; cameras have 10 to 14
 
@@ -91,22 +92,19 @@ def check_images(file: AnnotationFile) -> list[Finding]:
     color_type = dataset.loading.get("color_type", "color")
     rotates = color_type != "unchanged" and not color_type.endswith("ignore_orientation")
     problems = defaultdict(list)
-    bar = tqdm(file.images, desc="Reading images", unit="img", disable=None)
-    with ThreadPoolExecutor() as pool, bar, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about images that are large or unusual, but readable
-        for found in pool.map(lambda image: list(_decode(dataset.folder, image, rotates)), bar):
-            for code, text in found:
-                problems[code].append(text)
+    for found in _decode_all(dataset.folder, file.images, rotates):
+        for code, text in found:
+            problems[code].append(text)
     num_deep = len(problems.pop(_DEEP, ()))
     # Training can be configured to skip unreadable images.
     skips = dataset.loading.get("unreadable") == "skip"
-    levels = {"picture-unreadable": WARNING if skips else ERROR, "picture-size": ERROR}
+    levels = {_UNREADABLE: WARNING if skips else ERROR, "picture-size": ERROR}
     remedies = {
-        "picture-unreadable": "replace the file, or remove it from the annotation file",
+        _UNREADABLE: "replace the file, or remove it from the annotation file",
         "picture-size": "boxes refer to the declared size; correct width and height, or the boxes",
-        "picture-depth": f"there are {num_deep:,} images with 16 bits; scale them to the full "
+        "image-depth": f"there are {num_deep:,} images with 16 bits; scale them to the full "
         "range, for training and for detection",
-        "picture-frames": "save the frames as images of their own if they should be used, too",
+        "image-frames": "save the frames as images of their own if they should be used, too",
     }
     return [
         Finding(
@@ -119,6 +117,27 @@ def check_images(file: AnnotationFile) -> list[Finding]:
     ]
 
 
+def unreadable_images(folder: str, images: Sequence[dict]) -> list[dict]:
+    """Decode existing images, and return those that can't be read.
+
+    Args:
+        folder: The folder that file names are relative to.
+        images: Entries of an annotation file.
+    """
+    every = zip(images, _decode_all(folder, images, rotates=True))
+    return [image for image, found in every if _UNREADABLE in dict(found)]
+
+
+def _decode_all(
+    folder: str, images: Sequence[dict], rotates: bool
+) -> Iterator[list[tuple[str, str]]]:
+    """Yield the mistakes of each image; see `_decode`."""
+    bar = tqdm(images, desc="Reading images", unit="img", disable=None)
+    with ThreadPoolExecutor() as pool, bar, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about images that are large or unusual, but readable
+        yield from pool.map(lambda image: list(_decode(folder, image, rotates)), bar)
+
+
 def _decode(folder: str, image: dict, rotates: bool) -> Iterator[tuple[str, str]]:
     """Decode an image, and yield the code and the description of each of its mistakes."""
     path = os.path.join(folder, str(image.get("file_name")))
@@ -129,17 +148,17 @@ def _decode(folder: str, image: dict, rotates: bool) -> Iterator[tuple[str, str]
     except Image.DecompressionBombError:
         return  # the image is large, but OpenCV has its own limit
     except Exception as error:  # Pillow raises almost any exception
-        yield "picture-unreadable", f"{path}: can't be read ({error})"
+        yield _UNREADABLE, f"{path}: can't be read ({error})"
         return
     if read.num_frames > 1:
         text = f"{path}: has {read.num_frames} frames, of which only the first is used"
-        yield "picture-frames", text
+        yield "image-frames", text
     if read.values is not None:
         yield _DEEP, path
         low, high = read.values
         if low < high < low + _SMALL_RANGE:
             text = f"{path}: has values from {low} to {high} of 65535, which load as {low >> 8} to "
-            yield "picture-depth", f"{text}{high >> 8} of 255"
+            yield "image-depth", f"{text}{high >> 8} of 255"
     declared = (image.get("width"), image.get("height"))
     if read.size == declared or any(type(side) not in (int, float) for side in declared):
         return  # sizes that aren't numbers are reported by check_annotations

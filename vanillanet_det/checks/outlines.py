@@ -1,6 +1,6 @@
 """Checks that segmentations agree with the boxes and the sizes of the images."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Optional
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from ..datasets.formats.coco_outlines import outline_box, read_outline
 from ..datasets.formats.files import is_finite
 from ..datasets.formats.remarks import Remarks
-from .annotation_file import AnnotationFile
+from .annotation_file import AnnotationFile, image_size
 from .annotations import MAX_STRAY
 from .finding import ERROR, WARNING, Finding
 
@@ -18,17 +18,24 @@ _MIN_IOU = 0.5
 _REMEDY = "one of them is of an image of another size; export both again"
 
 
-def check_outlines(file: AnnotationFile, are_used: bool) -> Iterator[Finding]:
+def check_outlines(
+    file: AnnotationFile, are_loaded: bool, are_evaluated: bool
+) -> Iterator[Finding]:
     """Check that segmentations are valid, and agree with the boxes and sizes of the images.
 
     Args:
         file: The annotation file.
-        are_used: Whether segmentations are loaded or evaluated, so that mistakes are errors.
+        are_loaded: Whether segmentations are loaded, so that mistakes are errors.
+        are_evaluated: Whether segmentations are evaluated, so that mistakes are errors.
 
     Yields:
         A finding for each kind of mistake.
     """
-    level = ERROR if are_used else WARNING
+    level = ERROR if are_loaded or are_evaluated else WARNING
+
+    def unless_stray(wrong: Sequence[int]) -> str:
+        return WARNING if len(wrong) <= MAX_STRAY * len(file.annotations) else level
+
     reasons: dict[int, str] = {}
     resized, outlines = [], np.full((len(file.annotations), 4), np.nan)
     for index, annotation in enumerate(file.annotations):
@@ -40,15 +47,27 @@ def check_outlines(file: AnnotationFile, are_used: bool) -> Iterator[Finding]:
             continue
         try:
             outlines[index] = _bounds(segmentation)
+            if are_evaluated and isinstance(segmentation, list) and len(segmentation[0]) <= 4:
+                raise ValueError("its segmentation's first polygon has fewer than three points")
         except (ValueError, TypeError, OverflowError) as error:
             reasons[index] = str(error)
-    yield from file.findings(
-        level,
-        "outline-invalid",
-        list(reasons),
-        lambda i: f"{file.name(i)}: {reasons[i]}",
-        "MMDetection fails on such outlines or silently ignores their objects; correct them",
-    )
+    dropped = [i for i in reasons if _is_dropped(file.annotations[i], are_evaluated)]
+    invalid = [i for i in reasons if i not in set(dropped)]
+    for severity, indices, remedy in (
+        (level, invalid, "training or evaluation fails on such outlines; correct them"),
+        (
+            unless_stray(dropped),
+            dropped,
+            "MMDetection silently drops such polygons, and objects without others; correct them",
+        ),
+    ):
+        yield from file.findings(
+            severity,
+            "outline-invalid",
+            indices,
+            lambda i: f"{file.name(i)}: {reasons[i]}",
+            remedy,
+        )
     yield from file.findings(
         level,
         "mask-size",
@@ -57,9 +76,8 @@ def check_outlines(file: AnnotationFile, are_used: bool) -> Iterator[Finding]:
         f"the mask doesn't fit the image; {_REMEDY}",
     )
     wrong = _disagree(file, outlines)
-    stray = len(wrong) <= MAX_STRAY * len(file.annotations)
     yield from file.findings(
-        WARNING if stray else level,
+        unless_stray(wrong),
         "outline-box",
         wrong,
         lambda i: (
@@ -68,6 +86,17 @@ def check_outlines(file: AnnotationFile, are_used: bool) -> Iterator[Finding]:
         ),
         f"an outline lies inside its box; {_REMEDY}",
     )
+
+
+def _is_dropped(annotation: dict, are_evaluated: bool) -> bool:
+    """Return whether MMDetection drops the invalid polygons of an outline, rather than failing."""
+    parts = annotation["segmentation"]
+    if not isinstance(parts, list) or not all(
+        isinstance(part, list) and all(map(is_finite, part)) for part in parts
+    ):
+        return False
+    # If the first part has four numbers, the evaluation takes all for boxes; it fails on fewer.
+    return not (are_evaluated and len(parts[0]) <= 4)
 
 
 def _bounds(segmentation: Any) -> list[float]:
@@ -97,8 +126,8 @@ def _mask_size(segmentation: dict) -> Optional[list]:
 def _image_size(file: AnnotationFile, index: int) -> Optional[list]:
     if file.image_indices[index] < 0:
         return None
-    image = file.images[file.image_indices[index]]
-    return [image.get("height"), image.get("width")]
+    width, height = image_size(file.images[file.image_indices[index]])
+    return [height, width] if width and height else None  # reported by check_annotations
 
 
 def _describe_size(file: AnnotationFile, index: int) -> str:

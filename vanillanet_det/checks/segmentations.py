@@ -28,7 +28,7 @@ def check_segmentations(file: AnnotationFile) -> list[Finding]:
     dataset, annotations = file.dataset, file.annotations
     evaluators = [each for each in dataset.evaluators if "segm" in each.metrics]
     loads_masks = _loads_masks(dataset)
-    findings = list(check_outlines(file, are_used=bool(evaluators) or loads_masks))
+    findings = list(check_outlines(file, loads_masks, bool(evaluators)))
     if not evaluators and not loads_masks:
         return findings
     bare = [index for index, each in enumerate(annotations) if not each.get("segmentation")]

@@ -7,6 +7,7 @@ from typing import Any
 from mmdet.registry import TRANSFORMS
 from mmengine.config import Config
 
+from ..configs import type_name
 from ..models.backbones.archs import whole_number
 from .finding import ERROR, Finding
 
@@ -14,6 +15,7 @@ from .finding import ERROR, Finding
 _SIZES = {
     "Resize": "scale",
     "RandomResize": "scale",
+    "RandomChoiceResize": "scales",
     "Pad": "size",
     "RandomCrop": "crop_size",
     "Mosaic": "img_scale",
@@ -47,7 +49,7 @@ def _flatten(steps: Any) -> Iterator[dict]:
 
 def size_key(step: dict) -> str:
     """Return the key of a transform's image size; '' for a transform that has none."""
-    return _SIZES.get(str(step.get("type")).rpartition(".")[2], "")
+    return _SIZES.get(type_name(step), "")
 
 
 def check_settings(cfg: Config, dataloaders: Sequence[str]) -> list[Finding]:
@@ -63,7 +65,7 @@ def check_settings(cfg: Config, dataloaders: Sequence[str]) -> list[Finding]:
         for step in pipeline_steps(loader if isinstance(loader, dict) else None):
             name = size_key(step)
             if name and step.get(name) is not None:
-                findings += _check_size(f"{key}: {step['type']}.{name}", step[name])
+                findings += _check_size(f"{key}: {_type_text(step)}.{name}", step[name])
             findings += _check_step(key, step)
     return list({finding.message: finding for finding in findings}.values())
 
@@ -110,13 +112,18 @@ def _check_size(where: str, value: Any) -> Iterator[Finding]:
             return
 
 
+def _type_text(step: dict) -> str:
+    """Return a transform's type as the config names it."""
+    return step["type"] if isinstance(step.get("type"), str) else type_name(step)
+
+
 def _check_step(key: str, step: dict) -> Iterator[Finding]:
     """Build a transform; the registry's own errors are left to the run, which names the config."""
     try:
         TRANSFORMS.build(copy.deepcopy(step))
     except (AssertionError, ValueError, ImportError, ZeroDivisionError) as error:
-        reason = str(error).partition("\n")[0]
-        message = f"{key}: {step.get('type')} can't be built ({type(error).__name__}: {reason})"
+        reason = str(error).partition("\n")[0] or f"its arguments are {step}"
+        message = f"{key}: {_type_text(step)} can't be built ({type(error).__name__}: {reason})"
         yield Finding(ERROR, "setting", message)
     except Exception:  # unknown names
         return

@@ -5,6 +5,7 @@ from typing import Any
 
 from mmengine.config import ConfigDict
 
+from ..configs import type_name
 from ..errors import UserError
 
 _LOADERS = ("LoadImageFromFile", "LoadReadableImage")
@@ -36,9 +37,9 @@ def inference_pipeline(cfg: Any) -> list[ConfigDict]:
             f"config {getattr(cfg, 'filename', None) or ''}: test_dataloader.dataset.pipeline "
             f"should begin with {' or '.join(_LOADERS)}"
         )
-    return [step for step in pipeline if step["type"] != "LoadAnnotations"]
+    return [step for step in pipeline if type_name(step) != "LoadAnnotations"]
 
 
 def is_loader(step: Any) -> bool:
     """Return whether a transform loads an image from a file."""
-    return str(step.get("type")).rpartition(".")[2] in _LOADERS
+    return type_name(step) in _LOADERS

@@ -5,8 +5,8 @@ from typing import Optional
 from mmengine.config import Config
 from mmengine.device import get_device
 
+from ..configs import type_name
 from ..errors import UserError
-from .config import type_name
 
 _FP16, _BF16 = "AmpOptimWrapper", "Bf16OptimWrapper"
 

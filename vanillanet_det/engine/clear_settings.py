@@ -6,6 +6,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 
 from ..checks import DATALOADERS, pipeline_steps, size_key
+from ..configs import type_name
 
 # DataLoader rejects these without workers, and they have no meaning there.
 _NEED_WORKERS = ("persistent_workers", "prefetch_factor", "timeout", "multiprocessing_context")
@@ -20,7 +21,6 @@ def accept_clear_settings(cfg: Config) -> None:
         cfg: The config.
     """
     _drop_worker_options(cfg)
-    _make_sizes_tuples(cfg)
     _count_shared_parameters_once(cfg.get("optim_wrapper"))
     hooks = cfg.get("default_hooks") or {}
     cfg.default_hooks = ConfigDict(
@@ -41,19 +41,31 @@ def _drop_worker_options(cfg: Config) -> None:
         print_log(f"{', '.join(keys)}: num_workers is 0, so {name} is ignored", "current")
 
 
-def _make_sizes_tuples(cfg: Config) -> None:
-    """Convert sizes such as [1333, 800]; MMDetection expects tuples, which JSON doesn't have."""
+def make_sizes_tuples(cfg: Config) -> None:
+    """Convert sizes such as [1333, 800], in place.
+
+    MMDetection expects tuples, which JSON doesn't have.
+
+    Args:
+        cfg: The config.
+    """
     for step in pipeline_steps({key: cfg.get(key) for key in DATALOADERS}):
         key = size_key(step)
-        size = step.get(key)
-        if isinstance(size, list) and [type(side) for side in size] == [int, int]:
-            step[key] = tuple(size)
+        if isinstance(step.get(key), list):
+            step[key] = _sizes(step[key])
+
+
+def _sizes(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    is_size = [type(side) for side in value] == [int, int]
+    return tuple(value) if is_size else [_sizes(each) for each in value]
 
 
 def _count_shared_parameters_once(wrapper: Optional[Any]) -> None:
     """Let MMEngine's constructor add a parameter that several modules share only once."""
     if not isinstance(wrapper, dict) or not wrapper.get("paramwise_cfg"):
         return
-    constructor = str(wrapper.get("constructor") or "DefaultOptimWrapperConstructor")
-    if constructor.rpartition(".")[2] == "DefaultOptimWrapperConstructor":
+    default = "DefaultOptimWrapperConstructor"
+    if type_name(dict(type=wrapper.get("constructor") or default)) == default:
         wrapper["paramwise_cfg"].setdefault("bypass_duplicate", True)

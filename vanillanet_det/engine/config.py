@@ -11,9 +11,9 @@ from typing import Any, Optional
 from mmengine.config import Config, ConfigDict, DictAction
 
 from ..checks import DATALOADERS
-from ..configs import read_config_file
+from ..configs import read_config_file, type_name
 from ..errors import UserError
-from .clear_settings import accept_clear_settings
+from .clear_settings import accept_clear_settings, make_sizes_tuples
 from .evaluation_loops import GuardedTestLoop, GuardedValLoop
 from .hooks import (
     CheckDataHook,
@@ -133,6 +133,7 @@ def read_config(path: str, cfg_options: Sequence[str] = ()) -> Config:
         raise UserError(f"--cfg-options {' '.join(cfg_options)}: {error}") from error
     if data_root is not None:
         _move_data_root(cfg, data_root)
+    make_sizes_tuples(cfg)
     return cfg
 
 
@@ -178,19 +179,6 @@ def _move(node: Any, old: str, new: str) -> None:
             node[key] = os.path.join(new, value[len(old.rstrip("/")) :].lstrip("/"))
         elif isinstance(value, (dict, list)):
             _move(value, old, new)
-
-
-def type_name(node: Any) -> str:
-    """Return the name of a config node's type, without the scope of its registry.
-
-    Args:
-        node: A dict, or an object built from one.
-
-    Returns:
-        A name such as `AmpOptimWrapper`; '' for a dict without a type.
-    """
-    kind = node.get("type", "") if isinstance(node, dict) else type(node)
-    return str(getattr(kind, "__name__", kind)).rpartition(".")[2]
 
 
 def check_writable(folder: Path, what: str = "work_dir", flag: str = "--work-dir FOLDER") -> None:

@@ -22,6 +22,7 @@ from .anchors import anchor_sizes, box_sizes, fit_anchors, histogram, measure_fi
 from .config import AUGMENTATIONS, FinetuneData, make_config
 from .limits import fit_limits
 from .model import anchor_generator, has_masks, make_model, template_model
+from .readable import drop_unreadable
 from .schedule import default_input_size, learning_rate, num_epochs, schedule
 from .start import Start, read_start, transfer
 
@@ -102,6 +103,9 @@ def prepare(
     """
     source = read_dataset(Path(data), options.skip_missing)
     print_message("\n".join(source.remarks))
+    if options.skip_missing:
+        source, skipped = drop_unreadable(source)
+        print_message("\n".join(skipped))
     train, val = source.train, source.val
     if val is None:
         train, val = split(train, source.root)
