@@ -15,7 +15,7 @@ from ..errors import UserError
 # The variables of torchrun, Slurm and Open MPI.
 _LOCAL_RANKS = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK")
 # How long the other ranks wait while the first one reports an error; torchrun then ends them.
-_PATIENCE_S = 5
+_PATIENCE_S = 30  # rank 0 may take long to exit on a busy machine
 # gloo's errors after the process at the other end has exited.
 _LOST = re.compile(r"Connection (closed|reset) by|Broken pipe|Connection refused|Socket closed")
 

@@ -69,8 +69,9 @@ def test_roboflow_layout_and_its_placeholder(tmp_path):
 
 
 def test_ids_are_kept_and_numbers_read(tmp_path):
-    save_image(tmp_path / "a.jpg")
-    written = content("a.jpg", "a.jpg", ids=(17, 90), box=["5.5", "6", "20", "1e1"], area="12.5")
+    for name in ("a.jpg", "b.jpg"):
+        save_image(tmp_path / name)
+    written = content("a.jpg", "b.jpg", ids=(17, 90), box=["5.5", "6", "20", "1e1"], area="12.5")
     written["annotations"][0]["segmentation"] = [["5.5", 6, 25.5, 6, "25.5", 16]]
     written["images"][0] |= dict(width="60", height="40.0")
     written["annotations"][1]["image_id"] = "2"
