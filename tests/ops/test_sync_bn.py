@@ -33,7 +33,8 @@ def inputs_and_grads():
 def normalise(norm, inputs, grads):
     """Normalise batches; returns outputs, gradients and the statistics in the end."""
     results = {}
-    nn.init.normal_(norm.weight, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        norm.weight.normal_(generator=torch.Generator().manual_seed(2))
     for index, (x, grad) in enumerate(zip(inputs, grads)):
         x = x.clone().requires_grad_()
         y = norm(x)

@@ -76,6 +76,7 @@ def export(
     if format == "onnx" and precision == "bf16":
         needed.append("openvino")  # ONNX Runtime doesn't support it
     flags = f"--format {format} --precision {precision}"
+    cfg = read_config(config, cfg_options)
     check_packages(flags, needed, "int8" if precision == "int8" else "export")
     # Imported here because the import requires those packages.
     from ..export.exporter import ENDINGS, Exporter, ExportOptions, staged
@@ -90,7 +91,6 @@ def export(
     target = beside if out is None else Path(out).expanduser()
     if target.suffix != ending or target.is_dir():
         raise UserError(f"--out {target}: expected a path ending in {ending}")
-    cfg = read_config(config, cfg_options)
     with config_errors(cfg), DefaultScope.overwrite_default_scope("mmdet"):
         model, cfg, classes = build_detector(checkpoint, cfg)
         if part == "detector":
