@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .files import is_finite, number
-from .raw_dataset import area, bounds, turned
+from .raw_dataset import area, bounds
 from .remarks import Remarks
+from .shapes import rectangle
 
 _PARTS = "Polygons with fewer than three points, skipped"
 
@@ -65,7 +66,7 @@ def turn_outline(outline: Any, box: Sequence[float], degrees: float) -> Any:
     """Rotate an outline that is the unrotated box itself; other outlines follow the object."""
     corners = isinstance(outline, list) and len(outline) == 1 and len(outline[0]) == 8
     if corners and all(abs(a - b) < 1 for a, b in zip(bounds(outline), box)):
-        return [turned(box, degrees)]
+        return [rectangle(box, degrees)]
     return outline
 
 

@@ -12,6 +12,7 @@ from .json_files import read_json
 from .per_image import ImageAnnotation, read_per_image
 from .raw_dataset import Object, RawDataset, bounds
 from .remarks import Remarks
+from .shapes import ellipse
 
 NAME = "LabelMe"
 LAYOUT = 'LabelMe (*.json with "shapes" next to the images)'
@@ -23,7 +24,6 @@ _LINES = ("point", "points", "line", "linestrip")
 _NOT_OBJECTS = ("__ignore__", "_background_")  # of LabelMe's converters
 _IGNORED = f"Shapes labelled {' or '.join(_NOT_OBJECTS)}, skipped"
 _APART = "Rectangles of the same label and group_id, kept as separate objects"
-_CORNERS = 64  # of the polygon for a circle; a multiple of 4 keeps its box exact
 
 
 def detect(tree: FileTree) -> bool:
@@ -104,7 +104,8 @@ def _shape(shape: Any, place: str, remarks: Remarks) -> Optional[_Shape]:
     if kind in ("polygon", "rotation", "oriented_rectangle"):
         return label, [value for point in points for value in point], True
     if kind == "circle":
-        return label, _circle(*points[:2]), True
+        centre, rim = points[:2]
+        return label, ellipse(centre, [math.dist(centre, rim)] * 2), True
     if kind not in ("rectangle", "mask"):
         raise ValueError(
             f"is a {kind!r}, expected a polygon, rectangle or circle; redraw it as one of these"
@@ -121,15 +122,6 @@ def _points(points: Any) -> list[tuple[float, float]]:
         return [(number(x), number(y)) for x, y in points]
     except (TypeError, ValueError) as error:
         raise ValueError(f"its points are not pairs of finite numbers ({error})") from error
-
-
-def _circle(centre: Sequence[float], rim: Sequence[float]) -> list[float]:
-    radius = math.dist(centre, rim)
-    outline = []
-    for index in range(_CORNERS):
-        angle = 2 * math.pi * index / _CORNERS
-        outline += [centre[0] + radius * math.cos(angle), centre[1] + radius * math.sin(angle)]
-    return outline
 
 
 def _joined(group: Sequence[_Shape], place: str, remarks: Remarks) -> list[Object]:

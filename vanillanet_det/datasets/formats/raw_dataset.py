@@ -1,6 +1,5 @@
 """The dataset that the reader of each format returns, and functions to build it."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import mul
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple, Optional
 from ...errors import UserError, some
 from .images import image_size
 from .remarks import Remarks, Skipped
+from .shapes import rectangle
 
 ROTATED = "Rotated boxes, replaced by the upright boxes around them"  # a remark
 
@@ -132,23 +132,9 @@ def bounds(polygons: Sequence[Sequence[float]]) -> list[float]:
     return [left, top, right - left, bottom - top]
 
 
-def turned(box: Sequence[float], degrees: float) -> list[float]:
-    """Return the polygon `[x1, y1, ...]` of a box that is rotated around its centre."""
-    x, y, width, height = box
-    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    polygon = []
-    for right, down in ((-1, -1), (1, -1), (1, 1), (-1, 1)):
-        across, along = right * width / 2, down * height / 2
-        polygon += [
-            x + width / 2 + across * cos - along * sin,
-            y + height / 2 + across * sin + along * cos,
-        ]
-    return polygon
-
-
 def enclosing(box: Sequence[float], degrees: float) -> list[float]:
     """Compute the box around a box that is rotated around its centre."""
-    return bounds([turned(box, degrees)]) if degrees % 360 else list(box)
+    return bounds([rectangle(box, degrees)]) if degrees % 360 else list(box)
 
 
 def area(polygon: Sequence[float]) -> float:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
@@ -27,9 +27,15 @@ def corner_box(edges: Sequence[Any]) -> list[float]:
     return [left, top, right - left, bottom - top]
 
 
-def rectangle(box: Sequence[float], degrees: float, pivot: Sequence[float]) -> list[float]:
-    """Return the corners of a box `[x, y, width, height]`, rotated clockwise around a pivot."""
+def rectangle(
+    box: Sequence[float], degrees: float, pivot: Optional[Sequence[float]] = None
+) -> list[float]:
+    """Return the corners of a box `[x, y, width, height]`, rotated clockwise around a pivot.
+
+    The default pivot is the box's centre.
+    """
     x, y, width, height = box
+    pivot = (x + width / 2, y + height / 2) if pivot is None else pivot
     corners = ((x, y), (x + width, y), (x + width, y + height), (x, y + height))
     return _rotated(corners, degrees, pivot)
 
