@@ -11,6 +11,7 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.optim.scheduler import ReduceOnPlateauParamScheduler
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from ..configs import type_name
 from ..errors import UserError
 from ..inference.model_config import model_config
 
@@ -106,8 +107,7 @@ def _check_optimizer(cfg: Any, checkpoint: dict) -> None:
 
 
 def _optimizer_type(cfg: Any) -> Optional[str]:
-    kind = ((cfg.get("optim_wrapper") or {}).get("optimizer") or {}).get("type")
-    return None if kind is None else str(getattr(kind, "__name__", kind)).rpartition(".")[2]
+    return type_name((cfg.get("optim_wrapper") or {}).get("optimizer") or {}) or None
 
 
 def _check_parameters(wrapper: OptimWrapper, state: dict) -> None:
