@@ -102,7 +102,7 @@ def config(small_config, tmp_path_factory):
 
 def test_ctrl_c_in_an_epoch_and_in_a_validation(config, command, environment, tmp_path):
     args = (config, "--work-dir", tmp_path, "--cfg-options", "randomness.seed=0")
-    resume = f"Resume: vanillanet-det train {' '.join(map(str, args))} --resume"
+    resume = f"Resume: python -m vanillanet_det_tools train {' '.join(map(str, args))} --resume"
 
     terminal = Terminal(command("train", *args), environment)
     terminal.read(r"Epoch\(train\) +\[1\]\[2/6\]")
