@@ -49,6 +49,16 @@ def test_a_batch_sampler_has_sizes_of_its_own():
     assert messages(config(num_workers=0, prefetch_factor=None)) == []
 
 
+@pytest.mark.parametrize("indices", [0, []])
+def test_no_image_is_left(indices):
+    cfg = config()
+    cfg.train_dataloader.dataset.dataset.update(ann_file="a.json", indices=indices)
+    (message,) = messages(cfg)
+    assert message.startswith(f"train_dataloader: the dataset's indices are {indices!r}, which")
+    cfg.train_dataloader.dataset.dataset.indices = [0]
+    assert messages(cfg) == []
+
+
 @pytest.mark.parametrize(
     ("key", "value"), [("max_epochs", 0), ("max_iters", 1.5), ("val_interval", "2")]
 )

@@ -120,7 +120,8 @@ def _check_dataset(
     found = check_annotations(file)
     findings += check_segmentations(file)
     findings += check_unlabeled(file)
-    findings += check_dropped(file)
+    objects = Objects(file)
+    findings += check_dropped(objects)
     if dataset.key.startswith("train"):
         findings += check_spelling(file)
     if dataset.numbers_like_coco:
@@ -129,7 +130,6 @@ def _check_dataset(
         collected.orders += [order] if order else []
         collected.empty += [empty] if empty else []
         if not errors_in(found):
-            objects = Objects(file)
             collected.objects.append(objects)
             found += check_objects(objects)
     findings += found

@@ -54,12 +54,17 @@ class Objects:
         filtered = self.small_images[self.file.image_indices]
         return ~sound | bad | self.file.areas[1] | np.array(ignored, dtype=bool) | filtered
 
+    @property
+    def min_size(self) -> float:
+        """Shortest side in pixels of the images that are kept."""
+        cfg = self.file.dataset.cfg
+        return 0 if cfg.get("test_mode") else (cfg.get("filter_cfg") or {}).get("min_size", 0)
+
     @cached_property
     def small_images(self) -> np.ndarray:
-        """Whether each image is dropped from training, since a side is under `min_size` pixels."""
-        cfg = self.file.dataset.cfg
-        least = 0 if cfg.get("test_mode") else (cfg.get("filter_cfg") or {}).get("min_size", 0)
-        return np.array([min(image_size(image)) < least for image in self.file.images], dtype=bool)
+        """Whether each image is dropped, since a side is known to be shorter than `min_size`."""
+        sides = np.array([min(image_size(image)) for image in self.file.images])
+        return (sides > 0) & (sides < self.min_size)
 
     @cached_property
     def is_learned(self) -> np.ndarray:

@@ -143,11 +143,7 @@ def _spans(bounds: np.ndarray) -> str:
 
 def _disagree(file: AnnotationFile, outlines: np.ndarray) -> np.ndarray:
     """Return the indices of annotations whose outline and box are of different places."""
-    boxes = np.full_like(outlines, np.nan)
-    for index in np.flatnonzero(np.isfinite(outlines[:, 0])):
-        box = file.annotations[index].get("bbox")
-        if isinstance(box, list) and [*map(is_finite, box)] == [True] * 4:
-            boxes[index] = box
+    boxes = np.where(np.isfinite(outlines), file.boxes[0], np.nan)
     # Half a pixel is added on all sides, since coordinates are rounded.
     low = np.maximum(outlines[:, :2], boxes[:, :2]) - 0.5
     high = np.minimum(outlines[:, :2] + outlines[:, 2:], boxes[:, :2] + boxes[:, 2:]) + 0.5

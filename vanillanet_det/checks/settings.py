@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 from ..configs import type_name
 from ..models.backbones.archs import whole_number
+from .datasets import leaf_datasets
 from .finding import ERROR, Finding
 
 # Keys of image sizes, by transform.
@@ -78,6 +79,10 @@ def _check_numbers(cfg: Config, dataloaders: Sequence[str]) -> Iterator[Finding]
             if loader.get("batch_sampler") is None:
                 expected.append((key, loader, "batch_size", 1))
             expected += [(key, loader, name, 0) for name in ("num_workers", "prefetch_factor")]
+            for dataset in leaf_datasets(loader):
+                if (indices := dataset.get("indices")) in (0, [], ()):
+                    message = f"{key}: the dataset's indices are {indices!r}, which leaves no image"
+                    yield Finding(ERROR, "setting", f"{message}; remove them, or set others")
     if "train_dataloader" in dataloaders:
         loop = cfg.get("train_cfg")
         lengths = ("max_epochs", "max_iters", "val_interval")

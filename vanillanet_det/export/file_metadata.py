@@ -7,6 +7,7 @@ from typing import Any, Optional
 
 from torch import nn
 
+from ..configs import type_name
 from ..datasets.pipeline import inference_pipeline
 from ..errors import UserError
 from ..runtime.metadata import Metadata, Resize
@@ -68,7 +69,7 @@ def find_resize(cfg: Any) -> Optional[Resize]:
             f"which can't be exported; expected {expected}"
         )
     for step in steps:
-        kind = str(step["type"]).rpartition(".")[2]
+        kind = type_name(step)
         if kind in _IGNORED_TRANSFORMS:
             continue
         options = {key: value for key, value in step.items() if key not in _IGNORED_OPTIONS}

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from ..checks.spelling import spelling
+from ..configs import type_name
 from ..datasets.formats import RawDataset, read_dataset, split
 from ..datasets.formats.raw_dataset import is_learned
 from ..engine.options import parse_backbone
@@ -190,8 +191,7 @@ def _check_model(name: str, model: dict, start: Start) -> None:
 
 
 def _describe(model: dict) -> str:
-    types = (model.get("type"), (model.get("backbone") or {}).get("type"))
-    return " with a ".join(str(name).rpartition(".")[2] for name in types)
+    return " with a ".join(type_name(part) for part in (model, model.get("backbone") or {}))
 
 
 def _check_classes(train: dict, val: dict) -> None:

@@ -81,7 +81,7 @@ def test_tasks_without_an_annotation(tmp_path, key):
         )
     )
     assert found(source) == [("images/a.jpg", "cat", BOX), "images/d.jpg"]
-    assert remark(source, "Annotations that were skipped").endswith(": 1.")
+    assert remark(source, "Annotations cancelled").endswith(": 1.")
     assert remark(source, "Images without an annotation").endswith("b.jpg, c.jpg): 2.")
     assert remark(source, "Predictions of models").endswith(": 2.")
     assert source.skipped == (2, 1)

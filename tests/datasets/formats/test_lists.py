@@ -95,6 +95,23 @@ def test_hugging_face_gives_columns_or_objects(root, objects):
     assert found(source) == [("a.jpg", "cat", BOX)]
 
 
+def test_hugging_face_without_objects_is_an_image_without(root):
+    save_image(root / "b.jpg", seed=1)
+    hugging_face(root, [dict(bbox=BOX, category="cat")])
+    with open(root / "metadata.jsonl", "a") as file:
+        file.write('{"file_name": "b.jpg", "objects": null}\n')
+    source = read_dataset(root)
+    assert found(source) == [("a.jpg", "cat", BOX), "b.jpg"]
+    assert source.skipped == (0, 0)
+
+
+def test_annotations_are_found_among_files_of_other_kinds(root):
+    for index in range(20):
+        write(root / f"{index}.csv", "epoch,loss\n1,0.5\n")
+    write(root / "labels.csv", HEADER + ROW)
+    assert found(read_dataset(root)) == [("a.jpg", "cat", BOX)]
+
+
 def test_hugging_face_takes_the_split_from_the_image(root):
     for index, split in enumerate(("train", "validation")):
         save_image(root / split / "b.jpg", seed=index)

@@ -66,9 +66,12 @@ def _read(data: Path, remarks: Remarks) -> RawDataset:
     folder, remark = extract(data)
     tree = _folder_with_dataset(FileTree(folder))
     if _detected(tree) and not tree.images():
+        found = [file for file in tree.files if has_ending(file, UNSUPPORTED_IMAGES)]
         raise UserError(
-            f"{data}: has no images; export it again with the images, or extract it next to them "
-            "and pass that folder"
+            f"{data}: OpenCV can't read its images, such as {found[0]}; convert them to JPEG or PNG"
+            if found
+            else f"{data}: has no images; export it again with the images, or extract it next to "
+            "them and pass that folder"
         )
     dataset = _read_folder(tree, remarks)
     return replace(dataset, remarks=(*dataset.remarks, remark))

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import lzma
 import os
+import re
 import shutil
 import stat
 import struct
@@ -31,6 +32,9 @@ _ENDINGS = (".zip", *(ending for endings in _TARS for ending in endings))
 _MOST_FILES = 2_000_000
 _MOST_TIMES = 200  # how much larger than the archive its files may be; annotations reach 50
 _ALWAYS_ALLOWED = 1 << 30  # bytes
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+_FILE_BLOCK = 4096  # bytes; files take up whole blocks
+_USABLE = 0.95  # of the free space; folders and the file system need some
 _BLOCK = 1 << 20  # bytes
 _UTF8 = 0x800  # flag of a file in a zip archive
 _LONGEST_READ = 1 << 26  # bytes; tarfile reads the names of files at once
@@ -84,10 +88,10 @@ def extract(path: Path) -> tuple[Path, str]:
             if not folder.is_dir():  # else another process has extracted the archive meanwhile
                 raise
     except OSError as error:
+        remedy = "move the archive to a folder with enough space that you can write to, or "
         raise UserError(
-            f"{path}: can't be extracted into {folder} ({error.strerror or error}); move the "
-            "archive to a folder with enough space that you can write to, or extract it yourself "
-            "and pass the folder"
+            f"{path}: can't be extracted into {folder} ({error.strerror or error}); "
+            f"{remedy if error.errno in _NO_SPACE else ''}extract it yourself, and pass the folder"
         ) from error
     finally:
         if temporary:
@@ -119,7 +123,7 @@ def _extract(path: Path, folder: Path) -> int:
     limit = max(_MOST_TIMES * path.stat().st_size, _ALWAYS_ALLOWED)
     try:
         # All names and sizes are checked before the first file is written.
-        count = total = 0
+        count = total = needed = 0
         for member in read(path):
             count, total = count + 1, total + member.size
             _check(path, member)
@@ -129,14 +133,15 @@ def _extract(path: Path, folder: Path) -> int:
                     f"{_MOST_TIMES} times as large when extracted; extract it yourself if you "
                     "trust it, and pass the folder"
                 )
-            if total > free:
+            if not _is_left_out(member):
+                needed += max(1, -(-member.size // _FILE_BLOCK)) * _FILE_BLOCK
+            if needed > _USABLE * free:
                 reason = f"its files need more than the {free / 1e9:.1f} GB that are free"
                 raise OSError(errno.ENOSPC, reason)
         targets: set[Path] = set()
         for member in read(path):
-            parts = _parts(member.name)
-            if member.is_file and not any(map(is_hidden, parts)):
-                target = folder.joinpath(*parts)
+            if member.is_file and not _is_left_out(member):
+                target = folder.joinpath(*_parts(member.name))
                 if target in targets:
                     raise UserError(f"{path}: contains {member.name} twice; create it again")
                 targets.add(target)
@@ -157,11 +162,16 @@ def _check(path: Path, member: _Member) -> None:
     remedy = "extract it yourself if you trust it, and pass the folder"
     if member.is_encrypted:
         raise UserError(f"{path}: is encrypted; extract it yourself, and pass the folder")
-    if not member.is_file and not member.is_folder:
-        raise UserError(f"{path}: {member.name} is a link or a device, not a file; {remedy}")
     parts = _parts(member.name)
-    if member.name.startswith(("/", "\\")) or ".." in parts or (parts and ":" in parts[0]):
+    is_drive = parts and re.match("[A-Za-z]:", parts[0])
+    if member.name.startswith(("/", "\\")) or is_drive or ".." in parts:
         raise UserError(f"{path}: {member.name} is outside the archive's folder; {remedy}")
+    if not (member.is_file or member.is_folder or _is_left_out(member)):
+        raise UserError(f"{path}: {member.name} is a link or a device, not a file; {remedy}")
+
+
+def _is_left_out(member: _Member) -> bool:
+    return any(map(is_hidden, _parts(member.name)))
 
 
 def _parts(name: str) -> list[str]:
@@ -178,7 +188,7 @@ def _write(member: _Member, target: Path) -> None:
                 break
             file.write(block)
     if size != member.size:
-        raise ValueError(f"{member.name} has another size than the {member.size:,} bytes declared")
+        raise ValueError(f"{member.name} isn't {member.size:,} bytes long, as the archive declares")
 
 
 def _read_zip(path: Path) -> Iterator[_Member]:

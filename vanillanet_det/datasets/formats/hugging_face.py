@@ -54,8 +54,8 @@ def _entry(item: Any, names: Sequence[str]) -> Entry:
                 f"has {len(columns[0])} boxes but {len(columns[1])} categories, expected one each"
             )
         shapes = list(zip(*columns))
-    elif isinstance(objects, list):
-        shapes = [(_value(each, _BOX_KEYS), _value(each, _CATEGORY_KEYS)) for each in objects]
+    elif isinstance(objects, list) or ("objects" in item and objects is None):  # null: no object
+        shapes = [(_value(each, _BOX_KEYS), _value(each, _CATEGORY_KEYS)) for each in objects or ()]
     else:
         raise ValueError(f"its objects are {objects!r}, expected bbox and category of each object")
     return Entry(item["file_name"], [(box, category, names) for box, category in shapes])

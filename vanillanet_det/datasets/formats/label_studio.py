@@ -14,7 +14,7 @@ from .listed import Entry, ListFormat, Size, numbered
 from .raw_dataset import Object
 from .remarks import Remarks
 
-_CANCELLED = "Annotations that were skipped in Label Studio, skipped"
+_CANCELLED = "Annotations cancelled in Label Studio, skipped"
 _REPEATED = "Annotations of images that have a newer one or a ground truth, skipped"
 _PREDICTIONS = "Predictions of models, skipped"
 _NO_SHAPES = "Results that aren't shapes (such as choices, texts and relations), skipped"

@@ -17,7 +17,7 @@ _TEST = "Images of the test split, skipped"
 _NOT_ANNOTATED = "Images without an annotation, skipped"
 _NOT_LISTED = "Images that no annotation file lists, skipped"
 _MOVED = "Images found in another folder than the annotations say"
-_LOOKED_AT = 3  # files of each folder, when detecting a format
+_LOOKED_AT = 50  # files of each folder, when detecting a format
 
 
 class Entry(NamedTuple):
