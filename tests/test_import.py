@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError
 
 import pytest
 from mmdet import registry
+from two_ranks import run_in_two_ranks
 
 import vanillanet_det
 from vanillanet_det import requirements
@@ -114,6 +115,19 @@ features, fused = network.eval()(images), switch_to_deploy(network)
 assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in fused.modules())
 torch.testing.assert_close(fused(images), features, rtol=1e-4, atol=1e-5)
 """
+
+
+OPTIONAL = ("faster_coco_eval", "nncf", "onnx", "onnxruntime", "openvino", "tensorboard", "timm")
+
+
+def optional_modules(rank):
+    return [name for name in OPTIONAL if name in sys.modules]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("two_ranks")
+def test_importing_the_package_leaves_what_not_everyone_uses(tmp_path):
+    assert run_in_two_ranks(optional_modules, tmp_path) == [[], []]
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from typing import Any, Union
 from mmengine.config import Config
 
 from .errors import UserError
-from .installation import closest_configs, command, locate_config
+from .installation import command, locate_config, no_such_config
 
 
 def read_config_file(name: Union[str, Path]) -> Config:
@@ -21,11 +21,7 @@ def read_config_file(name: Union[str, Path]) -> Config:
     """
     path = locate_config(str(name))
     if path is None:
-        closest = ", ".join(closest_configs(str(name)))
-        hint = f"; the closest configs of vanillanet_det are {closest}" if closest else ""
-        raise UserError(
-            f"config {name}: there is no such file{hint} ({command('configs')} lists all)"
-        )
+        raise UserError(no_such_config(str(name)))
     try:
         return Config.fromfile(path)
     except Exception as error:  # a config is Python code, which may raise anything

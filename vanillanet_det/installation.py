@@ -50,9 +50,11 @@ def locate_config(name: str) -> Optional[Path]:
     return own if own.is_file() else None
 
 
-def closest_configs(name: str) -> list[str]:
-    """Return up to three names of this project's configs that resemble a name, best first."""
-    return get_close_matches(Path(name).stem, config_names())
+def no_such_config(name: str) -> str:
+    """Return the message for a config that `locate_config` doesn't find."""
+    closest = ", ".join(get_close_matches(Path(name).stem, config_names()))
+    hint = f"; the closest configs of vanillanet_det are {closest}" if closest else ""
+    return f"config {name}: there is no such file{hint} ({command('configs')} lists all)"
 
 
 def install_command(extras: str) -> str:

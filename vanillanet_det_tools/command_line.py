@@ -31,7 +31,15 @@ def make_parser(prog: str, description: str) -> argparse.ArgumentParser:
 def add_config(parser: argparse.ArgumentParser, name: str = "config", **kwargs: Any) -> None:
     """Add the config, or several."""
     what = "config file, or the name of a config of this project (vanillanet-det configs)"
-    parser.add_argument(name, metavar="CONFIG", help=what, **kwargs)
+    parser.add_argument(name, metavar="CONFIG", type=locatable_config, help=what, **kwargs)
+
+
+def locatable_config(name: str) -> str:
+    """Return the name of a config; if there is none, stop before seconds of imports."""
+    own = run_alone("installation")
+    if own["locate_config"](name) is None:
+        stop(own["no_such_config"](name))
+    return name
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:

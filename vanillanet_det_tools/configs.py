@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from .command_line import run_alone, show, stop
+from .command_line import locatable_config, run_alone, show
 
 
 def main(prog: str, args: Sequence[str]) -> None:
@@ -19,8 +19,5 @@ def main(prog: str, args: Sequence[str]) -> None:
     own = run_alone("installation")
     if name is None:
         show("\n".join([str(own["configs_folder"]()), *own["config_names"]()]))
-    elif (path := own["locate_config"](name)) is not None:
-        show(str(path))
     else:
-        closest = ", ".join(own["closest_configs"](name))
-        stop(f"{name}: there is no such config" + (f"; the closest are {closest}" * bool(closest)))
+        show(str(own["locate_config"](locatable_config(name))))

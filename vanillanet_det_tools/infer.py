@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from .command_line import run
+from .command_line import locatable_config, run
 
 
 def main(prog: str, args: Sequence[str]) -> None:
@@ -21,7 +21,9 @@ def main(prog: str, args: Sequence[str]) -> None:
         help="image, folder, pattern in quotes ('data/*.jpg'), video file, or camera:0",
     )
     parser.add_argument(
-        "--config", help="config file or name (default: the config stored in the checkpoint)"
+        "--config",
+        type=locatable_config,
+        help="config file or name (default: the config stored in the checkpoint)",
     )
     parser.add_argument(
         "--out",

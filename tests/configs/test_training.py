@@ -125,12 +125,12 @@ def test_trains_evaluates_fused_and_saves(config, mini_coco, small_digits, tmp_p
     numbers = {}
     if cfg.model.backbone.type == "VanillaNet" and text == COCO and not is_large(config):
         text, wide = NARROW, ARCHS[cfg.model.backbone.arch]
-        numbers = dict(dims=[width // 4 for width in wide.dims], strides=list(wide.strides))
+        numbers = dict(dims=[width // 8 for width in wide.dims], strides=list(wide.strides))
         others = ("ada_pool", "stem_stride", "stem_padding")
         numbers["others"] = {
             key: getattr(wide, key) for key in others if key not in cfg.model.backbone
         }
-        numbers["channels"] = [width // 4 for width in cfg.model.neck.in_channels]
+        numbers["channels"] = [width // 8 for width in cfg.model.neck.in_channels]
     child = tmp_path / "config.py"
     child.write_text(text.format(base=config, **numbers))
     train(str(child), str(tmp_path), cfg_options=list(options(cfg, data_root, is_large(config))))

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
+from two_ranks import run_in_two_ranks
 
 from vanillanet_det import ops
 
@@ -45,28 +46,22 @@ def normalise(norm, inputs, grads):
     return results
 
 
-def normalise_in_rank(rank, folder):
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/group", rank=rank, world_size=2
-    )
+def normalise_in_rank(rank):
     results = {}
     for name, (kind, shards) in KINDS.items():
         parts = ([batch.split(shards)[rank] for batch in whole] for whole in inputs_and_grads())
         results[name] = normalise(SyncBatchNorm(4, **kind), *parts)
-    torch.save(results, folder / f"{rank}.pt")
-    torch.distributed.destroy_process_group()
+    return results
 
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
     """What two processes made of their parts of two batches."""
-    folder = tmp_path_factory.mktemp("ranks")
-    torch.multiprocessing.spawn(normalise_in_rank, args=(folder,), nprocs=2)
-    return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
+    return run_in_two_ranks(normalise_in_rank, tmp_path_factory.mktemp("ranks"))
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("mmcv_sync_bn")  # the processes take seconds to start
+@pytest.mark.xdist_group("two_ranks")  # the processes take seconds to start
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_batch_norm_of_the_whole_batch(ranks, kind):
     options, shards = KINDS[kind]

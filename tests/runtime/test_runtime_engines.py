@@ -1,7 +1,6 @@
 """Exported files in their engines, and errors if one can't be opened."""
 
 import shutil
-import subprocess
 import sys
 import time
 
@@ -213,27 +212,25 @@ def test_wrong_arguments(onnx_file, xml_file):
         Detector(onnx_file, score=2)
 
 
-def run_python(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120)
-
-
 @pytest.mark.slow
-def test_signals_are_handled_after_detectors_are_deleted(xml_file):
-    done = run_python(
+def test_signals_are_handled_after_detectors_are_deleted(bare, xml_file):
+    done = bare(
+        "-c",
         "import gc, os, signal\n"
         "from vanillanet_det.runtime import Detector\n"
         f"first, second = Detector({str(xml_file)!r}), Detector({str(xml_file)!r})\n"
         "del first; gc.collect()\n"
         "del second; gc.collect()\n"
         "signal.signal(signal.SIGUSR1, lambda *_: print('handled'))\n"
-        "os.kill(os.getpid(), signal.SIGUSR1)\n"
+        "os.kill(os.getpid(), signal.SIGUSR1)\n",
     )
-    assert (done.returncode, done.stdout) == (0, b"handled\n")
+    assert (done.returncode, done.stdout) == (0, "handled\n")
 
 
 @pytest.mark.slow
-def test_a_forked_process_does_not_wait_for_threads(xml_file, onnx_file):
-    done = run_python(
+def test_a_forked_process_does_not_wait_for_threads(bare, xml_file, onnx_file):
+    done = bare(
+        "-c",
         "import os, numpy\n"
         "from vanillanet_det.runtime import Detector\n"
         f"detectors = [Detector({str(xml_file)!r}), Detector({str(onnx_file)!r})]\n"
@@ -242,6 +239,6 @@ def test_a_forked_process_does_not_wait_for_threads(xml_file, onnx_file):
         "if child == 0:\n"
         "    del detector, detectors\n"
         "    os._exit(7)\n"
-        "print(os.waitpid(child, 0)[1] >> 8)\n"
+        "print(os.waitpid(child, 0)[1] >> 8)\n",
     )
-    assert (done.returncode, done.stdout) == (0, b"7\n")
+    assert (done.returncode, done.stdout) == (0, "7\n")

@@ -10,7 +10,8 @@ from vanillanet_det.errors import UserError
 from vanillanet_det.runtime.packages import load
 
 _CODE = """
-import threading
+import sys, threading
+sys.modules.update(mmdet=None, mmcv=None)  # the package imports faster
 from vanillanet_det.runtime.packages import load
 load("nncf")
 load("openvino.frontend").FrontEndManager().load_by_framework("onnx")

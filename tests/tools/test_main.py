@@ -75,7 +75,7 @@ def test_configs_lists_them_and_prints_the_path_of_one(tool, root, capsys):
     assert tool("configs", names[0]) == 0
     assert capsys.readouterr().out == f"{folder}/{names[0]}.py\n"
     assert tool("configs", "retinanet_vanillanet11") == 2
-    assert "the closest are retinanet_vanillanet11_coco, " in capsys.readouterr().err
+    assert "vanillanet_det are retinanet_vanillanet11_coco, " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,14 @@ import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
+from two_ranks import run_in_two_ranks
 
 from vanillanet_det.models.layers.checkpointing import checkpoint_once
 from vanillanet_det.models.layers.fusion import bn_scale_shift
 from vanillanet_det.models.layers.sync_batch_norm import CPUSyncBatchNorm
 
 # The processes, which take seconds to start, are those of one worker.
-pytestmark = pytest.mark.xdist_group("sync_batch_norm")
+pytestmark = pytest.mark.xdist_group("two_ranks")
 SHARDS = (3, 1)
 KINDS = {
     "plain": dict(),
@@ -47,27 +48,19 @@ def normalise(norm, parts, rank, recomputed=False):
     return results
 
 
-def normalise_in_rank(rank, folder):
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/group", rank=rank, world_size=2
-    )
+def normalise_in_rank(rank):
     parts = [batch.split(SHARDS)[rank] for batch in batches()]
-    results = {
+    return {
         (name, recomputed): normalise(CPUSyncBatchNorm(4, **kind), parts, rank, recomputed)
         for name, kind in KINDS.items()
         for recomputed in (False, True)
     }
-    torch.save(results, folder / f"{rank}.pt")
-    torch.distributed.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
     """What two processes made of a batch, of which they have unequal parts."""
-    folder = tmp_path_factory.mktemp("ranks")
-    # Not forked: where a test before had threads of autograd's, a forked process can't have any.
-    torch.multiprocessing.spawn(normalise_in_rank, args=(folder,), nprocs=2)
-    return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
+    return run_in_two_ranks(normalise_in_rank, tmp_path_factory.mktemp("ranks"))
 
 
 @pytest.mark.slow
