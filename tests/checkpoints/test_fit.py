@@ -58,6 +58,15 @@ def test_a_tensor_too_many_is_refused_where_nothing_is_trained():
         fit_model(Detector(), source, "detect")
 
 
+def test_a_tensor_of_the_model_may_have_a_second_name():
+    state = dict(checkpoint().state)
+    state["decoder.head.weight"] = state["head.weight"].clone()
+    fit_model(Detector(), Checkpoint("a.pth", state), "detect")
+    state["decoder.head.weight"] += 1
+    with pytest.raises(UserError, match="1 left over"):
+        fit_model(Detector(), Checkpoint("a.pth", state), "detect")
+
+
 @pytest.mark.parametrize("key", ["optimizer", "meta"])
 def test_weights_without_a_training_are_not_resumed(key):
     source = checkpoint()

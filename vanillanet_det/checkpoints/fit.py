@@ -5,9 +5,11 @@ give the most specific errors; then every tensor is compared by name and shape.
 """
 
 import warnings
+from collections.abc import Mapping
 from typing import Literal, Optional
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from ..errors import UserError
 from .checkpoint import Checkpoint, below
@@ -41,7 +43,7 @@ def fit_model(model: nn.Module, checkpoint: Checkpoint, purpose: Purpose) -> Mat
     if purpose == "resume":
         _check_resumable(checkpoint)
     match = _load(model, checkpoint.state)
-    if purpose == "detect" and not (match.is_complete and not match.left_over):
+    if purpose == "detect" and not (match.is_complete and _only_repeated(match, checkpoint.state)):
         raise UserError(
             f"{match}; expected every tensor of the model and no others. Does the checkpoint "
             "belong to this config?"
@@ -101,6 +103,19 @@ def _load(module: nn.Module, state: dict) -> Match:
         # PyTorch warns that copying to the meta device has no effect.
         warnings.filterwarnings("ignore", message=".*meta.*")
         return Match.by_loading(module, state)
+
+
+def _only_repeated(match: Match, state: Mapping[str, Tensor]) -> bool:
+    """Return whether each tensor left over is one of the model's under a second name.
+
+    MMDetection's DDQ gives its decoder branches of its head in the first forward pass, so a
+    trained model saves them twice.
+    """
+    own = [state[name] for name in match.matched if name in state]
+    return all(
+        any(same.shape == tensor.shape and torch.equal(same, tensor) for same in own)
+        for tensor in map(state.__getitem__, match.left_over)
+    )
 
 
 def _ask_parts(model: nn.Module, checkpoint: Checkpoint) -> None:
