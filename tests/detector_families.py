@@ -199,6 +199,11 @@ def _with_vanillanet(model: ConfigDict, name: str) -> ConfigDict:
         taker.in_channels = tuple(channels)
         taker.out_channels = (*channels, *taker.out_channels[count:])
         model.bbox_head.in_channels = taker.out_channels
+    if name == "QueryInst":
+        # It leaves boxes outside the image, as random weights give them, and MMDetection can't
+        # paste masks there on a CPU.
+        for head in model.roi_head.bbox_head:
+            head.bbox_coder.clip_border = True
     if "num_queries" in model:
         model.num_queries = min(model.num_queries, 100)  # at most one a position
     if name == "SSD":

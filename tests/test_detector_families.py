@@ -10,6 +10,7 @@ import cv2
 import pytest
 import torch
 from detector_families import FAMILIES, FEW, family_config, write_coco
+from mmdet.models import SSDHead
 from mmdet.registry import MODELS
 
 from vanillanet_det import load_detector
@@ -28,7 +29,10 @@ def folder(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.usefixtures("mmdet_scope")
 @pytest.mark.parametrize("name", FAMILIES if os.environ.get("ALL_DETECTORS") else FEW)
-def test_it_trains_and_is_evaluated_and_loaded_fused(name, folder, tmp_path, log):
+def test_it_trains_and_is_evaluated_and_loaded_fused(name, folder, tmp_path, log, monkeypatch):
+    if name == "SSD":  # without it, MMDetection 3.3's SSDHead raises an AttributeError
+        assert not hasattr(SSDHead, "loss_cls")
+        monkeypatch.setattr(SSDHead, "loss_cls", None, raising=False)
     cfg = family_config(name, folder)
     cfg.dump(tmp_path / "config.py")
     train(str(tmp_path / "config.py"), str(tmp_path))
@@ -43,7 +47,9 @@ def test_it_trains_and_is_evaluated_and_loaded_fused(name, folder, tmp_path, log
     detector = load_detector(path, tmp_path / "config.py", "cpu", score=0.0)
     assert "couldn't be compared" not in log.text
     model = MODELS.build(cfg.model).eval()
-    model.load_state_dict(read_checkpoint(path)["state_dict"])
+    # DDQ saves some tensors twice; load_detector allows no others that the model lacks.
+    missing = model.load_state_dict(read_checkpoint(path)["state_dict"], strict=False).missing_keys
+    assert not missing
     assert sum(map(torch.numel, detector.model.parameters())) < sum(
         map(torch.numel, model.parameters())
     )
