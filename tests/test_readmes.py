@@ -22,6 +22,7 @@ from PIL import Image
 from vanillanet_det import VanillaNet, load_detector
 from vanillanet_det.installation import locate_config
 from vanillanet_det.models.backbones import ARCHS
+from vanillanet_det_tools import command_line
 from vanillanet_det_tools.main import VERBS, run_verb
 
 ROOT = Path(__file__).parents[1]
@@ -134,6 +135,8 @@ def parse(monkeypatch):
         raise Parsed(parse_args(*args, **kwargs))
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
+    # Placeholders such as CONFIG pass.
+    monkeypatch.setattr(command_line, "run_alone", lambda _: dict(locate_config=Path))
 
     def run(program, args):
         monkeypatch.setattr("sys.argv", [program, *args])

@@ -84,6 +84,10 @@ def test_spoiled_data_is_named(spoil, workers, data, small_config, tool, tmp_pat
         (["nothing.py"], "config nothing.py: there is no such file"),
         (["CONFIG", "--work-dir", "/sys/work"], "work_dir /sys/work: can't be written"),
         (["CONFIG", "--cfg-options", "novalue"], "--cfg-options novalue: expected key=value"),
+        (
+            ["CONFIG", "--cfg-options", "trian_cfg.max_epochs=1"],
+            "has no trian_cfg; did you mean train_cfg?",
+        ),
         (["CONFIG", "--cfg-options", "model.type=RetinaNett"], "RetinaNett is not in the"),
         (["CONFIG", "--cfg-options", "model.backbone.depth=5"], "unexpected keyword argument"),
         (["CONFIG", "--cfg-options", "model.backbone.act_num=-2"], "act_num -2; expected"),

@@ -1,14 +1,17 @@
 """Reading configs for the command-line tools, with a one-line error for every mistake."""
 
+import inspect
 import os
 import traceback
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Optional
 
 from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.runner import Runner
 
 from ..checks import DATALOADERS
 from ..configs import read_config_file, type_name
@@ -127,6 +130,8 @@ def read_config(path: str, cfg_options: Sequence[str] = ()) -> Config:
     """
     cfg = read_config_file(path)
     options, data_root = _parse_options(cfg_options)
+    for key in options:
+        _check_key(cfg, key)
     try:
         cfg.merge_from_dict(options)
     except (KeyError, TypeError, IndexError, AttributeError) as error:
@@ -153,6 +158,17 @@ def _parse_options(pairs: Sequence[str]) -> tuple[dict, Optional[str]]:
         except AssertionError as error:
             raise UserError(f"--cfg-options {pair}: {error}") from error
     return options.parsed, data_root
+
+
+def _check_key(cfg: Config, key: str) -> None:
+    """Refuse what seems to be a misspelt key, which MMEngine would add to the config."""
+    known = {*cfg, *inspect.signature(Runner.__init__).parameters}
+    first = key.partition(".")[0]
+    closest = [] if first in known else get_close_matches(first, known, n=1, cutoff=0.75)
+    if closest:
+        raise UserError(
+            f"--cfg-options {key}: {cfg.filename} has no {first}; did you mean {closest[0]}?"
+        )
 
 
 def _move_data_root(cfg: Config, data_root: str) -> None:

@@ -126,7 +126,7 @@ def load_detector(
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
-        raise UserError(f"device {device}: can't be used ({reason}); try cpu or cuda") from error
+        raise UserError(f"device {device}: can't be used ({reason}); use cpu") from error
     detector, cfg, classes = build_detector(model, config)
     fold_normalization(detector)
     return TorchDetector(detector, cfg, classes, device, score)

@@ -99,6 +99,7 @@ def test_boxes_that_cvat_rotates(tmp_path):
     assert annotation["bbox"] == pytest.approx([20 - side / 2, 15 - side / 2, side, side])
     assert annotation["area"] == 200
     assert "segmentation" not in annotation
+    assert annotation["attributes"] == dict(occluded=1)  # else it would be rotated twice
     assert remark(source, "Rotated boxes").endswith("(annotation 1): 1.")
 
 

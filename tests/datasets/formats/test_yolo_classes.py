@@ -72,8 +72,10 @@ def test_an_empty_line_has_an_index(tmp_path):
         read_dataset(tmp_path)
 
 
-def test_lists_and_data_yaml(tmp_path):
-    folder = labelled(tmp_path, "train", 0)
+@pytest.mark.parametrize("place", ["labels/train", "labels", "."])
+def test_lists_and_data_yaml(tmp_path, place):
+    labelled(tmp_path, "train", 0)
+    folder = tmp_path / place
     write(tmp_path / "data.yaml", "train: images/train\nnames: [square, disc]\n")
     write(folder / "classes.txt", "square\ndisc\n")
     assert len(read_dataset(tmp_path).remarks) == 2  # the summary and a class without objects
@@ -86,6 +88,16 @@ def test_lists_and_data_yaml(tmp_path):
     write(folder / "classes.txt", "disc\nsquare\n")
     with pytest.raises(UserError, match=r"names has the classes of .* in another order"):
         read_dataset(tmp_path)
+
+
+def test_another_yaml_file_beside_data_yaml(tmp_path):
+    labelled(tmp_path, "train", 0)
+    write(tmp_path / "data.yaml", "train: images/train\nnames: [square, disc]\n")
+    write(tmp_path / "other.yaml", "train: images/train\nnames: [disc, square]\n")
+    write(tmp_path / "training.yaml", "epochs: 3\n")
+    source = read_dataset(tmp_path)
+    assert names(source) == ["square"]
+    assert remark(source, "YAML files that list classes, ignored").endswith("(other.yaml): 1.")
 
 
 LETTERS = "abcdefghijklmnop"

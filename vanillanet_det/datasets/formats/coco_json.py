@@ -199,6 +199,8 @@ def _annotation(entry: dict, images: _Ids, categories: _Ids, remarks: Remarks) -
         remarks.add(ROTATED, place)
         outline = turn_outline(outline, read["bbox"], rotation)
         read["bbox"] = enclosing(read["bbox"], rotation)
+        # The box that is written isn't to be rotated once more.
+        read["attributes"] = {k: v for k, v in attributes.items() if k != "rotation"}
     if outline:
         read["segmentation"] = outline
     read["area"] = number(entry.get("area") or 0)

@@ -82,10 +82,13 @@ class ListFormat:
         Raises:
             UserError: See `read_files`.
         """
-        files = tree.having(self.suffix)
-        return self.read_files(
-            tree, [file for file in files if self.is_annotation(tree.root / file)], remarks
-        )
+        files = []
+        for file in tree.having(self.suffix):
+            if self.is_annotation(tree.root / file):
+                files.append(file)
+            else:
+                remarks.add(f"Files that aren't recognized as {self.NAME}, skipped", file)
+        return self.read_files(tree, files, remarks)
 
     def read_files(self, tree: FileTree, files: Sequence[str], remarks: Remarks) -> RawDataset:
         """Read annotation files.

@@ -42,8 +42,15 @@ def detect(tree: FileTree) -> bool:
 
 def _yaml_files(tree: FileTree) -> list[str]:
     files = [file for file in tree.having(".yaml", ".yml") if "/" not in file]
-    named = [file for file in files if file.rsplit(".", 1)[0] == "data"]
-    return named or [file for file in files if _names_classes(tree.root / file)]
+    return list(filter(_is_data_yaml, files)) or _lists_of_classes(tree, files)
+
+
+def _is_data_yaml(file: str) -> bool:
+    return file.rsplit(".", 1)[0] == "data"
+
+
+def _lists_of_classes(tree: FileTree, files: Iterable[str]) -> list[str]:
+    return [file for file in files if _names_classes(tree.root / file)]
 
 
 def _names_classes(path: Path) -> bool:
@@ -71,6 +78,9 @@ def read(tree: FileTree, remarks: Remarks) -> RawDataset:
             f"{tree.root}: {some(files)} all list classes; pass the file instead of the folder"
         )
     if files:
+        others = [file for file in tree.having(".yaml", ".yml") if "/" not in file]
+        for file in _lists_of_classes(tree, set(others).difference(files)):
+            remarks.add(f"YAML files that list classes, ignored beside {files[0]}", file)
         return read_yaml(tree.root / files[0], remarks)
     lists = _class_lists(tree)
     if not lists:
@@ -165,8 +175,11 @@ def _check_lists(
     path: Path,
     remarks: Remarks,
 ) -> None:
-    """Compare lists of classes beside the labels with those of `data.yaml`."""
-    folders = {file.parent for files in labels.values() for file in files.values()}
+    """Compare lists of classes beside the labels and `data.yaml` with those of `data.yaml`."""
+    folders = {path.parent}
+    for folder in {file.parent for files in labels.values() for file in files.values()}:
+        folders.add(folder)
+        folders.update(above for above in folder.parents if path.parent in above.parents)
     lists = ClassLists(
         folder / name for folder in folders for name in os.listdir(folder) if is_class_list(name)
     )
