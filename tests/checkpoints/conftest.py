@@ -11,8 +11,8 @@ def path(tmp_path):
     return tmp_path / "a.pth"
 
 
-@pytest.fixture(params=["this PyTorch", "before 2.6"])
+@pytest.fixture(params=["this PyTorch", "before 2.10"])
 def both_readers(request, monkeypatch):
     """Read checkpoints as this version of PyTorch does, and as older ones do."""
-    if request.param == "before 2.6":
+    if request.param == "before 2.10":
         monkeypatch.setattr(torch, "__version__", TorchVersion("2.5.1"))

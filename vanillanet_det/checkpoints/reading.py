@@ -90,8 +90,7 @@ def load_safely(file: Union[Path, BinaryIO], map_location: Any = "cpu") -> Any:
         file: A path or an open file.
         map_location: As for `torch.load`; errors are also those of `torch.load`.
     """
-    # Before 2.6, PyTorch's safe mode has no stand-ins, and runs the code of TorchScript archives.
-    if torch.__version__ < (2, 6):
+    if torch.__version__ < (2, 10):  # whose safe mode isn't safe enough
         return load_restricted(file, map_location)
     with torch.serialization.safe_globals(training_state_globals()):
         return torch.load(file, map_location=map_location, weights_only=True)

@@ -1,7 +1,8 @@
-"""Restricted unpickling for PyTorch before 2.6.
+"""Restricted unpickling for PyTorch before 2.10.
 
-There, `torch.load(weights_only=True)` refuses training state, runs the code of TorchScript
-archives, and reads past the end of a record that is shorter than the file claims.
+There, `torch.load(weights_only=True)` reads past the end of a record that is shorter than the file
+claims (https://github.com/pytorch/pytorch/pull/165553). Before 2.6, it also refuses training state
+and runs the code of TorchScript archives.
 """
 
 import pickle

@@ -155,7 +155,7 @@ def _check_classes(classes: tuple[str, ...], model: nn.Module) -> None:
     expected = getattr(head, "num_classes", len(classes))
     if len(classes) != expected:
         raise UserError(
-            f"the detector has {expected} classes, but the file or its config lists "
-            f"{len(classes)}{': ' * bool(classes)}{', '.join(classes[:20])}; set "
+            f"the detector has {expected} class{'es' * (expected != 1)}, but the file or its "
+            f"config lists {len(classes)}{': ' * bool(classes)}{', '.join(classes[:20])}; set "
             f"test_dataloader.dataset.metainfo.classes in the config and {_NAME_IT}"
         )
