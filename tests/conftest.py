@@ -1,6 +1,7 @@
 """Fixtures of all tests."""
 
 import ctypes
+import gc
 import os
 import signal
 import time
@@ -27,6 +28,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 import vanillanet_det  # noqa: F401  supplies mmcv's ops before any test imports mmdet
 
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_collection_finish():
+    """Spare the garbage collector what stays; it took an eighth of the time."""
+    gc.freeze()
+    gc.set_threshold(10_000)
+
 
 # A shell makes background jobs ignore Ctrl-C, and the tools under test would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

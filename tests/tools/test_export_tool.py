@@ -174,7 +174,10 @@ def test_images_are_detected_in_with_a_file(
         summaries.append(capsys.readouterr().out.partition(" in ")[0])
     assert summaries[0] == summaries[1]
     assert re.match(r"6 images, [1-9]\d* objects", summaries[0])
-    assert tool("infer", exported, small_digits / "val", "--config", "c.py") == 2
+    assert (
+        tool("infer", exported, small_digits / "val", "--config", "retinanet_vanillanet5_digits")
+        == 2
+    )
     assert "small.onnx is exported and needs no config" in capsys.readouterr().err
 
 
