@@ -6,6 +6,7 @@ The results equal those of MMDetection's post-processing, which loops over image
 from typing import Any
 
 import torch
+from mmdet.models.task_modules.coders import DistancePointBBoxCoder
 from mmdet.models.task_modules.coders.delta_xywh_bbox_coder import delta2bbox
 from torch import Tensor
 from torch.nn import functional as F
@@ -68,23 +69,26 @@ def decode(coder: Any, priors: Tensor, deltas: Tensor, height: Tensor, width: Te
     """Decode predicted offsets into boxes, clipped to the image if the coder clips them.
 
     Args:
-        coder: MMDetection's DeltaXYWHBBoxCoder.
-        priors: Anchors or proposals, `(..., 4)`.
-        deltas: Offsets, same shape.
+        coder: MMDetection's DeltaXYWHBBoxCoder or DistancePointBBoxCoder.
+        priors: Anchors or proposals, `(..., 4)`; for distances, points x, y, `(..., 2)`.
+        deltas: Offsets, or distances to the left, upper, right and lower sides, `(..., 4)`.
         height: Image height, a scalar tensor.
         width: Image width, a scalar tensor.
 
     Returns:
-        Corners x1, y1, x2, y2, same shape.
+        Corners x1, y1, x2, y2, `(..., 4)`.
     """
-    boxes = delta2bbox(
-        priors.reshape(-1, 4),
-        deltas.reshape(-1, 4),
-        coder.means,
-        coder.stds,
-        add_ctr_clamp=coder.add_ctr_clamp,
-        ctr_clamp=coder.ctr_clamp,
-    ).reshape(deltas.shape)
+    if isinstance(coder, DistancePointBBoxCoder):
+        boxes = torch.cat([priors - deltas[..., :2], priors + deltas[..., 2:]], dim=-1)
+    else:
+        boxes = delta2bbox(
+            priors.reshape(-1, 4),
+            deltas.reshape(-1, 4),
+            coder.means,
+            coder.stds,
+            add_ctr_clamp=coder.add_ctr_clamp,
+            ctr_clamp=coder.ctr_clamp,
+        ).reshape(deltas.shape)
     if not coder.clip_border:
         return boxes
     return boxes.clamp(min=0).minimum(torch.stack([width, height, width, height]))

@@ -13,7 +13,7 @@ from mmdet.models.roi_heads import CascadeRoIHead, StandardRoIHead
 from mmdet.models.roi_heads.bbox_heads.bbox_head import BBoxHead
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
-from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
+from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder, DistancePointBBoxCoder
 from torch import nn
 
 from ..errors import UserError
@@ -55,8 +55,8 @@ def check_support(detector: nn.Module, nms: bool = True) -> None:
         nms: Whether the file includes non-maximum suppression.
 
     Raises:
-        UserError: A component differs from those of RetinaNet and Faster, Mask or Cascade R-CNN,
-            or `nms` is False for a two-stage detector.
+        UserError: A component differs from those of RetinaNet, RTMDet and Faster, Mask or Cascade
+            R-CNN, or `nms` is False for a two-stage detector.
     """
     if type(detector) in (FasterRCNN, MaskRCNN, CascadeRCNN):
         if not nms:
@@ -70,8 +70,8 @@ def check_support(detector: nn.Module, nms: bool = True) -> None:
         _check_dense(detector.bbox_head, BaseDenseHead, scores=True)
     else:
         raise UserError(
-            f"{type(detector).__name__}: can't be exported; expected RetinaNet or another detector "
-            f"with an AnchorHead, FasterRCNN, MaskRCNN or CascadeRCNN; {_REMEDY}"
+            f"{type(detector).__name__}: can't be exported; expected RetinaNet, RTMDet or another "
+            f"detector with an AnchorHead, FasterRCNN, MaskRCNN or CascadeRCNN; {_REMEDY}"
         )
 
 
@@ -80,7 +80,7 @@ def _check_dense(head: nn.Module, like: type, scores: bool) -> None:
     _expect(head, head.use_sigmoid_cls, "softmax scores")
     _expect(head, not getattr(head.loss_cls, "custom_cls_channels", False), "custom class channels")
     _expect(head, _count_outputs(head) == 2, "more outputs than scores and boxes")
-    _check_coder(head)
+    _check_coder(head, *([DistancePointBBoxCoder] if scores else []))
     _check_test_cfg(head, head.test_cfg, ("nms_pre", "max_per_img"))
     if scores:
         _check_threshold(head, head.test_cfg)
@@ -128,9 +128,9 @@ def _check_extractor(extractor: nn.Module) -> None:
     _expect(extractor, known, "custom RoI features")
 
 
-def _check_coder(head: nn.Module) -> None:
-    coder = head.bbox_coder
-    _expect(head, type(coder) is DeltaXYWHBBoxCoder, f"boxes encoded by {type(coder).__name__}")
+def _check_coder(head: nn.Module, *others: type) -> None:
+    kind = type(head.bbox_coder)
+    _expect(head, kind in (DeltaXYWHBBoxCoder, *others), f"boxes encoded by {kind.__name__}")
 
 
 def _check_test_cfg(head: nn.Module, cfg: Any, needed: tuple[str, ...]) -> None:
