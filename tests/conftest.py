@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -218,43 +219,10 @@ default_hooks = dict(logger=dict(interval=1), checkpoint=dict(save_best=None))
 
 @pytest.fixture(scope="session")
 def save_detector(small_config, small_digits):
-    """Function that saves a training checkpoint of a small detector that finds boxes.
+    """Function that saves a training checkpoint of one of the small detectors that find boxes."""
+    from small_detectors import save_small_detector
 
-    It is a `retinanet`, a `mask_rcnn`, or a `cascade` of Mask R-CNN.
-    """
-    from mmdet.registry import MODELS
-    from mmengine.config import Config
-    from mmengine.dataset import Compose
-    from mmengine.registry import DefaultScope
-
-    from vanillanet_det.benchmark.random_weights import prepare_random_weights
-
-    def save(path: Path, kind: str = "retinanet") -> Path:
-        cfg = Config.fromfile(small_config)
-        if kind == "retinanet":
-            cfg.model.test_cfg.update(score_thr=0.05)
-        else:
-            cfg = Config.fromfile(ROOT / "configs/mask_rcnn_vanillanet5_digits.py")
-            cfg.merge_from_dict(SMALL_MASK_RCNN)
-        if kind == "cascade":
-            make_cascade(cfg.model)
-        torch.manual_seed(6)  # finds boxes in most images, with every version of PyTorch
-        with DefaultScope.overwrite_default_scope("mmdet"):
-            model = MODELS.build(cfg.model)
-            model.init_weights()
-            for module in model.modules():
-                if isinstance(module, _BatchNorm):
-                    nn.init.uniform_(module.weight, 0.5, 1.5)
-            pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
-            data = [pipeline(dict(img_path=str(p))) for p in (small_digits / "val").glob("*.png")]
-        batch = {key: [item[key] for item in data] for key in ("inputs", "data_samples")}
-        prepare_random_weights(model, batch)
-        classes = tuple("0123456789")
-        meta = dict(cfg=cfg.pretty_text, dataset_meta=dict(classes=classes), epoch=3)
-        torch.save(dict(meta=meta, state_dict=model.state_dict()), path)
-        return path
-
-    return save
+    return partial(save_small_detector, small_config, small_digits)
 
 
 @pytest.fixture(scope="session")
@@ -271,34 +239,3 @@ def exporter():
     from vanillanet_det.export import exporter
 
     return exporter
-
-
-SMALL_MASK_RCNN = {
-    "model.backbone.arch": dict(dims=[8, 16, 16, 16], strides=[2, 2, 2]),
-    "model.neck": dict(in_channels=[8, 16, 16, 16], out_channels=16),
-    "model.rpn_head": dict(in_channels=16, feat_channels=16),
-    "model.roi_head.bbox_roi_extractor.out_channels": 16,
-    "model.roi_head.bbox_head": dict(in_channels=16, fc_out_channels=32),
-    "model.roi_head.mask_roi_extractor.out_channels": 16,
-    "model.roi_head.mask_head": dict(num_convs=1, in_channels=16, conv_out_channels=16),
-    "model.test_cfg.rcnn.max_per_img": 20,
-}
-
-
-def make_cascade(model):
-    """Give a Mask R-CNN two more stages; only the second one's boxes depend on the class."""
-    model.type, model.train_cfg, head = "CascadeRCNN", None, model.roi_head
-    boxes = [
-        dict(
-            head.bbox_head,
-            reg_class_agnostic=agnostic,
-            bbox_coder=dict(head.bbox_head.bbox_coder, target_stds=stds),
-        )
-        for agnostic, stds in [
-            (True, [0.1, 0.1, 0.2, 0.2]),
-            (False, [0.05, 0.05, 0.1, 0.1]),
-            (True, [0.033, 0.033, 0.067, 0.067]),
-        ]
-    ]
-    weights = [1, 0.5, 0.25]
-    head.update(type="CascadeRoIHead", num_stages=3, stage_loss_weights=weights, bbox_head=boxes)

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.usefixtures("mmdet_scope")
 
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
+MMDET_CONFIGS = Path(mmdet.__file__).parent / ".mim/configs"
 
 
 @pytest.fixture(params=CONFIGS, ids=lambda path: path.stem)
@@ -46,7 +47,8 @@ def test_neck_and_anchors_fit_the_backbone(cfg):
     backbone.eval()
     side = 192  # a multiple of all strides
     features = backbone(torch.empty(1, 3, side, side, device="meta"))
-    assert list(cfg.model.neck.in_channels) == [feature.shape[1] for feature in features]
+    neck = cfg.model.neck[0] if isinstance(cfg.model.neck, list) else cfg.model.neck
+    assert list(neck.in_channels) == [feature.shape[1] for feature in features]
     out_strides = [side // feature.shape[2] for feature in features]
     assert [side // feature.shape[3] for feature in features] == out_strides
     head = cfg.model.get("bbox_head") or cfg.model.rpn_head
@@ -84,6 +86,7 @@ def test_masks_are_read_where_they_are_trained_and_judged(cfg):
 
 
 COCO = [path for path in CONFIGS if path.stem.endswith("_coco")]
+RTMDET = [path for path in COCO if path.stem.startswith("rtmdet")]
 WEIGHTS = {
     "5": "vanillanet_5.pth",
     "9": "vanillanet_9.pth",
@@ -94,7 +97,28 @@ WEIGHTS = {
 }
 
 
-@pytest.mark.parametrize("config", COCO, ids=lambda path: path.stem, indirect=True)
+@pytest.mark.parametrize("config", RTMDET, ids=lambda path: path.stem, indirect=True)
+def test_rtmdets_recipe(cfg):
+    theirs = Config.fromfile(MMDET_CONFIGS / "rtmdet/rtmdet_l_8xb32-300e_coco.py")
+    for key in ("optim_wrapper", "param_scheduler", "train_cfg"):
+        ours = cfg[key] if key != "train_cfg" else {**cfg.train_cfg, "type": "EpochBasedTrainLoop"}
+        assert ours == theirs[key]
+    assert (cfg.train_dataloader.batch_size, cfg.auto_scale_lr.base_batch_size) == (32, 256)
+    own, published = (
+        [step for step in each.train_dataloader.dataset.pipeline if "Load" not in step.type]
+        for each in (cfg, theirs)
+    )
+    assert own == published
+    head = {**cfg.model.bbox_head, "norm_cfg": None}
+    assert head == {**theirs.model.bbox_head, "norm_cfg": None}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [path for path in COCO if path not in RTMDET],
+    ids=lambda path: path.stem,
+    indirect=True,
+)
 def test_the_published_recipe(config, cfg):
     one_stage = config.stem.startswith("retinanet")
     assert cfg.optim_wrapper.optimizer == dict(
@@ -142,7 +166,7 @@ def test_peers_differ_in_the_backbone_alone(detector, peer, root):
 )
 def test_backbones_and_detectors_are_mmdetections(base, theirs, root):
     ours = Config.fromfile(root / f"configs/_base_/{base}.py").to_dict()
-    theirs = Config.fromfile(Path(mmdet.__file__).parent / f".mim/configs/{theirs}.py").to_dict()
+    theirs = Config.fromfile(MMDET_CONFIGS / f"{theirs}.py").to_dict()
     model = theirs["model"]
     backbone = model.pop("backbone")
     if base.startswith("backbones"):

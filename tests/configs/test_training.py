@@ -27,6 +27,11 @@ ITERATIONS = 2
 SCALES = {
     "RandomChoiceResize": ("scales", "[(96,64),(120,80)]"),
     "Resize": ("scale", "(96,64)"),
+    "CachedMosaic": ("img_scale", "(96,96)"),
+    "CachedMixUp": ("img_scale", "(96,96)"),
+    "RandomResize": ("scale", "(192,192)"),
+    "RandomCrop": ("crop_size", "(96,96)"),
+    "Pad": ("size", "(96,96)"),
 }
 
 
@@ -58,7 +63,7 @@ def is_large(config):
     return config.stem == "retinanet_vanillanet11_coco"
 
 
-def options(cfg, data_root, large):
+def options(cfg, data_root, large, narrow):
     """Change dataset, weights, length and width of a run, and nothing else of the network."""
     yield f"data_root={data_root}/"
     yield "model.backbone.init_cfg=None"  # the published weights are not at hand
@@ -72,6 +77,13 @@ def options(cfg, data_root, large):
     if "rcnn" in cfg.model.test_cfg:
         for key in ("train_cfg.rpn_proposal", "test_cfg.rpn"):
             yield f"model.{key}.max_per_img=50"
+    if "ema" in cfg.default_hooks:  # test_training_options.py trains it
+        yield "default_hooks.ema=None"
+    if narrow:
+        neck, place = cfg.model.neck, "model.neck"
+        if isinstance(neck, list):
+            neck, place = neck[0], f"{place}.0"
+        yield f"{place}.in_channels={[width // 8 for width in neck.in_channels]}"
     backbone = cfg.model.backbone
     if backbone.type in NARROW_PEERS:
         name, width = NARROW_PEERS[backbone.type]
@@ -98,13 +110,13 @@ COCO = """
 _base_ = ["{base}"]
 train_dataloader = dict(batch_size=2)
 """
-# Networks of up to 9 GB, and minutes more to find the same. The neck's channels are the config's
-# own, so that those that don't fit the backbone still don't.
+# Networks of up to 9 GB, and minutes more to find the same. `options` narrows the neck's channels,
+# which are the config's own, so that those that don't fit the backbone still don't.
 NARROW = (
     COCO
     + """
 arch = dict(_delete_=True, dims={dims}, strides={strides})
-model = dict(backbone=dict(arch=arch, **{others}), neck=dict(in_channels={channels}))
+model = dict(backbone=dict(arch=arch, **{others}))
 """
 )
 # CocoDataset: that of the digits would want all of them.
@@ -130,10 +142,10 @@ def test_trains_evaluates_fused_and_saves(config, mini_coco, small_digits, tmp_p
         numbers["others"] = {
             key: getattr(wide, key) for key in others if key not in cfg.model.backbone
         }
-        numbers["channels"] = [width // 8 for width in cfg.model.neck.in_channels]
     child = tmp_path / "config.py"
     child.write_text(text.format(base=config, **numbers))
-    train(str(child), str(tmp_path), cfg_options=list(options(cfg, data_root, is_large(config))))
+    changes = options(cfg, data_root, is_large(config), narrow=bool(numbers))
+    train(str(child), str(tmp_path), cfg_options=list(changes))
     witness = Witness.last
     model = witness.runner.model
 

@@ -17,7 +17,8 @@ from vanillanet_det.models.raw_pixels import fold_normalization
 from vanillanet_det.runtime.masks import paste_masks
 from vanillanet_det.runtime.nms import suppress
 
-KINDS = ["retinanet", "mask_rcnn", "cascade"]
+KINDS = ["retinanet", "rtmdet", "mask_rcnn", "cascade"]
+SINGLE_STAGE = KINDS[:2]
 SIZES = [(2, 160, 160), (1, 97, 211), (3, 64, 33), (1, 31, 31)]
 
 
@@ -66,7 +67,7 @@ def test_the_same_detections(build, resized, kind, count, height, width):
     images = resized(count, height, width)
     expected = by_mmdet(model, images)
     assert min(map(len, expected)) > (0 if min(height, width) < 64 else 5)
-    threshold = None if kind == "retinanet" else model.roi_head.test_cfg.mask_thr_binary
+    threshold = None if kind in SINGLE_STAGE else model.roi_head.test_cfg.mask_thr_binary
     assert_alike(by_form(model, images), expected, threshold)
 
 
@@ -96,7 +97,7 @@ def test_thresholds_are_the_configs(build, resized, kind):
     before = by_mmdet(model, images)
     cfg = last_head(model).test_cfg
     cfg.nms.iou_threshold, cfg.max_per_img = 0.2, 7
-    if kind == "retinanet":
+    if kind in SINGLE_STAGE:
         cfg.nms_pre, cfg.min_bbox_size = 40, 12
     expected = by_mmdet(model, images)
     assert [len(one) for one in expected] != [len(one) for one in before]

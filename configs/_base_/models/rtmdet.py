@@ -1,7 +1,5 @@
 # RTMDet's neck and head, on features of strides 8, 16, 32. The mapper is ours: RTMDet's neck is as
 # wide as its inputs, and VanillaNet's features have thousands of channels.
-norm_cfg = dict(type="SyncBN")
-act_cfg = dict(type="SiLU", inplace=True)
 model = dict(
     type="RTMDet",
     data_preprocessor=dict(
@@ -17,8 +15,8 @@ model = dict(
             type="ChannelMapper",
             kernel_size=1,
             out_channels=256,
-            norm_cfg=norm_cfg,
-            act_cfg=act_cfg,
+            norm_cfg=dict(type="SyncBN"),
+            act_cfg=dict(type="SiLU", inplace=True),
         ),
         dict(
             type="CSPNeXtPAFPN",
@@ -26,8 +24,8 @@ model = dict(
             out_channels=256,
             num_csp_blocks=3,
             expand_ratio=0.5,
-            norm_cfg=norm_cfg,
-            act_cfg=act_cfg,
+            norm_cfg=dict(type="SyncBN"),
+            act_cfg=dict(type="SiLU", inplace=True),
         ),
     ],
     bbox_head=dict(
@@ -44,8 +42,8 @@ model = dict(
         exp_on_reg=True,
         share_conv=True,
         pred_kernel_size=1,
-        norm_cfg=norm_cfg,
-        act_cfg=act_cfg,
+        norm_cfg=dict(type="SyncBN"),
+        act_cfg=dict(type="SiLU", inplace=True),
     ),
     train_cfg=dict(
         assigner=dict(type="DynamicSoftLabelAssigner", topk=13),

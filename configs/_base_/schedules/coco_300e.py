@@ -1,5 +1,5 @@
-# RTMDet's published schedule, for 8 GPUs x 32 images: a flat rate and then a cosine. Images are plain
-# in the last 20 epochs, which are all evaluated.
+# RTMDet's published schedule, for 8 GPUs x 32 images: a flat rate and then a cosine. In the last 20
+# epochs, images are plain, and each epoch is evaluated.
 max_epochs = 300
 plain_epochs = 20
 lr = 0.004
