@@ -16,7 +16,7 @@ default_hooks = dict(
     ema=dict(type="EMAHook", ema_type="ExpMomentumEMA", momentum=0.0002, update_buffers=True),
     plain_images=dict(
         type="PipelineSwitchHook",
-        switch_epoch=_base_.max_epochs - _base_.plain_epochs,
-        switch_pipeline=_base_.plain_pipeline,
+        switch_epoch=_base_.pop("max_epochs") - _base_.pop("plain_epochs"),
+        switch_pipeline=_base_.pop("plain_pipeline"),
     ),
 )

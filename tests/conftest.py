@@ -220,7 +220,7 @@ default_hooks = dict(logger=dict(interval=1), checkpoint=dict(save_best=None))
 @pytest.fixture(scope="session")
 def save_detector(small_config, small_digits):
     """Function that saves a training checkpoint of one of the small detectors that find boxes."""
-    from small_detectors import save_small_detector
+    from saved_detectors import save_small_detector
 
     return partial(save_small_detector, small_config, small_digits)
 

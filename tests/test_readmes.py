@@ -22,7 +22,6 @@ from PIL import Image
 from vanillanet_det import VanillaNet, load_detector
 from vanillanet_det.installation import locate_config
 from vanillanet_det.models.backbones import ARCHS
-from vanillanet_det_tools import command_line
 from vanillanet_det_tools.main import VERBS, run_verb
 
 ROOT = Path(__file__).parents[1]
@@ -136,7 +135,7 @@ def parse(monkeypatch):
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
     # Placeholders such as CONFIG pass.
-    monkeypatch.setattr(command_line, "run_alone", lambda _: dict(locate_config=Path))
+    monkeypatch.setattr(runpy, "run_path", lambda _: dict(locate_config=Path))
 
     def run(program, args):
         monkeypatch.setattr("sys.argv", [program, *args])

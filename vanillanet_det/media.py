@@ -9,7 +9,6 @@ ANIMATED_IMAGES = (".gif", ".png", ".apng", ".webp", ".avif", ".tif", ".tiff")  
 # Photographs that no version of OpenCV decodes.
 UNSUPPORTED_IMAGES = (
     *(".heic", ".heif", ".hif", ".jxl", ".jxr", ".tga", ".psd", ".dds", ".pcx", ".qoi"),
-    *(".svg", ".eps"),
     *(".dng", ".arw", ".cr2", ".cr3", ".nef", ".orf", ".raf", ".rw2"),
 )
 VIDEOS = (

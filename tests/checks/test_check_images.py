@@ -210,7 +210,7 @@ def test_12_bits_in_16_are_counted(small, name):
     replace_image(small, "b.png", index=1)(noise(0, 65536))
     message = small.the_one("warning", "image-depth")
     assert "has values from 640 to 3520 of 65535, which load as 2 to 13 of 255;" in message
-    assert "there are 2 images with 16 bits; scale them to the full range" in message
+    assert "2 images have 16 bits; scale their values to the full range" in message
     loaded = mmcv.imfrombytes((small.root / "train" / name).read_bytes())
     assert (loaded.min(), loaded.max()) == (2, 13)
 

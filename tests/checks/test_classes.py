@@ -33,7 +33,7 @@ def test_two_misspelt_classes_are_not_taken_for_the_same_category(small):
     small["train"]["categories"][0]["name"] = "dog house"
     small.dataset("train").metainfo = dict(classes=("dog_house", "Dog"))
     message = next(f.message for f in small.check() if f.code == "data-empty")
-    assert "'dog_house' is probably its 'dog house'; 'Dog' is probably its 'dog'" in message
+    assert "'dog_house' probably means 'dog house'; 'Dog' probably means 'dog'" in message
 
 
 def test_a_class_of_no_category_is_a_warning(small):

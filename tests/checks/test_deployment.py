@@ -11,7 +11,7 @@ def test_another_pipeline_in_validation(small):
     assert small.check() == []
     small.cfg.test_dataloader.dataset.pipeline.append(dict(type="Resize", scale=(20, 20)))
     message = small.the_one("warning", "pipeline-differs")
-    assert "are detected (nothing instead of Resize)" in message
+    assert "which detection uses (nothing instead of Resize)" in message
 
 
 def test_steps_of_the_same_name_are_told_apart(small):

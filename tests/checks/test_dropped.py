@@ -28,7 +28,7 @@ def test_small_images_are_reported(small, min_size, count):
     else:
         message = small.the_one("warning" if count else "error", "image-small", images=False)
         assert f"filter_cfg=dict(min_size={min_size}) silently drops" in message
-        assert f"with their {4 - count} objects" in message
+        assert f"with {4 - count} objects" in message
     if count:  # MMDetection fails on an empty dataset
         assert loaded(small) == count
 

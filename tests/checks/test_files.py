@@ -94,7 +94,7 @@ def test_a_missing_image_folder_is_named(data, tmp_path):
         ({"images": [IMAGE], "categories": []}, "expected COCO's lists"),
         (
             [TASK],
-            "but .*: is Label Studio, which vanillanet-det finetune reads",
+            "categories; .*: is Label Studio, which vanillanet-det finetune reads",
         ),
         ({**CONTENT, "annotations": [PANOPTIC]}, "is COCO panoptic, .* use the file with the inst"),
         ({"images": [IMAGE], "annotations": [CAPTION]}, "is COCO captions, .* use the file with"),

@@ -20,10 +20,10 @@ def test_a_class_of_crowds_only_is_not_learned(small):
     findings = by_code(small.check())
     message = findings["class-crowd"].message
     assert message.startswith(f"train_dataloader: annotation file {small.root}/train.json: most ")
-    assert "classes dog (2 of 2) are crowds (iscrowd=1; Pascal VOC: difficult=1)" in message
-    assert "so dog is never learned; if they are single objects, set iscrowd=0" in message
+    assert "annotations of dog (2 of 2) are crowds (iscrowd=1; Pascal VOC: difficult=1)" in message
+    assert "; never learned: dog; if they are single objects, set iscrowd=0" in message
     assert "val_dataloader" in findings["class-untrained"].message
-    assert "has dog, but no training image has" in findings["class-untrained"].message
+    assert "has dog, but no training image does" in findings["class-untrained"].message
     assert {finding.level for finding in findings.values()} == {"warning"}
 
 
@@ -34,7 +34,7 @@ def test_a_class_of_mostly_crowds_is_named_but_is_learned(small):
     ]
     small["train"]["annotations"] += extra
     message = small.the_one("warning", "class-crowd")
-    assert "classes dog (3 of 5) are crowds" in message
+    assert "annotations of dog (3 of 5) are crowds" in message
     assert "never learned" not in message
 
 
@@ -46,7 +46,7 @@ def test_a_few_crowds_pass(small):
 def test_a_class_of_crowds_in_validation_is_not_evaluated(small):
     change(small, "val", "cat", iscrowd=1)
     findings = by_code(small.check())
-    assert "so cat is not evaluated" in findings["class-crowd"].message
+    assert "; not evaluated: cat" in findings["class-crowd"].message
     assert "has no object of cat, so AP" in findings["class-unvalidated"].message
 
 
@@ -66,16 +66,16 @@ def test_a_class_whose_boxes_are_all_dropped_is_named(small, values):
     change(small, "train", "cat", **values)
     findings = by_code(small.check())
     message = findings["class-dropped"].message
-    assert "of the classes cat (2 of 2), boxes are dropped by MMDetection" in message
-    assert "so they are never learned" in message
-    assert "has cat, but no training image has" in findings["class-untrained"].message
+    assert "MMDetection drops all boxes of cat (2 of 2): " in message
+    assert "So these classes are never learned" in message
+    assert "has cat, but no training image does" in findings["class-untrained"].message
 
 
 def test_small_images_that_training_drops_are_counted(small):
     small.dataset("train").filter_cfg = dict(filter_empty_gt=True, min_size=32)
     small["train"]["images"][0].update(width=34, height=33)
     message = small.the_one("warning", "image-small", images=False)
-    assert "image 12 of 40x30; filter_cfg=dict(min_size=32) silently drops" in message
+    assert "image 12 is 40x30; filter_cfg=dict(min_size=32) silently drops" in message
     # A class that only small images have is not learned.
     small["train"]["annotations"] = (
         small["train"]["annotations"][:1] + small["train"]["annotations"][2:]

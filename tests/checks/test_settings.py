@@ -54,7 +54,7 @@ def test_no_image_is_left(indices):
     cfg = config()
     cfg.train_dataloader.dataset.dataset.update(ann_file="a.json", indices=indices)
     (message,) = messages(cfg)
-    assert message.startswith(f"train_dataloader: the dataset's indices are {indices!r}, which")
+    assert message.startswith(f"train_dataloader: the dataset has indices={indices!r}, which")
     cfg.train_dataloader.dataset.dataset.indices = [0]
     assert messages(cfg) == []
 

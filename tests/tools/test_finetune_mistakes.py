@@ -112,7 +112,7 @@ def test_names_that_differ_in_a_sign_are_two_classes(
 ):
     options = ("--weights", weights, "--work-dir", tmp_path / "w", "--dry-run")
     assert tool("finetune", renamed(ours, theirs), *options) == 0
-    assert f"has {theirs}, but no training image has, so" in capsys.readouterr().out
+    assert f"has {theirs}, but no training image does, so" in capsys.readouterr().out
 
 
 def test_a_class_name_that_mmengine_would_replace(tool, weights, tmp_path, capsys):

@@ -79,8 +79,8 @@ def load_network(name: str, cfg: Config, checkpoint: Optional[str], batch: dict)
         ) from error
     if not isinstance(model, (SingleStageDetector, TwoStageDetector)):
         raise UserError(
-            f"config {cfg.filename}: the model is a {type(model).__name__}, expected a "
-            "single-stage or two-stage detector of MMDetection"
+            f"config {cfg.filename}: the model is a {type(model).__name__}, expected one "
+            "of MMDetection's single-stage or two-stage detectors"
         )
     model = revert_sync_batchnorm(model).eval()
     form = "deploy" if getattr(model.backbone, "deploy", False) else "training"

@@ -122,7 +122,7 @@ class Row:
         return None if self.flops is None else 2 * self.flops * self.fps
 
     def ratio(self, other: "Row") -> float:
-        """Return how many times as long another row takes: the interquartile mean over rounds.
+        """Return the ratio of another row's time to this one's: the interquartile mean over rounds.
 
         Rows of one run take turns, so a slow phase of the machine affects both rows in the same
         round and cancels out in their ratio. If it affects only one row, the ratio of that round is

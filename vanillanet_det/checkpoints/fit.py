@@ -112,10 +112,12 @@ def _only_repeated(match: Match, state: Mapping[str, Tensor]) -> bool:
     trained model saves them twice.
     """
     own = [state[name] for name in match.matched if name in state]
-    return all(
-        any(same.shape == tensor.shape and torch.equal(same, tensor) for same in own)
-        for tensor in map(state.__getitem__, match.left_over)
-    )
+    return all(any(_are_equal(same, state.get(name)) for same in own) for name in match.left_over)
+
+
+def _are_equal(first: Tensor, second: Optional[Tensor]) -> bool:
+    is_like = second is not None and (first.shape, first.dtype) == (second.shape, second.dtype)
+    return is_like and torch.equal(first, second)
 
 
 def _ask_parts(model: nn.Module, checkpoint: Checkpoint) -> None:

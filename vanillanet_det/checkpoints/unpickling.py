@@ -135,7 +135,7 @@ class _Unpickler(pickle._Unpickler):
 
     def _check_list(self, owner: Any) -> None:
         if type(owner) is not list:  # any other object may have a method of that name
-            raise pickle.UnpicklingError(f"Can only build a list, but got {type(owner)}")
+            raise pickle.UnpicklingError(f"can only append to a list, but got {type(owner)}")
 
 
 _Unpickler.dispatch = _Opcodes(

@@ -174,7 +174,7 @@ def read_annotation_file(dataset: Dataset) -> AnnotationFile:
         known = describe_file(path)
         raise UserError(
             f"{dataset.where}: expected COCO's lists images, annotations and categories"
-            + (f", but {known}" if known else "")
+            + (f"; {known}" if known else "")
         )
     for name, entries in zip(_LISTS, lists):
         for index, entry in enumerate(entries):
@@ -185,7 +185,7 @@ def read_annotation_file(dataset: Dataset) -> AnnotationFile:
                 )
     images, annotations, categories = lists
     if annotations and "segments_info" in annotations[0]:  # COCO panoptic has these lists, too
-        raise UserError(f"{dataset.where}: expected COCO's instances, but {describe_file(path)}")
+        raise UserError(f"{dataset.where}: expected COCO's instances; {describe_file(path)}")
     if not images:
         raise UserError(f"{dataset.where}: the dataset is empty: the file lists no images")
     return AnnotationFile(dataset, images, annotations, categories, unlabeled)

@@ -69,7 +69,7 @@ def _check_entries(file: AnnotationFile) -> Iterator[Finding]:
         lambda index: "image {id} has width {width!r} and height {height!r}".format(
             **file.images[index]
         ),
-        f"expected numbers of pixels; {_CONVERT}",
+        f"expected positive numbers of pixels; {_CONVERT}",
     )
 
 
@@ -161,10 +161,10 @@ def _check_rotations(file: AnnotationFile) -> list[Finding]:
         rotated,
         lambda index: (
             f"{file.name(index)}: attributes.rotation is {_rotation(file.annotations[index])}, but "
-            "bbox is the box before it is rotated"
+            "bbox is the box before rotation"
         ),
-        f"write the box around the rotated box, as {command('finetune')} does when it converts a "
-        "dataset, and remove the attribute",
+        f"set bbox to the box that encloses the rotated one, as {command('finetune')} does when it "
+        "converts a dataset, and remove the attribute",
     )
 
 

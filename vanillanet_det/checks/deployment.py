@@ -26,9 +26,9 @@ def check_deployment(cfg: Config) -> Iterator[Finding]:
         ours = [step for step in val[0] if step not in test[0]]
         theirs = [step for step in test[0] if step not in val[0]]
         message = (
-            "val_dataloader: the pipeline differs from that of test_dataloader, with which objects "
-            f"are detected ({_text(ours, theirs)} instead of {_text(theirs, ours)}), so the best "
-            "checkpoint may not be the best in use; use one pipeline for both"
+            "val_dataloader: the pipeline differs from that of test_dataloader, which detection "
+            f"uses ({_text(ours, theirs)} instead of {_text(theirs, ours)}), so the best "
+            "checkpoint may not be the best in deployment; use the same pipeline for both"
         )
         yield Finding(WARNING, "pipeline-differs", message)
     node = (cfg.get("model") or {}).get("test_cfg") or {}

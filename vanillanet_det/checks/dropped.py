@@ -45,7 +45,7 @@ def _check_small_images(objects: Objects) -> Iterator[Finding]:
         ERROR if count == counts.sum() else WARNING,
         "image-small",
         small,
-        lambda index: "image {id} of {width}x{height}".format(**file.images[index]),
-        f"filter_cfg=dict(min_size={objects.min_size}) silently drops them with their {count:,} "
+        lambda index: "image {id} is {width}x{height}".format(**file.images[index]),
+        f"filter_cfg=dict(min_size={objects.min_size}) silently drops such images, with {count:,} "
         "objects; set a smaller min_size to train on them",
     )

@@ -41,7 +41,7 @@ def describe_empty(
         misspelt: Probable category for each misspelt class.
     """
     dataset = file.dataset
-    hint = "".join(f"; {ours!r} is probably its {theirs!r}" for ours, theirs in misspelt.items())
+    hint = "".join(f"; {ours!r} probably means {theirs!r}" for ours, theirs in misspelt.items())
     count = len(file.annotations)
     message = (
         f"{dataset.where}: the dataset is empty: none of its {count} annotations belongs to the "

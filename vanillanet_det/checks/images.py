@@ -102,8 +102,8 @@ def check_images(file: AnnotationFile) -> list[Finding]:
     remedies = {
         _UNREADABLE: "replace the file, or remove it from the annotation file",
         "picture-size": "boxes refer to the declared size; correct width and height, or the boxes",
-        "image-depth": f"there are {num_deep:,} images with 16 bits; scale them to the full "
-        "range, for training and for detection",
+        "image-depth": f"{num_deep:,} images have 16 bits; scale their values to the full "
+        "range, both for training and for detection",
         "image-frames": "save the frames as images of their own if they should be used, too",
     }
     return [

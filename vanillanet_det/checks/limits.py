@@ -129,9 +129,9 @@ def _check_max_dets(objects: Objects) -> Iterator[Finding]:
     if most > MAX_DETECTIONS:
         key = dataset.key.replace("_dataloader", "_evaluator")
         message = (
-            f"{dataset.where}: an image has {most} objects of a class, but the AP of CocoMetric "
-            f"counts {MAX_DETECTIONS} detections of a class; set {key}.type='FasterCocoMetric', "
-            "which counts enough"
+            f"{dataset.where}: an image has {most} objects of one class, but CocoMetric's AP "
+            f"counts {MAX_DETECTIONS} detections of a class in an image; set "
+            f"{key}.type='FasterCocoMetric', which counts enough"
         )
         yield Finding(WARNING, "evaluator-limit", message)
 

@@ -132,10 +132,10 @@ def check_objects(objects: Objects) -> Iterator[Finding]:
     if crowds:
         lost = [name for name in crowds if not left[name]]
         message = (
-            f"{file.dataset.where}: most annotations of the classes "
+            f"{file.dataset.where}: most annotations of "
             f"{_shares(crowds, everything)} are crowds (iscrowd=1; Pascal VOC: difficult=1), which "
             "MMDetection ignores"
-            + (f", so {some(lost, 5)} is {consequence}" if lost else "")
+            + (f"; {consequence}: {some(lost, 5)}" if lost else "")
             + f"; {CROWD_REMEDY}"
         )
         yield Finding(WARNING, "class-crowd", message, len(crowds))
@@ -146,9 +146,9 @@ def check_objects(objects: Objects) -> Iterator[Finding]:
     }
     if dropped:
         message = (
-            f"{file.dataset.where}: of the classes {_shares(dropped, everything)}, boxes are "
-            "dropped by MMDetection (thinner than a pixel, outside the image, without area, marked "
-            f"ignore, or in an image that is too small) and no other is left, so they are "
+            f"{file.dataset.where}: MMDetection drops all boxes of "
+            f"{_shares(dropped, everything)}: they are thinner than a pixel, outside the image, "
+            "without area, marked ignore, or in an image that is too small. So these classes are "
             f"{consequence}; correct the boxes"
         )
         yield Finding(WARNING, "class-dropped", message, len(dropped))
@@ -177,8 +177,8 @@ def check_splits(datasets: Sequence[Objects]) -> Iterator[Finding]:
     untrained = [name for name in validated if name not in trained]
     if untrained:
         message = (
-            f"{val[0].file.dataset.where}: has {some(untrained, 5)}, but no training image has, so "
-            "their AP will be 0; add training images, or remove the classes"
+            f"{val[0].file.dataset.where}: has {some(untrained, 5)}, but no training image does, "
+            "so their AP will be 0; add training images of them, or remove the classes"
         )
         yield Finding(WARNING, "class-untrained", message, len(untrained))
     unvalidated = [name for name in trained if name not in validated and name in known]

@@ -58,7 +58,8 @@ def check_outlines(
         (
             unless_stray(dropped),
             dropped,
-            "MMDetection silently drops such polygons, and objects without others; correct them",
+            "MMDetection silently drops such polygons, and objects that have no others; correct "
+            "them",
         ),
     ):
         yield from file.findings(

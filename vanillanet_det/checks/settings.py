@@ -81,8 +81,8 @@ def _check_numbers(cfg: Config, dataloaders: Sequence[str]) -> Iterator[Finding]
             expected += [(key, loader, name, 0) for name in ("num_workers", "prefetch_factor")]
             for dataset in leaf_datasets(loader):
                 if (indices := dataset.get("indices")) in (0, [], ()):
-                    message = f"{key}: the dataset's indices are {indices!r}, which leaves no image"
-                    yield Finding(ERROR, "setting", f"{message}; remove them, or set others")
+                    message = f"{key}: the dataset has indices={indices!r}, which selects no images"
+                    yield Finding(ERROR, "setting", f"{message}; remove it, or select some")
     if "train_dataloader" in dataloaders:
         loop = cfg.get("train_cfg")
         lengths = ("max_epochs", "max_iters", "val_interval")

@@ -9,6 +9,7 @@ from typing import Optional
 
 from mmengine.config import Config, ConfigDict
 
+from ..engine.config import remove_hooks
 from .model import has_masks
 
 _SCALES = (0.8, 0.9, 1.0, 1.1, 1.2)
@@ -84,6 +85,7 @@ def make_config(
     for key, value in replaced.items():
         cfg[key] = value
     hooks = cfg.setdefault("default_hooks", ConfigDict())
+    remove_hooks(cfg, "PipelineSwitchHook")  # it would load images as the template does
     hooks.curves = dict(type="CurvesHook")
     hooks.checkpoint = dict(
         type="CheckpointHook",

@@ -110,7 +110,7 @@ def _by_location(
     """Return the derivative by the locations, at the positions that mmcv's kernel computes.
 
     The slope changes where a position is an integer, as most are after an initialisation. There,
-    grid_sample may round to the other side. On the border, a pixel outside the map, mmcv returns 0.
+    grid_sample may round to the other side. Exactly one pixel outside the map, mmcv returns 0.
     """
     n, _, heads, channels = value.shape
     grad = grad.view(n, -1, heads, 1, channels)

@@ -61,3 +61,5 @@ train_dataloader = dict(
 )
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
+
+del size, pad_value, load, augment  # setting them would change nothing

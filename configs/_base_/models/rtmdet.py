@@ -2,6 +2,7 @@
 # wide as its inputs, and VanillaNet's features have thousands of channels.
 model = dict(
     type="RTMDet",
+    use_syncbn=False,  # every norm_cfg says it; converted ones fail in several CPU processes
     data_preprocessor=dict(
         type="DetDataPreprocessor",
         mean=[123.675, 116.28, 103.53],
@@ -52,10 +53,10 @@ model = dict(
         debug=False,
     ),
     test_cfg=dict(
-        nms_pre=1000,
+        nms_pre=30000,
         min_bbox_size=0,
-        score_thr=0.05,
+        score_thr=0.001,
         nms=dict(type="nms", iou_threshold=0.65),
-        max_per_img=100,
+        max_per_img=300,
     ),
 )

@@ -29,3 +29,5 @@ optim_wrapper = dict(
     paramwise_cfg=dict(norm_decay_mult=0, bias_decay_mult=0, bypass_duplicate=True),
 )
 auto_scale_lr = dict(enable=False, base_batch_size=256)
+
+del lr  # setting it would change nothing

@@ -99,7 +99,11 @@ def test_images_that_are_missing_are_counted(tmp_path):
         ("obj.names", "cat\ncat\n", r"obj\.names: the class 'cat' is listed twice"),
         ("obj.names", "\n", r"obj\.names: lists no classes"),
         ("obj_train_data/a.txt", "7 0.5 0.5 0.5 0.5", r"obj_train_data/a\.txt:1: class is 7"),
-        ("more.data", "train = train.txt", r"more\.data, obj\.data are all Darknet's"),
+        (
+            "more.data",
+            "train = train.txt",
+            r"several \.data files of Darknet \(more\.data, obj\.data\)",
+        ),
     ],
 )
 def test_files_that_are_wrong(tmp_path, file, text, message):

@@ -118,8 +118,11 @@ def test_images_that_are_missing_are_counted(tmp_path):
     ("changed", "message"),
     [
         (dict(data=[]), r"project-1\.json: task 7: its data is \[\], expected an object"),
-        (dict(data=dict(text="x")), r"its data has 0 images \(text\), expected one"),
-        (dict(data=dict(a="a.jpg", b="b.jpg")), r"its data has 2 images \(a, b\), expected one"),
+        (dict(data=dict(text="x")), r"its data has 0 images \(text\), expected exactly one"),
+        (
+            dict(data=dict(a="a.jpg", b="b.jpg")),
+            r"its data has 2 images \(a, b\), expected exactly one",
+        ),
         (dict(annotations=3), r"its annotations aren't a list"),
         (dict(annotations=[dict(id=4)]), r"annotation 4: its result isn't a list"),
     ],

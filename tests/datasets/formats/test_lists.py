@@ -221,8 +221,8 @@ def test_columns_in_another_order_and_without_a_size(root):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("a.jpg,60,40,cat,5,6,25\n", r"_annotations\.csv:3: doesn't have as many columns"),
-        ("a.jpg,60,40,cat,5,6,25,16,1\n", r":3: doesn't have as many columns as the first line"),
+        ("a.jpg,60,40,cat,5,6,25\n", r"_annotations\.csv:3: has another number of columns"),
+        ("a.jpg,60,40,cat,5,6,25,16,1\n", r":3: has another number of columns than the first line"),
         (",60,40,cat,5,6,25,16\n", r":3: has no filename"),
         ("a.jpg,60,40,,5,6,25,16\n", r"a\.jpg: line 3: has no class"),
         ("a.jpg,60,40,cat,5,6,2,16\n", r"a\.jpg: line 3: its box spans \(5, 6\) to \(2, 16\)"),

@@ -53,7 +53,7 @@ OTHERS = {
     "MOT": ("gt/gt.txt", "1,1,5,6,20,10,1,1,0.9\n", "-if mot_seq"),
     "TFRecord": ("train.tfrecord", "x", "export as COCO or Pascal VOC"),
     "Parquet": ("data/train-00000-of-00001.parquet", "PAR1", "metadata.jsonl"),
-    "segmentation masks of Pascal VOC": (
+    "a segmentation mask of Pascal VOC": (
         "SegmentationClass/a.png",
         "x",
         "export boxes or polygons",
@@ -69,13 +69,13 @@ def test_the_format_and_the_remedy_are_named(tmp_path, name):
     for data in (tmp_path, *([tmp_path / file] if not file.endswith(".png") else [])):
         with pytest.raises(UserError) as error:
             read_dataset(data)
-        assert f"{tmp_path / file}: is {name}, which can't be read; " in str(error.value)
+        assert f"{tmp_path / file}: is {name}, which isn't supported; " in str(error.value)
         assert remedy in str(error.value)
 
 
 def test_shards_of_tfrecords(tmp_path):
     write(tmp_path / "train.record-00000-of-00010", "x")
-    with pytest.raises(UserError, match=r"is TFRecord, which can't be read"):
+    with pytest.raises(UserError, match=r"is TFRecord, which isn't supported"):
         read_dataset(tmp_path)
 
 

@@ -75,7 +75,7 @@ def test_path_is_where_it_says_or_where_the_file_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert not any("has path" in text for text in read_dataset("data").remarks)
     standard(tmp_path / "data", yaml="path: /gone\ntrain: images/train\n")
-    assert remark(read_dataset("data"), "data.yaml has path /gone, which doesn't exist")
+    assert remark(read_dataset("data"), "data.yaml has path /gone, which lacks its images")
 
 
 def test_images_without_objects_and_labels_without_images(tmp_path):

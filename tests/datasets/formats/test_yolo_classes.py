@@ -85,6 +85,8 @@ def test_lists_and_data_yaml(tmp_path, place):
     assert remark(source, "Class lists that differ from the names in data.yaml").endswith(
         "classes.txt): 1."
     )
+    write(folder / "classes.txt", "square\nsquare\n")
+    assert remark(read_dataset(tmp_path), "Class lists that can't be read, ignored")
     write(folder / "classes.txt", "disc\nsquare\n")
     with pytest.raises(UserError, match=r"names has the classes of .* in another order"):
         read_dataset(tmp_path)
@@ -122,8 +124,8 @@ def test_names_are_text(tmp_path, text):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("names: [a, [b]]", r"names has a list as class 1, expected a name; put it in quotes"),
-        ("names: [a, {b: c}]", r"names has a dict as class 1"),
+        ("names: [a, [b]]", r"class 1 in names is a list, expected a name; put it in quotes"),
+        ("names: [a, {b: c}]", r"class 1 in names is a dict"),
         ("names: cat", r"names is 'cat', expected a list"),
         ("names:", r"names is '', expected a list"),
         ("names: {1: a, 2: b}", r"names has the indices 1, 2, expected 0 to 1"),
@@ -133,7 +135,7 @@ def test_names_are_text(tmp_path, text):
             "a: &a [x, x, x]\n"
             + "".join(f"{b}: &{b} [*{a}, *{a}, *{a}]\n" for a, b in zip(LETTERS, LETTERS[1:]))
             + "names: *p",
-            r"names has a list as class 0",
+            r"class 0 in names is a list",
         ),
     ],
 )

@@ -159,7 +159,7 @@ def test_the_inner_folder_says_the_split(tmp_path, train, val, a, b):
     source = read_dataset(standard(tmp_path, "a.png", "val/b.png", yaml=yaml))
     names = [[Path(name).stem for name in files(source, split)] for split in ("train", "val")]
     assert names == [[a], [b]]
-    assert remark(source, "Images in folders of two splits").endswith("(b.png): 1.")
+    assert remark(source, "Images in the folders of two splits").endswith("(b.png): 1.")
 
 
 def test_an_image_in_lists_of_two_splits_is_refused(tmp_path):

@@ -34,7 +34,7 @@ _MOST_TIMES = 200  # how much larger than the archive its files may be; annotati
 _ALWAYS_ALLOWED = 1 << 30  # bytes
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 _FILE_BLOCK = 4096  # bytes; files take up whole blocks
-_USABLE = 0.95  # of the free space; folders and the file system need some
+_USABLE = 0.98  # of the free space; folders and the file system need some
 _BLOCK = 1 << 20  # bytes
 _UTF8 = 0x800  # flag of a file in a zip archive
 _LONGEST_READ = 1 << 26  # bytes; tarfile reads the names of files at once
@@ -136,7 +136,9 @@ def _extract(path: Path, folder: Path) -> int:
             if not _is_left_out(member):
                 needed += max(1, -(-member.size // _FILE_BLOCK)) * _FILE_BLOCK
             if needed > _USABLE * free:
-                reason = f"its files need more than the {free / 1e9:.1f} GB that are free"
+                reason = (
+                    f"its files need nearly all of the {free / 1e9:.1f} GB that are free, or more"
+                )
                 raise OSError(errno.ENOSPC, reason)
         targets: set[Path] = set()
         for member in read(path):

@@ -195,12 +195,13 @@ def _annotation(entry: dict, images: _Ids, categories: _Ids, remarks: Remarks) -
         raise ValueError(f"its bbox is {box}, expected four numbers: [x, y, width, height]")
     attributes = entry.get("attributes")
     rotation = number(attributes.get("rotation") or 0) if isinstance(attributes, dict) else 0
+    if rotation % 360:
+        # The box that is written isn't to be rotated once more.
+        read["attributes"] = {k: v for k, v in attributes.items() if k != "rotation"}
     if rotation % 360 and box:
         remarks.add(ROTATED, place)
         outline = turn_outline(outline, read["bbox"], rotation)
         read["bbox"] = enclosing(read["bbox"], rotation)
-        # The box that is written isn't to be rotated once more.
-        read["attributes"] = {k: v for k, v in attributes.items() if k != "rotation"}
     if outline:
         read["segmentation"] = outline
     read["area"] = number(entry.get("area") or 0)

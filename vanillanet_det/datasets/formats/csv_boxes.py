@@ -46,7 +46,7 @@ def _entries(path: Path, remarks: Remarks) -> Iterator[Entry]:
         rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or ()]
         for row in rows:
             if None in row or None in row.values():
-                raise ValueError("doesn't have as many columns as the first line")
+                raise ValueError("has another number of columns than the first line")
             row = {name: value.strip() for name, value in row.items()}
             if not row["filename"]:
                 raise ValueError("has no filename")

@@ -129,7 +129,7 @@ def _mask(shape: Element, label: str, size: Size, place: str, remarks: Remarks) 
     if min(runs) < 0 or sum(runs) != width * height:
         raise ValueError(f"the runs of its mask don't add up to its {width} x {height} pixels")
     if width > size[0] or height > size[1]:
-        raise ValueError(f"its mask has {width} x {height} pixels, which is more than its image")
+        raise ValueError(f"its mask is {width} x {height} pixels, larger than its image")
     pixels = np.repeat(np.arange(len(runs)) % 2, runs).reshape(height, width)
     encoded = encode_mask(pixels, left, top, size)
     box = mask_box(encoded)

@@ -43,7 +43,9 @@ def read(tree: FileTree, remarks: Remarks) -> RawDataset:
     """
     files = _data_files(tree)
     if len(files) > 1:
-        raise UserError(f"{tree.root}: {some(files)} are all Darknet's; keep only one of them")
+        raise UserError(
+            f"{tree.root}: has several .data files of Darknet ({some(files)}); keep one of them"
+        )
     return _Folder(tree, files[0], remarks).read()
 
 

@@ -116,7 +116,7 @@ def _image(data: Mapping[str, Any]) -> str:
     if key not in paths or (key != "image" and len(images) > 1):
         raise ValueError(
             f"its data has {len(images)} images ({', '.join(images) or ', '.join(data)}), expected "
-            "one, or one that is called image"
+            "exactly one, or one under the key image"
         )
     return paths[key]
 

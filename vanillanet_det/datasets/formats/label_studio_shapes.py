@@ -93,7 +93,7 @@ def _check_size(shape: Mapping[str, Any], size: Size) -> None:
     width, height = _annotated_size(shape, size)
     if abs(width * size[1] / (height * size[0]) - 1) > _RATIO:
         raise ValueError(
-            f"was drawn on an image of {width} x {height} pixels, but the image has "
+            f"was drawn on an image of {width} x {height} pixels, but the image is "
             f"{size[0]} x {size[1]}; use the image that was annotated"
         )
     if number(shape.get("image_rotation") or 0) % 360:
@@ -145,7 +145,7 @@ def _brush(
     width, height = _annotated_size(shape, size)
     if (width, height) != tuple(size):
         raise ValueError(
-            f"its brush mask has {width} x {height} pixels, but the image has {size[0]} x "
+            f"its brush mask is {width} x {height} pixels, but the image is {size[0]} x "
             f"{size[1]}; use the image that was annotated"
         )
     alpha = _decode(shape["rle"], 4 * width * height).reshape(height, width, 4)[..., 3]
@@ -176,7 +176,7 @@ def _decode(code: Any, length: int) -> np.ndarray:
         return int(bits[position - count : position], 2)
 
     if take(32) != length or length > _MOST_BYTES:
-        raise ValueError(f"its rle has another size than its image of {length // 4:,} pixels")
+        raise ValueError(f"its rle doesn't match its image of {length // 4:,} pixels")
     bits_of_word = take(5) + 1
     bits_of_run = [take(4) + 1 for _ in range(4)]
     values = np.zeros(length, np.uint32)

@@ -101,7 +101,7 @@ _FORMATS = (
         (".parquet", ".arrow"),
     ),
     _Other(
-        "segmentation masks of Pascal VOC",
+        "a segmentation mask of Pascal VOC",
         "export boxes or polygons, for example as COCO",
         (".png",),
         path=r"(^|/)Segmentation(Class|Object)/",
@@ -119,7 +119,7 @@ def other_format(root: Path, files: Sequence[str]) -> Optional[str]:
         )
         for file in islice(fitting, _LOOKED_AT):
             if other.matches(root / file):
-                return f"{root / file}: is {other.name}, which can't be read; {other.advice}"
+                return f"{root / file}: is {other.name}, which isn't supported; {other.advice}"
     return None
 
 

@@ -79,7 +79,7 @@ def read(tree: FileTree, remarks: Remarks) -> RawDataset:
         )
     if files:
         others = [file for file in tree.having(".yaml", ".yml") if "/" not in file]
-        for file in _lists_of_classes(tree, set(others).difference(files)):
+        for file in _lists_of_classes(tree, [file for file in others if file not in files]):
             remarks.add(f"YAML files that list classes, ignored beside {files[0]}", file)
         return read_yaml(tree.root / files[0], remarks)
     lists = _class_lists(tree)
@@ -180,12 +180,17 @@ def _check_lists(
     for folder in {file.parent for files in labels.values() for file in files.values()}:
         folders.add(folder)
         folders.update(above for above in folder.parents if path.parent in above.parents)
-    lists = ClassLists(
-        folder / name for folder in folders for name in os.listdir(folder) if is_class_list(name)
-    )
-    lists.check(declared, path)
-    for file, names in lists.names.items():
-        if names != list(declared):
-            remarks.add(
-                f"Class lists that differ from the names in {path.name}, ignored", file.name
-            )
+    for folder in sorted(folders):
+        for file in (folder / name for name in os.listdir(folder) if is_class_list(name)):
+            try:
+                lists = ClassLists([file])
+            except UserError:
+                remarks.add(
+                    f"Class lists that can't be read, ignored beside {path.name}", file.name
+                )
+                continue
+            lists.check(declared, path)
+            if lists.all_names != list(declared):
+                remarks.add(
+                    f"Class lists that differ from the names in {path.name}, ignored", file.name
+                )

@@ -55,13 +55,14 @@ def yaml_class_names(content: Mapping[str, Any], path: Path) -> list[str]:
             )
         names = [by_number[index] for index in numbers]
     if not isinstance(names, list) or not names:
-        found = repr(names) if isinstance(names, (str, type(None))) else f"an empty {type(names)}"
-        raise UserError(f"{path}: names is {found}, expected a list of classes: names: [cat, dog]")
+        raise UserError(
+            f"{path}: names is {names!r}, expected a list of classes: names: [cat, dog]"
+        )
     wrong = [index for index, name in enumerate(names) if not isinstance(name, str)]
     if wrong:
         raise UserError(
-            f"{path}: names has a {type(names[wrong[0]]).__name__} as class {wrong[0]}, expected "
-            "a name; put it in quotes"
+            f"{path}: class {wrong[0]} in names is a {type(names[wrong[0]]).__name__}, expected a "
+            "name; put it in quotes"
         )
     names = _checked(names, path)
     if str(content.get("nc", len(names))) != str(len(names)):

@@ -15,7 +15,7 @@ _NOTHING = ("", "~", "null", "Null", "NULL")  # which YAML is read as text here
 _TWICE = "Images listed more than once, but used only once"
 _MISSING = "Listed images that don't exist"
 _OUTSIDE = "Folders and lists outside the data folder"
-_INNER = "Images in folders of two splits, used only in that of the inner folder"
+_INNER = "Images in the folders of two splits, used in that of the inner folder"
 _MOVED = "Paths whose first folders don't exist, matched by the rest"
 
 
@@ -110,7 +110,7 @@ def _base(content: Mapping[str, Any], path: Path, train: Sequence[str], remarks:
                 return Path(os.path.normpath(base))
         if Path(os.path.normpath(path.parent / named)) != path.parent:
             text = (
-                f"{path.name} has path {named}, which doesn't exist; its own folder is used instead"
+                f"{path.name} has path {named}, which lacks its images; the file's folder is used"
             )
             remarks.add(f"{text}.")
     return path.parent
