@@ -80,7 +80,7 @@ def test_small_images_that_training_drops_are_counted(small):
     small["train"]["annotations"] = (
         small["train"]["annotations"][:1] + small["train"]["annotations"][2:]
     )
-    assert "classes dog (1 of 1)" in by_code(small.check(images=False))["class-dropped"].message
+    assert "boxes of dog (1 of 1)" in by_code(small.check(images=False))["class-dropped"].message
     small.dataset("train").filter_cfg.min_size = 1
     assert small.check(images=False) == []
 
