@@ -243,7 +243,7 @@ def test_a_model_that_is_no_detector(small_config, tmp_path):
         f"_base_ = '{small_config}'\nmodel = dict(_delete_=True, type='FPN', in_channels=[8], "
         "out_channels=8, num_outs=1)\n"
     )
-    with pytest.raises(UserError, match=r"other.py: the model is a FPN, expected a"):
+    with pytest.raises(UserError, match=r"other.py: the model is a FPN, expected one"):
         benchmark([str(config)], **QUICK)
 
 

@@ -24,7 +24,7 @@ from ..engine.config import (
 )
 from ..engine.hooks import SwitchToDeployHook
 from ..engine.hooks.check_data_hook import check_run, log_warnings
-from ..engine.launch import init_distributed
+from ..engine.launch import end_distributed, init_distributed
 from ..engine.ranks import (
     first_rank_reports,
     gather_or_raise,
@@ -106,7 +106,9 @@ def test(
             if exported:
                 _check_classes(runner, checkpoint)
     with config_errors(cfg), size_errors(cfg), lost_rank_errors():
-        return runner.test() if out is None else _test_and_dump(runner, Path(out))
+        metrics = runner.test() if out is None else _test_and_dump(runner, Path(out))
+    end_distributed(cfg)
+    return metrics
 
 
 def _check(cfg: Config, checkpoint: str, exported: bool) -> list[Finding]:

@@ -19,7 +19,7 @@ from ..engine.amp import set_amp
 from ..engine.config import check_tensorboard, config_errors, load_config
 from ..engine.hooks import InterruptHook
 from ..engine.hooks.check_data_hook import check_run, log_warnings
-from ..engine.launch import init_distributed
+from ..engine.launch import end_distributed, init_distributed
 from ..engine.ranks import (
     first_rank_reports,
     gather_or_raise,
@@ -85,6 +85,7 @@ def train(
             )
     with config_errors(cfg), size_errors(cfg), lost_rank_errors(), _nothing_trained():
         runner.train()
+    end_distributed(cfg)
     best = runner.message_hub.runtime_info.get("best_ckpt")
     if best is not None:
         print_log(

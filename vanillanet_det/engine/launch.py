@@ -100,6 +100,16 @@ def init_distributed(cfg: Config) -> None:
     MODELS.register_module("SyncBN", module=CPUSyncBatchNorm, force=True)
 
 
+def end_distributed(cfg: Config) -> None:
+    """Leave the group of ranks on CPUs that `init_distributed` created.
+
+    Its threads may otherwise abort a process that ends while they run.
+    """
+    is_initialized = cfg.launcher != "none" and torch.distributed.is_initialized()
+    if is_initialized and torch.distributed.get_backend() == "gloo":
+        torch.distributed.destroy_process_group()
+
+
 def _check_single_process() -> None:
     """Raise an error if several processes would train independently and write the same files."""
     size = os.environ.get("WORLD_SIZE", "1")
