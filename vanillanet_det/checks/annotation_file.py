@@ -1,6 +1,5 @@
 """Reads annotation files in COCO format for the checks."""
 
-import gc
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 
 from ..datasets.formats import describe_file
 from ..datasets.formats.files import is_finite
+from ..datasets.formats.json_files import without_collecting
 from ..errors import UserError
 from .datasets import Dataset
 from .finding import Finding, and_more
@@ -158,17 +158,13 @@ def read_annotation_file(dataset: Dataset) -> AnnotationFile:
         UserError: The file can't be read, isn't UTF-8 JSON in COCO format, or lists no images.
     """
     text = _read_text(dataset)
-    collects = gc.isenabled()
-    gc.disable()  # else the objects that it creates are searched for cycles, which takes longer
     try:
-        content = json.loads(text)
+        with without_collecting():
+            content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(
             f"{dataset.where}: is not valid JSON ({error}); expected COCO's instances format"
         ) from error
-    finally:
-        if collects:
-            gc.enable()
     is_dict = isinstance(content, dict)
     # COCO's test annotations are not public, and a user's test images may have no annotations.
     # Validation needs annotations: without them, it would choose the best checkpoint at random.
