@@ -65,12 +65,11 @@ def test_what_is_fused_is_smaller_and_counted_as_it_is(rows):
     assert by_kind["detector", "deploy"]["flops"] > by_kind["backbone", "deploy"]["flops"]
 
 
-def test_the_parts_of_a_detector_add_up(rows):
+def test_a_detector_is_also_timed_by_part(rows):
     for row in rows[1]["rows"]:
         if row["part"] == "detector":
-            assert "backbone stage 1" in row["parts"]
-            assert "backbone stem" in row["parts"]
-            assert 0.2 < sum(row["parts"].values()) / row["median"] < 5
+            assert {"backbone stem", "backbone stage 1", "neck", "head"} < set(row["parts"])
+            assert min(row["parts"].values()) > 0
         else:
             assert row["parts"] == {}
 
