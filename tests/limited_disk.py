@@ -1,4 +1,4 @@
-"""Fixtures for full disks, which `conftest.py` imports."""
+"""Fixtures for full disks, which `shared_fixtures.py` imports."""
 
 import resource
 import shutil

@@ -3,7 +3,6 @@
 import itertools
 
 import pytest
-from mmdet.visualization import DetLocalVisualizer
 from mmengine.config import Config
 from mmengine.runner import Runner
 
@@ -13,6 +12,7 @@ _NUMBERS = itertools.count()
 @pytest.fixture
 def make_runner(small_config, mmdet_scope, tmp_path):
     """Make a runner over a few scenes, two epochs long."""
+    from mmdet.visualization import DetLocalVisualizer
 
     def make(**changes):
         # One of an earlier test would keep drawing into that test's folder.
