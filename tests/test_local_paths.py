@@ -102,7 +102,7 @@ def test_reports(local_config, tmp_path):
     for name in ("one/run", "two/run"):
         (tmp_path / name).mkdir(parents=True)
     run, other = tmp_path / "one" / "run", tmp_path / "two" / "run"
-    report = write_finetune_report(cfg, f"{tmp_path}/best.pth", [], run, [str(other)])
+    report, _ = write_finetune_report(cfg, f"{tmp_path}/best.pth", [], run, [str(other)])
     assert local_paths(tmp_path, [report]) == []
     text = report.read_text()
     assert "gone.png" in text

@@ -18,6 +18,7 @@ def make_parser(prog: str, description: str) -> argparse.ArgumentParser:
     add_config(parser)
     parser.add_argument("--work-dir", help="folder for logs and checkpoints")
     add_cfg_options(parser)
+    add_verbose(parser)
     parser.add_argument(
         "--launcher",
         choices=["none", "pytorch", "slurm", "mpi"],
@@ -51,6 +52,15 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="KEY=VALUE",
         help='override the config: a.b=1, a.c="[1,2]"; data_root=FOLDER moves the dataset',
+    )
+
+
+def add_verbose(parser: Any) -> None:
+    """Add `--verbose`, which prints the whole log."""
+    parser.add_argument(
+        "--verbose",
+        action="store_true",
+        help="print the whole log, which is otherwise only in the log file",
     )
 
 

@@ -2,13 +2,15 @@
 
 import argparse
 import os
+import time
 from collections.abc import Sequence
 
-from .command_line import add_amp, add_renamed, run
+from .command_line import add_amp, add_renamed, add_verbose, run
 
 
 def main(prog: str, args: Sequence[str]) -> None:
     """Parse the command line and fine-tune."""
+    began = time.monotonic()
     parser = argparse.ArgumentParser(
         prog=prog,
         description="Fine-tune a detector on your own dataset. DATA is a folder, an annotation "
@@ -20,8 +22,9 @@ def main(prog: str, args: Sequence[str]) -> None:
     network = parser.add_argument_group("network")
     network.add_argument(
         "--model",
-        help="detector: retinanet, mask-rcnn, faster-rcnn, or a config file or name (default: the "
-        "detector of the weights, or retinanet)",
+        help="detector: nano, small or base for machines without a GPU; retinanet, mask-rcnn, "
+        "faster-rcnn, or a config file or name (default: the detector of the weights; else small "
+        "without a GPU, retinanet with one)",
     )
     network.add_argument(
         "--backbone",
@@ -50,6 +53,9 @@ def main(prog: str, args: Sequence[str]) -> None:
     training = parser.add_argument_group("training")
     training.add_argument(
         "--epochs", type=int, help="number of epochs (default: about 4,000 iterations)"
+    )
+    training.add_argument(
+        "--minutes", type=float, help="train for as long as the command then takes in all"
     )
     training.add_argument("--batch-size", type=int, default=8, help="images per batch (default: 8)")
     training.add_argument(
@@ -90,8 +96,10 @@ def main(prog: str, args: Sequence[str]) -> None:
         metavar="WORK_DIR",
         help="work dirs of other runs to include in the report's curves",
     )
+    add_verbose(files)
     arguments = parser.parse_args(args)
     if arguments.device == "cpu":
         # Set before MMEngine is imported, because MMEngine looks for a GPU only once.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    arguments.began = began
     run("finetune", arguments)

@@ -34,7 +34,7 @@ def test_facts_are_those_of_the_config_in_order(tmp_path, record):
         )
     )
     cfg.dump(config)
-    path = write_finetune_report(Config.fromfile(config), "a/best.pth", [], tmp_path)
+    path, _ = write_finetune_report(Config.fromfile(config), "a/best.pth", [], tmp_path)
     text = path.read_text()
     assert "<title>Fine-tuning on my digits</title>" in text
     header = text.partition('<table class="facts">')[2].partition("</table>")[0]

@@ -8,7 +8,8 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 from pycocotools.coco import COCO
 
-from vanillanet_det.finetune.prepare import FinetuneOptions, prepare, print_message
+from vanillanet_det.finetune.options import FinetuneOptions
+from vanillanet_det.finetune.prepare import prepare, print_message
 
 LATIN = os.fsdecode(b"gr\xf6\xdfe")  # of an old archive
 

@@ -10,7 +10,8 @@ from PIL import Image
 
 from vanillanet_det import UserError
 from vanillanet_det.datasets.formats import read_dataset
-from vanillanet_det.finetune.prepare import FinetuneOptions, prepare
+from vanillanet_det.finetune.options import FinetuneOptions
+from vanillanet_det.finetune.prepare import prepare
 
 pytestmark = pytest.mark.usefixtures("mmdet_scope")
 SMALL = {

@@ -1,10 +1,11 @@
 import pytest
 from mmengine.config import Config
-from torch import nn
 
 from vanillanet_det.finetune.schedule import (
     default_input_size,
+    flat_share,
     learning_rate,
+    light_input_size,
     num_epochs,
     schedule,
 )
@@ -39,48 +40,39 @@ def test_number_of_epochs(images, expected):
     assert num_epochs(images, batch_size=8) == expected
 
 
-def test_the_rate_rises_and_falls_over_the_training(make_runner_of):
-    """MMEngine's own schedulers, run to the end."""
-    rates = make_runner_of(Config(schedule(4, 50, 1e-3, 8, layer_decay=False)))
-    assert len(rates) == 200
-    assert rates[0] == pytest.approx(1e-5)
-    assert max(rates) == pytest.approx(1e-3, rel=0.05)
-    assert rates.index(max(rates)) == pytest.approx(20, abs=2)
-    assert rates[-1] == pytest.approx(1e-5, rel=0.2)
+@pytest.mark.parametrize(
+    ("side", "size", "expected"),
+    [
+        (35, (640, 480), (256, 192)),
+        (28, (640, 480), (320, 256)),
+        (4, (640, 480), (640, 480)),  # too small for any size
+        (200, (1333, 800), (256, 160)),
+        (4, (4000, 3000), (640, 480)),
+        (100, (160, 160), (160, 160)),  # no image is enlarged
+    ],
+)
+def test_a_light_input_size_shows_the_smallest_class(side, size, expected):
+    boxes = [(0, side)] * 5 + [(1, 3 * side)] * 50
+    annotations = [dict(category_id=id, bbox=[0, 0, width, width]) for id, width in boxes]
+    crowd = dict(category_id=2, bbox=[0, 0, 1, 1], iscrowd=1)
+    coco = dict(_images(size), annotations=[*annotations, crowd])
+    assert light_input_size(coco) == expected
 
 
-def test_a_training_of_a_few_iterations_has_the_full_rate(make_runner_of):
-    cfg = Config(schedule(1, 12, 1e-3, 8, layer_decay=False))
-    assert max(make_runner_of(cfg, 12)) == pytest.approx(1e-3)
+def test_a_training_of_a_few_iterations_reaches_the_full_rate():
+    (scheduler,) = schedule(1, 12, 1e-3, 8, layer_decay=False)["param_scheduler"]
+    assert scheduler["warm_up"] == 1
 
 
-@pytest.fixture
-def make_runner_of():
-    from mmengine.optim import build_optim_wrapper
-    from mmengine.registry import PARAM_SCHEDULERS
-
-    def make(cfg, length=50):
-        model = nn.Conv2d(1, 1, 1)
-        wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
-        schedulers = [
-            PARAM_SCHEDULERS.build(
-                dict(one, optimizer=wrapper.optimizer),
-                default_args=dict(epoch_length=length),
-            )
-            if not one.get("convert_to_iter_based")
-            else PARAM_SCHEDULERS.get(one["type"]).build_iter_from_epoch(
-                optimizer=wrapper.optimizer,
-                epoch_length=length,
-                **{k: v for k, v in one.items() if k not in ("type", "convert_to_iter_based")},
-            )
-            for one in cfg.param_scheduler
-        ]
-        rates = []
-        for _ in range(cfg.train_cfg.max_epochs * length):
-            rates.append(wrapper.optimizer.param_groups[0]["lr"])
-            wrapper.optimizer.step()
-            for scheduler in schedulers:
-                scheduler.step()
-        return rates
-
-    return make
+@pytest.mark.parametrize(
+    ("schedulers", "flat"),
+    [
+        ([dict(type="WarmUpFlatCosineLR", flat=0.5)], 0.5),
+        (dict(type="mmdet.WarmUpFlatCosineLR", flat=0.25), 0.25),
+        ([dict(type="LinearLR"), dict(type="WarmUpFlatCosineLR")], 0.0),
+        ([dict(type="CosineAnnealingLR")], 0.0),
+        (None, 0.0),
+    ],
+)
+def test_the_flat_part_is_that_of_the_template(schedulers, flat):
+    assert flat_share(Config(dict(param_scheduler=schedulers))) == flat

@@ -101,7 +101,7 @@ def config(small_config, tmp_path_factory):
 
 
 def test_ctrl_c_in_an_epoch_and_in_a_validation(config, command, environment, tmp_path):
-    args = (config, "--work-dir", tmp_path, "--cfg-options", "randomness.seed=0")
+    args = (config, "--work-dir", tmp_path, "--verbose", "--cfg-options", "randomness.seed=0")
     resume = f"Resume: python -m vanillanet_det_tools train {' '.join(map(str, args))} --resume"
 
     terminal = Terminal(command("train", *args), environment)
@@ -160,7 +160,7 @@ def test_sigterm_to_all_processes(config, more, command, environment, tmp_path):
     own = tmp_path / "own.py"
     own.write_text(config.read_text() + more)
     process = subprocess.Popen(
-        command("train", own, "--work-dir", tmp_path),
+        command("train", own, "--work-dir", tmp_path, "--verbose"),
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

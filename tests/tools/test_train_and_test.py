@@ -71,7 +71,7 @@ def killed(command, lambda_config, environment, tmp_path_factory):
     """Work dir of a run killed in its second epoch."""
     work_dir = tmp_path_factory.mktemp("killed")
     process = subprocess.Popen(
-        command("train", lambda_config, "--work-dir", work_dir),
+        command("train", lambda_config, "--work-dir", work_dir, "--verbose"),
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -3,14 +3,16 @@
 import json
 import shlex
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Optional
 
 from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.registry import DefaultScope
 
 from ..checkpoints import find_resume
@@ -20,9 +22,11 @@ from ..engine.config import check_writable, read_config
 from ..engine.options import parse_size, use_device
 from ..errors import UserError
 from ..fileio import atomic_write
+from ..finetune.cost import extend, fit_length, measure_cost
 from ..finetune.fused import save_fused
 from ..finetune.model import has_masks
-from ..finetune.prepare import FinetuneOptions, prepare, print_message
+from ..finetune.options import FinetuneOptions
+from ..finetune.prepare import prepare, print_message
 from ..finetune.report import write_finetune_report
 from ..inference import config_text
 from ..installation import command
@@ -34,7 +38,12 @@ _TEMPLATES = {
     "retinanet": "retinanet_vanillanet11_coco",
     "mask-rcnn": "mask_rcnn_vanillanet11_coco",
     "faster-rcnn": "faster_rcnn_vanillanet11_coco",
+    "nano": "nano_digits",
+    "small": "small_digits",
+    "base": "base_digits",
 }
+_LIGHT = ("nano", "small", "base")  # for training from random weights without a GPU
+_LIGHT_MINUTES = 12.0
 
 
 def finetune(
@@ -47,27 +56,33 @@ def finetune(
     compare: Sequence[str] = (),
     resume: bool = False,
     dry_run: bool = False,
+    verbose: bool = False,
+    began: Optional[float] = None,
     **options: Any,
 ) -> None:
     """Check the dataset and the settings, fine-tune a detector, and report the result.
 
     Args:
         data: Folder, annotation file or archive of a dataset; see `read_dataset`.
-        model: `retinanet`, `mask-rcnn`, `faster-rcnn`, or another detector's config;
-            None uses the detector of the weights, or `retinanet`.
+        model: `nano`, `small`, `base`, `retinanet`, `mask-rcnn`, `faster-rcnn`, or another
+            detector's config; None uses the detector of the weights, else `small` without a GPU
+            and `retinanet` with one.
         input_size: Such as `640` or `480x640` (height x width); None uses the size of the
             images, up to COCO's.
         amp: Mixed precision, as for `train`.
         device: `cpu`, `cuda` or `cuda:1`; None uses a GPU if available.
         work_dir: Output folder; None for `work_dirs/<name of the dataset>`.
         compare: Work dirs of other runs to include in the report's curves.
-        resume: Resume the run in `work_dir`.
+        resume: Resume the run in `work_dir`; `epochs` in all or `minutes` more make it longer.
         dry_run: Check the data and write the config, but don't train.
+        verbose: Print the whole log of the training and of the evaluation.
+        began: Reading of `time.monotonic` from which `minutes` count; None for now.
         **options: Other fields of `FinetuneOptions`.
 
     Raises:
         UserError: There is a mistake in the dataset, the weights, a value or the work dir.
     """
+    began = time.monotonic() if began is None else began
     use_device(device)
     source = Path(data).expanduser().resolve()
     where = Path(work_dir or f"work_dirs/{source.stem if source.is_file() else source.name}")
@@ -81,17 +96,25 @@ def finetune(
         _check_resumed(path, source, settings, amp)
     else:
         with _on_interrupt("Training has not started; run the same command again"):
-            _write_config(path, data, settings, amp, where)
+            _write_config(path, data, _complete(settings), amp, where, began, dry_run)
         print_message(f"Config: {path}\nRun it again: {command('train')} {path} --work-dir FOLDER")
     if dry_run:
         return
     words = [str(data), "--work-dir", str(where), "--resume"]
     words += ["--device", device] if device else []
+    words += ["--verbose"] if verbose else []
     words += ["--compare", *map(str, compare)] if compare else []
     go_on = f"{command('finetune')} {shlex.join(words)}"
-    best = train(str(path), str(where), resume="auto" if resume else None, go_on=go_on)
+    best = train(
+        str(path),
+        str(where),
+        resume="auto" if resume else None,
+        go_on=go_on,
+        verbose=verbose,
+        checked=not resume,
+    )
     with _on_interrupt(f"Training is complete; to fuse, evaluate and report, run: {go_on}"):
-        _finish(path, best or str(find_resume(where)), where, compare)
+        _finish(path, best or str(find_resume(where)), where, compare, verbose)
 
 
 def _check_compared(folders: Sequence[str]) -> None:
@@ -101,15 +124,18 @@ def _check_compared(folders: Sequence[str]) -> None:
 
 
 def _check_resumed(path: Path, data: Path, settings: FinetuneOptions, amp: Optional[str]) -> None:
-    """Refuse to resume with other settings or another dataset."""
+    """Refuse to resume with other settings or another dataset, and make the run longer if asked."""
     if not path.is_file():
         raise UserError(f"--resume: no fine-tuning run in {path.parents[1]}; omit --resume")
-    changed = [f.name for f in fields(settings) if getattr(settings, f.name) != f.default]
+    longer = dict(epochs=settings.epochs, minutes=settings.minutes)
+    others = [f for f in fields(settings) if f.name not in longer]
+    changed = [f.name for f in others if getattr(settings, f.name) != f.default]
     changed += ["amp"] if amp else []
     if changed:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
         raise UserError(f"--resume: uses the settings in {path}; omit {flags}")
-    trained_on = (read_config(str(path)).get("finetune") or {}).get("data")
+    cfg = read_config(str(path))
+    trained_on = (cfg.get("finetune") or {}).get("data")
     if trained_on is None:
         raise UserError(
             f"--resume: {path} doesn't specify its dataset (finetune.data); resume it with "
@@ -117,6 +143,27 @@ def _check_resumed(path: Path, data: Path, settings: FinetuneOptions, amp: Optio
         )
     if Path(trained_on).resolve() != data:
         raise UserError(f"--resume: the run in {path.parents[1]} uses {trained_on}, not {data}")
+    if any(longer.values()):
+        extend(cfg, **longer)
+        _write(path, cfg)
+
+
+def _complete(settings: FinetuneOptions) -> FinetuneOptions:
+    """Choose what suits a machine without a GPU, and say so."""
+    if get_device() != "cpu":
+        return settings
+    if (settings.model, settings.weights, settings.backbone) == (None, None, None):
+        settings = replace(settings, model="small")
+        print_message(
+            "No GPU and no --weights: training the detector `small`; --model retinanet trains "
+            "a large one"
+        )
+    if settings.model in _LIGHT and settings.epochs is settings.minutes is None:
+        settings = replace(settings, minutes=_LIGHT_MINUTES)
+        print_message(
+            f"Training for {_LIGHT_MINUTES:g} minutes; --minutes N or --epochs N changes that"
+        )
+    return settings
 
 
 def _write_config(
@@ -125,6 +172,8 @@ def _write_config(
     settings: FinetuneOptions,
     amp: Optional[str],
     where: Path,
+    began: float,
+    dry_run: bool,
 ) -> None:
     """Build a config, check it, and write it if there are no errors."""
     if any(where.glob("*.pth")):
@@ -142,22 +191,32 @@ def _write_config(
     check_writable(where)
     try:
         with DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmdet"):
-            cfg = prepare(data, cfg, settings, where)
+            cfg = prepare(data, cfg, settings, where, light=template in _LIGHT)
             set_amp(cfg, amp)
             findings = check_config(cfg, images=True)
         print_message(report(findings) or "Dataset, weights and config: no problems found")
         stop_at_errors(findings)
+        if settings.minutes or not dry_run:
+            cost = measure_cost(cfg)
+            end = settings.minutes and began + 60 * settings.minutes
+            print_message(fit_length(cfg, cost, end and end - time.monotonic()))
         path.parent.mkdir(exist_ok=True)
-        text = config_text(cfg)
-        with atomic_write(path) as file:
-            file.write(text.encode())
+        _write(path, cfg)
     except OSError as error:
         raise UserError(
             f"{error.filename or where}: can't be read or written ({error.strerror or error})"
         ) from error
 
 
-def _finish(config: Path, checkpoint: str, where: Path, compare: Sequence[str]) -> None:
+def _write(path: Path, cfg: Config) -> None:
+    text = config_text(cfg)
+    with atomic_write(path) as file:
+        file.write(text.encode())
+
+
+def _finish(
+    config: Path, checkpoint: str, where: Path, compare: Sequence[str], verbose: bool
+) -> None:
     """Fuse a checkpoint, evaluate it, and write the report."""
     cfg = Config.fromfile(config)
     detector = checkpoint
@@ -165,8 +224,8 @@ def _finish(config: Path, checkpoint: str, where: Path, compare: Sequence[str]) 
     if isinstance(MODELS.get(cfg.model.backbone.type), KnowsForms):
         detector = str(where / "deployed.pth")
         save_fused(str(config), checkpoint, detector)
-    metrics, detections = _evaluate(cfg, config, checkpoint, where)
-    path = write_finetune_report(cfg, checkpoint, detections, where, compare)
+    metrics, detections = _evaluate(cfg, config, checkpoint, where, verbose)
+    path, advice = write_finetune_report(cfg, checkpoint, detections, where, compare)
     precisions = ", ".join(
         f"{kind} AP {metrics[f'coco/{kind}_mAP']:.3f}"
         for kind in ("bbox", "segm")
@@ -176,12 +235,13 @@ def _finish(config: Path, checkpoint: str, where: Path, compare: Sequence[str]) 
         f"{precisions or 'No detections'}, evaluated on {cfg.val_evaluator.ann_file}\n"
         f"Report: {path}\n"
         f"Detector: {detector}\n"
-        f"Detect: {command('infer')} {shlex.quote(detector)} IMAGES --out FOLDER"
+        f"Detect: {command('infer')} {shlex.quote(detector)} IMAGES --out FOLDER\n"
+        + "".join(f"Advice: {each}.\n" for each in advice)
     )
 
 
 def _evaluate(
-    cfg: Config, config: Path, checkpoint: str, where: Path
+    cfg: Config, config: Path, checkpoint: str, where: Path, verbose: bool
 ) -> tuple[dict[str, float], list[dict]]:
     """Return a checkpoint's metrics, and its detections as COCO results."""
     with tempfile.TemporaryDirectory() as folder:
@@ -191,6 +251,8 @@ def _evaluate(
             checkpoint,
             work_dir=str(where),
             cfg_options=[f"test_evaluator.outfile_prefix={prefix}"],
+            verbose=verbose,
+            checked=True,
         )
         file = Path(f"{prefix}.{'segm' if has_masks(cfg.model) else 'bbox'}.json")
         # MMDetection writes no file if there are no detections.

@@ -32,6 +32,7 @@ from ..engine.ranks import (
     is_first_of_node,
     lost_rank_errors,
 )
+from ..engine.runner import build_runner
 from ..engine.size_errors import size_errors
 from ..errors import UserError
 from ..inference.exported import ExportedModel
@@ -50,6 +51,8 @@ def test(
     deploy: bool = True,
     cfg_options: Sequence[str] = (),
     launcher: str = "none",
+    verbose: bool = False,
+    checked: bool = False,
 ) -> dict:
     """Evaluate a checkpoint.
 
@@ -63,6 +66,8 @@ def test(
         deploy: Evaluate the fused model; otherwise the training form.
         cfg_options: `key=value` pairs that override the config.
         launcher: Job launcher for distributed runs.
+        verbose: Print the whole log, including the config and the environment.
+        checked: Whether the config and the data have just been checked.
 
     Returns:
         The metrics.
@@ -86,7 +91,7 @@ def test(
             if out is not None:
                 gather_or_raise(lambda: _check_out(Path(out)), is_first())
             warnings, *_ = gather_or_raise(
-                lambda: _check(cfg, checkpoint, exported), is_first_of_node()
+                lambda: _check(cfg, checkpoint, exported, checked), is_first_of_node()
             )
             cfg.load_from, cfg.resume = None if exported else checkpoint, False
             _set_deploy(cfg, deploy and not exported)
@@ -101,7 +106,7 @@ def test(
                 _set_show_dir(cfg, show_dir)
             if tta:
                 _set_tta(cfg)
-            runner = Runner.from_cfg(cfg)
+            runner = build_runner(cfg, verbose)
             log_warnings(warnings)
             if exported:
                 _check_classes(runner, checkpoint)
@@ -111,10 +116,10 @@ def test(
     return metrics
 
 
-def _check(cfg: Config, checkpoint: str, exported: bool) -> list[Finding]:
+def _check(cfg: Config, checkpoint: str, exported: bool, checked: bool) -> list[Finding]:
     if not exported:
         read_ahead(checkpoint)
-    warnings = check_run(cfg, ("test_dataloader",))
+    warnings = [] if checked else check_run(cfg, ("test_dataloader",))
     check_tensorboard(cfg)
     return warnings
 

@@ -9,8 +9,7 @@ from typing import Optional
 
 from mmengine.config import Config
 from mmengine.dist import is_distributed
-from mmengine.logging import print_log
-from mmengine.runner import Runner
+from mmengine.logging import MMLogger, print_log
 
 from ..checkpoints import find_resume, read_checkpoint
 from ..checkpoints.download import is_url
@@ -28,6 +27,7 @@ from ..engine.ranks import (
     lost_rank_errors,
     rank_prefix,
 )
+from ..engine.runner import build_runner
 from ..engine.size_errors import size_errors
 from ..errors import UserError
 from ..installation import command
@@ -42,6 +42,8 @@ def train(
     cfg_options: Sequence[str] = (),
     launcher: str = "none",
     go_on: Optional[str] = None,
+    verbose: bool = False,
+    checked: bool = False,
 ) -> Optional[str]:
     """Train a detector.
 
@@ -59,6 +61,8 @@ def train(
         launcher: Job launcher for distributed runs.
         go_on: Command that resumes an interrupted training run, for the log; None for the
             `train` command with these arguments.
+        verbose: Print the whole log, including the config and the environment.
+        checked: Whether the config and the data have just been checked.
 
     Returns:
         The best checkpoint; None if the config doesn't keep one.
@@ -74,23 +78,22 @@ def train(
             if auto_scale_lr:
                 _set_auto_scale_lr(cfg)
             _set_resume(cfg, resume)  # first, since nothing else is loaded then
-            warnings, *_ = gather_or_raise(lambda: _check(cfg), is_first_of_node())
+            warnings, *_ = gather_or_raise(lambda: _check(cfg, checked), is_first_of_node())
             set_amp(cfg, amp)
-            runner = Runner.from_cfg(cfg)
+            runner = build_runner(cfg, verbose)
             log_warnings(warnings)
     for hook in runner.hooks:
         if isinstance(hook, InterruptHook) and hook.go_on is None:
             hook.go_on = go_on or _resume_command(
-                config, work_dir, amp, auto_scale_lr, cfg_options, launcher
+                config, work_dir, amp, auto_scale_lr, cfg_options, launcher, verbose
             )
     with config_errors(cfg), size_errors(cfg), lost_rank_errors(), _nothing_trained():
         runner.train()
     end_distributed(cfg)
     best = runner.message_hub.runtime_info.get("best_ckpt")
-    if best is not None:
-        print_log(
-            f"Best checkpoint: {best}\nEvaluate it: {command('test')} {config} {best}",
-            logger="current",
+    if best is not None and go_on is None:
+        runner.logger.info(
+            f"Best checkpoint: {best}\nEvaluate it: {command('test')} {config} {best}"
         )
     return best
 
@@ -101,7 +104,7 @@ def _nothing_trained() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print_log("Training has not started; run the same command again", "current")
+        MMLogger.get_current_instance().info("Training has not started; run the same command again")
         raise
 
 
@@ -112,9 +115,11 @@ def _resume_command(
     auto_scale_lr: bool,
     cfg_options: Sequence[str],
     launcher: str,
+    verbose: bool,
 ) -> str:
     words = [config]
     words += ["--work-dir", str(work_dir)] if work_dir else []
+    words += ["--verbose"] if verbose else []
     words += ["--amp", amp] if amp else []
     words += ["--auto-scale-lr"] if auto_scale_lr else []
     words += ["--cfg-options", *cfg_options] if cfg_options else []
@@ -134,8 +139,8 @@ def _set_auto_scale_lr(cfg: Config) -> None:
     cfg.auto_scale_lr.enable = True
 
 
-def _check(cfg: Config) -> list[Finding]:
-    warnings = check_run(cfg, ("train_dataloader", "val_dataloader"))
+def _check(cfg: Config, checked: bool) -> list[Finding]:
+    warnings = [] if checked else check_run(cfg, ("train_dataloader", "val_dataloader"))
     check_tensorboard(cfg)
     return warnings
 

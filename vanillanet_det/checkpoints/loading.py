@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
@@ -47,4 +47,4 @@ def load_backbone(backbone: nn.Module, path: PathLike, prefix: str = "backbone."
         found = backbone.adapt_state_dict(checkpoint.backbone(prefix), checkpoint.arch_name)
     match = Match.of(found, backbone.state_dict())
     backbone.load_state_dict({k: v for k, v in found.items() if k in match.matched}, strict=False)
-    print_log(f"{path}: backbone: {match}", logger="current")
+    MMLogger.get_current_instance().info(f"{path}: backbone: {match}")

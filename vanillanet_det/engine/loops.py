@@ -105,6 +105,12 @@ class ResumableLoop(GuardedLoop):
         self._skip(batches, epoch)
 
 
+def is_validated(runner: Runner, step: int) -> bool:
+    """Return whether a validation follows an epoch or iteration, if the loop is resumable."""
+    loop = runner.train_loop
+    return isinstance(loop, ResumableLoop) and loop.is_validated(step)
+
+
 @LOOPS.register_module()
 class ResumableEpochBasedTrainLoop(ResumableLoop, EpochBasedTrainLoop):
     """MMEngine's EpochBasedTrainLoop, extended to resume inside an epoch.
@@ -139,6 +145,8 @@ class ResumableEpochBasedTrainLoop(ResumableLoop, EpochBasedTrainLoop):
         for idx, data_batch in enumerate(self.dataloader, first):
             self._batches = idx + 1
             self.run_iter(idx, data_batch)
+            if self.stop_training:  # by TimeLimitHook; others stop after a validation
+                break
         if first:
             batches.skip = 0
         self._batches = 0

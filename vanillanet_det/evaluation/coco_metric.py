@@ -1,5 +1,7 @@
 """COCO metrics, which are computed by faster-coco-eval if it is installed."""
 
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import Any
 
 from mmdet.evaluation.metrics import CocoMetric, coco_metric
@@ -51,9 +53,11 @@ class FasterCocoMetric(CocoMetric):
         # CocoMetric has no argument for this class, and looks it up in its module.
         original, coco_metric.COCOeval = coco_metric.COCOeval, self._evaluator
         try:
-            return super().compute_metrics(results)
+            with redirect_stdout(StringIO()) as printed:
+                return super().compute_metrics(results)
         finally:
             coco_metric.COCOeval = original
+            print_log(printed.getvalue(), "current")
 
 
 def find_evaluator(backend: str = "auto") -> tuple[type, str]:

@@ -4,9 +4,8 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Union
+from typing import Union
 
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -15,81 +14,32 @@ from ..checks.spelling import spelling
 from ..configs import type_name
 from ..datasets.formats import RawDataset, read_dataset, split
 from ..datasets.formats.raw_dataset import is_learned
-from ..engine.options import parse_backbone
 from ..errors import UserError
 from ..fileio import atomic_write
 from ..runtime.console import printable
 from .anchors import anchor_sizes, box_sizes, fit_anchors, histogram, measure_fit
-from .config import AUGMENTATIONS, FinetuneData, make_config
+from .config import FinetuneData, make_config
 from .limits import fit_limits
 from .model import anchor_generator, has_masks, make_model, template_model
+from .options import FinetuneOptions
 from .readable import drop_unreadable
-from .schedule import default_input_size, learning_rate, num_epochs, schedule
+from .schedule import (
+    default_input_size,
+    flat_share,
+    learning_rate,
+    light_input_size,
+    num_epochs,
+    schedule,
+)
 from .start import Start, read_start, transfer
 
 
-@dataclass(frozen=True)
-class FinetuneOptions:
-    """Options of a fine-tuning run; options that are None are inferred.
-
-    Attributes:
-        model: Name of a detector, or path of its config file.
-        weights: Checkpoint of a detector, or published ImageNet weights; None for random weights.
-        backbone: Name of the backbone, such as `vanillanet11`.
-        epochs: Number of epochs.
-        batch_size: Number of images in a batch.
-        lr: Learning rate.
-        input_size: Longer and shorter side that images are resized to, in any order, keeping the
-            aspect ratio.
-        augment: Names from `AUGMENTATIONS`.
-        freeze: Last backbone stage to freeze: 0 for the stem, -1 to freeze nothing.
-        merged: Whether to train VanillaNet's merged form.
-        skip_missing: Whether to train without images that are missing or unreadable.
-
-    Raises:
-        UserError: A value is out of range.
-    """
-
-    model: Optional[str] = None
-    weights: Optional[str] = None
-    backbone: Optional[str] = None
-    epochs: Optional[int] = None
-    batch_size: int = 8
-    lr: Optional[float] = None
-    input_size: Optional[tuple[int, int]] = None
-    augment: Sequence[str] = ("flip", "scale")
-    freeze: int = -1
-    merged: bool = False
-    skip_missing: bool = False
-
-    def __post_init__(self) -> None:
-        """Raise an error if a value is out of range."""
-        for flag, value in (("epochs", self.epochs), ("batch-size", self.batch_size)):
-            if value is not None and value < 1:
-                raise UserError(f"--{flag} {value}: expected a positive integer")
-        if self.freeze < -1:
-            raise UserError(
-                f"--freeze {self.freeze}: expected the last stage to freeze, from 0 "
-                "for the stem, or -1 to freeze nothing"
-            )
-        if self.lr is not None and not 0 < self.lr < math.inf:
-            raise UserError(f"--lr {self.lr:g}: expected a number above 0, such as 0.0005")
-        if "none" in self.augment and len(self.augment) > 1:
-            names = ", ".join(AUGMENTATIONS[1:])
-            raise UserError(f"--augment none: can't be combined; pass none alone, or {names}")
-
-    @property
-    def arch(self) -> Optional[str]:
-        """Published arch of the backbone; None if no backbone is selected.
-
-        Raises:
-            UserError: The backbone is unknown.
-        """
-        return None if self.backbone is None else parse_backbone(self.backbone)
-
-
 def prepare(
-    data: Union[str, Path], template: Config, options: FinetuneOptions, work_dir: Path
+    data: Union[str, Path],
+    template: Config,
+    options: FinetuneOptions,
+    work_dir: Path,
+    light: bool = False,
 ) -> Config:
     """Build the config of a fine-tuning run, and write its annotations.
 
@@ -98,6 +48,7 @@ def prepare(
         template: Config of the detector to train; its `tta_model` may be changed.
         options: Settings of the run.
         work_dir: Existing folder for the annotations and `weights.txt`.
+        light: Choose a small input size by default.
 
     Raises:
         UserError: The dataset, weights and options don't match.
@@ -125,7 +76,8 @@ def prepare(
     )
     _check_masks(model, source, train, val)
     _check_classes(train, val)
-    longer, shorter = sorted(options.input_size or default_input_size(train), reverse=True)
+    size = options.input_size or (light_input_size if light else default_input_size)(train)
+    longer, shorter = sorted(size, reverse=True)
     anchors = _fit_anchors(model, train, (longer, shorter))
     limited = dict(model=model, tta_model=template.get("tta_model"))
     detections = fit_limits(limited, train, val)
@@ -138,7 +90,7 @@ def prepare(
         "input size": f"{longer} x {shorter} pixels, keeping the aspect ratio",
         "anchors": anchors,
         "detections": detections,
-        "epochs": epochs,
+        **({} if options.minutes else {"epochs": epochs}),
         "batch size": batch_size,
         "learning rate": lr,
     }
@@ -156,6 +108,7 @@ def prepare(
             lr,
             batch_size,
             layer_decay=start.kind == "backbone",
+            flat=flat_share(template),
         ),
         load_from=start.path if start.kind == "detector" else None,
         record=dict(
@@ -247,9 +200,7 @@ def _fit_anchors(model: dict, train: dict, size: tuple[int, int]) -> str:
 
 def _report_transfer(start: Start, model: dict, classes: Sequence[str], work_dir: Path) -> None:
     if start.kind == "nothing":
-        print_message(
-            "Training starts from scratch, since --weights wasn't passed; this requires more epochs"
-        )
+        print_message("Training starts from random weights, since --weights wasn't passed")
         _write_file(work_dir / "weights.txt", "all weights are random\n")
         return
     if start.backbone is not None:  # the file's form is compared; weights are merged later

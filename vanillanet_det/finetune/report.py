@@ -1,9 +1,11 @@
 """Writes the report of a fine-tuning run as a single HTML file."""
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Optional
 
 from mmengine.config import Config
 
@@ -25,7 +27,7 @@ def write_finetune_report(
     detections: Sequence[dict],
     work_dir: Path,
     compare: Sequence[str] = (),
-) -> Path:
+) -> tuple[Path, list[str]]:
     """Write `report.html` into a work dir.
 
     Args:
@@ -36,7 +38,7 @@ def write_finetune_report(
         compare: Work dirs of other runs, whose curves are drawn in the same charts.
 
     Returns:
-        The path of the file.
+        The path of the file, and the advice in it.
 
     Raises:
         UserError: The file can't be written.
@@ -46,7 +48,7 @@ def write_finetune_report(
         runs = [Path(run).resolve() for run in (work_dir, *compare)]
         names = [os.path.relpath(run, os.path.commonpath(runs)) for run in runs]
     path = work_dir / "report.html"
-    write_report(
+    advice = write_report(
         path,
         title=f"Fine-tuning on {Path(cfg.finetune.data).name}",
         truth=json.loads(Path(cfg.val_evaluator.ann_file).read_bytes()),
@@ -54,8 +56,23 @@ def write_finetune_report(
         root=Path(cfg.val_dataloader.dataset.data_prefix.img),
         curves={name: read_curves(run) for name, run in zip(names, [work_dir, *compare])},
         facts=_facts(cfg, checkpoint),
+        input_size=_input_size(cfg),
+        longer=_longer(cfg),
     )
-    return path
+    return path, advice
+
+
+def _longer(cfg: Config) -> str:
+    limit = (cfg.get("default_hooks") or {}).get("time_limit")
+    if limit is not None:
+        return f"--resume --minutes {math.ceil(limit.seconds / 60)}"
+    epochs = (cfg.get("train_cfg") or {}).get("max_epochs")
+    return f"--resume --epochs {2 * epochs}" if epochs else ""
+
+
+def _input_size(cfg: Config) -> Optional[tuple[int, int]]:
+    steps = cfg.val_dataloader.dataset.get("pipeline") or ()
+    return next((tuple(step.scale) for step in steps if step.type == "Resize"), None)
 
 
 def _facts(cfg: Config, checkpoint: str) -> list[tuple[str, str]]:

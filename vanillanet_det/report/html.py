@@ -9,12 +9,13 @@ import numpy as np
 
 from ..errors import UserError
 from ..fileio import atomic_write
+from .advice import advise
 from .charts import WIDTH, curve_panels, precision_recall_panel, svg
 from .coco_eval import prepare_detections, prepare_truth
 from .curves import Curves
 from .gallery import class_label, draw_matches
-from .matches import confuse, match, rank
-from .metrics import ClassMetrics, compute_metrics
+from .matches import ImageMatches, confuse, match, rank
+from .metrics import ClassMetrics, Metrics, compute_metrics
 
 _MAX_CURVES = 10  # classes with a precision-recall curve
 _MAX_MATRIX = 20  # classes in the confusion matrix; with more, only the top pairs are listed
@@ -31,7 +32,9 @@ def write_report(
     curves: Mapping[str, Curves],
     facts: Sequence[tuple[str, str]],
     score: Optional[float] = None,
-) -> None:
+    input_size: Optional[tuple[int, int]] = None,
+    longer: str = "",
+) -> list[str]:
     """Write a report as a single, self-contained HTML file.
 
     Args:
@@ -45,31 +48,42 @@ def write_report(
         facts: Names and values to show in the header, such as model, dataset and checkpoint.
         score: Score threshold for precision, recall, confusion and images; if None, the threshold
             with the highest F1 over all classes is used.
+        input_size: Longer and shorter side in pixels that images are resized to, for the advice.
+        longer: Options that continue the training, for the advice.
+
+    Returns:
+        The advice in the report.
 
     Raises:
         UserError: The detections don't match the ground truth, or the file can't be written.
     """
-    text = _render(title, truth, detections, Path(root), curves, facts, score)
+    truth = prepare_truth(truth)
+    metrics = compute_metrics(truth, prepare_detections(truth, detections), score)
+    images = match(metrics.boxes, truth["images"], metrics.score)
+    advice = advise(metrics, images, next(iter(curves.values()), Curves()), input_size)
+    text = _render(
+        title, truth, len(detections), Path(root), curves, facts, metrics, images, advice
+    )
     try:
         with atomic_write(path) as file:
             # File names may contain bytes that aren't UTF-8.
             file.write(text.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise UserError(f"{path}: can't be written ({error.strerror or error})") from error
+    return advice
 
 
 def _render(
     title: str,
     truth: dict,
-    detections: Sequence[dict],
+    detections: int,
     root: Path,
     curves: Mapping[str, Curves],
     facts: Sequence[tuple[str, str]],
-    score: Optional[float],
+    metrics: Metrics,
+    images: Sequence[ImageMatches],
+    advice: Sequence[str],
 ) -> str:
-    truth = prepare_truth(truth)
-    metrics = compute_metrics(truth, prepare_detections(truth, detections), score)
-    images = match(metrics.boxes, truth["images"], metrics.score)
     confusion = confuse(images, truth["categories"])
     names = {c["id"]: (k, str(c["name"])) for k, c in enumerate(truth["categories"], 1)}
     worst, best = rank(images, _MAX_IMAGES)
@@ -81,8 +95,9 @@ def _render(
         counts={
             "images": len(truth["images"]),
             "instances": sum(c.instances for c in metrics.classes),
-            "detections": len(detections),
+            "detections": detections,
         },
+        advice=advice,
         charts=_charts(curves),
         precision_recall=_precision_recall(metrics.classes),
         width=WIDTH,

@@ -11,6 +11,7 @@ from .progress_hook import ProgressHook
 from .resume_schedule_hook import ResumeScheduleHook
 from .stop_at_non_finite_loss_hook import StopAtNonFiniteLossHook
 from .switch_to_deploy_hook import SwitchToDeployHook
+from .time_limit_hook import TimeLimitHook
 
 __all__ = [
     "ChannelsLastHook",
@@ -24,4 +25,5 @@ __all__ = [
     "ResumeScheduleHook",
     "StopAtNonFiniteLossHook",
     "SwitchToDeployHook",
+    "TimeLimitHook",
 ]

@@ -17,7 +17,7 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 
 from ...checkpoints import INTERRUPTED
 from ...fileio import atomic_write
-from ..loops import ResumableEpochBasedTrainLoop, ResumableLoop
+from ..loops import ResumableEpochBasedTrainLoop, ResumableLoop, is_validated
 from ..workers import shield_built
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -139,7 +139,7 @@ class InterruptHook(Hook):
         by_epoch = isinstance(loop, EpochBasedTrainLoop)
         if by_epoch and self.end_of_epoch(loop.dataloader, batch_idx):
             return  # stop after the steps at the end of the epoch instead
-        left = not by_epoch and _is_validated(runner, done)
+        left = not by_epoch and is_validated(runner, done)
         self._stop(runner, number, dict(epoch=runner.epoch, iter=done), left)
 
     def after_train_epoch(self, runner: Runner) -> None:
@@ -151,7 +151,7 @@ class InterruptHook(Hook):
         if number and is_left:
             epoch = runner.epoch + 1
             meta = dict(epoch=epoch, iter=runner.iter)
-            self._stop(runner, number, meta, left=_is_validated(runner, epoch))
+            self._stop(runner, number, meta, left=is_validated(runner, epoch))
 
     def after_val_iter(self, runner: Runner, **_: Any) -> None:
         """Stop after a signal, with SystemExit, if the validated weights are saved."""
@@ -205,12 +205,6 @@ class InterruptHook(Hook):
         )
         self.end_train(runner)
         raise SystemExit(128 + number)
-
-
-def _is_validated(runner: Runner, step: int) -> bool:
-    """Return whether a validation follows an epoch or iteration, and the loop can make it up."""
-    loop = runner.train_loop
-    return isinstance(loop, ResumableLoop) and loop.is_validated(step)
 
 
 def _has_stepped(runner: Runner) -> bool:

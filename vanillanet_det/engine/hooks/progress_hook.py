@@ -1,4 +1,4 @@
-"""A progress bar for a whole training run."""
+"""A progress bar for a whole training run, and a line for each epoch."""
 
 import logging
 import sys
@@ -8,8 +8,10 @@ from typing import Any, Optional, TextIO
 from mmdet.registry import HOOKS
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from tqdm import tqdm
+
+from ..loops import is_validated
 
 _STATE = "progress_ap"
 _REFRESH_S = 0.1
@@ -17,13 +19,13 @@ _REFRESH_S = 0.1
 
 @HOOKS.register_module()
 class ProgressHook(Hook):
-    """Show the iterations done, time left, epoch, loss and AP in a bar below the log.
+    """Log a line for each epoch or validation, and show a bar below the log.
 
-    The bar shows the AP of the last and of the best validation. It is drawn to the standard error
-    of rank 0; if that isn't a terminal, the hook does nothing.
+    Both show the loss, the AP of the last and of the best validation, and the time left. The bar is
+    drawn to the standard error of rank 0 if that is a terminal.
 
     Args:
-        metric: Suffix of the name of the metric to show.
+        metric: Suffix of the name of the metric of which the best value is shown.
     """
 
     # After CheckpointHook (VERY_LOW, 90), but before InterruptHook (LOWEST, 100).
@@ -35,10 +37,12 @@ class ProgressHook(Hook):
         self._streams: dict = {}  # the original streams, by logging handler
         self._scores: list[float] = []  # last and best
         self._drawn = 0.0
+        self._start = (0, 0.0)  # first iteration, and when it began
 
     def before_train(self, runner: Runner) -> None:
         """Draw the bar, starting at the iteration of the checkpoint if the run is resumed."""
         self._scores = list(runner.message_hub.runtime_info.get(_STATE, []))
+        self._start = (runner.iter, time.monotonic())
         if not (is_main_process() and sys.stderr.isatty()):
             return
         # Without smoothing, the time per iteration includes its share of the validations.
@@ -73,9 +77,15 @@ class ProgressHook(Hook):
         """Advance the bar."""
         if self._bar is None:
             return
-        loss = runner.message_hub.get_scalar("train/loss").current()
-        self._describe(_epoch(runner, runner.epoch + 1), f"loss {loss:.3f}")
+        self._describe(_epoch(runner, runner.epoch + 1), _loss(runner))
+        self._bar.total = runner.max_iters  # it may change
         self._bar.update()
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Log the line of an epoch that isn't validated."""
+        loop, epoch = runner.train_loop, runner.epoch + 1
+        if isinstance(loop, EpochBasedTrainLoop) and not is_validated(runner, epoch):
+            self._log(runner, epoch)
 
     def after_val_iter(self, runner: Runner, batch_idx: int, **_: Any) -> None:
         """Show the progress of the validation."""
@@ -90,16 +100,34 @@ class ProgressHook(Hook):
             self._bar.refresh()
 
     def after_val_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
-        """Read the AP from the metrics."""
+        """Read the AP from the metrics, and log the line of the epoch."""
         if not isinstance(runner._train_loop, BaseLoop):
             return
         found = [value for name, value in (metrics or {}).items() if name.endswith(self.metric)]
         if found:
             self._scores = [found[0], max(found + self._scores)]
             runner.message_hub.update_info(_STATE, self._scores)
+        self._log(runner, runner.epoch, metrics)
         if self._bar is not None:
             self._describe(_epoch(runner, runner.epoch))
             self._bar.refresh()
+
+    def after_test_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
+        """Log the metrics of a test."""
+        values = ", ".join(f"{name} {value}" for name, value in (metrics or {}).items())
+        runner.logger.info(values or "no detections")
+
+    def _log(self, runner: Runner, epoch: int, metrics: Optional[dict] = None) -> None:
+        first, began = self._start
+        done, total = runner.iter, runner.max_iters
+        seconds = (time.monotonic() - began) / max(1, done - first) * (total - done)
+        by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+        where = f"epoch {epoch}/{runner.max_epochs}" if by_epoch else f"iteration {done}/{total}"
+        values = [_loss(runner), *_named_scores(metrics or {})]
+        values += ["no detections"] * (metrics == {})
+        values += [f"best {best:.3f}" for best in self._scores[1:] if metrics]
+        left = f"{tqdm.format_interval(seconds)} left" if done < total else "done"
+        runner.logger.info(f"{where}: {', '.join((*values, left))}")
 
     def _describe(self, where: str, *values: str) -> None:
         scores = [f"AP {self._scores[0]:.3f}, best {self._scores[1]:.3f}"] if self._scores else []
@@ -121,6 +149,22 @@ class _AboveBar:
             written = self._stream.write(text)
             self._stream.flush()
         return written
+
+
+def _loss(runner: Runner) -> str:
+    return f"loss {runner.message_hub.get_scalar('train/loss').current():.3f}"
+
+
+def _named_scores(metrics: dict) -> list[str]:
+    """Return the precisions among COCO's metrics, or all metrics if there are none."""
+    found = {
+        f"{kind}AP{iou}": value
+        for name, value in metrics.items()
+        for key, kind in (("bbox", ""), ("segm", "mask "))
+        for iou in ("", "50")
+        if name.endswith(f"{key}_mAP_{iou}".rstrip("_"))
+    }
+    return [f"{name} {value:.3f}" for name, value in (found or metrics).items()]
 
 
 def _epoch(runner: Runner, epoch: int) -> str:

@@ -5,6 +5,7 @@ from typing import Optional
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
@@ -45,7 +46,7 @@ class SwitchToDeployHook(Hook):
             )
         self.tolerance = tolerance
         self._original: Optional[nn.Module] = None
-        self._reported = False
+        self._reported = self._has_fused = False
 
     def before_run(self, runner: Runner) -> None:
         """Reject a second hook of this type.
@@ -80,9 +81,12 @@ class SwitchToDeployHook(Hook):
             runner.logger.warning(f"{type(self).__name__}: {unchecked}")
         fold_normalization(fused)  # the fused copy is never saved
         before, after = (sum(p.numel() for p in m.parameters()) for m in (model, fused))
-        runner.logger.info(
-            f"Evaluating the fused model: {before:,} -> {after:,} parameters{checked}"
-        )
+        text = f"Evaluating the fused model: {before:,} -> {after:,} parameters{checked}"
+        if self._has_fused:
+            print_log(text, "current")  # which QuietRunner doesn't print
+        else:
+            runner.logger.info(text)
+        self._has_fused = True
         self._original, runner.model = original, fused
 
     def _restore(self, runner: Runner) -> None:

@@ -1,6 +1,7 @@
-"""Optimizer wrappers and their constructors, registered in MMDetection."""
+"""Optimizer wrappers, their constructors and schedules, registered in MMDetection."""
 
 from .bf16_optim_wrapper import Bf16OptimWrapper
 from .layer_decay import LayerDecay
+from .warm_up_flat_cosine import WarmUpFlatCosineLR
 
-__all__ = ["Bf16OptimWrapper", "LayerDecay"]
+__all__ = ["Bf16OptimWrapper", "LayerDecay", "WarmUpFlatCosineLR"]
