@@ -2,6 +2,7 @@
 _base_ = "small_digits.py"
 
 model = dict(
-    backbone=dict(arch=dict(dims=[144, 288, 576, 1152])),
-    neck=[dict(_base_.model.neck[0], in_channels=[288, 576, 1152]), _base_.model.neck[1]],
+    backbone=dict(arch=dict(dims=[72, 144, 288, 576])),
+    neck=dict(in_channels=[144, 288, 576], out_channels=96),
+    bbox_head=dict(in_channels=96, feat_channels=96),
 )

@@ -2,6 +2,7 @@
 _base_ = "small_digits.py"
 
 model = dict(
-    backbone=dict(arch=dict(dims=[48, 96, 192, 384])),
-    neck=[dict(_base_.model.neck[0], in_channels=[96, 192, 384]), _base_.model.neck[1]],
+    backbone=dict(arch=dict(dims=[24, 48, 96, 192])),
+    neck=dict(in_channels=[48, 96, 192], out_channels=32),
+    bbox_head=dict(in_channels=32, feat_channels=32),
 )

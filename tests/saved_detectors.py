@@ -22,11 +22,11 @@ def save_small_detector(config, digits, path, kind="retinanet"):
         config: Config of a small RetinaNet.
         digits: Folder of the digits.
         path: The file to write.
-        kind: `retinanet`, `rtmdet`, `mask_rcnn`, or a `cascade` of Mask R-CNN.
+        kind: `retinanet`, `rtmdet`, `yolox`, `mask_rcnn`, or a `cascade` of Mask R-CNN.
     """
     cfg = Config.fromfile(config)
-    if kind == "rtmdet":
-        cfg.model = make_rtmdet(cfg.model)
+    if kind in ("rtmdet", "yolox"):
+        cfg.model = make_real_time(cfg.model, kind)
     elif kind != "retinanet":
         cfg = Config.fromfile(CONFIGS / "mask_rcnn_vanillanet5_digits.py")
         cfg.merge_from_dict(SMALL_MASK_RCNN)
@@ -45,22 +45,27 @@ def save_small_detector(config, digits, path, kind="retinanet"):
         data = [pipeline(dict(img_path=str(p))) for p in (digits / "val").glob("*.png")]
     batch = {key: [item[key] for item in data] for key in ("inputs", "data_samples")}
     prepare_random_weights(model, batch)
+    if kind == "yolox":
+        cfg.model.test_cfg.score_thr = 0.2  # fewer boxes, of which no two have the same score
     classes = tuple("0123456789")
     meta = dict(cfg=cfg.pretty_text, dataset_meta=dict(classes=classes), epoch=3)
     torch.save(dict(meta=meta, state_dict=model.state_dict()), path)
     return path
 
 
-def make_rtmdet(retinanet):
-    """Return an RTMDet with the backbone of a RetinaNet."""
-    model = Config.fromfile(CONFIGS / "_base_/models/rtmdet.py").model
+def make_real_time(retinanet, kind):
+    """Return an RTMDet or YOLOX with the backbone of a RetinaNet."""
+    model = Config.fromfile(CONFIGS / f"_base_/models/{kind}.py").model
     (mapper, pafpn), norm = model.neck, dict(type="BN")
     channels = retinanet.neck.in_channels
     model.backbone = retinanet.backbone
     mapper.update(in_channels=channels, out_channels=16, norm_cfg=norm)
     pafpn.update(in_channels=[16] * 3, out_channels=16, num_csp_blocks=1, norm_cfg=norm)
     model.bbox_head.update(num_classes=10, in_channels=16, feat_channels=16, norm_cfg=norm)
-    model.test_cfg.update(max_per_img=20)
+    if kind == "rtmdet":
+        model.test_cfg.update(max_per_img=20)
+    else:  # MMDetection knows no limit of YOLOX
+        model.test_cfg.update(max_per_img=2000)
     return model
 
 

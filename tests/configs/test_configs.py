@@ -1,5 +1,6 @@
 """Every config of the project loads anywhere, builds, and evaluates fused."""
 
+import inspect
 from pathlib import Path
 
 import mmdet
@@ -42,6 +43,11 @@ def test_names_are_registered(cfg):
     assert all(TRANSFORMS.get(transform.type) for transform in cfg.tta_pipeline)
 
 
+def head_strides(model):
+    head = model.get("bbox_head") or model.rpn_head
+    return head.get("strides") or head.anchor_generator.strides
+
+
 def test_neck_and_anchors_fit_the_backbone(cfg):
     backbone = build_on_meta(cfg.model.backbone)
     backbone.eval()
@@ -51,8 +57,7 @@ def test_neck_and_anchors_fit_the_backbone(cfg):
     assert list(neck.in_channels) == [feature.shape[1] for feature in features]
     out_strides = [side // feature.shape[2] for feature in features]
     assert [side // feature.shape[3] for feature in features] == out_strides
-    head = cfg.model.get("bbox_head") or cfg.model.rpn_head
-    assert head.anchor_generator.strides[: len(out_strides)] == out_strides
+    assert list(head_strides(cfg.model))[: len(out_strides)] == out_strides
     assert cfg.model.data_preprocessor.pad_size_divisor % out_strides[-1] == 0
     roi_head = cfg.model.get("roi_head", {})
     for extractor in ("bbox_roi_extractor", "mask_roi_extractor"):
@@ -66,8 +71,7 @@ def test_features_are_the_last_of_their_strides(cfg):
     with torch.device("meta"):
         backbone = MODELS.build(cfg.model.backbone)
     assert set(backbone.out_indices) <= set(backbone.arch.last_of_each_stride)
-    head = cfg.model.get("bbox_head") or cfg.model.rpn_head
-    assert backbone.out_strides[0] == head.anchor_generator.strides[0]
+    assert backbone.out_strides[0] == head_strides(cfg.model)[0]
 
 
 def test_nothing_is_left_beside_the_model(cfg):
@@ -87,6 +91,7 @@ def test_masks_are_read_where_they_are_trained_and_judged(cfg):
 
 COCO = [path for path in CONFIGS if path.stem.endswith("_coco")]
 RTMDET = [path for path in COCO if path.stem.startswith("rtmdet")]
+YOLOX = [path for path in COCO if path.stem.startswith("yolox")]
 WEIGHTS = {
     "5": "vanillanet_5.pth",
     "9": "vanillanet_9.pth",
@@ -114,9 +119,29 @@ def test_rtmdets_recipe(cfg):
     assert not {"max_epochs", "plain_epochs", "plain_pipeline", "size", "load"} & set(cfg)
 
 
+@pytest.mark.parametrize("config", YOLOX, ids=lambda path: path.stem, indirect=True)
+def test_yolox_with_rtmdets_recipe(config, cfg):
+    rtmdet = Config.fromfile(config.with_name(config.name.replace("yolox", "rtmdet"))).to_dict()
+    ours = cfg.to_dict()
+    for key in ("backbone", "data_preprocessor"):
+        assert ours["model"][key] == rtmdet["model"][key]
+    published = Config.fromfile(MMDET_CONFIGS / "yolox/yolox_l_8xb8-300e_coco.py").model
+    default = {
+        name: parameter.default
+        for name, parameter in inspect.signature(MODELS.get("YOLOXHead")).parameters.items()
+    }
+    for key in set(published.bbox_head) - {"type", "norm_cfg", "strides"}:
+        assert cfg.model.bbox_head.get(key, default.get(key)) == published.bbox_head[key]
+    assert tuple(cfg.model.bbox_head.strides) == published.bbox_head.strides
+    assert cfg.model.train_cfg == published.train_cfg
+    assert cfg.model.test_cfg.nms == published.test_cfg.nms
+    del ours["model"], rtmdet["model"]
+    assert ours == rtmdet
+
+
 @pytest.mark.parametrize(
     "config",
-    [path for path in COCO if path not in RTMDET],
+    [path for path in COCO if path not in RTMDET + YOLOX],
     ids=lambda path: path.stem,
     indirect=True,
 )

@@ -36,7 +36,7 @@ def test_a_detector_in_every_precision(make_exporter, write_once, images, format
         assert narrow.get(precision, onnx.TensorProto.FLOAT) in types
 
 
-@pytest.mark.parametrize("kind", ["rtmdet", "cascade"])
+@pytest.mark.parametrize("kind", ["rtmdet", "yolox", "cascade"])
 def test_other_detectors(make_exporter, write_once, images, kind):
     file = write_once(kind, **FIXED)
     assert_verified(make_exporter(kind, **FIXED), file, "fp32", images)

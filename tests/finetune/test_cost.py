@@ -27,7 +27,7 @@ def test_a_number_of_epochs_is_kept_and_its_time_said(cfg):
     assert text.endswith(": 30 epochs of 20 iterations, 0.50 s each")
     assert (cfg.train_cfg.max_epochs, cfg.train_cfg.val_interval) == (30, 1)
     assert "time_limit" not in cfg.default_hooks
-    assert cfg.custom_hooks[0].momentum == pytest.approx(10 / 600)
+    assert cfg.custom_hooks[0].momentum == pytest.approx(20 / 600)
 
 
 def test_a_time_sets_the_number_of_epochs(cfg):

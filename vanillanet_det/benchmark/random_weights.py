@@ -21,6 +21,7 @@ NUM_CANDIDATES = 1000  # scores per image above the threshold, as in a trained R
 # large enough for bf16 scores to differ. With a larger deviation over positions, boxes would
 # cluster where the random features are largest, and a uniform image would have none.
 POSITION_STD, CLASS_STD = 0.5, 1.6
+FACTOR_LOGIT = 6.0  # of what scores are multiplied by, such as YOLOX's objectness: almost 1
 DELTA_STD = 0.1  # of box deltas, relative to the sides of the anchor or region
 
 
@@ -110,6 +111,9 @@ class _Calibration:
             for layer, rows in deltas.items():
                 stds_of_rows = rows.new_tensor(stds).repeat(rows.shape[1] // len(stds))
                 _normalize(layer, rows, DELTA_STD / stds_of_rows)
+        for layer, rows in (pair for part in output[2:] for pair in self._layers(part).items()):
+            _normalize(layer, rows, torch.full_like(rows[0], POSITION_STD))
+            layer.bias += FACTOR_LOGIT
         if scores:
             rows = [
                 _normalize(layer, rows, torch.full_like(rows[0], POSITION_STD))

@@ -3,7 +3,7 @@
 import copy
 
 import torch
-from mmdet.models.dense_heads import AnchorHead
+from mmdet.models.dense_heads import AnchorHead, YOLOXHead
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from torch import Tensor, nn
 
@@ -134,7 +134,10 @@ class ExportedSingleStage(_Exported):
         features, height, width = self.features(images)
         head = self.detector.bbox_head
         cfg = head.test_cfg
-        boxes, scores, labels, _ = self.candidates(head, features, cfg.nms_pre, height, width)
+        if isinstance(head, YOLOXHead):
+            boxes, scores, labels = yolox_candidates(head, features)
+        else:
+            boxes, scores, labels, _ = self.candidates(head, features, cfg.nms_pre, height, width)
         min_size = cfg.get("min_bbox_size", -1)
         if not self.nms:
             return boxes, drop_invalid(boxes, scores, cfg.score_thr, min_size), labels
@@ -148,6 +151,26 @@ class ExportedSingleStage(_Exported):
             cfg.max_per_img,
         )
         return boxes, scores, labels.gather(1, index).where(scores > 0, -1)
+
+
+def yolox_candidates(
+    head: YOLOXHead, features: tuple[Tensor, ...]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute the predictions of YOLOX's head, one for each point.
+
+    Returns:
+        Boxes `(N, M, 4)`, scores and labels, each `(N, M)`.
+    """
+    found = []
+    for level, (logits, deltas, objectness) in enumerate(zip(*head(features))):
+        points = head.prior_generator.single_level_grid_priors(
+            logits.shape[2:], level, device="cpu", with_stride=True
+        )
+        scores, labels = logits.float().sigmoid().flatten(2).max(dim=1)
+        scores = scores * objectness.float().sigmoid().flatten(1)
+        boxes = head._bbox_decode(points, deltas.float().flatten(2).transpose(1, 2))
+        found.append((boxes, scores, labels))
+    return tuple(torch.cat(parts, dim=1) for parts in zip(*found))
 
 
 class ExportedTwoStage(_Exported):

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from mmcv.ops import RoIAlign
-from mmdet.models.dense_heads import AnchorHead, RPNHead
+from mmdet.models.dense_heads import AnchorHead, RPNHead, YOLOXHead
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmdet.models.detectors import CascadeRCNN, FasterRCNN, MaskRCNN, SingleStageDetector
 from mmdet.models.roi_heads import CascadeRoIHead, StandardRoIHead
@@ -55,8 +55,8 @@ def check_support(detector: nn.Module, nms: bool = True) -> None:
         nms: Whether the file includes non-maximum suppression.
 
     Raises:
-        UserError: A component differs from those of RetinaNet, RTMDet and Faster, Mask or Cascade
-            R-CNN, or `nms` is False for a two-stage detector.
+        UserError: A component differs from those of RetinaNet, RTMDet, YOLOX and Faster, Mask or
+            Cascade R-CNN, or `nms` is False for a two-stage detector.
     """
     if type(detector) in (FasterRCNN, MaskRCNN, CascadeRCNN):
         if not nms:
@@ -68,10 +68,12 @@ def check_support(detector: nn.Module, nms: bool = True) -> None:
         _check_roi_head(detector.roi_head)
     elif isinstance(detector, SingleStageDetector) and isinstance(detector.bbox_head, AnchorHead):
         _check_dense(detector.bbox_head, BaseDenseHead, scores=True)
+    elif isinstance(detector, SingleStageDetector) and isinstance(detector.bbox_head, YOLOXHead):
+        _check_yolox(detector.bbox_head)
     else:
         raise UserError(
-            f"{type(detector).__name__}: can't be exported; expected RetinaNet, RTMDet or another "
-            f"detector with an AnchorHead, FasterRCNN, MaskRCNN or CascadeRCNN; {_REMEDY}"
+            f"{type(detector).__name__}: can't be exported; expected RetinaNet, RTMDet, YOLOX or "
+            f"another detector with an AnchorHead, FasterRCNN, MaskRCNN or CascadeRCNN; {_REMEDY}"
         )
 
 
@@ -87,6 +89,14 @@ def _check_dense(head: nn.Module, like: type, scores: bool) -> None:
         if head.test_cfg.get("min_bbox_size", -1) > 0:
             # This size is in pixels of the original image, whose size the file doesn't know.
             _refuse_value(head, head.test_cfg, "min_bbox_size", "0 or -1")
+
+
+def _check_yolox(head: YOLOXHead) -> None:
+    names = ("predict", "predict_by_feat", "_bbox_decode", "_bbox_post_process")
+    known = all(_same(head, YOLOXHead, name) for name in names)
+    _expect(head, known, "custom post-processing")
+    _check_test_cfg(head, head.test_cfg, ("max_per_img",))
+    _check_threshold(head, head.test_cfg)
 
 
 def _count_outputs(head: nn.Module) -> int:

@@ -61,7 +61,15 @@ def _detect(model: nn.Module, detector: Detector, array: np.ndarray) -> Detectio
     inputs = torch.from_numpy(array).permute(2, 0, 1)
     sample = DetDataSample(metainfo=meta)
     (found,) = model.test_step(dict(inputs=[inputs], data_samples=[sample]))
-    return to_detections(found.pred_instances, 0.0, detector.classes, size)
+    instances = found.pred_instances
+    if detector.metadata.input_size is not None:
+        # As the runtime does; the boxes of some heads, such as YOLOX's, leave the image.
+        height, width = size
+        boxes = instances.bboxes
+        boxes = boxes.clamp(min=0).minimum(boxes.new_tensor([width, height, width, height]))
+        instances.bboxes = boxes
+        instances = instances[(boxes[:, 2:] > boxes[:, :2]).all(dim=1)]
+    return to_detections(instances, 0.0, detector.classes, size)
 
 
 @contextlib.contextmanager

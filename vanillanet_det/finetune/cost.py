@@ -18,6 +18,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from tqdm import tqdm
 
+from ..configs import type_name
 from ..errors import UserError
 from ..models.deploy import deploy_refusal, is_deployable, switch_to_deploy
 
@@ -197,7 +198,7 @@ def extend(cfg: Config, epochs: Optional[int], minutes: Optional[float]) -> None
 
 
 def _set_averaging(cfg: Config, iterations: int) -> None:
-    """Let averaged weights, if there are any, forget what is older than a tenth of the run."""
-    for hook in cfg.get("custom_hooks") or ():
-        if hook.get("type") == "EMAHook":
-            hook.momentum = min(0.1, max(2e-4, 10 / iterations))
+    """Average weights, if they are averaged, over about a twentieth of the run."""
+    for hook in (*cfg.default_hooks.values(), *(cfg.get("custom_hooks") or ())):
+        if hook and type_name(hook) == "EMAHook":
+            hook.momentum = min(0.1, max(2e-4, 20 / iterations))

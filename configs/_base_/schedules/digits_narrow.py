@@ -1,21 +1,12 @@
-# Trains from random weights in minutes, 8 images at a time, and evaluates averaged weights.
+# Trains from random weights in minutes, 8 images at a time.
 max_epochs = 8
 train_cfg = dict(type="ResumableEpochBasedTrainLoop", max_epochs=max_epochs, val_interval=1)
 optim_wrapper = dict(
     type="OptimWrapper",
     optimizer=dict(type="AdamW", lr=1.5e-3, weight_decay=0.05),
-    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, bypass_duplicate=True),
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
     clip_grad=dict(max_norm=10.0),
 )
 param_scheduler = [dict(type="WarmUpFlatCosineLR", warm_up=100, flat=0.5, last=0.05)]
 auto_scale_lr = dict(enable=False, base_batch_size=8)
 randomness = dict(seed=0)
-custom_hooks = [
-    dict(
-        type="EMAHook",
-        ema_type="ExponentialMovingAverage",
-        momentum=0.005,  # a tenth of the training
-        update_buffers=True,
-        priority=49,
-    )
-]
