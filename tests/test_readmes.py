@@ -34,6 +34,7 @@ MAX_LINES = {
     "vanillanet_det/export/README.md": 100,
     "vanillanet_det/ops/README.md": 30,
     "vanillanet_det/datasets/README.md": 60,
+    "vanillanet_det/finetune/README.md": 100,
 }
 COMMAND = re.compile(
     r"(?:vanillanet-det|-m vanillanet_det_tools) +([a-z-]+) +(.+)"
@@ -41,7 +42,7 @@ COMMAND = re.compile(
     r"|python -m (vanillanet_det\.[\w.]+) +(.+)"
 )
 # Values of `--model` that are no configs, files that other commands write, and names to fill in.
-PLACEHOLDERS = r"[A-Z]+|retinanet|(mask|faster)-rcnn|.+\.(onnx|xml|pth)"
+PLACEHOLDERS = r"[A-Z]+|nano|small|base|retinanet|(mask|faster)-rcnn|.+\.(onnx|xml|pth)"
 NOT_RUN = re.compile(r"<!-- not run: .+ -->")
 
 

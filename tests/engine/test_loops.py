@@ -1,5 +1,6 @@
 """Resumed epochs with any batch sampler and any workers; hooks after a loop that raises."""
 
+import multiprocessing
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -139,3 +140,16 @@ def test_a_batch_sampler_with_a_size_for_each_dataset_is_wrapped():
     assert list(batches) == []
     batches.skip = 1
     assert list(batches) == [[1, 2], [3]]
+
+
+@pytest.mark.parametrize("mode", ["train", "test"])
+def test_no_worker_outlives_its_loop(make_runner, mode):
+    before = set(multiprocessing.active_children())
+    workers = {
+        f"{key}_dataloader.{option}": value
+        for key in ("train", "val", "test")
+        for option, value in dict(num_workers=1, persistent_workers=True).items()
+    }
+    runner = make_runner(**FEW, **workers)
+    getattr(runner, mode)()
+    assert set(multiprocessing.active_children()) <= before

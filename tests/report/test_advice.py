@@ -58,6 +58,11 @@ def test_ap_that_still_rises(advice, aps, rises):
     assert [text.endswith("Train longer: --resume --epochs 12") for text in found] == [True] * rises
 
 
+def test_a_detector_that_finds_nothing_needs_training(advice):
+    expected = ["Almost nothing is detected yet. Train longer: --resume --minutes 5"]
+    assert advice(perfect()[0], [], longer="--resume --minutes 5") == expected
+
+
 def test_a_class_that_is_missed(advice):
     truths = [*perfect()[0], *((2, [100 * x, 300, 50, 50]) for x in range(5))]
     (text,) = advice(truths, [*perfect()[1], (2, [0, 300, 50, 50], 0.8)])

@@ -15,16 +15,19 @@ from typing import Any, Callable
 import torch
 from mmdet.registry import LOOPS
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner, TestLoop, ValLoop, autocast
+from mmengine.runner import BaseLoop, Runner, TestLoop, ValLoop, autocast
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..errors import UserError
-from .workers import shield_workers
+from .workers import shield_workers, stop_workers
 
 
 class GuardedLoop:
-    """A loop that shields its dataloader workers from signals, and calls the hooks when it ends."""
+    """A loop that shields its dataloader workers from signals, and calls the hooks when it ends.
+
+    The workers of a validation during training live until the training ends.
+    """
 
     _mode = ""
 
@@ -44,6 +47,10 @@ class GuardedLoop:
             return self._run()
         finally:
             self.runner.call_hook(f"end_{self._mode}")
+            if self._mode != "val":
+                for loop in (self, getattr(self.runner, "_val_loop", None)):
+                    if isinstance(loop, BaseLoop):
+                        stop_workers(loop.dataloader)
 
     def _run(self) -> Any:
         return super().run()

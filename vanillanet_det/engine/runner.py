@@ -87,7 +87,10 @@ def build_runner(cfg: Config, verbose: bool) -> Runner:
     hooks = cfg.setdefault("default_hooks", ConfigDict())
     if "progress" not in hooks:
         hooks.progress = ConfigDict(type=ProgressHook.__name__)
-    return (Runner if verbose else QuietRunner).from_cfg(cfg)
+    if verbose:
+        return Runner.from_cfg(cfg)
+    with _warnings_to_log():
+        return QuietRunner.from_cfg(cfg)
 
 
 @contextmanager

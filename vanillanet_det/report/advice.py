@@ -8,6 +8,7 @@ from .curves import Curves
 from .matches import ImageMatches, iou
 from .metrics import Metrics
 
+_NOTHING = 0.02  # AP below which only training longer helps
 _RISE = 0.005  # of AP, in the last third of the validations
 _SMALL_SIDE, _GOOD_SIDE = 16, 24  # pixels, as the network sees them
 _LEAST = 5  # objects or detections, for a share to mean something
@@ -31,6 +32,8 @@ def advise(
         input_size: Longer and shorter side in pixels that images are resized to; None if unknown.
         longer: Options that continue the training.
     """
+    if metrics.ap is not None and metrics.ap < _NOTHING:
+        return [f"Almost nothing is detected yet. Train longer{longer and ': '}{longer}"]
     return [
         *_about_training(curves, longer),
         *_about_classes(metrics),

@@ -1,5 +1,7 @@
 """curves.png while a training runs, whatever happens to it."""
 
+from types import SimpleNamespace
+
 import pytest
 from PIL import Image
 
@@ -29,19 +31,30 @@ def with_hook(runner):
     return runner
 
 
-def test_curves_are_drawn_after_each_epoch_and_validation(make_runner, drawn, tmp_path):
+def test_curves_are_drawn_after_each_epoch_and_validation(
+    make_runner, drawn, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("vanillanet_det.engine.hooks.curves_hook._PAUSE", 0)
     with_hook(make_runner()).train()
     with Image.open(tmp_path / "curves.png") as image:
         image.load()
     losses = [curves.losses["loss"].x[-1] for curves in drawn]
-    assert losses == [6, 6, 12, 12]
+    assert losses == [6, 6, 12, 12, 12]
     epochs = [max((s.x[-1] for s in curves.metrics.values()), default=0) for curves in drawn]
-    assert epochs == [0, 1, 1, 2]
+    assert epochs == [0, 1, 1, 2, 2]
     assert drawn[-1] == read_curves(tmp_path)
     assert {"loss", "loss_cls", "loss_bbox"} <= set(drawn[-1].losses)
     assert {"coco/bbox_mAP", "coco/bbox_mAP_50"} <= set(drawn[-1].metrics)
     assert drawn[-1].learning_rate.x == tuple(range(1, 13))
     assert drawn[-1].act_lambda is None
+
+
+def test_slow_plots_are_fewer_and_the_last_one_is_drawn(make_runner, drawn, monkeypatch):
+    times = iter(range(100))
+    clock = SimpleNamespace(monotonic=lambda: next(times))
+    monkeypatch.setattr("vanillanet_det.engine.hooks.curves_hook.time", clock)
+    with_hook(make_runner()).train()
+    assert [curves.losses["loss"].x[-1] for curves in drawn] == [6, 12]
 
 
 def test_lambda_is_drawn(make_runner, drawn):
@@ -66,6 +79,7 @@ def test_other_ranks_draw_nothing(make_runner, drawn, monkeypatch):
     hook = CurvesHook()
     hook.after_train_epoch(runner)
     hook.after_val_epoch(runner)
+    hook.after_train(runner)
     assert not drawn
 
 
