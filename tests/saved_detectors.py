@@ -46,7 +46,7 @@ def save_small_detector(config, digits, path, kind="retinanet"):
     batch = {key: [item[key] for item in data] for key in ("inputs", "data_samples")}
     prepare_random_weights(model, batch)
     if kind == "yolox":
-        cfg.model.test_cfg.score_thr = 0.2  # fewer boxes, of which no two have the same score
+        cfg.model.test_cfg.score_thr = 0.1  # fewer boxes, of which no two have the same score
     classes = tuple("0123456789")
     meta = dict(cfg=cfg.pretty_text, dataset_meta=dict(classes=classes), epoch=3)
     torch.save(dict(meta=meta, state_dict=model.state_dict()), path)

@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 
 from vanillanet_det.engine.runner import build_runner
+from vanillanet_det.report import read_curves
 
 pytestmark = pytest.mark.usefixtures("mmdet_scope")
 
@@ -63,6 +64,15 @@ def test_verbose_prints_the_log(run):
     assert "System environment:" in printed.out
     assert "of interest" in printed.out
     assert "Epoch(train)" in printed.out
+
+
+def test_the_next_run_of_a_process_writes_into_its_own_folder(small_config, tmp_path):
+    for name in ("one", "two"):
+        cfg = Config.fromfile(small_config)
+        cfg.work_dir, cfg.experiment_name = str(tmp_path / name), f"{tmp_path.name} {name}"
+        cfg.train_cfg.max_epochs = 1
+        build_runner(cfg, verbose=False).train()
+        assert read_curves(tmp_path / name).losses["loss"].x == (1, 2, 3, 4, 5, 6)
 
 
 def test_epochs_without_a_validation_have_a_line(run):

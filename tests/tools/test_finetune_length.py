@@ -22,7 +22,9 @@ def test_a_time_and_then_more_of_it(example, tmp_path, capsys):
     limit = Config.fromfile(config).default_hooks.time_limit
     assert 0 < limit.seconds < 10
     assert Config.fromfile(config).val_dataloader.dataset.pipeline[1].scale == (160, 160)
-    finetune(str(example), resume=True, epochs=1, work_dir=str(tmp_path))
+    done = read_checkpoint((tmp_path / "last_checkpoint").read_text())["meta"]["epoch"]
+    finetune(str(example), resume=True, epochs=done + 1, work_dir=str(tmp_path))
+    assert (tmp_path / f"epoch_{done + 1}.pth").is_file()
     assert "time_limit" not in Config.fromfile(config).default_hooks
 
 

@@ -239,8 +239,8 @@ def test_without_a_validation_split_one_is_made_and_written_down(tool, weights, 
 def test_resuming_keeps_settings_and_dataset(finished, tool, example, tmp_path, capsys):
     *_, where = finished
     resumed = ("--work-dir", where, "--resume")
-    assert tool("finetune", example, *resumed, "--epochs", "9") == 2
-    assert "omit --epochs" in capsys.readouterr().err
+    assert tool("finetune", example, *resumed, "--lr", "0.1") == 2
+    assert "omit --lr" in capsys.readouterr().err
     assert tool("finetune", tmp_path, *resumed) == 2
     assert f"uses {example}, not {tmp_path}" in capsys.readouterr().err
 

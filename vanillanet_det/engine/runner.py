@@ -1,5 +1,6 @@
 """MMEngine's runner, with a console that can be read."""
 
+import itertools
 import logging
 import warnings
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from mmdet.registry import RUNNERS
+from mmdet.registry import RUNNERS, VISUALIZERS
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger, print_log
 from mmengine.runner import Runner
@@ -87,10 +88,22 @@ def build_runner(cfg: Config, verbose: bool) -> Runner:
     hooks = cfg.setdefault("default_hooks", ConfigDict())
     if "progress" not in hooks:
         hooks.progress = ConfigDict(type=ProgressHook.__name__)
+    if cfg.get("visualizer"):
+        _rename(cfg.visualizer)
     if verbose:
         return Runner.from_cfg(cfg)
     with _warnings_to_log():
         return QuietRunner.from_cfg(cfg)
+
+
+def _rename(visualizer: ConfigDict) -> None:
+    """Rename a visualizer if an earlier run of this process has one of that name.
+
+    MMEngine would use it again, and it writes into the folder of the earlier run.
+    """
+    kind, name = VISUALIZERS.get(visualizer.type), visualizer.get("name", "visualizer")
+    names = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(2)))
+    visualizer.name = next(each for each in names if not kind.check_instance_created(each))
 
 
 @contextmanager
