@@ -14,6 +14,7 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
+from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from tqdm import tqdm
@@ -24,7 +25,7 @@ from ..models.deploy import deploy_refusal, is_deployable, switch_to_deploy
 
 _LEAST, _MOST, _ENOUGH_S = 3, 20, 8.0  # iterations, and seconds after which there are enough
 _EVALUATION_SHARE = 0.15  # of the time, at most
-_MANY = 100
+_MANY = 100  # times the expected epochs
 _LAST_S = 8.0  # to start and to write the report, without the evaluation for it
 
 
@@ -67,7 +68,7 @@ def measure_cost(cfg: Config) -> Cost:
         DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmdet"),
     ):
         warnings.simplefilter("ignore")  # the run itself logs them
-        model = MODELS.build(cfg.model).to(device)
+        model = revert_sync_batchnorm(MODELS.build(cfg.model)).to(device)
         optimizer = torch.optim.AdamW(model.parameters(), lr=0.0)
         with redirect_stdout(StringIO()):  # pycocotools prints
             train, val = (

@@ -65,7 +65,8 @@ class TimeLimitHook(Hook):
 
     def after_train_iter(self, runner: Runner, **_: object) -> None:
         """Estimate the number of iterations, and stop after the last one."""
-        used, left_for_last = self._used(), self.seconds - self._validation
+        used, validation = self._measured()
+        left_for_last = self.seconds - validation
         runner.message_hub.update_info(_STATE, used)
         done = runner.iter + 1
         if used >= left_for_last:
@@ -81,13 +82,14 @@ class TimeLimitHook(Hook):
         """Measure the validation."""
         self._validation = time.monotonic() - self._validation_began
 
-    def _used(self) -> float:
-        used = self._before + time.monotonic() - self._began
+    def _measured(self) -> tuple[float, float]:
+        """Return the seconds used so far and those of a validation, the most of any rank."""
+        values = self._before + time.monotonic() - self._began, self._validation
         if not is_distributed():
-            return used
-        slowest = torch.tensor([used], dtype=torch.float64)
-        all_reduce(slowest, op="max")  # so that all ranks stop after the same iteration
-        return slowest.item()
+            return values
+        most = torch.tensor(values, dtype=torch.float64)
+        all_reduce(most, op="max")  # so that all ranks stop after the same iteration
+        return most[0].item(), most[1].item()
 
     def _stop(self, runner: Runner, iterations: int, epochs: int) -> None:
         runner.train_loop.stop_training = True
