@@ -55,7 +55,9 @@ def main(prog: str, args: Sequence[str]) -> None:
         "--epochs", type=int, help="number of epochs (default: about 4,000 iterations)"
     )
     training.add_argument(
-        "--minutes", type=float, help="train for as long as the command then takes in all"
+        "--minutes",
+        type=float,
+        help="time for the whole command, report included; sets the number of epochs",
     )
     training.add_argument("--batch-size", type=int, default=8, help="images per batch (default: 8)")
     training.add_argument(

@@ -4,6 +4,7 @@ import re
 import warnings
 
 import pytest
+from mmdet.visualization import DetLocalVisualizer
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
@@ -100,7 +101,22 @@ def test_iterations_and_other_metrics(run, monkeypatch):
     assert re.fullmatch(r"iteration 4/4: loss \d\.\d{3}, coco/recall 0.250, done", lines[1])
 
 
+def test_a_visualizer_by_its_class_and_one_that_does_not_exist(run):
+    run(False, **{"visualizer.type": DetLocalVisualizer, "train_cfg.max_epochs": 1})
+    with pytest.raises(KeyError, match="NoSuch is not in the"):
+        run(False, **{"visualizer.type": "NoSuch"})
+
+
+def test_metrics_that_are_no_numbers(run, monkeypatch):
+    monkeypatch.setattr(
+        "mmdet.evaluation.CocoMetric.compute_metrics",
+        lambda self, results: {"recall": 0.25, "counts": [1, 2], "name": "x"},
+    )
+    _, printed, _ = run(False)
+    assert "coco/recall 0.250, done" in printed.out
+
+
 def test_a_validation_that_finds_nothing(run):
     _, printed, _ = run(False, **{"model.test_cfg.score_thr": 0.99})
     assert "The testing results" not in printed.out
-    assert len(re.findall(r"epoch \d/2: loss \d\.\d{3}, no detections, ", printed.out)) == 2
+    assert len(re.findall(r"epoch \d/2: loss \d\.\d{3}, no metrics, ", printed.out)) == 2

@@ -15,6 +15,8 @@ def cfg():
         dict(
             train_cfg=dict(type="EpochBasedTrainLoop", max_epochs=30, val_interval=1),
             default_hooks=dict(checkpoint=dict(type="CheckpointHook", interval=1)),
+            param_scheduler=[dict(type="WarmUpFlatCosineLR", warm_up=200)],
+            finetune=dict(epochs=30),
             custom_hooks=[dict(type="EMAHook", momentum=0.005)],
         )
     )
@@ -38,6 +40,7 @@ def test_a_time_sets_the_number_of_epochs(cfg):
     assert limit.iterations == pytest.approx(590 / (10 + 2 / 2) * 20, abs=20)
     assert cfg.train_cfg.val_interval == cfg.default_hooks.checkpoint.interval == 2
     assert cfg.train_cfg.max_epochs > 1000  # the hook ends the training
+    assert cfg.param_scheduler[0].warm_up == limit.iterations // 10
 
 
 def test_one_epoch_is_longer_than_the_time(cfg):
@@ -45,6 +48,12 @@ def test_one_epoch_is_longer_than_the_time(cfg):
     assert text.startswith("Training takes about 5 minutes on ")
     assert "1 epoch of 1000 iterations" in text
     assert cfg.default_hooks.time_limit.seconds == 232
+
+
+@pytest.mark.parametrize("seconds", [125.0, 5.0, -3.0])
+def test_too_little_time_for_a_batch_and_its_validation(cfg, seconds):
+    with pytest.raises(UserError, match=r"isn't enough for a batch and two validations of 60 s"):
+        fit_length(cfg, Cost(10.0, 60.0, 1000, None), seconds)
 
 
 @pytest.mark.parametrize(
@@ -57,8 +66,8 @@ def test_units(cfg, iteration, words):
 
 def test_a_run_can_be_made_longer(cfg):
     extend(cfg, epochs=50, minutes=None)
-    assert cfg.train_cfg.max_epochs == 50
-    with pytest.raises(UserError, match="has 50 epochs instead of a time; use --epochs"):
+    assert cfg.train_cfg.max_epochs == cfg.finetune.epochs == 50
+    with pytest.raises(UserError, match="is set in epochs \\(50\\); use --epochs"):
         extend(cfg, epochs=None, minutes=3)
     fit_length(cfg, CHEAP, 600.0)
     extend(cfg, epochs=None, minutes=3)

@@ -15,10 +15,10 @@ BOXES = [[100 * column, 50, 60, 60] for column in range(6)]
 def advice(make_detection):
     """Give advice on an image of 640 x 480 pixels, with objects and detections of a few classes."""
 
-    def advice(truths, found, aps=(), **settings):
+    def advice(truths, found, aps=(), classes=(dict(id=2, name="tram"),), **settings):
         truth = dict(
             images=[dict(id=1, file_name="street.jpg", width=640, height=480)],
-            categories=[dict(id=1, name="car"), dict(id=2, name="tram")],
+            categories=[dict(id=1, name="car"), *classes],
             annotations=[
                 dict(image_id=1, category_id=category, bbox=box, iscrowd=0)
                 for category, box in truths
@@ -69,6 +69,18 @@ def test_a_class_that_is_missed(advice):
     assert text.startswith("80 % of the 5 objects of class tram are missed at a score of 0.30")
 
 
+def test_of_many_classes_the_three_worst_are_named(advice):
+    names = [dict(id=2 + index, name=f"kind {index}") for index in range(5)]
+    missed = [(2 + k, [20 * x, 200 + 20 * k, 15, 15]) for k in range(5) for x in range(5 + k)]
+    found = advice([*perfect()[0], *missed], perfect()[1], classes=names)
+    assert [text.split(" are missed")[0].split("class ")[1] for text in found] == [
+        "kind 4",
+        "kind 3",
+        "kind 2",
+    ]
+    assert found[2].endswith("(2 other classes are missed as often)")
+
+
 def test_too_few_objects_of_a_class_say_nothing(advice):
     assert advice([*perfect()[0], (2, [0, 300, 50, 50])], perfect()[1]) == []
 
@@ -78,8 +90,8 @@ def test_small_objects_that_are_missed(advice):
     truths = [*perfect()[0], *perfect(small)[0]]
     (text,) = advice(truths, perfect()[1], input_size=(192, 320))
     assert text.startswith("6 of 6 objects smaller than 16 pixels are missed")
-    assert "half of them are 10 pixels or less" in text
-    assert text.endswith("--input-size 768")
+    assert "half of them are 8 pixels or less" in text  # the shorter side limits the scale
+    assert text.endswith("--input-size 960")
     assert advice(truths, perfect()[1], input_size=(640, 480)) == []  # not small at this size
     assert advice(truths, perfect()[1]) == []
 
@@ -88,7 +100,7 @@ def test_confident_detections_of_nothing(advice):
     wrong = [(1, [80 * x, 300, 40, 40], 0.7) for x in range(5)]
     (text,) = advice(perfect()[0], [*perfect()[1], *wrong])
     assert text.startswith(
-        "5 detections with a score of at least 0.6 are where nothing is labelled"
+        "5 detections with a score of at least 0.6 lie where nothing is labelled"
     )
     assert "street.jpg" in text
     for score, box in ((0.5, [400, 300, 40, 40]), (0.7, BOXES[0])):  # unsure; on an object

@@ -15,11 +15,12 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import DefaultScope
 
-from ..checkpoints import find_resume
+from ..checkpoints import find_resume, read_checkpoint
 from ..checks import check_config, report, stop_at_errors
 from ..engine.amp import set_amp
-from ..engine.config import check_writable, read_config
+from ..engine.config import check_writable, config_errors, read_config
 from ..engine.options import parse_size, use_device
+from ..engine.size_errors import size_errors
 from ..errors import UserError
 from ..fileio import atomic_write
 from ..finetune.cost import extend, fit_length, measure_cost
@@ -73,7 +74,7 @@ def finetune(
         device: `cpu`, `cuda` or `cuda:1`; None uses a GPU if available.
         work_dir: Output folder; None for `work_dirs/<name of the dataset>`.
         compare: Work dirs of other runs to include in the report's curves.
-        resume: Resume the run in `work_dir`; `epochs` in all or `minutes` more make it longer.
+        resume: Resume the run in `work_dir`; `epochs` (in total) or `minutes` (more) extend it.
         dry_run: Check the data and write the config, but don't train.
         verbose: Print the whole log of the training and of the evaluation.
         began: Reading of `time.monotonic` from which `minutes` count; None for now.
@@ -93,7 +94,7 @@ def finetune(
     lists = {name: tuple(value) for name, value in options.items() if isinstance(value, list)}
     settings = FinetuneOptions(model=model, input_size=size, **{**options, **lists})
     if resume:
-        _check_resumed(path, source, settings, amp)
+        _check_resumed(path, source, settings, amp, dry_run)
     else:
         with _on_interrupt("Training has not started; run the same command again"):
             _write_config(path, data, _complete(settings), amp, where, began, dry_run)
@@ -123,7 +124,9 @@ def _check_compared(folders: Sequence[str]) -> None:
             raise UserError(f"--compare {folder}: has no training log; expected a work dir")
 
 
-def _check_resumed(path: Path, data: Path, settings: FinetuneOptions, amp: Optional[str]) -> None:
+def _check_resumed(
+    path: Path, data: Path, settings: FinetuneOptions, amp: Optional[str], dry_run: bool
+) -> None:
     """Refuse to resume with other settings or another dataset, and make the run longer if asked."""
     if not path.is_file():
         raise UserError(f"--resume: no fine-tuning run in {path.parents[1]}; omit --resume")
@@ -144,8 +147,15 @@ def _check_resumed(path: Path, data: Path, settings: FinetuneOptions, amp: Optio
     if Path(trained_on).resolve() != data:
         raise UserError(f"--resume: the run in {path.parents[1]} uses {trained_on}, not {data}")
     if any(longer.values()):
+        last = find_resume(path.parents[1])
+        done = 0 if last is None else read_checkpoint(last)["meta"]["epoch"]
+        if settings.epochs is not None and settings.epochs < done:
+            raise UserError(
+                f"--epochs {settings.epochs}: the run has already {done}; expected more"
+            )
         extend(cfg, **longer)
-        _write(path, cfg)
+        if not dry_run:
+            _write(path, cfg)
 
 
 def _complete(settings: FinetuneOptions) -> FinetuneOptions:
@@ -155,13 +165,14 @@ def _complete(settings: FinetuneOptions) -> FinetuneOptions:
     if (settings.model, settings.weights, settings.backbone) == (None, None, None):
         settings = replace(settings, model="small")
         print_message(
-            "No GPU and no --weights: training the detector `small`; --model retinanet trains "
-            "a large one"
+            "No GPU and no --weights: training `small`; for a larger detector, use --model base "
+            "or retinanet"
         )
-    if settings.model in _LIGHT and settings.epochs is settings.minutes is None:
+    if settings.model in _LIGHT and not (settings.epochs or settings.minutes):
         settings = replace(settings, minutes=_LIGHT_MINUTES)
         print_message(
-            f"Training for {_LIGHT_MINUTES:g} minutes; --minutes N or --epochs N changes that"
+            f"The command will take about {_LIGHT_MINUTES:g} minutes; --minutes N or --epochs N "
+            "changes that"
         )
     return settings
 
@@ -197,9 +208,11 @@ def _write_config(
         print_message(report(findings) or "Dataset, weights and config: no problems found")
         stop_at_errors(findings)
         if settings.minutes or not dry_run:
-            cost = measure_cost(cfg)
-            end = settings.minutes and began + 60 * settings.minutes
-            print_message(fit_length(cfg, cost, end and end - time.monotonic()))
+            with config_errors(cfg), size_errors(cfg):
+                cost = measure_cost(cfg)
+            spent = time.monotonic() - began
+            left = 60 * settings.minutes - spent if settings.minutes else None
+            print_message(fit_length(cfg, cost, left))
         path.parent.mkdir(exist_ok=True)
         _write(path, cfg)
     except OSError as error:
@@ -236,7 +249,7 @@ def _finish(
         f"Report: {path}\n"
         f"Detector: {detector}\n"
         f"Detect: {command('infer')} {shlex.quote(detector)} IMAGES --out FOLDER\n"
-        + "".join(f"Advice: {each}.\n" for each in advice)
+        + "".join(f"Advice: {each}\n" for each in advice)
     )
 
 

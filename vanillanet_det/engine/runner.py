@@ -1,4 +1,4 @@
-"""MMEngine's runner, with a console that can be read."""
+"""MMEngine's runner, with readable console output."""
 
 import itertools
 import logging
@@ -101,7 +101,10 @@ def _rename(visualizer: ConfigDict) -> None:
 
     MMEngine would use it again, and it writes into the folder of the earlier run.
     """
-    kind, name = VISUALIZERS.get(visualizer.type), visualizer.get("name", "visualizer")
+    kind, name = visualizer.get("type"), visualizer.get("name", "visualizer")
+    kind = VISUALIZERS.get(kind) if isinstance(kind, str) else kind
+    if kind is None:  # the runner reports it
+        return
     names = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(2)))
     visualizer.name = next(each for each in names if not kind.check_instance_created(each))
 

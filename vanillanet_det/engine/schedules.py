@@ -61,6 +61,7 @@ def follow_config(runner: Runner, checkpoint: dict) -> list[str]:
             "ReduceOnPlateau depends on all metrics so far, so the learning rate can't be computed "
             f"again; keep the schedule, {_START_ANEW}"
         )
+    runner.message_hub.update_info("max_iters", runner.max_iters)  # for WarmUpFlatCosineLR
     _advance(runner, checkpoint["meta"], schedulers)
     for name, state in states.items():
         rates = [_groups(each)[-1].get("lr") for each in (state, wrappers[name])]

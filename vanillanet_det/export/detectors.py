@@ -138,7 +138,8 @@ class ExportedSingleStage(_Exported):
             boxes, scores, labels = yolox_candidates(head, features)
         else:
             boxes, scores, labels, _ = self.candidates(head, features, cfg.nms_pre, height, width)
-        min_size = cfg.get("min_bbox_size", -1)
+        # MMDetection ignores the size for YOLOX.
+        min_size = -1 if isinstance(head, YOLOXHead) else cfg.get("min_bbox_size", -1)
         if not self.nms:
             return boxes, drop_invalid(boxes, scores, cfg.score_thr, min_size), labels
         boxes, scores, index = suppress(

@@ -5,7 +5,7 @@ import os
 import statistics
 import time
 import warnings
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from typing import Any, Optional
@@ -20,6 +20,7 @@ from mmengine.runner import Runner
 from tqdm import tqdm
 
 from ..configs import type_name
+from ..engine.workers import shield_workers
 from ..errors import UserError
 from ..models.deploy import deploy_refusal, is_deployable, switch_to_deploy
 
@@ -69,21 +70,25 @@ def measure_cost(cfg: Config) -> Cost:
     ):
         warnings.simplefilter("ignore")  # the run itself logs them
         model = revert_sync_batchnorm(MODELS.build(cfg.model)).to(device)
+        model.train()
         optimizer = torch.optim.AdamW(model.parameters(), lr=0.0)
         with redirect_stdout(StringIO()):  # pycocotools prints
             train, val = (
-                Runner.build_dataloader({**cfg[key], "persistent_workers": False}, seed=0)
+                Runner.build_dataloader(
+                    {**shield_workers(cfg[key], 0), "persistent_workers": False}, seed=0
+                )
                 for key in ("train_dataloader", "val_dataloader")
             )
-        iterations = _time_batches(train, lambda data: _train(model, optimizer, data))
+        with _autocast(cfg.optim_wrapper, device):
+            iterations = _time_batches(train, lambda data: _train(model, optimizer, data))
         model.eval()
         if is_deployable(model) and not deploy_refusal(model):
             model = switch_to_deploy(model)
         with torch.no_grad():
-            batches = _time_batches(val, model.test_step, most=2)
+            batches = _time_batches(val, model.test_step, most=3)
     return Cost(
         iteration=statistics.median(iterations),
-        evaluation=min(batches) * len(val),
+        evaluation=statistics.median(batches) * len(val),
         length=len(train),
         num_bytes=_peak_bytes(device),
     )
@@ -93,13 +98,13 @@ def _time_batches(loader: Any, call: Any, most: int = _MOST) -> list[float]:
     """Time batches and loading them; the first one, which warms up, only if there are no others."""
     seconds, batches = [], iter(loader)
     bar = tqdm(total=min(most, len(loader)), desc="Timing", unit="it", leave=False, disable=None)
-    begin = last = time.monotonic()
+    begin = last = time.perf_counter()  # finer than monotonic on Windows
     with bar:
         for data in batches:
             call(data)
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
-            now = time.monotonic()
+            now = time.perf_counter()
             seconds.append(now - last)
             last = now
             bar.update()
@@ -114,6 +119,15 @@ def _train(model: Any, optimizer: torch.optim.Optimizer, data: dict) -> None:
     optimizer.zero_grad()
     model.parse_losses(losses)[0].backward()
     optimizer.step()
+
+
+def _autocast(wrapper: ConfigDict, device: str) -> Any:
+    """Return the context of the config's mixed precision."""
+    kinds = {"AmpOptimWrapper": wrapper.get("dtype", "float16"), "Bf16OptimWrapper": "bfloat16"}
+    dtype = kinds.get(type_name(wrapper))
+    if dtype is None:
+        return nullcontext()
+    return torch.autocast(device.partition(":")[0], getattr(torch, dtype))
 
 
 def _peak_bytes(device: str) -> Optional[int]:
@@ -141,13 +155,23 @@ def fit_length(cfg: Config, cost: Cost, seconds: Optional[float]) -> str:
     loop = cfg.train_cfg
     epochs = loop.max_epochs
     if seconds is not None:
-        limit = max(1.0, seconds - cost.evaluation - _LAST_S)
+        limit = seconds - cost.evaluation - _LAST_S
+        least = cost.iteration + cost.evaluation
+        if limit < least:
+            missing = math.ceil((least - limit) / 60)
+            raise UserError(
+                f"--minutes: the time left, {max(0, round(seconds))} s, isn't enough for a batch "
+                f"and two validations of {cost.evaluation:.0f} s; add at least {missing} to --minutes, "
+                "or validate on fewer images"
+            )
         epoch = cost.length * cost.iteration
         share = cost.evaluation / cost.val_interval
         epochs = max(1, round(limit / (epoch + share)))
         loop.max_epochs = _MANY * epochs  # the hook ends the training
         loop.val_interval = min(cost.val_interval, epochs)
         cfg.default_hooks.checkpoint.interval = loop.val_interval
+        for scheduler in cfg.param_scheduler:
+            scheduler.warm_up = min(scheduler.warm_up, epochs * cost.length // 10)
         cfg.default_hooks.time_limit = ConfigDict(
             type="TimeLimitHook",
             seconds=limit,
@@ -188,10 +212,11 @@ def extend(cfg: Config, epochs: Optional[int], minutes: Optional[float]) -> None
     if epochs is not None:
         cfg.default_hooks.pop("time_limit", None)
         cfg.train_cfg.max_epochs = epochs
+        cfg.finetune["epochs"] = epochs
     elif minutes is not None and limit is None:
         raise UserError(
-            f"--minutes {minutes:g}: the run has {cfg.train_cfg.max_epochs} epochs instead of a "
-            "time; use --epochs"
+            f"--minutes {minutes:g}: the length of this run is set in epochs "
+            f"({cfg.train_cfg.max_epochs}); use --epochs"
         )
     elif minutes is not None:
         limit.iterations = None

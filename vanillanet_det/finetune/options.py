@@ -19,7 +19,7 @@ class FinetuneOptions:
         weights: Checkpoint of a detector, or published ImageNet weights; None for random weights.
         backbone: Name of the backbone, such as `vanillanet11`.
         epochs: Number of epochs.
-        minutes: Time of the whole command, which the number of epochs then follows.
+        minutes: Time for the whole command, from which the number of epochs follows.
         batch_size: Number of images in a batch.
         lr: Learning rate.
         input_size: Longer and shorter side that images are resized to, in any order, keeping the

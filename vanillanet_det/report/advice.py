@@ -11,6 +11,7 @@ from .metrics import Metrics
 _NOTHING = 0.02  # AP below which only training longer helps
 _RISE = 0.005  # of AP, in the last third of the validations
 _SMALL_SIDE, _GOOD_SIDE = 16, 24  # pixels, as the network sees them
+_LARGEST = 1344  # pixels
 _LEAST = 5  # objects or detections, for a share to mean something
 _CONFIDENT = 0.6
 _NAMED = 3  # images
@@ -37,7 +38,7 @@ def advise(
     return [
         *_about_training(curves, longer),
         *_about_classes(metrics),
-        *([] if input_size is None else _about_size(images, max(input_size))),
+        *([] if input_size is None else _about_size(images, input_size)),
         *_about_labels(images),
     ]
 
@@ -49,26 +50,31 @@ def _about_training(curves: Curves, longer: str) -> Iterator[str]:
     before = max(series.y[: -(-2 * len(series.y) // 3)])
     if series.y[-1] >= max(series.y) and series.y[-1] - before >= _RISE:
         yield (
-            f"AP still rises: it was {before:.3f} after two thirds of the training, and is "
+            f"AP is still rising: it was {before:.3f} after two thirds of the validations, and is "
             f"{series.y[-1]:.3f} now. Train longer{longer and ': '}{longer}"
         )
 
 
 def _about_classes(metrics: Metrics) -> Iterator[str]:
-    for row in metrics.classes:
-        if row.recall is not None and row.instances >= _LEAST and row.recall < 0.5:
+    rows = [row for row in metrics.classes if row.recall is not None and row.instances >= _LEAST]
+    rows = [row for row in rows if row.recall < 0.5]
+    rows.sort(key=lambda row: -row.instances * (1 - row.recall))
+    others = f" ({len(rows) - _NAMED} other classes are missed as often)" * (len(rows) > _NAMED)
+    for index, row in enumerate(rows[:_NAMED], 1):
+        if row.recall is not None:
             yield (
                 f"{100 * (1 - row.recall):.0f} % of the {row.instances} objects of class "
                 f"{row.name} are missed at a score of {metrics.score:.2f}. Label more of them, "
-                "or detect this class with a lower score"
+                f"or detect this class with a lower score{others * (index == _NAMED)}"
             )
 
 
-def _about_size(images: Sequence[ImageMatches], side: int) -> Iterator[str]:
+def _about_size(images: Sequence[ImageMatches], size: tuple[int, int]) -> Iterator[str]:
     sides: list[float] = []  # of small objects
     missed = 0
     for matches in images:
-        factor = side / max(matches.image["width"], matches.image["height"])
+        sides_of_image = matches.image["width"], matches.image["height"]
+        factor = min(max(size) / max(sides_of_image), min(size) / min(sides_of_image))
         ids = {each["id"] for each in matches.missed}
         for each in matches.truth:
             length = factor * math.sqrt(each["bbox"][2] * each["bbox"][3])
@@ -77,11 +83,11 @@ def _about_size(images: Sequence[ImageMatches], side: int) -> Iterator[str]:
                 missed += each["id"] in ids
     if len(sides) >= _LEAST and missed > len(sides) / 2:
         median = sorted(sides)[len(sides) // 2]
-        better = 32 * math.ceil(min(4, _GOOD_SIDE / max(median, 1)) * side / 32)
+        better = 32 * math.ceil(min(4, _GOOD_SIDE / max(median, 1)) * max(size) / 32)
         yield (
             f"{missed} of {len(sides)} objects smaller than {_SMALL_SIDE} pixels are missed: at "
-            f"this input size, half of them are {median:.0f} pixels or less. Enlarge the images: "
-            f"--input-size {better}"
+            f"this input size, half of them are {median:.0f} pixels or less. Enlarge the images, "
+            f"in another work dir: --input-size {min(better, _LARGEST)}"
         )
 
 
@@ -99,6 +105,6 @@ def _about_labels(images: Sequence[ImageMatches]) -> Iterator[str]:
     if total >= _LEAST:
         names = ", ".join(name for _, name in sorted(found, key=lambda each: -each[0])[:_NAMED])
         yield (
-            f"{total} detections with a score of at least {_CONFIDENT} are where nothing is "
+            f"{total} detections with a score of at least {_CONFIDENT} lie where nothing is "
             f"labelled. Look at these images: {names}. If they show objects, label them"
         )

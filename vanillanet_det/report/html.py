@@ -60,7 +60,8 @@ def write_report(
     truth = prepare_truth(truth)
     metrics = compute_metrics(truth, prepare_detections(truth, detections), score)
     images = match(metrics.boxes, truth["images"], metrics.score)
-    advice = advise(metrics, images, next(iter(curves.values()), Curves()), input_size)
+    own = next(iter(curves.values()), Curves())
+    advice = advise(metrics, images, own, input_size, longer)
     text = _render(
         title, truth, len(detections), Path(root), curves, facts, metrics, images, advice
     )

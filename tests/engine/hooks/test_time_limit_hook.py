@@ -102,6 +102,14 @@ def test_a_resumed_run_uses_what_is_left(train, clock, tmp_path):
     assert work.done == "v"
 
 
+def test_no_epoch_begins_for_a_single_iteration(train, clock):
+    """After three epochs with their validations, three seconds are left: one, and a validation."""
+    _, work = train(27)
+    assert work.done == "iiiiiiviiiiiiviiiiiiviv"
+    _, work = train(25)
+    assert work.done == "iiiiiiviiiiiiviiiiiiv"
+
+
 @pytest.mark.parametrize("seconds", [0, -3, float("nan")])
 def test_no_time(seconds):
     with pytest.raises(UserError, match="expected a number above 0"):

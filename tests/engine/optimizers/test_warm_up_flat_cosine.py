@@ -5,6 +5,8 @@ import torch
 from mmdet.registry import PARAM_SCHEDULERS
 from mmengine.logging import MessageHub
 
+from vanillanet_det import UserError
+
 
 @pytest.fixture
 def rates():
@@ -40,6 +42,11 @@ def test_it_rises_stays_and_falls(rates):
 def test_without_a_flat_part_it_is_a_cosine(rates):
     expected = [(1 + math.cos(math.pi * step / 50)) / 2 for step in range(50)]
     assert rates(50, last=0.0) == pytest.approx(expected)
+
+
+def test_a_share_that_is_none(rates):
+    with pytest.raises(UserError, match=r"flat 1\.0; expected 0 or more, below 1"):
+        rates(4, flat=1.0)
 
 
 def test_a_warm_up_that_is_longer_than_the_training(rates):

@@ -17,9 +17,9 @@ _PAUSE = 20  # times what plotting took
 class CurvesHook(Hook):
     """Plot losses, AP, learning rate and lambda to `WORK_DIR/curves.png`.
 
-    The figure is updated after training epochs, validations during training and the training, from
-    the logs of MMEngine's LocalVisBackend for this run and the runs that it resumes. Plotting takes
-    a twentieth of the time at most. If it fails, the error is logged once, and training continues.
+    The figure is updated after epochs and validations, and once more at the end, from the logs of
+    MMEngine's LocalVisBackend for this run and the runs that it resumes. Plotting takes a twentieth
+    of the time at most. If it fails, the error is logged once, and training continues.
     """
 
     # After LoggerHook (BELOW_NORMAL), which writes the data.

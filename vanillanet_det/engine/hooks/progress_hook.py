@@ -77,7 +77,7 @@ class ProgressHook(Hook):
         """Advance the bar."""
         if self._bar is None:
             return
-        self._describe(_epoch(runner, runner.epoch + 1), _loss(runner))
+        self._describe(_epoch(runner, runner.epoch + 1), *_loss(runner))
         self._bar.total = runner.max_iters  # it may change
         self._bar.update()
 
@@ -115,7 +115,7 @@ class ProgressHook(Hook):
     def after_test_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
         """Log the metrics of a test."""
         values = ", ".join(f"{name} {value}" for name, value in (metrics or {}).items())
-        runner.logger.info(values or "no detections")
+        runner.logger.info(values or "no metrics")
 
     def _log(self, runner: Runner, epoch: int, metrics: Optional[dict] = None) -> None:
         first, began = self._start
@@ -123,11 +123,13 @@ class ProgressHook(Hook):
         seconds = (time.monotonic() - began) / max(1, done - first) * (total - done)
         by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
         where = f"epoch {epoch}/{runner.max_epochs}" if by_epoch else f"iteration {done}/{total}"
-        values = [_loss(runner), *_named_scores(metrics or {})]
-        values += ["no detections"] * (metrics == {})
+        values = [*_loss(runner), *_named_scores(metrics or {})]
+        values += ["no metrics"] * (metrics == {})
         values += [f"best {best:.3f}" for best in self._scores[1:] if metrics]
-        left = f"{tqdm.format_interval(seconds)} left" if done < total else "done"
-        runner.logger.info(f"{where}: {', '.join((*values, left))}")
+        left = [f"{tqdm.format_interval(seconds)} left"] * (done > first)
+        runner.logger.info(
+            f"{where}: {', '.join((*values, *(left if done < total else ['done'])))}"
+        )
 
     def _describe(self, where: str, *values: str) -> None:
         scores = [f"AP {self._scores[0]:.3f}, best {self._scores[1]:.3f}"] if self._scores else []
@@ -151,8 +153,9 @@ class _AboveBar:
         return written
 
 
-def _loss(runner: Runner) -> str:
-    return f"loss {runner.message_hub.get_scalar('train/loss').current():.3f}"
+def _loss(runner: Runner) -> list[str]:
+    history = runner.message_hub.log_scalars.get("train/loss")
+    return [] if history is None else [f"loss {history.current():.3f}"]
 
 
 def _named_scores(metrics: dict) -> list[str]:
@@ -164,7 +167,8 @@ def _named_scores(metrics: dict) -> list[str]:
         for iou in ("", "50")
         if name.endswith(f"{key}_mAP_{iou}".rstrip("_"))
     }
-    return [f"{name} {value:.3f}" for name, value in (found or metrics).items()]
+    numbers = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
+    return [f"{name} {value:.3f}" for name, value in (found or numbers).items()]
 
 
 def _epoch(runner: Runner, epoch: int) -> str:

@@ -11,8 +11,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from ...errors import UserError
+from ..loops import is_validated
 
-_STATE = "trained_seconds"
+_STATE = "time_limit"  # seconds that were used, and those of a validation
 _LEAST_SHARE = 0.02  # of the time, before the number of iterations is estimated from it
 
 
@@ -56,9 +57,10 @@ class TimeLimitHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Start the clock."""
-        self._before = runner.message_hub.runtime_info.get(_STATE, 0.0) if runner._resume else 0.0
+        state = runner.message_hub.runtime_info.get(_STATE) if runner._resume else None
+        self._before, self._validation = state or (0.0, self._validation)
         self._began = time.monotonic()
-        if self._before >= self.seconds - self._validation:
+        if state and self._before >= self.seconds - self._validation:
             self._stop(runner, runner.iter, runner.epoch)
         elif self._expected is not None:
             self._set_length(runner, max(self._expected, runner.iter + 1))
@@ -67,12 +69,21 @@ class TimeLimitHook(Hook):
         """Estimate the number of iterations, and stop after the last one."""
         used, validation = self._measured()
         left_for_last = self.seconds - validation
-        runner.message_hub.update_info(_STATE, used)
+        runner.message_hub.update_info(_STATE, [used, validation])
         done = runner.iter + 1
-        if used >= left_for_last:
+        if used >= left_for_last or self._is_last(runner, used, validation):
             self._stop(runner, done, runner.epoch + 1)
         elif used > _LEAST_SHARE * self.seconds:
             self._set_length(runner, max(done + 1, round(done * left_for_last / used)))
+
+    def _is_last(self, runner: Runner, used: float, validation: float) -> bool:
+        """Return whether this validated epoch leaves no time for iterations and a validation."""
+        loop = runner.train_loop
+        if not isinstance(loop, EpochBasedTrainLoop):
+            return False
+        is_end = self.end_of_epoch(loop.dataloader, loop._batches - 1)
+        left = self.seconds - used - 2 * validation
+        return is_end and is_validated(runner, runner.epoch + 1) and left <= 0
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Note when the validation began."""

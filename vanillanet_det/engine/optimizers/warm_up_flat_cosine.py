@@ -8,6 +8,8 @@ from mmengine.logging import MessageHub
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import INF, _ParamScheduler
 
+from ...errors import UserError
+
 
 @PARAM_SCHEDULERS.register_module()
 class WarmUpFlatCosineLR(LRSchedulerMixin, _ParamScheduler):
@@ -24,6 +26,9 @@ class WarmUpFlatCosineLR(LRSchedulerMixin, _ParamScheduler):
         last: Learning rate at the end, as a share of the full one.
         **kwargs: Other arguments of MMEngine's schedulers.
 
+    Raises:
+        UserError: `flat` is out of range.
+
     Example:
         >>> param_scheduler = [dict(type='WarmUpFlatCosineLR', warm_up=100, flat=0.5)]
     """
@@ -36,6 +41,10 @@ class WarmUpFlatCosineLR(LRSchedulerMixin, _ParamScheduler):
         last: float = 0.01,
         **kwargs: Any,
     ) -> None:
+        if not 0 <= flat < 1:
+            raise UserError(
+                f"WarmUpFlatCosineLR: flat {flat!r}; expected a share from 0 to below 1"
+            )
         self.warm_up, self.flat, self.last = warm_up, flat, last
         # The Runner passes an end, in epochs.
         super().__init__(optimizer, **{**kwargs, "by_epoch": False, "end": INF})
