@@ -161,8 +161,8 @@ def fit_length(cfg: Config, cost: Cost, seconds: Optional[float]) -> str:
             missing = math.ceil((least - limit) / 60)
             raise UserError(
                 f"--minutes: the time left, {max(0, round(seconds))} s, isn't enough for a batch "
-                f"and two validations of {cost.evaluation:.0f} s; add at least {missing} to --minutes, "
-                "or validate on fewer images"
+                f"and two validations of {cost.evaluation:.0f} s; add at least {missing} to "
+                "--minutes, or validate on fewer images"
             )
         epoch = cost.length * cost.iteration
         share = cost.evaluation / cost.val_interval

@@ -126,10 +126,11 @@ class ProgressHook(Hook):
         values = [*_loss(runner), *_named_scores(metrics or {})]
         values += ["no metrics"] * (metrics == {})
         values += [f"best {best:.3f}" for best in self._scores[1:] if metrics]
-        left = [f"{tqdm.format_interval(seconds)} left"] * (done > first)
-        runner.logger.info(
-            f"{where}: {', '.join((*values, *(left if done < total else ['done'])))}"
-        )
+        if done >= total:
+            values.append("done")
+        elif done > first:
+            values.append(f"{tqdm.format_interval(seconds)} left")
+        runner.logger.info(f"{where}: {', '.join(values)}")
 
     def _describe(self, where: str, *values: str) -> None:
         scores = [f"AP {self._scores[0]:.3f}, best {self._scores[1]:.3f}"] if self._scores else []

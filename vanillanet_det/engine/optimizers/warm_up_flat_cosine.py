@@ -42,9 +42,7 @@ class WarmUpFlatCosineLR(LRSchedulerMixin, _ParamScheduler):
         **kwargs: Any,
     ) -> None:
         if not 0 <= flat < 1:
-            raise UserError(
-                f"WarmUpFlatCosineLR: flat {flat!r}; expected a share from 0 to below 1"
-            )
+            raise UserError(f"WarmUpFlatCosineLR: flat {flat!r}; expected 0 or more, below 1")
         self.warm_up, self.flat, self.last = warm_up, flat, last
         # The Runner passes an end, in epochs.
         super().__init__(optimizer, **{**kwargs, "by_epoch": False, "end": INF})
