@@ -24,7 +24,7 @@ from ..engine.workers import shield_workers
 from ..errors import UserError
 from ..models.deploy import deploy_refusal, is_deployable, switch_to_deploy
 
-_LEAST, _MOST, _ENOUGH_S = 3, 20, 8.0  # iterations, and seconds after which there are enough
+_MOST, _ENOUGH_S = 20, 8.0  # iterations, and seconds after which there are enough
 _EVALUATION_SHARE = 0.15  # of the time, at most
 _MANY = 100  # times the expected epochs
 _LAST_S = 8.0  # to start and to write the report, without the evaluation for it
@@ -108,7 +108,7 @@ def _time_batches(loader: Any, call: Any, most: int = _MOST) -> list[float]:
             seconds.append(now - last)
             last = now
             bar.update()
-            has_enough = len(seconds) > _LEAST and now - begin > _ENOUGH_S
+            has_enough = now - begin > _ENOUGH_S
             if has_enough or len(seconds) >= most:
                 break
     return seconds[1:] or seconds
