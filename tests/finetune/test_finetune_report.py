@@ -51,3 +51,32 @@ def test_facts_are_those_of_the_config_in_order(tmp_path, record):
         ("Learning rate", "0.1"),
         ("Best checkpoint", "best.pth"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("hooks", "options"),
+    [
+        ({}, "--resume --epochs 24"),
+        (dict(time_limit=dict(type="TimeLimitHook", seconds=570.0)), "--resume --minutes 10"),
+    ],
+)
+def test_the_advice_continues_this_run(tmp_path, hooks, options):
+    truth = dict(
+        images=[dict(id=1, file_name="gone.png", width=64, height=48)],
+        annotations=[dict(id=1, image_id=1, category_id=1, bbox=[1, 1, 9, 9], area=81, iscrowd=0)],
+        categories=[dict(id=1, name="a")],
+    )
+    (tmp_path / "val.json").write_text(json.dumps(truth))
+    cfg = Config(
+        dict(
+            model=dict(type="RetinaNet"),
+            val_dataloader=dict(dataset=dict(data_prefix=dict(img=str(tmp_path)))),
+            val_evaluator=dict(ann_file=str(tmp_path / "val.json")),
+            train_cfg=dict(max_epochs=12),
+            default_hooks=hooks,
+            finetune=dict(RECORD, data="/data/my digits"),
+        )
+    )
+    path, advice = write_finetune_report(cfg, "a/best.pth", [], tmp_path)
+    assert advice == [f"Almost nothing is detected yet. Train longer: {options}"]
+    assert advice[0] in path.read_text()
