@@ -70,11 +70,22 @@ def main(prog: str, args: Sequence[str]) -> None:
     )
     add_renamed(parser, "--image-size", "--input-size")
     training.add_argument(
+        "--tiles",
+        nargs="?",
+        const="640",
+        metavar="SIZE",
+        help="for large images with small objects: cut them into tiles of this size (default: 640, "
+        "or HEIGHTxWIDTH) to train, and later to detect",
+    )
+    training.add_argument(
         "--augment",
         nargs="+",
         choices=["none", "flip", "scale"],
         default=["flip", "scale"],
         help="random flip and resize (default: both)",
+    )
+    training.add_argument(
+        "--seed", type=int, default=0, help="of the weights and of the images' order (default: 0)"
     )
     add_amp(training)
     training.add_argument("--device", help="cpu, cuda or cuda:1 (default: a GPU if available)")

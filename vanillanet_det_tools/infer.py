@@ -31,7 +31,17 @@ def main(prog: str, args: Sequence[str]) -> None:
         help="folder for drawings, results.json and results.csv (an existing run is resumed), or a "
         ".jpg or .png file for the drawing of a single image (default: print a line per image)",
     )
-    parser.add_argument("--score", type=float, default=0.3, help="score threshold (default: 0.3)")
+    parser.add_argument(
+        "--score",
+        type=float,
+        help="score threshold (default: the detector's, one for each class, else 0.3)",
+    )
+    parser.add_argument(
+        "--tiles",
+        metavar="SIZE",
+        help="cut larger images into tiles of this size, such as 640 or 480x640 (height x width), "
+        "and merge their detections; none doesn't cut (default: as the detector was trained)",
+    )
     parser.add_argument(
         "--batch-size", type=int, default=4, help="images of the same shape per batch (default: 4)"
     )

@@ -77,6 +77,7 @@ def test_the_advice_continues_this_run(tmp_path, hooks, options):
             finetune=dict(RECORD, data="/data/my digits"),
         )
     )
-    path, advice = write_finetune_report(cfg, "a/best.pth", [], tmp_path)
+    path, summary = write_finetune_report(cfg, "a/best.pth", [], tmp_path)
+    advice = summary.advice
     assert advice == [f"Almost nothing is detected yet. Train longer: {options}"]
     assert advice[0] in path.read_text()

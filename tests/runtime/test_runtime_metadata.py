@@ -6,6 +6,7 @@ import pytest
 
 from vanillanet_det import UserError
 from vanillanet_det.runtime.metadata import Metadata, Resize
+from vanillanet_det.runtime.tiles import Tiles
 
 
 def test_round_trip():
@@ -19,6 +20,8 @@ def test_round_trip():
         iou_threshold=0.6,
         max_detections=100,
         mask_threshold=0.5,
+        class_scores=(0.25, 0.6),
+        tiles=Tiles((640, 512), 0.3),
         resize=Resize((1333, 800), keep_ratio=False),
         input_size=(480, 640),
         batch_size=2,
@@ -57,6 +60,11 @@ def test_the_documented_format_is_read(metadata):
         (dict(resize=[1333, 800]), r"resize \[1333, 800\]; expected scale"),
         (dict(resize=dict(scale=[0, 1], keep_ratio=True)), r"resize"),
         (dict(resize=dict(scale=[1, 1])), r"resize"),
+        (dict(class_scores=[0.1, 2, 0.3]), r"class_scores \[0\.1, 2, 0\.3\]; expected a list"),
+        (dict(class_scores=[0.1]), r"1 class_scores for 3 classes"),
+        (dict(tiles=[640, 640]), r"tiles \[640, 640\]; expected size"),
+        (dict(tiles=dict(size=[640, 640], overlap=1)), r"tiles .*; expected size"),
+        (dict(tiles=dict(size=[8, 8], overlap=0.2)), r"tiles of 8 x 8 .*: expected at least 32"),
         (dict(input_size=[1.5, 2]), r"input_size \[1\.5, 2\]; expected height and width"),
         (dict(batch_size=True), r"batch_size True"),
         (dict(padding=[0, 0]), r"padding \[0, 0\]; expected three numbers"),

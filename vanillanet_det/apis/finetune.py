@@ -29,9 +29,13 @@ from ..finetune.model import has_masks
 from ..finetune.options import FinetuneOptions
 from ..finetune.prepare import prepare, print_message
 from ..finetune.report import write_finetune_report
+from ..finetune.tiles import validation_images
+from ..finetune.uncut import detect_uncut
 from ..inference import config_text
+from ..inference.settings import find_settings, set_settings
 from ..installation import command
 from ..models.protocols import KnowsForms
+from ..runtime.tiles import Tiles
 from .test import test
 from .train import train
 
@@ -51,6 +55,7 @@ def finetune(
     data: str,
     model: Optional[str] = None,
     input_size: Optional[str] = None,
+    tiles: Optional[str] = None,
     amp: Optional[str] = None,
     device: Optional[str] = None,
     work_dir: Optional[str] = None,
@@ -70,6 +75,8 @@ def finetune(
             and `retinanet` with one.
         input_size: Such as `640` or `480x640` (height x width); None uses the size of the
             images, up to COCO's.
+        tiles: Size of the tiles that images are cut into, such as `640` or `480x640`; None or
+            `none` doesn't cut them.
         amp: Mixed precision, as for `train`.
         device: `cpu`, `cuda` or `cuda:1`; None uses a GPU if available.
         work_dir: Output folder; None for `work_dirs/<name of the dataset>`.
@@ -92,7 +99,8 @@ def finetune(
     _check_compared(compare)
     size = parse_size(input_size, "input-size") if input_size else None
     lists = {name: tuple(value) for name, value in options.items() if isinstance(value, list)}
-    settings = FinetuneOptions(model=model, input_size=size, **{**options, **lists})
+    cut = Tiles.parse(tiles) or None
+    settings = FinetuneOptions(model=model, input_size=size, tiles=cut, **{**options, **lists})
     if resume:
         _check_resumed(path, source, settings, amp, dry_run)
     else:
@@ -237,29 +245,35 @@ def _finish(
     if isinstance(MODELS.get(cfg.model.backbone.type), KnowsForms):
         detector = str(where / "deployed.pth")
         save_fused(str(config), checkpoint, detector)
-    metrics, detections = _evaluate(cfg, config, checkpoint, where, verbose)
-    path, advice = write_finetune_report(cfg, checkpoint, detections, where, compare)
+    if cfg.get("finetune", {}).get("uncut"):
+        detections = detect_uncut(cfg, detector)
+    else:
+        detections = _evaluate(cfg, config, checkpoint, where, verbose)
+    path, summary = write_finetune_report(cfg, checkpoint, detections, where, compare)
+    if detector != checkpoint:
+        classes = cfg.val_dataloader.dataset.metainfo.classes
+        settings = find_settings(cfg, classes)
+        set_settings(cfg, replace(settings, class_scores=summary.class_scores))
+        save_fused(cfg, checkpoint, detector)
     precisions = ", ".join(
-        f"{kind} AP {metrics[f'coco/{kind}_mAP']:.3f}"
-        for kind in ("bbox", "segm")
-        if f"coco/{kind}_mAP" in metrics
+        f"{kind} AP {ap:.3f}"
+        for kind, ap in (("bbox", summary.ap), ("segm", summary.mask_ap))
+        if ap is not None
     )
     print_message(
-        f"{precisions or 'No detections'}, evaluated on {cfg.val_evaluator.ann_file}\n"
+        f"{precisions or 'No detections'}, evaluated on {validation_images(cfg)[0]}\n"
         f"Report: {path}\n"
         f"Detector: {detector}\n"
         f"Detect: {command('infer')} {shlex.quote(detector)} IMAGES --out FOLDER\n"
-        + "".join(f"Advice: {each}\n" for each in advice)
+        + "".join(f"Advice: {each}\n" for each in summary.advice)
     )
 
 
-def _evaluate(
-    cfg: Config, config: Path, checkpoint: str, where: Path, verbose: bool
-) -> tuple[dict[str, float], list[dict]]:
-    """Return a checkpoint's metrics, and its detections as COCO results."""
+def _evaluate(cfg: Config, config: Path, checkpoint: str, where: Path, verbose: bool) -> list[dict]:
+    """Return a checkpoint's detections as COCO results."""
     with tempfile.TemporaryDirectory() as folder:
         prefix = f"{folder}/detections"
-        metrics = test(
+        test(
             str(config),
             checkpoint,
             work_dir=str(where),
@@ -269,7 +283,7 @@ def _evaluate(
         )
         file = Path(f"{prefix}.{'segm' if has_masks(cfg.model) else 'bbox'}.json")
         # MMDetection writes no file if there are no detections.
-        return metrics, json.loads(file.read_bytes()) if file.is_file() else []
+        return json.loads(file.read_bytes()) if file.is_file() else []
 
 
 @contextmanager

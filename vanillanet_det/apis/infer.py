@@ -13,6 +13,7 @@ from ..runtime.engines import ENDINGS
 from ..runtime.predict import Output, predict
 from ..runtime.records import Share
 from ..runtime.sources import Video, find_work
+from ..runtime.tiles import Tiles
 
 
 def infer(
@@ -20,7 +21,8 @@ def infer(
     source: str,
     config: Optional[str] = None,
     out: Optional[str] = None,
-    score: float = 0.3,
+    score: Optional[float] = None,
+    tiles: Optional[str] = None,
     batch_size: int = 4,
     device: Optional[str] = None,
     draw: bool = True,
@@ -36,7 +38,9 @@ def infer(
         config: The checkpoint's config file; None for the config stored in the checkpoint.
         out: A JPEG or PNG file for the drawing of a single image, or a folder for all results; None
             to print a line per image.
-        score: Score threshold.
+        score: Score threshold; None for the detector's own thresholds, or 0.3 if it has none.
+        tiles: Tiles that large images are cut into, such as `640`; `none` for no tiles; None cuts
+            them as the detector was trained.
         batch_size: Maximum number of images of the same shape in a batch.
         device: Device to run on; None for a GPU if available. Exported files default to the CPU.
         draw: Draw the objects.
@@ -51,6 +55,7 @@ def infer(
     for name, value in (("--batch-size", batch_size), ("--threads", threads)):
         if value is not None and value < 1:
             raise UserError(f"{name} {value}: expected a positive number")
+    cut = Tiles.parse(tiles)
     path = None if out is None else Path(out).expanduser()
     found, drawings = find_work(source, path, draw)
     rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
@@ -61,11 +66,11 @@ def infer(
     if Path(model).suffix.lower() in ENDINGS:
         if config is not None:
             raise UserError(f"--config {config}: {model} is exported and needs no config; omit it")
-        detector = Detector(model, score, device=device or "cpu", threads=threads)
+        detector = Detector(model, score, device=device or "cpu", threads=threads, tiles=cut)
     else:
         if device is None and torch.cuda.is_available() and world_size > 1:
             device = f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
-        detector = load_detector(model, config, device, score)
+        detector = load_detector(model, config, device, score, cut)
     share = Share(rank, world_size, run_id=os.environ.get("TORCHELASTIC_RUN_ID", ""))
     output = Output(path, drawings)
     return predict(

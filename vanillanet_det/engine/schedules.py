@@ -108,7 +108,8 @@ def _check_optimizer(cfg: Any, checkpoint: dict) -> None:
 
 
 def _optimizer_type(cfg: Any) -> Optional[str]:
-    return type_name((cfg.get("optim_wrapper") or {}).get("optimizer") or {}) or None
+    name = type_name((cfg.get("optim_wrapper") or {}).get("optimizer") or {})
+    return name.removeprefix("Fused") or None  # another kernel, but the same state
 
 
 def _check_parameters(wrapper: OptimWrapper, state: dict) -> None:
@@ -137,7 +138,7 @@ def _setting_differences(wrapper: OptimWrapper, state: dict) -> list[str]:
     """List the settings that differ, such as the initial learning rate or weight decay."""
     found = {}
     for ours, theirs in zip(_groups(wrapper), _groups(state)):
-        for key in sorted(ours.keys() & theirs.keys() - {"params"}):
+        for key in sorted(ours.keys() & theirs.keys() - {"params", "fused"}):
             # A scheduled value has its initial value beside it.
             old, new = (group.get(f"initial_{key}", group[key]) for group in (theirs, ours))
             if not key.startswith("initial_") and old != new:

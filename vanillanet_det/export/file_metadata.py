@@ -10,6 +10,7 @@ from torch import nn
 from ..configs import type_name
 from ..datasets.pipeline import inference_pipeline
 from ..errors import UserError
+from ..inference.settings import find_settings
 from ..runtime.metadata import Metadata, Resize
 
 _IGNORED_TRANSFORMS = ("PackDetInputs",)
@@ -44,9 +45,12 @@ def make_metadata(
     two_stages = hasattr(detector, "roi_head")
     test_cfg = detector.roi_head.test_cfg if two_stages else detector.bbox_head.test_cfg
     masks = two_stages and detector.roi_head.with_mask
+    settings = find_settings(cfg, classes)
     return Metadata(
         **common,
         classes=classes,
+        class_scores=settings.class_scores,
+        tiles=settings.tiles,
         score_threshold=float(test_cfg.score_thr),
         iou_threshold=float(test_cfg.nms.iou_threshold),
         max_detections=int(test_cfg.max_per_img),

@@ -44,6 +44,7 @@ def make_config(
     augment: Sequence[str],
     schedule: dict,
     record: dict,
+    seed: int = 0,
     load_from: Optional[str] = None,
 ) -> Config:
     """Assemble the config of a fine-tuning run.
@@ -57,6 +58,7 @@ def make_config(
         augment: Names from `AUGMENTATIONS`.
         schedule: `train_cfg`, `optim_wrapper` and `param_scheduler`.
         record: Settings of the run, stored in the config as `finetune`.
+        seed: Seed of random numbers.
         load_from: Detector checkpoint to start from.
     """
     cfg = copy.deepcopy(template)
@@ -78,7 +80,7 @@ def make_config(
         test_evaluator=dict(evaluator),
         tta_pipeline=_tta_pipeline(input_size, "flip" in augment),
         load_from=load_from,
-        randomness=dict(seed=0),
+        randomness=dict(seed=seed),
         finetune=record,
         **schedule,
     )

@@ -20,6 +20,7 @@ from mmengine.runner import Runner
 from tqdm import tqdm
 
 from ..configs import type_name
+from ..engine.optimizers import FusedAdamW
 from ..engine.workers import shield_workers
 from ..errors import UserError
 from ..models.deploy import deploy_refusal, is_deployable, switch_to_deploy
@@ -71,7 +72,7 @@ def measure_cost(cfg: Config) -> Cost:
         warnings.simplefilter("ignore")  # the run itself logs them
         model = revert_sync_batchnorm(MODELS.build(cfg.model)).to(device)
         model.train()
-        optimizer = torch.optim.AdamW(model.parameters(), lr=0.0)
+        optimizer = FusedAdamW(model.parameters(), lr=0.0)
         with redirect_stdout(StringIO()):  # pycocotools prints
             train, val = (
                 Runner.build_dataloader(

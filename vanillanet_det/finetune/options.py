@@ -7,6 +7,7 @@ from typing import Optional
 
 from ..engine.options import parse_backbone
 from ..errors import UserError
+from ..runtime.tiles import Tiles
 from .config import AUGMENTATIONS
 
 
@@ -27,6 +28,8 @@ class FinetuneOptions:
         augment: Names from `AUGMENTATIONS`.
         freeze: Last backbone stage to freeze: 0 for the stem, -1 to freeze nothing.
         merged: Whether to train VanillaNet's merged form.
+        seed: Seed of random weights, augmentations and the order of images.
+        tiles: How large images are cut; None doesn't cut them.
         skip_missing: Whether to train without images that are missing or unreadable.
 
     Raises:
@@ -44,6 +47,8 @@ class FinetuneOptions:
     augment: Sequence[str] = ("flip", "scale")
     freeze: int = -1
     merged: bool = False
+    seed: int = 0
+    tiles: Optional[Tiles] = None
     skip_missing: bool = False
 
     def __post_init__(self) -> None:
@@ -56,6 +61,8 @@ class FinetuneOptions:
                 f"--freeze {self.freeze}: expected the last stage to freeze, from 0 "
                 "for the stem, or -1 to freeze nothing"
             )
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"--seed {self.seed}: expected an integer from 0 to {2**32 - 1}")
         if self.lr is not None and not 0 < self.lr < math.inf:
             raise UserError(f"--lr {self.lr:g}: expected a number above 0, such as 0.0005")
         if self.minutes is not None and not 1 <= self.minutes < math.inf:

@@ -4,6 +4,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Union
 
@@ -16,6 +17,7 @@ from ..datasets.formats import RawDataset, read_dataset, split
 from ..datasets.formats.raw_dataset import is_learned
 from ..errors import UserError
 from ..fileio import atomic_write
+from ..inference.settings import DetectionSettings, set_settings
 from ..runtime.console import printable
 from .anchors import anchor_sizes, box_sizes, fit_anchors, histogram, measure_fit
 from .config import FinetuneData, make_config
@@ -32,6 +34,7 @@ from .schedule import (
     schedule,
 )
 from .start import Start, read_start, transfer
+from .tiles import cut_dataset
 
 
 def prepare(
@@ -64,6 +67,7 @@ def prepare(
         print_message(
             f"The dataset has no validation split; one was created in {work_dir}/annotations"
         )
+    source = replace(source, train=train, val=val)
     print_message(f"Training: {_count(train)}\nValidation: {_count(val)}")
     start = read_start(options.weights)
     if options.model and start.model:
@@ -76,6 +80,11 @@ def prepare(
     )
     _check_masks(model, source, train, val)
     _check_classes(train, val)
+    uncut = source
+    if options.tiles is not None:
+        source = cut_dataset(source, work_dir.resolve() / "tiles", options.tiles, has_masks(model))
+        print_message("\n".join(source.remarks))
+        train, val = source.train, source.val
     size = options.input_size or (light_input_size if light else default_input_size)(train)
     longer, shorter = sorted(size, reverse=True)
     anchors = _fit_anchors(model, train, (longer, shorter))
@@ -85,8 +94,10 @@ def prepare(
     epochs = options.epochs or num_epochs(len(train["images"]), batch_size)
     lr = options.lr or learning_rate(start.kind, batch_size)
     _report_transfer(start, model, source.classes, work_dir)
+    tiles = options.tiles
     inferred = {
         "classes": ", ".join(source.classes),
+        **({} if tiles is None else {"tiles": f"{tiles.size[0]} x {tiles.size[1]} pixels"}),
         "input size": f"{longer} x {shorter} pixels, keeping the aspect ratio",
         "anchors": anchors,
         "detections": detections,
@@ -95,10 +106,26 @@ def prepare(
         "learning rate": lr,
     }
     print_message("\n".join(f"{key}: {value}" for key, value in inferred.items()))
-    return make_config(
+    record: dict = dict(
+        data=str(Path(data).expanduser().resolve()),
+        format=source.format,
+        weights=start.path or "random",
+        **inferred,
+    )
+    if tiles is not None:
+        path = _write_annotations(work_dir, val_uncut=uncut.val) / "val_uncut.json"
+        record["uncut"] = dict(annotations=str(path), root=str(uncut.root.resolve()))
+    folder = _write_annotations(work_dir, train=train, val=val)
+    cfg = make_config(
         template,
         model,
-        _write_annotations(work_dir, source, train, val),
+        FinetuneData(
+            root=source.root.resolve(),
+            train=folder / "train.json",
+            val=folder / "val.json",
+            classes=source.classes,
+            num_train=len(train["images"]),
+        ),
         (longer, shorter),
         batch_size,
         options.augment,
@@ -110,14 +137,13 @@ def prepare(
             layer_decay=start.kind == "backbone",
             flat=flat_share(template),
         ),
+        seed=options.seed,
         load_from=start.path if start.kind == "detector" else None,
-        record=dict(
-            data=str(Path(data).expanduser().resolve()),
-            format=source.format,
-            weights=start.path or "random",
-            **inferred,
-        ),
+        record=record,
     )
+    if tiles is not None:
+        set_settings(cfg, DetectionSettings(tiles=tiles))
+    return cfg
 
 
 def print_message(text: str) -> None:
@@ -216,17 +242,11 @@ def _write_file(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
-def _write_annotations(work_dir: Path, source: RawDataset, train: dict, val: dict) -> FinetuneData:
+def _write_annotations(work_dir: Path, **splits: dict) -> Path:
     folder = (work_dir / "annotations").resolve()
     folder.mkdir(exist_ok=True)
-    for name, coco in (("train", train), ("val", val)):
+    for name, coco in splits.items():
         # The text is ASCII: pycocotools reads it with the system's encoding, and file names may
         # contain bytes that aren't UTF-8.
         _write_file(folder / f"{name}.json", json.dumps(coco))
-    return FinetuneData(
-        root=source.root.resolve(),
-        train=folder / "train.json",
-        val=folder / "val.json",
-        classes=source.classes,
-        num_train=len(train["images"]),
-    )
+    return folder

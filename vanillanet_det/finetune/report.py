@@ -10,11 +10,22 @@ from typing import Optional
 from mmengine.config import Config
 
 from ..fileio import without_folders
-from ..report import read_curves, write_report
+from ..report import Summary, read_curves, write_report
+from .tiles import validation_images
 
 # The order of the facts, since MMEngine sorts the keys of a config alphabetically.
 _FACTS = (
-    *("data", "format", "classes", "model", "weights", "input size", "anchors", "detections"),
+    *(
+        "data",
+        "format",
+        "classes",
+        "model",
+        "weights",
+        "tiles",
+        "input size",
+        "anchors",
+        "detections",
+    ),
     *("epochs", "batch size", "learning rate", "best checkpoint"),
 )
 # Keys that configs of earlier versions use, and their current names.
@@ -27,7 +38,7 @@ def write_finetune_report(
     detections: Sequence[dict],
     work_dir: Path,
     compare: Sequence[str] = (),
-) -> tuple[Path, list[str]]:
+) -> tuple[Path, Summary]:
     """Write `report.html` into a work dir.
 
     Args:
@@ -38,7 +49,7 @@ def write_finetune_report(
         compare: Work dirs of other runs, whose curves are drawn in the same charts.
 
     Returns:
-        The path of the file, and the advice in it.
+        The path of the file, and what it says.
 
     Raises:
         UserError: The file can't be written.
@@ -48,18 +59,19 @@ def write_finetune_report(
         runs = [Path(run).resolve() for run in (work_dir, *compare)]
         names = [os.path.relpath(run, os.path.commonpath(runs)) for run in runs]
     path = work_dir / "report.html"
-    advice = write_report(
+    annotations, root = validation_images(cfg)
+    summary = write_report(
         path,
         title=f"Fine-tuning on {Path(cfg.finetune.data).name}",
-        truth=json.loads(Path(cfg.val_evaluator.ann_file).read_bytes()),
+        truth=json.loads(annotations.read_bytes()),
         detections=detections,
-        root=Path(cfg.val_dataloader.dataset.data_prefix.img),
+        root=root,
         curves={name: read_curves(run) for name, run in zip(names, [work_dir, *compare])},
         facts=_facts(cfg, checkpoint),
         input_size=_input_size(cfg),
         longer=_longer(cfg),
     )
-    return path, advice
+    return path, summary
 
 
 def _longer(cfg: Config) -> str:
@@ -71,6 +83,8 @@ def _longer(cfg: Config) -> str:
 
 
 def _input_size(cfg: Config) -> Optional[tuple[int, int]]:
+    if "uncut" in cfg.finetune:
+        return None
     steps = cfg.val_dataloader.dataset.get("pipeline") or ()
     return next((tuple(step.scale) for step in steps if step.type == "Resize"), None)
 

@@ -87,7 +87,7 @@ def schedule(
     paramwise = dict(norm_decay_mult=0.0, bias_decay_mult=0.0, bypass_duplicate=True)
     wrapper: dict[str, object] = dict(
         type="OptimWrapper",
-        optimizer=dict(type="AdamW", lr=rate, weight_decay=0.05),
+        optimizer=dict(type="FusedAdamW", lr=rate, weight_decay=0.05),
         clip_grad=dict(max_norm=10.0),
         paramwise_cfg=dict(num_layers=6, decay_rate=0.6) if layer_decay else paramwise,
     )

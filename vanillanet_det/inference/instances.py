@@ -1,5 +1,7 @@
 """Conversion between MMDetection's instances and our detections."""
 
+from typing import Callable
+
 import numpy as np
 import torch
 from mmengine.structures import InstanceData
@@ -8,13 +10,16 @@ from ..runtime.results import Detections
 
 
 def to_detections(
-    instances: InstanceData, score: float, classes: tuple[str, ...], size: tuple[int, int]
+    instances: InstanceData,
+    is_chosen: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    classes: tuple[str, ...],
+    size: tuple[int, int],
 ) -> Detections:
-    """Convert MMDetection's predictions for an image, dropping those below a score threshold.
+    """Convert MMDetection's predictions for an image.
 
     Args:
         instances: The predictions.
-        score: Score threshold.
+        is_chosen: Returns which predictions are kept, from their scores and labels.
         classes: Class names.
         size: Height and width of the image in pixels.
 
@@ -22,7 +27,8 @@ def to_detections(
         The detections, highest score first.
     """
     scores = instances.scores.float().cpu().numpy()
-    chosen = np.flatnonzero(scores >= score)
+    labels = instances.labels.cpu().numpy().astype(np.int64)
+    chosen = np.flatnonzero(is_chosen(scores, labels))
     chosen = chosen[np.argsort(-scores[chosen], kind="stable")]
     masks = None
     if "masks" in instances:
@@ -31,7 +37,7 @@ def to_detections(
     return Detections(
         boxes=instances.bboxes.float().cpu().numpy().reshape(-1, 4)[chosen],
         scores=scores[chosen],
-        labels=instances.labels.cpu().numpy()[chosen].astype(np.int64),
+        labels=labels[chosen],
         masks=masks,
         classes=classes,
         size=size,

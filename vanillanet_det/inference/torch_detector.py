@@ -1,7 +1,7 @@
 """A detector that runs a fused network in PyTorch."""
 
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Literal, Optional, Union
 
 import cv2
 import numpy as np
@@ -15,11 +15,14 @@ from torch import nn
 from ..datasets.pipeline import inference_pipeline
 from ..errors import UserError
 from ..models.raw_pixels import fold_normalization
-from ..runtime.base_detector import BaseDetector, PreparedImage
+from ..runtime.base_detector import BaseDetector
+from ..runtime.images import ImageLike, PreparedImage
 from ..runtime.results import Detections
+from ..runtime.tiles import Tiles
 from .building import ConfigLike, build_detector
 from .images import load_bgr
 from .instances import to_detections
+from .settings import find_settings
 
 
 class TorchDetector(BaseDetector):
@@ -30,7 +33,9 @@ class TorchDetector(BaseDetector):
         cfg: Its config, whose test pipeline prepares the images.
         classes: Class names.
         device: Device to run on.
-        score: Score threshold for the returned detections.
+        score: Score threshold for the returned detections; None for the config's thresholds, one
+            for each class, or 0.3 if it has none.
+        tiles: How large images are cut; None cuts them as the config says, and False never.
 
     Example:
         >>> detector = load_detector("work_dirs/mine/fused.pth")
@@ -45,9 +50,12 @@ class TorchDetector(BaseDetector):
         cfg: Config,
         classes: tuple[str, ...],
         device: Union[str, torch.device] = "cpu",
-        score: float = 0.3,
+        score: Optional[float] = None,
+        tiles: Union[Tiles, Literal[False], None] = None,
     ) -> None:
-        super().__init__(classes, score)
+        settings = find_settings(cfg, classes)
+        tiles = settings.tiles if tiles is None else tiles or None
+        super().__init__(classes, score, settings.class_scores, tiles)
         self.model = model.to(device).eval()
         loading, *rest = inference_pipeline(cfg)
         options = ("color_type", "imdecode_backend", "backend_args", "file_client_args")
@@ -56,11 +64,15 @@ class TorchDetector(BaseDetector):
         with DefaultScope.overwrite_default_scope("mmdet"):
             self._prepare = Compose([TRANSFORMS.build(step) for step in rest])
 
+    def load(self, image: ImageLike) -> np.ndarray:
+        """Load an image with the config's options, as uint8 `(height, width, 3)` in BGR."""
+        return load_bgr(image, **self._loading)
+
     def prepare(self, source: Any) -> PreparedImage:
         """Load an image and run the config's test pipeline on it."""
         image = source[1] if isinstance(source, tuple) else source
         try:
-            pixels = load_bgr(image, **self._loading)
+            pixels = self.load(image)
         except UserError as error:
             return PreparedImage(source, error=str(error))
         size = pixels.shape[:2]
@@ -90,7 +102,7 @@ class TorchDetector(BaseDetector):
         for image, sample in zip(images, self.model.test_step(batch)):
             image.data = None
             size = image.image.shape[:2]
-            found.append(to_detections(sample.pred_instances, self.score, self.classes, size))
+            found.append(to_detections(sample.pred_instances, self.is_chosen, self.classes, size))
         return found
 
 
@@ -98,7 +110,8 @@ def load_detector(
     model: Union[str, Path],
     config: Optional[ConfigLike] = None,
     device: Union[str, torch.device, None] = None,
-    score: float = 0.3,
+    score: Optional[float] = None,
+    tiles: Union[Tiles, Literal[False], None] = None,
 ) -> TorchDetector:
     """Load a detector from a checkpoint and fuse it.
 
@@ -110,7 +123,9 @@ def load_detector(
         config: Its config, or a config file; None for the config that MMEngine stored in the
             checkpoint.
         device: Device to run on, such as `cuda:1`; None selects a GPU if there is one.
-        score: Score threshold for the returned detections, from 0 to 1.
+        score: Score threshold for the returned detections, from 0 to 1; None for the config's
+            thresholds, one for each class, or 0.3 if it has none.
+        tiles: How large images are cut; None cuts them as the config says, and False never.
 
     Returns:
         A detector, to be called with images.
@@ -129,4 +144,4 @@ def load_detector(
         raise UserError(f"device {device}: can't be used ({reason}); use cpu") from error
     detector, cfg, classes = build_detector(model, config)
     fold_normalization(detector)
-    return TorchDetector(detector, cfg, classes, device, score)
+    return TorchDetector(detector, cfg, classes, device, score, tiles)

@@ -5,6 +5,6 @@ Importing this package is slow because it imports matplotlib, so import it only 
 
 from .charts import draw_curves
 from .curves import Curves, Series, read_curves
-from .html import write_report
+from .html import Summary, write_report
 
-__all__ = ["Curves", "Series", "draw_curves", "read_curves", "write_report"]
+__all__ = ["Curves", "Series", "Summary", "draw_curves", "read_curves", "write_report"]

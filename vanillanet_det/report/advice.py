@@ -84,10 +84,13 @@ def _about_size(images: Sequence[ImageMatches], size: tuple[int, int]) -> Iterat
     if len(sides) >= _LEAST and missed > len(sides) / 2:
         median = sorted(sides)[len(sides) // 2]
         better = 32 * math.ceil(min(4, _GOOD_SIDE / max(median, 1)) * max(size) / 32)
+        option = f"--input-size {better}"
+        if better > _LARGEST:
+            option = f"--input-size {_LARGEST}, or cut them into tiles: --tiles"
         yield (
             f"{missed} of {len(sides)} objects smaller than {_SMALL_SIDE} pixels are missed: at "
             f"this input size, half of them are {median:.0f} pixels or less. Enlarge the images, "
-            f"in another work dir: --input-size {min(better, _LARGEST)}"
+            f"in another work dir: {option}"
         )
 
 

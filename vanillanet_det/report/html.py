@@ -1,6 +1,7 @@
 """Writes the report of a training run and its detections as a single HTML file."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -23,6 +24,23 @@ _MAX_PAIRS = 20
 _MAX_IMAGES = 8  # in each gallery
 
 
+@dataclass(frozen=True)
+class Summary:
+    """What a report says.
+
+    Attributes:
+        ap: COCO's box AP at IoU 0.50:0.95; None if there are no instances.
+        mask_ap: Mask AP; None if there are no masks.
+        class_scores: Score threshold with the highest F1 of each class.
+        advice: What to do next.
+    """
+
+    ap: Optional[float]
+    mask_ap: Optional[float]
+    class_scores: tuple[float, ...]
+    advice: list[str]
+
+
 def write_report(
     path: Union[str, Path],
     title: str,
@@ -34,7 +52,7 @@ def write_report(
     score: Optional[float] = None,
     input_size: Optional[tuple[int, int]] = None,
     longer: str = "",
-) -> list[str]:
+) -> Summary:
     """Write a report as a single, self-contained HTML file.
 
     Args:
@@ -52,7 +70,7 @@ def write_report(
         longer: Options that continue the training, for the advice.
 
     Returns:
-        The advice in the report.
+        What the report says.
 
     Raises:
         UserError: The detections don't match the ground truth, or the file can't be written.
@@ -71,7 +89,7 @@ def write_report(
             file.write(text.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise UserError(f"{path}: can't be written ({error.strerror or error})") from error
-    return advice
+    return Summary(metrics.ap, metrics.mask_ap, metrics.class_scores, advice)
 
 
 def _render(

@@ -20,6 +20,7 @@ from .coco_eval import (
 )
 
 FALLBACK_SCORE = 0.3
+_ENOUGH = 10  # objects, for a threshold of their class
 _AT_50, _AT_75 = 0, 5  # indices of COCO's IoU thresholds
 # COCO's names; areas in square pixels.
 COCO_SIZES: dict[str, Area] = {
@@ -102,6 +103,17 @@ class Metrics:
     quarters: tuple[SizeMetrics, ...]
     boxes: COCOeval
 
+    @property
+    def class_scores(self) -> tuple[float, ...]:
+        """Score threshold with the highest F1 of each class, rounded down to two digits.
+
+        It is that of all classes for a class with few objects, or of which nothing is found.
+        """
+        return tuple(
+            _round_down(row.best_score) if row.instances >= _ENOUGH and row.best_f1 else self.score
+            for row in self.classes
+        )
+
 
 @dataclass(frozen=True)
 class _Hits:
@@ -146,7 +158,7 @@ def compute_metrics(
     every = _joined(hits)
     if score is None:
         best = every.best()[1]
-        score = FALLBACK_SCORE if best is None else math.floor(100 * best) / 100
+        score = FALLBACK_SCORE if best is None else _round_down(best)
     at_score, recall = every.at(score)
     mask_ap = None
     if all_have_masks(truth, detections):
@@ -168,6 +180,10 @@ def compute_metrics(
         quarters=_size_metrics(with_box_areas(truth), detections, _quarters(truth), score),
         boxes=boxes,
     )
+
+
+def _round_down(score: float) -> float:
+    return math.floor(100 * score) / 100
 
 
 def _f1(precision: Optional[float], recall: Optional[float]) -> Optional[float]:

@@ -11,6 +11,7 @@ from .detector import Detector
 from .engines import ENGINES
 from .predict import Output, predict
 from .sources import find_work
+from .tiles import Tiles
 
 
 def main() -> None:
@@ -31,7 +32,17 @@ def main() -> None:
         help="folder for drawings, results.json and results.csv; resumes an existing run. Or a "
         ".jpg or .png file for the drawing of a single image (default: print a line per image)",
     )
-    parser.add_argument("--score", type=float, default=0.3, help="score threshold (default: 0.3)")
+    parser.add_argument(
+        "--score",
+        type=float,
+        help="score threshold (default: the detector's, one for each class, else 0.3)",
+    )
+    parser.add_argument(
+        "--tiles",
+        metavar="SIZE",
+        help="cut larger images into tiles of this size, such as 640 or 480x640 (height x width), "
+        "and merge their detections; none doesn't cut (default: as the detector was trained)",
+    )
     parser.add_argument(
         "--batch-size", type=int, default=4, help="images of the same shape per batch (default: 4)"
     )
@@ -54,7 +65,8 @@ def detect(
     model: str,
     source: str,
     out: Optional[str] = None,
-    score: float = 0.3,
+    score: Optional[float] = None,
+    tiles: Optional[str] = None,
     batch_size: int = 4,
     engine: Optional[str] = None,
     device: str = "cpu",
@@ -67,7 +79,9 @@ def detect(
         model: A detector's exported file.
         source: An image, a folder, a pattern, a video, or `camera:0`.
         out: A JPEG or PNG file for the drawing of a single image, or a folder for all results.
-        score: Score threshold.
+        score: Score threshold; None for the file's thresholds, or 0.3 if it has none.
+        tiles: Tiles that large images are cut into, such as `640`; `none` for no tiles; None cuts
+            them as the file says.
         batch_size: Maximum number of images of the same shape in a batch.
         engine: Same as for `Detector`.
         device: Same as for `Detector`.
@@ -84,7 +98,7 @@ def detect(
         raise UserError(f"--batch-size {batch_size}: expected a positive number")
     path = None if out is None else Path(out).expanduser()
     found, drawings = find_work(source, path)
-    detector = Detector(model, score, engine, device, threads, streams)
+    detector = Detector(model, score, engine, device, threads, streams, Tiles.parse(tiles))
     output = Output(path, drawings, print_each=True, keep_partial=True)
     return predict(detector, model, found, output, batch_size=batch_size)
 

@@ -1,36 +1,19 @@
-"""The base class of all detectors, which batches images."""
+"""The base class of all detectors, which batches images and cuts large ones into tiles."""
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, Optional, Union
 
 import numpy as np
 
 from ..errors import UserError
 from .batching import map_batches, prefetch
-from .images import ImageLike
+from .images import ImageLike, PreparedImage, as_bgr
 from .results import Detections
+from .tiles import Tiles, stream_tiles
 
-
-@dataclass
-class PreparedImage:
-    """An image while the detector processes it.
-
-    Attributes:
-        source: The image as the caller passed it.
-        image: Its pixels as uint8 `(height, width, 3)` in BGR; None if it can't be read.
-        error: Why it can't be read.
-        data: The network's input; None once it has been processed.
-        shape: Shape of the input, which is the same for all images of a batch; None if the image
-            can't be read.
-    """
-
-    source: Any
-    image: Optional[np.ndarray] = None
-    error: str = ""
-    data: Any = None
-    shape: Optional[Hashable] = None
+DEFAULT_SCORE = 0.3
 
 
 class BaseDetector:
@@ -38,17 +21,31 @@ class BaseDetector:
 
     Args:
         classes: Class names.
-        score: Score threshold for the returned detections.
+        score: Score threshold for the returned detections; None for `class_scores`.
+        class_scores: Score threshold of each class; () for 0.3.
+        tiles: How large images are cut; None to detect in whole images.
         streams: Number of batches to compute at the same time.
 
     Raises:
         UserError: The score isn't between 0 and 1.
     """
 
-    def __init__(self, classes: tuple[str, ...], score: float, streams: int = 1) -> None:
-        if not 0 <= score <= 1:
+    def __init__(
+        self,
+        classes: tuple[str, ...],
+        score: Optional[float] = None,
+        class_scores: Sequence[float] = (),
+        tiles: Optional[Tiles] = None,
+        streams: int = 1,
+    ) -> None:
+        if score is not None and not 0 <= score <= 1:
             raise UserError(f"score {score!r}: expected a number from 0 to 1")
-        self.classes, self.score, self.streams = classes, score, streams
+        self.classes, self.tiles, self.streams = classes, tiles, streams
+        self.score: Union[float, list[float]]
+        if score is None and class_scores:
+            self.score = list(class_scores)
+        else:
+            self.score = DEFAULT_SCORE if score is None else score
 
     def __call__(
         self, images: Union[ImageLike, Sequence[ImageLike]], batch_size: int = 4
@@ -79,8 +76,9 @@ class BaseDetector:
     ) -> Iterator[tuple[PreparedImage, Optional[Detections]]]:
         """Detect objects in any number of images, keeping only a few in memory at a time.
 
-        A thread decodes images ahead of the network. Images of the same shape share a batch. No
-        image is padded, so its detections don't depend on the other images in the batch.
+        A thread decodes images ahead of the network. Images of the same shape share a batch, also
+        tiles of the same or of different images. No image is padded, so its detections don't
+        depend on the other images in the batch.
 
         Args:
             images: Same as for `__call__`, or pairs `(name, image)`.
@@ -95,6 +93,15 @@ class BaseDetector:
         """
         if batch_size < 1:
             raise UserError(f"batch size {batch_size!r}: expected a positive number")
+        if self.tiles is None:
+            yield from self._stream(images, batch_size)
+        else:
+            stream = partial(self._stream, batch_size=batch_size)
+            yield from stream_tiles(stream, self.load, self.tiles, images)
+
+    def _stream(
+        self, images: Iterable, batch_size: int
+    ) -> Iterator[tuple[PreparedImage, Optional[Detections]]]:
         depth = 2 * batch_size * self.streams
         # Stop the thread if the caller stops early.
         with closing(prefetch(self.prepare, images, depth)) as prepared:
@@ -106,6 +113,20 @@ class BaseDetector:
                 patience=2 * depth,
                 workers=self.streams,
             )
+
+    def load(self, image: ImageLike) -> np.ndarray:
+        """Load an image as uint8 `(height, width, 3)` in BGR."""
+        return as_bgr(image)
+
+    def is_chosen(self, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Return which detections reach the score threshold of their class.
+
+        Args:
+            scores: Scores `(N,)`.
+            labels: Class indices `(N,)`.
+        """
+        thresholds = np.asarray(self.score, scores.dtype)
+        return scores >= (thresholds[labels] if thresholds.ndim else thresholds)
 
     def prepare(self, source: Any) -> PreparedImage:
         """Load an image and turn it into the network's input."""

@@ -2,18 +2,19 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Literal, Optional, Union
 
 import numpy as np
 
 from ..errors import UserError
-from .base_detector import BaseDetector, PreparedImage
+from .base_detector import BaseDetector
 from .engines import open_engine
-from .images import ImageLike, as_bgr
+from .images import ImageLike, PreparedImage
 from .masks import paste_masks
 from .nms import suppress
 from .preprocessing import check_size, fit
 from .results import Detections
+from .tiles import Tiles
 
 
 class Detector(BaseDetector):
@@ -21,11 +22,13 @@ class Detector(BaseDetector):
 
     Args:
         path: A detector's `.onnx` file, or its `.xml` file with the `.bin` file beside it.
-        score: Score threshold for the returned detections, from 0 to 1.
+        score: Score threshold for the returned detections, from 0 to 1; None for the file's
+            thresholds, one for each class, or 0.3 if it has none.
         engine: `onnxruntime` or `openvino`; None selects one by the file, see `open_engine`.
         device: `cpu`; for ONNX Runtime also `cuda` or `cuda:1`, for OpenVINO `gpu` or `gpu:1`.
         threads: Number of CPU threads; None leaves it to the engine.
         streams: Number of batches to compute at the same time; they share the threads.
+        tiles: How large images are cut; None cuts them as the file says, and False never.
 
     Raises:
         UserError: The file, the engine or the device can't be used, or the file isn't a detector.
@@ -40,13 +43,13 @@ class Detector(BaseDetector):
     def __init__(
         self,
         path: Union[str, Path],
-        score: float = 0.3,
+        score: Optional[float] = None,
         engine: Optional[str] = None,
         device: str = "cpu",
         threads: Optional[int] = None,
         streams: int = 1,
+        tiles: Union[Tiles, Literal[False], None] = None,
     ) -> None:
-        super().__init__((), score, streams)
         self.engine = open_engine(path, engine, device, threads, streams)
         self.metadata = self.engine.metadata
         if self.metadata.kind != "detector":
@@ -54,7 +57,13 @@ class Detector(BaseDetector):
                 f"{path}: is a {self.metadata.kind}'s file, which outputs features but no boxes; "
                 "export the whole detector"
             )
-        self.classes = self.metadata.classes
+        super().__init__(
+            self.metadata.classes,
+            score,
+            self.metadata.class_scores,
+            self.metadata.tiles if tiles is None else tiles or None,
+            streams,
+        )
 
     def stream(
         self, images: Iterable[ImageLike], batch_size: int = 4
@@ -71,7 +80,7 @@ class Detector(BaseDetector):
         """Load an image and resize it as the file requires."""
         image = source[1] if isinstance(source, tuple) else source
         try:
-            pixels = as_bgr(image)
+            pixels = self.load(image)
             check_size(pixels, f"image {image}" if isinstance(image, (str, Path)) else "image")
         except UserError as error:
             return PreparedImage(source, error=str(error))
@@ -131,4 +140,5 @@ class Detector(BaseDetector):
                 self.metadata.max_detections,
             )
             order = order[kept]
-        return order[(labels[order] >= 0) & (scores[order] >= self.score)]
+        order = order[labels[order] >= 0]
+        return order[self.is_chosen(scores[order], labels[order])]

@@ -2,8 +2,10 @@
 
 import functools
 import io
+from collections.abc import Hashable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -23,6 +25,26 @@ _TRANSPOSED = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+@dataclass
+class PreparedImage:
+    """An image while the detector processes it.
+
+    Attributes:
+        source: The image as the caller passed it.
+        image: Its pixels as uint8 `(height, width, 3)` in BGR; None if it can't be read.
+        error: Why it can't be read.
+        data: The network's input; None once it has been processed.
+        shape: Shape of the input, which is the same for all images of a batch; None if the image
+            can't be read.
+    """
+
+    source: Any
+    image: Optional[np.ndarray] = None
+    error: str = ""
+    data: Any = None
+    shape: Optional[Hashable] = None
 
 
 def as_bgr(image: ImageLike) -> np.ndarray:

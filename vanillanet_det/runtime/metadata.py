@@ -6,6 +6,7 @@ from typing import Any, Callable, Optional
 
 from ..errors import UserError
 from ..installation import command
+from .tiles import Tiles
 
 KEY = "vanillanet_det"
 FORMAT_VERSION = 1
@@ -37,11 +38,13 @@ class Metadata:
         precision: Precision of weights and computation: `fp32`, `bf16`, `fp16` or `int8`.
         classes: Class names.
         score_threshold: Score threshold that the file itself applies.
+        class_scores: Score threshold of each class for the returned detections; () for 0.3.
         nms_inside: Whether the graph includes NMS.
         iou_threshold: IoU threshold of NMS.
         max_detections: Maximum number of detections in an image.
         mask_threshold: Minimum probability of a pixel that belongs to an object; None if there are
             no masks.
+        tiles: How large images are cut before they are resized; None if they aren't.
         resize: How images are resized; None if they aren't.
         input_size: Fixed height and width of the input; None for any size.
         batch_size: Fixed number of images in a batch; None for any number.
@@ -56,10 +59,12 @@ class Metadata:
     precision: str
     classes: tuple[str, ...] = ()
     score_threshold: float = 0.0
+    class_scores: tuple[float, ...] = ()
     nms_inside: bool = True
     iou_threshold: Optional[float] = None
     max_detections: Optional[int] = None
     mask_threshold: Optional[float] = None
+    tiles: Optional[Tiles] = None
     resize: Optional[Resize] = None
     input_size: Optional[tuple[int, int]] = None
     batch_size: Optional[int] = None
@@ -101,11 +106,20 @@ class Metadata:
                 )
         # Entries that this version doesn't know, or that are null, are ignored.
         known = {name: values[name] for name in _EXPECTED if values.get(name) is not None}
-        for name in {"classes", "padding", "input_size"} & set(known):
+        for name in {"classes", "class_scores", "padding", "input_size"} & set(known):
             known[name] = tuple(known[name])
         if "resize" in known:
             resize = known["resize"]
             known["resize"] = Resize(tuple(resize["scale"]), resize["keep_ratio"])
+        if "tiles" in known:
+            tiles = known["tiles"]
+            known["tiles"] = Tiles(tuple(tiles["size"]), tiles["overlap"])
+        classes, scores = (known.get(name, ()) for name in ("classes", "class_scores"))
+        if scores and len(scores) != len(classes):
+            raise UserError(
+                f"its metadata has {len(scores)} class_scores for {len(classes)} classes; "
+                f"{_EXPORT_AGAIN}"
+            )
         return cls(**known)
 
 
@@ -136,8 +150,21 @@ def _is_resize(value: Any) -> bool:
     )
 
 
+def _is_tiles(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and _is_size(value.get("size"))
+        and _is_fraction(value.get("overlap"))
+        and value["overlap"] < 1
+    )
+
+
 def _is_colour(value: Any) -> bool:
     return isinstance(value, (int, float)) and 0 <= value <= 255
+
+
+def _are_fractions(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_fraction, value))
 
 
 def _are_names(value: Any) -> bool:
@@ -153,10 +180,12 @@ _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "precision": (PRECISIONS.__contains__, " or ".join(PRECISIONS)),
     "classes": (_are_names, "a list of names"),
     "score_threshold": (_is_fraction, "a number from 0 to 1"),
+    "class_scores": (_are_fractions, "a list of numbers from 0 to 1"),
     "nms_inside": (lambda value: isinstance(value, bool), "true or false"),
     "iou_threshold": (_is_fraction, "a number from 0 to 1"),
     "max_detections": (_is_count, "a positive number"),
     "mask_threshold": (_is_fraction, "a number from 0 to 1, or null"),
+    "tiles": (_is_tiles, "size, two positive numbers, and overlap, or null"),
     "resize": (_is_resize, "scale, two positive numbers, and keep_ratio, or null"),
     "input_size": (_is_size, "height and width, or null"),
     "batch_size": (_is_count, "a positive number, or null"),

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -90,6 +90,7 @@ def predict(
         config=None if config is None else fingerprint(Path(config)),
         input=str(source.root.resolve()),
         score=detector.score,
+        tiles=None if detector.tiles is None else asdict(detector.tiles),
         draw=bool(output.drawings),
     )
     with Records(output.folder, source.names, settings, share) as records:

@@ -1,6 +1,7 @@
 # YOLOX's neck and head, on features of strides 8, 16, 32. The mapper is ours: YOLOX's neck is as
 # wide as its inputs, and VanillaNet's features have thousands of channels.
 norm_cfg = dict(type="SyncBN", momentum=0.03, eps=0.001)
+act_cfg = dict(type="SiLU", inplace=True)  # Swish in one pass
 
 model = dict(
     type="YOLOX",
@@ -18,7 +19,7 @@ model = dict(
             kernel_size=1,
             out_channels=256,
             norm_cfg=norm_cfg,
-            act_cfg=dict(type="Swish"),
+            act_cfg=act_cfg,
         ),
         dict(
             type="YOLOXPAFPN",
@@ -26,7 +27,7 @@ model = dict(
             out_channels=256,
             num_csp_blocks=3,
             norm_cfg=norm_cfg,
-            act_cfg=dict(type="Swish"),
+            act_cfg=act_cfg,
         ),
     ],
     bbox_head=dict(
@@ -37,11 +38,11 @@ model = dict(
         stacked_convs=2,
         strides=[8, 16, 32],
         norm_cfg=norm_cfg,
-        act_cfg=dict(type="Swish"),
+        act_cfg=act_cfg,
     ),
     train_cfg=dict(assigner=dict(type="SimOTAAssigner", center_radius=2.5)),
     # max_per_img is for exported files; in MMDetection, YOLOX has no such limit.
     test_cfg=dict(score_thr=0.01, nms=dict(type="nms", iou_threshold=0.65), max_per_img=300),
 )
 
-del norm_cfg  # setting it would change nothing
+del norm_cfg, act_cfg  # setting them would change nothing

@@ -3,6 +3,7 @@
 _base_ = "yolox.py"
 
 norm_cfg = dict(type="BN", momentum=0.03, eps=0.001)
+act_cfg = dict(type="SiLU", inplace=True)  # Swish in one pass
 model = dict(
     backbone=dict(
         type="VanillaNet",
@@ -18,10 +19,12 @@ model = dict(
         out_channels=64,
         num_csp_blocks=1,
         norm_cfg=norm_cfg,
-        act_cfg=dict(type="Swish"),
+        act_cfg=act_cfg,
     ),
-    bbox_head=dict(num_classes=10, in_channels=64, feat_channels=64, norm_cfg=norm_cfg),
+    bbox_head=dict(
+        num_classes=10, in_channels=64, feat_channels=64, norm_cfg=norm_cfg, act_cfg=act_cfg
+    ),
     test_cfg=dict(max_per_img=100),
 )
 
-del norm_cfg  # setting it would change nothing
+del norm_cfg, act_cfg  # setting them would change nothing

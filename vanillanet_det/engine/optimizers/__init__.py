@@ -1,7 +1,8 @@
 """Optimizer wrappers, their constructors and schedules, registered in MMDetection."""
 
 from .bf16_optim_wrapper import Bf16OptimWrapper
+from .fused_adamw import FusedAdamW
 from .layer_decay import LayerDecay
 from .warm_up_flat_cosine import WarmUpFlatCosineLR
 
-__all__ = ["Bf16OptimWrapper", "LayerDecay", "WarmUpFlatCosineLR"]
+__all__ = ["Bf16OptimWrapper", "FusedAdamW", "LayerDecay", "WarmUpFlatCosineLR"]
