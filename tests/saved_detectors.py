@@ -22,10 +22,11 @@ def save_small_detector(config, digits, path, kind="retinanet"):
         config: Config of a small RetinaNet.
         digits: Folder of the digits.
         path: The file to write.
-        kind: `retinanet`, `rtmdet`, `yolox`, `mask_rcnn`, or a `cascade` of Mask R-CNN.
+        kind: `retinanet`, `rtmdet`, `rtmdet_ins`, `yolox`, `mask_rcnn`, or `cascade`: of
+            Mask R-CNN.
     """
     cfg = Config.fromfile(config)
-    if kind in ("rtmdet", "yolox"):
+    if kind in ("rtmdet", "rtmdet_ins", "yolox"):
         cfg.model = make_real_time(cfg.model, kind)
     elif kind != "retinanet":
         cfg = Config.fromfile(CONFIGS / "mask_rcnn_vanillanet5_digits.py")
@@ -54,7 +55,7 @@ def save_small_detector(config, digits, path, kind="retinanet"):
 
 
 def make_real_time(retinanet, kind):
-    """Return an RTMDet or YOLOX with the backbone of a RetinaNet."""
+    """Return an RTMDet, RTMDet-Ins or YOLOX with the backbone of a RetinaNet."""
     model = Config.fromfile(CONFIGS / f"_base_/models/{kind}.py").model
     (mapper, pafpn), norm = model.neck, dict(type="BN")
     channels = retinanet.neck.in_channels
@@ -62,7 +63,7 @@ def make_real_time(retinanet, kind):
     mapper.update(in_channels=channels, out_channels=16, norm_cfg=norm)
     pafpn.update(in_channels=[16] * 3, out_channels=16, num_csp_blocks=1, norm_cfg=norm)
     model.bbox_head.update(num_classes=10, in_channels=16, feat_channels=16, norm_cfg=norm)
-    if kind == "rtmdet":
+    if kind != "yolox":
         model.test_cfg.update(max_per_img=20)
     else:  # MMDetection knows no limit of YOLOX
         model.test_cfg.update(max_per_img=2000)

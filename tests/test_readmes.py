@@ -34,7 +34,7 @@ MAX_LINES = {
     "vanillanet_det/export/README.md": 100,
     "vanillanet_det/ops/README.md": 30,
     "vanillanet_det/datasets/README.md": 60,
-    "vanillanet_det/finetune/README.md": 100,
+    "vanillanet_det/finetune/README.md": 130,
 }
 COMMAND = re.compile(
     r"(?:vanillanet-det|-m vanillanet_det_tools) +([a-z-]+) +(.+)"

@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from vanillanet_det.analysis.meta import build_on_meta
 from vanillanet_det.checks import leaf_datasets
+from vanillanet_det.finetune.model import has_masks
 
 pytestmark = pytest.mark.usefixtures("mmdet_scope")
 
@@ -79,7 +80,7 @@ def test_nothing_is_left_beside_the_model(cfg):
 
 
 def test_masks_are_read_where_they_are_trained_and_judged(cfg):
-    with_masks = "mask_head" in cfg.model.get("roi_head", {})
+    with_masks = has_masks(cfg.model)
     pipeline = cfg.train_dataloader.dataset.pipeline
     assert [step.get("with_mask", False) for step in pipeline if "with_bbox" in step] == [
         with_masks
@@ -90,7 +91,8 @@ def test_masks_are_read_where_they_are_trained_and_judged(cfg):
 
 
 COCO = [path for path in CONFIGS if path.stem.endswith("_coco")]
-RTMDET = [path for path in COCO if path.stem.startswith("rtmdet")]
+RTMDET = [path for path in COCO if path.stem.startswith("rtmdet_vanillanet")]
+INSTANCES = [path for path in COCO if path.stem.startswith("rtmdet_ins")]
 YOLOX = [path for path in COCO if path.stem.startswith("yolox")]
 WEIGHTS = {
     "5": "vanillanet_5.pth",
@@ -119,6 +121,37 @@ def test_rtmdets_recipe(cfg):
     assert not {"max_epochs", "plain_epochs", "plain_pipeline", "size", "load"} & set(cfg)
 
 
+def shown(steps):
+    """The steps that change images and objects, in an order that doesn't change the result."""
+    steps = [dict(step) for step in steps if "LoadImage" not in step.type]
+    steps = [step for step in steps if "LoadReadable" not in step["type"]]
+    return sorted(steps, key=lambda step: step["type"] == "FilterAnnotations")
+
+
+@pytest.mark.parametrize("config", INSTANCES, ids=lambda path: path.stem, indirect=True)
+def test_rtmdet_ins_recipe(config, cfg):
+    theirs = Config.fromfile(MMDET_CONFIGS / "rtmdet/rtmdet-ins_l_8xb32-300e_coco.py")
+    boxes = Config.fromfile(config.with_name(config.name.replace("_ins", "")))
+    for key in ("optim_wrapper", "param_scheduler", "train_cfg"):
+        assert cfg[key] == boxes[key]
+    assert cfg.model.backbone == boxes.model.backbone
+    assert cfg.model.neck == boxes.model.neck
+    published = theirs.model.bbox_head
+    published.norm_cfg.pop("requires_grad")
+    ours = dict(cfg.model.bbox_head)
+    assert ours.pop("with_objectness") is False  # the default
+    assert ours == published
+    for key in ("train_cfg", "test_cfg"):
+        assert cfg.model[key] == theirs.model[key]
+    switch = theirs.custom_hooks[1].switch_pipeline
+    for own, other in (
+        (cfg.train_dataloader.dataset.pipeline, theirs.train_dataloader.dataset.pipeline),
+        (cfg.default_hooks.plain_images.switch_pipeline, switch),
+    ):
+        assert shown(own) == shown(other)
+    assert "changes" not in cfg
+
+
 @pytest.mark.parametrize("config", YOLOX, ids=lambda path: path.stem, indirect=True)
 def test_yolox_with_rtmdets_recipe(config, cfg):
     rtmdet = Config.fromfile(config.with_name(config.name.replace("yolox", "rtmdet"))).to_dict()
@@ -130,7 +163,9 @@ def test_yolox_with_rtmdets_recipe(config, cfg):
         name: parameter.default
         for name, parameter in inspect.signature(MODELS.get("YOLOXHead")).parameters.items()
     }
-    for key in set(published.bbox_head) - {"type", "norm_cfg", "strides"}:
+    assert published.bbox_head.act_cfg == dict(type="Swish")
+    assert cfg.model.bbox_head.act_cfg.type == "SiLU"  # the same function
+    for key in set(published.bbox_head) - {"type", "norm_cfg", "act_cfg", "strides"}:
         assert cfg.model.bbox_head.get(key, default.get(key)) == published.bbox_head[key]
     assert tuple(cfg.model.bbox_head.strides) == published.bbox_head.strides
     assert cfg.model.train_cfg == published.train_cfg
@@ -141,7 +176,7 @@ def test_yolox_with_rtmdets_recipe(config, cfg):
 
 @pytest.mark.parametrize(
     "config",
-    [path for path in COCO if path not in RTMDET + YOLOX],
+    [path for path in COCO if path not in RTMDET + INSTANCES + YOLOX],
     ids=lambda path: path.stem,
     indirect=True,
 )

@@ -36,14 +36,14 @@ def test_a_detector_in_every_precision(make_exporter, write_once, images, format
         assert narrow.get(precision, onnx.TensorProto.FLOAT) in types
 
 
-@pytest.mark.parametrize("kind", ["rtmdet", "yolox", "cascade"])
+@pytest.mark.parametrize("kind", ["rtmdet", "yolox", "rtmdet_ins", "cascade"])
 def test_other_detectors(make_exporter, write_once, images, kind):
     file = write_once(kind, **FIXED)
     assert_verified(make_exporter(kind, **FIXED), file, "fp32", images)
     expected, found = (Detector(file, engine=name)(images[0]) for name in ENGINES)
     assert len(expected) >= 5
     np.testing.assert_allclose(found.boxes, expected.boxes, atol=0.01)
-    if kind == "cascade":
+    if kind in ("rtmdet_ins", "cascade"):
         assert (found.masks != expected.masks).mean() < 1e-3
 
 

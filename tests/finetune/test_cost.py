@@ -4,9 +4,10 @@ import pytest
 from mmengine.config import Config
 
 from vanillanet_det import UserError
-from vanillanet_det.finetune.cost import Cost, extend, fit_length, measure_cost
+from vanillanet_det.finetune import cost
+from vanillanet_det.finetune.cost import Cost, extend, fit_length, fit_workers, measure_cost
 
-CHEAP = Cost(iteration=0.5, evaluation=2.0, length=20, num_bytes=1_200_000_000)
+CHEAP = Cost(iteration=0.5, evaluation=2.0, loading=0.02, length=20, num_bytes=1_200_000_000)
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def test_a_number_of_epochs_is_kept_and_its_time_said(cfg):
     assert text.endswith(": 30 epochs of 20 iterations, 0.50 s each")
     assert (cfg.train_cfg.max_epochs, cfg.train_cfg.val_interval) == (30, 1)
     assert "time_limit" not in cfg.default_hooks
-    assert cfg.custom_hooks[0].momentum == pytest.approx(20 / 600)
+    assert cfg.custom_hooks[0].momentum == 0.005
 
 
 def test_a_time_sets_the_number_of_epochs(cfg):
@@ -41,10 +42,24 @@ def test_a_time_sets_the_number_of_epochs(cfg):
     assert cfg.train_cfg.val_interval == cfg.default_hooks.checkpoint.interval == 2
     assert cfg.train_cfg.max_epochs > 1000  # the hook ends the training
     assert cfg.param_scheduler[0].warm_up == limit.iterations // 10
+    assert cfg.custom_hooks[0].momentum == pytest.approx(20 / limit.iterations)
+
+
+@pytest.mark.parametrize(("loading", "workers"), [(0.02, 0), (0.3, 2)])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_workers_are_for_images_that_take_long_to_load(monkeypatch, loading, workers, device):
+    monkeypatch.setattr(cost, "get_device", lambda: device)
+    keys = ("train_dataloader", "val_dataloader", "test_dataloader")
+    loader = dict(num_workers=2, persistent_workers=True)
+    cfg = Config({key: dict(loader) for key in keys})
+    fit_workers(cfg, Cost(0.5, 2.0, loading, 20, None))
+    workers = 2 if device == "cuda" else workers
+    assert [cfg[key].num_workers for key in keys] == [workers] * 3
+    assert [cfg[key].persistent_workers for key in keys] == [workers > 0] * 3
 
 
 def test_one_epoch_is_longer_than_the_time(cfg):
-    text = fit_length(cfg, Cost(10.0, 60.0, 1000, None), 300.0)
+    text = fit_length(cfg, Cost(10.0, 60.0, 0.1, 1000, None), 300.0)
     assert text.startswith("Training takes about 5 minutes on ")
     assert "1 epoch of 1000 iterations" in text
     assert cfg.default_hooks.time_limit.seconds == 232
@@ -53,7 +68,7 @@ def test_one_epoch_is_longer_than_the_time(cfg):
 @pytest.mark.parametrize("seconds", [125.0, 5.0, -3.0])
 def test_too_little_time_for_a_batch_and_its_validation(cfg, seconds):
     with pytest.raises(UserError, match=r"isn't enough for a batch and two validations of 60 s"):
-        fit_length(cfg, Cost(10.0, 60.0, 1000, None), seconds)
+        fit_length(cfg, Cost(10.0, 60.0, 0.1, 1000, None), seconds)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +76,7 @@ def test_too_little_time_for_a_batch_and_its_validation(cfg, seconds):
     [(0.01, "about 1 minute "), (0.5, "about 6 minutes "), (60.0, "about 10 hours ")],
 )
 def test_units(cfg, iteration, words):
-    assert words in fit_length(cfg, Cost(iteration, 0.1, 20, 10**9), None)
+    assert words in fit_length(cfg, Cost(iteration, 0.1, 0.1, 20, 10**9), None)
 
 
 def test_a_run_can_be_made_longer(cfg):

@@ -8,6 +8,7 @@ from vanillanet_det.finetune.schedule import (
     light_input_size,
     num_epochs,
     schedule,
+    set_averaging,
 )
 
 
@@ -76,3 +77,12 @@ def test_a_training_of_a_few_iterations_reaches_the_full_rate():
 )
 def test_the_flat_part_is_that_of_the_template(schedulers, flat):
     assert flat_share(Config(dict(param_scheduler=schedulers))) == flat
+
+
+@pytest.mark.parametrize(("iterations", "momentum"), [(50, 0.1), (1000, 0.02), (10**6, 2e-4)])
+def test_weights_are_averaged_over_a_share_of_the_run(iterations, momentum):
+    hooks = dict(default_hooks=dict(ema=dict(type="EMAHook", momentum=0.5), timer=None))
+    cfg = Config(dict(hooks, custom_hooks=[dict(type="mmengine.EMAHook", momentum=0.5)]))
+    set_averaging(cfg, iterations)
+    assert cfg.default_hooks.ema.momentum == pytest.approx(momentum)
+    assert cfg.custom_hooks[0].momentum == pytest.approx(momentum)

@@ -1,5 +1,7 @@
 """Masks equal those of MMDetection and pycocotools."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from mmdet.models.roi_heads.mask_heads.fcn_mask_head import _do_paste_mask
 from pycocotools import mask as rle
 from torch.nn import functional as F
 
-from vanillanet_det.runtime.masks import encode_mask, paste_masks
+from vanillanet_det.runtime.masks import encode_mask, enlarge_masks, paste_masks
 
 SIZE = (121, 87)
 
@@ -42,6 +44,23 @@ def test_masks_are_pasted_like_mmdetection(threshold):
         different += (both != either).sum()
     assert found.sum() > 20_000
     assert different <= 5
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.3])
+@pytest.mark.parametrize("scale", [1.0, 0.4, 1.7])
+def test_masks_of_the_image_are_enlarged_like_mmdetection(threshold, scale):
+    height, width = SIZE
+    cells = [-(-round(side * scale) // 32) * 4 for side in SIZE]  # of an input padded to 32
+    generator = torch.Generator().manual_seed(1)
+    masks = F.interpolate(torch.randn(1, 20, 4, 4, generator=generator), cells, mode="bicubic")
+    whole = F.interpolate(masks, scale_factor=8, mode="bilinear")
+    sides = [math.ceil(side / scale) for side in whole.shape[2:]]
+    whole = F.interpolate(whole, size=sides, mode="bilinear")[0, :, :height, :width]
+    expected = (whole.sigmoid() > threshold).numpy()
+    found = enlarge_masks(masks[0].numpy(), 8, (scale, scale), SIZE, threshold)
+    assert found.shape == expected.shape == (20, *SIZE)
+    assert (found != expected).sum() <= 2
+    assert 0.1 < found.mean() < 0.9
 
 
 def test_masks_of_empty_or_outside_boxes_are_empty():

@@ -23,7 +23,7 @@ from ..engine.options import parse_size, use_device
 from ..engine.size_errors import size_errors
 from ..errors import UserError
 from ..fileio import atomic_write
-from ..finetune.cost import extend, fit_length, measure_cost
+from ..finetune.cost import extend, fit_length, fit_workers, measure_cost
 from ..finetune.fused import save_fused
 from ..finetune.model import has_masks
 from ..finetune.options import FinetuneOptions
@@ -168,13 +168,13 @@ def _check_resumed(
 
 def _complete(settings: FinetuneOptions) -> FinetuneOptions:
     """Choose what suits a machine without a GPU, and say so."""
-    if get_device() != "cpu":
+    if get_device() not in ("cpu", "mps"):  # a Mac's GPU lacks some of MMDetection's operators
         return settings
     if (settings.model, settings.weights, settings.backbone) == (None, None, None):
         settings = replace(settings, model="small")
         print_message(
-            "No GPU and no --weights: training `small`; for a larger detector, use --model base "
-            "or retinanet"
+            "No CUDA GPU and no --weights: training `small`; --model base or retinanet trains a "
+            "larger detector"
         )
     if settings.model in _LIGHT and not (settings.epochs or settings.minutes):
         settings = replace(settings, minutes=_LIGHT_MINUTES)
@@ -220,6 +220,7 @@ def _write_config(
                 cost = measure_cost(cfg)
             spent = time.monotonic() - began
             left = 60 * settings.minutes - spent if settings.minutes else None
+            fit_workers(cfg, cost)
             print_message(fit_length(cfg, cost, left))
         path.parent.mkdir(exist_ok=True)
         _write(path, cfg)

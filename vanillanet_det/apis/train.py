@@ -154,6 +154,8 @@ def _set_resume(cfg: Config, resume: Optional[str]) -> None:
     (path,) = gather_or_raise(lambda: _choose(cfg.work_dir, resume), is_first())
     if path is not None and is_distributed() and not is_url(path):
         _check_shared(path)
+    if path is not None and is_first():
+        print_log(f"Resuming from {path}")
     cfg.resume = path is not None
     if path is not None:
         cfg.load_from = path

@@ -113,7 +113,8 @@ class _Calibration:
                 _normalize(layer, rows, DELTA_STD / stds_of_rows)
         for layer, rows in (pair for part in output[2:] for pair in self._layers(part).items()):
             _normalize(layer, rows, torch.full_like(rows[0], POSITION_STD))
-            layer.bias += FACTOR_LOGIT
+            if rows.shape[1] == 1:  # not what masks are drawn with
+                layer.bias += FACTOR_LOGIT
         if scores:
             rows = [
                 _normalize(layer, rows, torch.full_like(rows[0], POSITION_STD))

@@ -2,5 +2,6 @@
 
 from .digits import DigitsDataset, ensure_digits
 from .loading import LoadReadableImage
+from .random_zoom import RandomZoom
 
-__all__ = ["DigitsDataset", "LoadReadableImage", "ensure_digits"]
+__all__ = ["DigitsDataset", "LoadReadableImage", "RandomZoom", "ensure_digits"]

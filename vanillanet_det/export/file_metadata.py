@@ -5,6 +5,7 @@ import platform
 from pathlib import Path
 from typing import Any, Optional
 
+from mmdet.models.dense_heads import RTMDetInsHead
 from torch import nn
 
 from ..configs import type_name
@@ -44,7 +45,8 @@ def make_metadata(
         return Metadata(**common)
     two_stages = hasattr(detector, "roi_head")
     test_cfg = detector.roi_head.test_cfg if two_stages else detector.bbox_head.test_cfg
-    masks = two_stages and detector.roi_head.with_mask
+    covers_image = isinstance(getattr(detector, "bbox_head", None), RTMDetInsHead)
+    masks = covers_image or (two_stages and detector.roi_head.with_mask)
     settings = find_settings(cfg, classes)
     return Metadata(
         **common,
@@ -55,6 +57,7 @@ def make_metadata(
         iou_threshold=float(test_cfg.nms.iou_threshold),
         max_detections=int(test_cfg.max_per_img),
         mask_threshold=float(test_cfg.mask_thr_binary) if masks else None,
+        mask_stride=detector.bbox_head.prior_generator.strides[0][0] if covers_image else None,
     )
 
 

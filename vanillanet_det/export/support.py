@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from mmcv.ops import RoIAlign
-from mmdet.models.dense_heads import AnchorHead, RPNHead, YOLOXHead
+from mmdet.models.dense_heads import AnchorHead, RPNHead, RTMDetInsHead, YOLOXHead
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmdet.models.detectors import CascadeRCNN, FasterRCNN, MaskRCNN, SingleStageDetector
 from mmdet.models.roi_heads import CascadeRoIHead, StandardRoIHead
@@ -22,6 +22,10 @@ from ..installation import install_command
 _MIN_TORCH = (2, 6)  # the first whose exporter accepts translations of custom operators
 _REMEDY = "export the backbone with --part backbone, or another detector"
 _DENSE = ("predict", "predict_by_feat", "_predict_by_feat_single", "_bbox_post_process")
+_INSTANCES = (
+    *("predict", "predict_by_feat", "_predict_by_feat_single", "_bbox_mask_post_process"),
+    *("_mask_predict_by_feat_single", "parse_dynamic_params"),
+)
 _BOX = ("predict_by_feat", "_predict_by_feat_single", "regress_by_class")
 
 
@@ -55,8 +59,8 @@ def check_support(detector: nn.Module, nms: bool = True) -> None:
         nms: Whether the file includes non-maximum suppression.
 
     Raises:
-        UserError: A component differs from those of RetinaNet, RTMDet, YOLOX and Faster, Mask or
-            Cascade R-CNN, or `nms` is False for a two-stage detector.
+        UserError: A component differs from those of RetinaNet, RTMDet, RTMDet-Ins, YOLOX and
+            Faster, Mask or Cascade R-CNN, or `nms` is False for a detector that needs it.
     """
     if type(detector) in (FasterRCNN, MaskRCNN, CascadeRCNN):
         if not nms:
@@ -66,6 +70,15 @@ def check_support(detector: nn.Module, nms: bool = True) -> None:
             )
         _check_dense(detector.rpn_head, RPNHead, scores=False)
         _check_roi_head(detector.roi_head)
+    elif isinstance(detector, SingleStageDetector) and isinstance(
+        detector.bbox_head, RTMDetInsHead
+    ):
+        if not nms:
+            raise UserError(
+                "--no-nms: RTMDet-Ins draws the masks of what non-maximum suppression keeps; omit "
+                "--no-nms"
+            )
+        _check_instances(detector.bbox_head)
     elif isinstance(detector, SingleStageDetector) and isinstance(detector.bbox_head, AnchorHead):
         _check_dense(detector.bbox_head, BaseDenseHead, scores=True)
     elif isinstance(detector, SingleStageDetector) and isinstance(detector.bbox_head, YOLOXHead):
@@ -77,6 +90,23 @@ def check_support(detector: nn.Module, nms: bool = True) -> None:
         )
 
 
+def _check_instances(head: RTMDetInsHead) -> None:
+    known = all(_same(head, RTMDetInsHead, name) for name in _INSTANCES)
+    _expect(head, known, "custom post-processing")
+    _expect(head, head.use_sigmoid_cls, "softmax scores")
+    _check_coder(head, DistancePointBBoxCoder)
+    _check_test_cfg(head, head.test_cfg, ("nms_pre", "max_per_img"))
+    _check_threshold(head, head.test_cfg)
+    _check_threshold(head, head.test_cfg, "mask_thr_binary")
+    _check_box_size(head)
+
+
+def _check_box_size(head: nn.Module) -> None:
+    if head.test_cfg.get("min_bbox_size", -1) > 0:
+        # This size is in pixels of the original image, whose size the file doesn't know.
+        _refuse_value(head, head.test_cfg, "min_bbox_size", "0 or -1")
+
+
 def _check_dense(head: nn.Module, like: type, scores: bool) -> None:
     _expect(head, all(_same(head, like, name) for name in _DENSE), "custom post-processing")
     _expect(head, head.use_sigmoid_cls, "softmax scores")
@@ -86,9 +116,7 @@ def _check_dense(head: nn.Module, like: type, scores: bool) -> None:
     _check_test_cfg(head, head.test_cfg, ("nms_pre", "max_per_img"))
     if scores:
         _check_threshold(head, head.test_cfg)
-        if head.test_cfg.get("min_bbox_size", -1) > 0:
-            # This size is in pixels of the original image, whose size the file doesn't know.
-            _refuse_value(head, head.test_cfg, "min_bbox_size", "0 or -1")
+        _check_box_size(head)
 
 
 def _check_yolox(head: YOLOXHead) -> None:

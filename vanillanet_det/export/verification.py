@@ -52,16 +52,20 @@ def find_candidates(model: nn.Module, detector: Detector, image: np.ndarray) -> 
         image: Uint8 `(height, width, 3)` in BGR.
     """
     with _without_nms(model):
-        return _detect(model, detector, fit(image, detector.metadata)[0])
+        return _detect(model, detector, fit(image, detector.metadata)[0], masks=False)
 
 
-def _detect(model: nn.Module, detector: Detector, array: np.ndarray) -> Detections:
+def _detect(
+    model: nn.Module, detector: Detector, array: np.ndarray, masks: bool = True
+) -> Detections:
     size = array.shape[:2]
     meta = dict(img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0))
     inputs = torch.from_numpy(array).permute(2, 0, 1)
     sample = DetDataSample(metainfo=meta)
     (found,) = model.test_step(dict(inputs=[inputs], data_samples=[sample]))
     instances = found.pred_instances
+    if not masks:
+        instances.pop("masks", None)
     if detector.metadata.input_size is not None:
         # As the runtime does; the boxes of some heads, such as YOLOX's, leave the image.
         height, width = size
@@ -69,7 +73,7 @@ def _detect(model: nn.Module, detector: Detector, array: np.ndarray) -> Detectio
         boxes = boxes.clamp(min=0).minimum(boxes.new_tensor([width, height, width, height]))
         instances.bboxes = boxes
         instances = instances[(boxes[:, 2:] > boxes[:, :2]).all(dim=1)]
-    return to_detections(instances, 0.0, detector.classes, size)
+    return to_detections(instances, lambda scores, _: scores >= 0, detector.classes, size)
 
 
 @contextlib.contextmanager
@@ -77,7 +81,8 @@ def _without_nms(model: nn.Module) -> Iterator[None]:
     names = ("rpn_head", "roi_head") if hasattr(model, "roi_head") else ("bbox_head",)
     heads = [getattr(model, name) for name in names]
     configs = [head.test_cfg for head in heads]
-    masks = getattr(heads[-1], "mask_head", None)
+    masks = getattr(heads[-1], "mask_head", None) if len(heads) > 1 else None
+    drawing = "_mask_predict_by_feat_single"
     try:
         for head in heads:
             head.test_cfg = copy.deepcopy(head.test_cfg)
@@ -85,12 +90,19 @@ def _without_nms(model: nn.Module) -> Iterator[None]:
             head.test_cfg.max_per_img = _MAX_CANDIDATES
         if masks is not None:
             heads[-1].mask_head = None
+        if hasattr(heads[-1], drawing):
+            setattr(heads[-1], drawing, _draw_nothing)
         yield
     finally:
         for head, config in zip(heads, configs):
             head.test_cfg = config
         if masks is not None:
             heads[-1].mask_head = masks
+        heads[-1].__dict__.pop(drawing, None)
+
+
+def _draw_nothing(features: torch.Tensor, kernels: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+    return features.new_zeros(len(kernels), 1, 1)
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from mmengine.config import Config, ConfigDict
 from ..engine.config import remove_hooks
 from .model import has_masks
 
-_SCALES = (0.8, 0.9, 1.0, 1.1, 1.2)
+_ZOOM = (0.6, 1.6)
 AUGMENTATIONS = ("none", "flip", "scale")
 
 
@@ -111,13 +111,9 @@ def _loaders(
     annotations = dict(type="LoadAnnotations", with_bbox=True, with_mask=masks)
     pack = dict(type="PackDetInputs")
     resize = dict(type="Resize", scale=size, keep_ratio=True)
-    jitter = dict(
-        type="RandomChoiceResize",
-        scales=[tuple(round(side * factor) for side in size) for factor in _SCALES],
-        keep_ratio=True,
-    )
+    zoom = dict(type="RandomZoom", scale=size, zoom=_ZOOM)
     flip = [dict(type="RandomFlip", prob=0.5)] if "flip" in augment else []
-    train_steps = [load, annotations, jitter if "scale" in augment else resize, *flip, pack]
+    train_steps = [load, annotations, zoom if "scale" in augment else resize, *flip, pack]
     workers = min(4, os.cpu_count() or 1)
     shared = dict(num_workers=workers, persistent_workers=True)
     files = dict(

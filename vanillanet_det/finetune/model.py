@@ -114,7 +114,8 @@ def anchor_generator(model: dict) -> Optional[dict]:
 
 def has_masks(model: dict) -> bool:
     """Return whether a model predicts masks."""
-    return bool((model.get("roi_head") or {}).get("mask_head") or model.get("mask_head"))
+    heads = [model, *(model.get(name) or {} for name in ("roi_head", "bbox_head"))]
+    return any(head.get("mask_head") or head.get("loss_mask") for head in heads)
 
 
 def _set_arch(model: ConfigDict, arch: Optional[str], whose: str) -> None:

@@ -32,6 +32,7 @@ from .schedule import (
     light_input_size,
     num_epochs,
     schedule,
+    set_averaging,
 )
 from .start import Start, read_start, transfer
 from .tiles import cut_dataset
@@ -116,6 +117,7 @@ def prepare(
         path = _write_annotations(work_dir, val_uncut=uncut.val) / "val_uncut.json"
         record["uncut"] = dict(annotations=str(path), root=str(uncut.root.resolve()))
     folder = _write_annotations(work_dir, train=train, val=val)
+    iterations = math.ceil(len(train["images"]) / batch_size)
     cfg = make_config(
         template,
         model,
@@ -131,7 +133,7 @@ def prepare(
         options.augment,
         schedule(
             epochs,
-            math.ceil(len(train["images"]) / batch_size),
+            iterations,
             lr,
             batch_size,
             layer_decay=start.kind == "backbone",
@@ -141,6 +143,7 @@ def prepare(
         load_from=start.path if start.kind == "detector" else None,
         record=record,
     )
+    set_averaging(cfg, epochs * iterations)
     if tiles is not None:
         set_settings(cfg, DetectionSettings(tiles=tiles))
     return cfg

@@ -112,3 +112,15 @@ def flat_share(template: Config) -> float:
     schedulers = [schedulers] if isinstance(schedulers, dict) else schedulers
     found = [each for each in schedulers if type_name(each) == "WarmUpFlatCosineLR"]
     return found[0].get("flat", 0.0) if found else 0.0
+
+
+def set_averaging(cfg: Config, iterations: int) -> None:
+    """Average weights, if they are averaged, over about a twentieth of the run.
+
+    Args:
+        cfg: Config of the run, changed in place.
+        iterations: Iterations of the whole run.
+    """
+    for hook in (*cfg.default_hooks.values(), *(cfg.get("custom_hooks") or ())):
+        if hook and type_name(hook) == "EMAHook":
+            hook.momentum = min(0.1, max(2e-4, 20 / iterations))

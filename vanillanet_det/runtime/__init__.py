@@ -3,5 +3,6 @@
 from ..errors import UserError
 from .detector import Detector
 from .results import Detection, Detections
+from .tiles import Tiles
 
-__all__ = ["Detection", "Detections", "Detector", "UserError"]
+__all__ = ["Detection", "Detections", "Detector", "Tiles", "UserError"]

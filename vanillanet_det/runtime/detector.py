@@ -10,7 +10,7 @@ from ..errors import UserError
 from .base_detector import BaseDetector
 from .engines import open_engine
 from .images import ImageLike, PreparedImage
-from .masks import paste_masks
+from .masks import enlarge_masks, paste_masks
 from .nms import suppress
 from .preprocessing import check_size, fit
 from .results import Detections
@@ -121,7 +121,11 @@ class Detector(BaseDetector):
             chosen, boxes, inside = chosen[kept], boxes[kept], inside[kept]
         masks = None
         if self.metadata.mask_threshold is not None:
-            masks = paste_masks(outputs["masks"][chosen], boxes, size, self.metadata.mask_threshold)
+            drawn, threshold = outputs["masks"][chosen], self.metadata.mask_threshold
+            if self.metadata.mask_stride is None:
+                masks = paste_masks(drawn, boxes, size, threshold)
+            else:
+                masks = enlarge_masks(drawn, self.metadata.mask_stride, scales, size, threshold)
         return Detections(
             inside, scores[chosen], labels[chosen].astype(np.int64), masks, self.classes, size
         )

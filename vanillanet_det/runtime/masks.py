@@ -1,5 +1,7 @@
 """Instance masks: pasting into the image, and COCO's run-length encoding."""
 
+import functools
+
 import numpy as np
 
 
@@ -46,6 +48,56 @@ def _weights(start: float, end: float, length: int, cells: int) -> tuple[slice, 
         places = (middles - start) / (end - start) * cells - np.float32(0.5)
         distances = np.abs(places[:, None] - np.arange(cells, dtype=np.float32))
     return slice(first, last), np.nan_to_num(1 - distances, neginf=0).clip(0)
+
+
+def enlarge_masks(
+    masks: np.ndarray,
+    stride: int,
+    scales: tuple[float, float],
+    size: tuple[int, int],
+    threshold: float,
+) -> np.ndarray:
+    """Enlarge masks of the whole input to those of the image, like MMDetection's RTMDetInsHead.
+
+    Args:
+        masks: Logits `(N, h, w)`.
+        stride: Pixels of the input between two values.
+        scales: Factors by which the width and height were scaled for the input.
+        size: Height and width of the image.
+        threshold: Minimum probability of a pixel that belongs to the object.
+
+    Returns:
+        Bool `(N, height, width)`.
+    """
+    down, across = (
+        _enlarging(cells, stride, scale, length)
+        for cells, scale, length in zip(masks.shape[1:], scales[::-1], size)
+    )
+    with np.errstate(divide="ignore"):
+        limit = np.log(np.float32(threshold)) - np.log(np.float32(1 - threshold))
+    enlarged = np.zeros((len(masks), *size), bool)
+    for target, mask in zip(enlarged, masks):
+        target[:] = down @ mask @ across.T > limit
+    return enlarged
+
+
+@functools.lru_cache(maxsize=8)
+def _enlarging(cells: int, stride: int, scale: float, length: int) -> np.ndarray:
+    """Return the weights `(length, cells)` of two bilinear interpolations along one axis.
+
+    The first is to the input, and the second to the image.
+    """
+    pixels = cells * stride
+    first = _interpolation(cells, pixels)
+    second = _interpolation(pixels, int(np.ceil(pixels / scale)))[:length]
+    return second @ first
+
+
+def _interpolation(before: int, after: int) -> np.ndarray:
+    places = (np.arange(after, dtype=np.float32) + np.float32(0.5)) * np.float32(before / after)
+    places = (places - np.float32(0.5)).clip(0, before - 1)
+    distances = np.abs(places[:, None] - np.arange(before, dtype=np.float32))
+    return (1 - distances).clip(0)
 
 
 def encode_mask(mask: np.ndarray) -> str:

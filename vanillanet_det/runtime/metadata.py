@@ -44,6 +44,8 @@ class Metadata:
         max_detections: Maximum number of detections in an image.
         mask_threshold: Minimum probability of a pixel that belongs to an object; None if there are
             no masks.
+        mask_stride: Pixels of the input between two values of a mask; then, masks cover the whole
+            input, as logits. None if they are probabilities in the boxes.
         tiles: How large images are cut before they are resized; None if they aren't.
         resize: How images are resized; None if they aren't.
         input_size: Fixed height and width of the input; None for any size.
@@ -64,6 +66,7 @@ class Metadata:
     iou_threshold: Optional[float] = None
     max_detections: Optional[int] = None
     mask_threshold: Optional[float] = None
+    mask_stride: Optional[int] = None
     tiles: Optional[Tiles] = None
     resize: Optional[Resize] = None
     input_size: Optional[tuple[int, int]] = None
@@ -185,6 +188,7 @@ _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "iou_threshold": (_is_fraction, "a number from 0 to 1"),
     "max_detections": (_is_count, "a positive number"),
     "mask_threshold": (_is_fraction, "a number from 0 to 1, or null"),
+    "mask_stride": (_is_count, "a positive number, or null"),
     "tiles": (_is_tiles, "size, two positive numbers, and overlap, or null"),
     "resize": (_is_resize, "scale, two positive numbers, and keep_ratio, or null"),
     "input_size": (_is_size, "height and width, or null"),
