@@ -15,3 +15,8 @@ default_hooks = dict(
         update_buffers=True,
     ),
 )
+
+# These images take less time to load than workers take from the threads that train.
+train_dataloader = dict(num_workers=0, persistent_workers=False)
+val_dataloader = dict(num_workers=0, persistent_workers=False)
+test_dataloader = val_dataloader

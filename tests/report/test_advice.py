@@ -92,6 +92,9 @@ def test_small_objects_that_are_missed(advice):
     assert text.startswith("6 of 6 objects smaller than 16 pixels are missed")
     assert "half of them are 8 pixels or less" in text  # the shorter side limits the scale
     assert text.endswith("--input-size 960")
+    tiny = [*perfect()[0], *perfect([[9 * x, 300, 8, 8] for x in range(6)])[0]]
+    (text,) = advice(tiny, perfect()[1], input_size=(640, 480))
+    assert text.endswith("--input-size 1344, or cut them into tiles: --tiles")
     assert advice(truths, perfect()[1], input_size=(640, 480)) == []  # not small at this size
     assert advice(truths, perfect()[1]) == []
 

@@ -1,12 +1,14 @@
 """Metrics equal pycocotools' own, or a count by hand."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
 from pycocotools import mask
 
 from vanillanet_det import UserError
+from vanillanet_det.report import metrics
 from vanillanet_det.report.coco_eval import prepare_detections, prepare_truth
 from vanillanet_det.report.metrics import compute_metrics
 
@@ -95,6 +97,17 @@ def test_the_threshold_is_where_f1_is_highest(truth, detections):
         f1, score = best(of_class(truth["annotations"], category), of_class(detections, category))
         assert row.best_f1 == pytest.approx(f1)
         assert row.best_score == pytest.approx(score)
+
+
+@pytest.mark.parametrize("enough", [1, 1000])
+def test_classes_with_enough_objects_have_a_threshold(truth, detections, monkeypatch, enough):
+    monkeypatch.setattr(metrics, "_ENOUGH", enough)
+    found = metrics_of(truth, detections)
+    own = [math.floor(100 * row.best_score) / 100 for row in found.classes]
+    assert len(set(own)) > 1
+    assert list(found.class_scores) == (own if enough == 1 else [found.score] * len(own))
+    nothing = metrics_of(truth, [])
+    assert nothing.class_scores == (nothing.score,) * len(own)
 
 
 def test_sizes_count_what_is_of_that_size(truth, detections):

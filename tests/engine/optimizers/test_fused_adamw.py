@@ -16,7 +16,9 @@ def network():
 
 
 def optimizer(kind, model):
-    return OPTIMIZERS.build(dict(type=kind, params=model.parameters(), lr=0.01, weight_decay=0.05))
+    # Like the groups that MMEngine passes.
+    groups = [dict(params=list(layer.parameters()), lr=0.01) for layer in model]
+    return OPTIMIZERS.build(dict(type=kind, params=groups, lr=0.1, weight_decay=0.05))
 
 
 def train(model, optim, steps):

@@ -22,8 +22,10 @@ class FusedAdamW(torch.optim.AdamW):
 
     def __init__(self, params: Iterable, **kwargs: Any) -> None:
         params = list(params)
+        # PyTorch completes the groups that it gets.
+        groups = [dict(each) if isinstance(each, dict) else each for each in params]
         try:
-            super().__init__(params, **{"fused": True, **kwargs})
+            super().__init__(groups, **{"fused": True, **kwargs})
         except RuntimeError:  # no kernel: on CPUs, before PyTorch 2.4
             super().__init__(params, **kwargs)
 
