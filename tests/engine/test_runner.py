@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 
+from vanillanet_det.engine.hooks import progress_hook
 from vanillanet_det.engine.runner import build_runner
 from vanillanet_det.report import read_curves
 
@@ -76,11 +77,15 @@ def test_the_next_run_of_a_process_writes_into_its_own_folder(small_config, tmp_
         assert read_curves(tmp_path / name).losses["loss"].x == (1, 2, 3, 4, 5, 6)
 
 
-def test_epochs_without_a_validation_have_a_line(run):
+@pytest.mark.parametrize("seconds", [0, 3600])
+def test_long_epochs_without_a_validation_have_a_line(run, monkeypatch, seconds):
+    monkeypatch.setattr(progress_hook, "_LEAST_S", seconds)
     _, printed, _ = run(False, **{"train_cfg.val_interval": 2})
-    first, *_, last = [line for line in printed.out.splitlines() if line.startswith("epoch")]
-    assert re.fullmatch(r"epoch 1/2: loss \d\.\d{3}, \d\d:\d\d left", first)
+    *others, last = [line for line in printed.out.splitlines() if line.startswith("epoch")]
     assert "AP50" in last
+    assert len(others) == (seconds == 0)
+    for line in others:
+        assert re.fullmatch(r"epoch 1/2: loss \d\.\d{3}, \d\d:\d\d left", line)
 
 
 def test_a_config_without_the_progress_hook_gets_it(run, small_config):

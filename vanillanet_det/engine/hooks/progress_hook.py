@@ -15,11 +15,14 @@ from ..loops import is_validated
 
 _STATE = "progress_ap"
 _REFRESH_S = 0.1
+_LEAST_S = 30.0  # between lines without metrics
 
 
 @HOOKS.register_module()
 class ProgressHook(Hook):
     """Log a line for each epoch or validation, and show a bar below the log.
+
+    Epochs that aren't validated have a line at most every half minute.
 
     Both show the loss, the AP of the last and of the best validation, and the time left. The bar is
     drawn to the standard error of rank 0 if that is a terminal.
@@ -38,11 +41,13 @@ class ProgressHook(Hook):
         self._scores: list[float] = []  # last and best
         self._drawn = 0.0
         self._start = (0, 0.0)  # first iteration, and when it began
+        self._logged = 0.0  # when the last line was
 
     def before_train(self, runner: Runner) -> None:
         """Draw the bar, starting at the iteration of the checkpoint if the run is resumed."""
         self._scores = list(runner.message_hub.runtime_info.get(_STATE, []))
-        self._start = (runner.iter, time.monotonic())
+        self._logged = time.monotonic()
+        self._start = (runner.iter, self._logged)
         if not (is_main_process() and sys.stderr.isatty()):
             return
         # Without smoothing, the time per iteration includes its share of the validations.
@@ -82,9 +87,11 @@ class ProgressHook(Hook):
         self._bar.update()
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Log the line of an epoch that isn't validated."""
+        """Log the line of an epoch that isn't validated, unless there was one just before."""
         loop, epoch = runner.train_loop, runner.epoch + 1
-        if isinstance(loop, EpochBasedTrainLoop) and not is_validated(runner, epoch):
+        if not isinstance(loop, EpochBasedTrainLoop) or is_validated(runner, epoch):
+            return
+        if epoch == loop.max_epochs or time.monotonic() - self._logged >= _LEAST_S:
             self._log(runner, epoch)
 
     def after_val_iter(self, runner: Runner, batch_idx: int, **_: Any) -> None:
@@ -131,6 +138,7 @@ class ProgressHook(Hook):
         elif done > first:
             values.append(f"{tqdm.format_interval(seconds)} left")
         runner.logger.info(f"{where}: {', '.join(values)}")
+        self._logged = time.monotonic()
 
     def _describe(self, where: str, *values: str) -> None:
         scores = [f"AP {self._scores[0]:.3f}, best {self._scores[1]:.3f}"] if self._scores else []
