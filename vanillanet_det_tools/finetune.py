@@ -2,10 +2,20 @@
 
 import argparse
 import os
+import re
 import time
 from collections.abc import Sequence
 
 from .command_line import add_amp, add_renamed, add_verbose, run
+
+
+def _tiles(text: str) -> str:
+    """Reject what isn't a size: `--tiles DATA` would take the dataset for one."""
+    if not re.fullmatch(r"\d+(x\d+)?|none", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no size such as 640 or 480x640; pass DATA before --tiles"
+        )
+    return text
 
 
 def main(prog: str, args: Sequence[str]) -> None:
@@ -73,6 +83,7 @@ def main(prog: str, args: Sequence[str]) -> None:
         "--tiles",
         nargs="?",
         const="640",
+        type=_tiles,
         metavar="SIZE",
         help="for large images with small objects: cut them into tiles of this size (default: 640, "
         "or HEIGHTxWIDTH) to train, and later to detect",

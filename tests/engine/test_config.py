@@ -160,6 +160,7 @@ def test_datasets_are_found_below_wrappers():
     [
         (dict(type="VanilaNet"), "VanilaNet is not in the mmdet::model registry"),
         (dict(type="VanillaNet", frozen=1), "unexpected keyword argument 'frozen'"),
+        (dict(arch="5"), "must contain the key \"type\", but got {'arch': '5'}"),
     ],
 )
 def test_a_misspelt_config_becomes_one_sentence(model, message):

@@ -43,6 +43,8 @@ def test_other_detectors(make_exporter, write_once, images, kind):
     expected, found = (Detector(file, engine=name)(images[0]) for name in ENGINES)
     assert len(expected) >= 5
     np.testing.assert_allclose(found.boxes, expected.boxes, atol=0.01)
+    # Version 1 knows no masks of the whole image.
+    assert Detector(file).metadata.format_version == (2 if kind == "rtmdet_ins" else 1)
     if kind in ("rtmdet_ins", "cascade"):
         assert (found.masks != expected.masks).mean() < 1e-3
 

@@ -69,7 +69,9 @@ def test_tiles_show_the_same_pixels_and_objects(source, tmp_path):
         (a["bbox"][0] + left[a["image_id"]], *a["bbox"][1:]) for a in train["annotations"]
     )
     # Tiles start at 0, 80 and 160.
-    assert found == [(10, 20, 30, 20), (85, 40, 15, 30), (85, 40, 40, 30), (98, 5, 12, 30)]
+    sliver = (98, 5, 2, 30)
+    assert found == [(10, 20, 30, 20), (85, 40, 15, 30), (85, 40, 40, 30), sliver, (98, 5, 12, 30)]
+    assert [a["iscrowd"] for a in train["annotations"] if a["bbox"][2:] == [2, 30]] == [1]
     assert all("segmentation" not in a for a in train["annotations"])
 
 
@@ -77,8 +79,8 @@ def test_what_is_left_out_is_counted(source, tmp_path):
     remarks = " ".join(cut(source, tmp_path / "tiles").remarks)
     assert "train: 2 images were cut into 6 tiles of up to 100 x 100" in remarks
     assert "train: tiles without objects, left out: 2" in remarks  # 4 of 6 have none
-    assert "train: parts of objects, of which less than 25 % is in the tile, left out: 1" in remarks
-    assert "train: objects larger than what two tiles share: 3" in remarks
+    assert "less than 25 % is in the tile, neither learned nor counted: 1" in remarks
+    assert "train: objects larger than what two tiles share: 2" in remarks
     assert "val: tiles without objects, left out: 1" in remarks
 
 

@@ -105,9 +105,12 @@ def test_classes_with_enough_objects_have_a_threshold(truth, detections, monkeyp
     found = metrics_of(truth, detections)
     own = [math.floor(100 * row.best_score) / 100 for row in found.classes]
     assert len(set(own)) > 1
-    assert list(found.class_scores) == (own if enough == 1 else [found.score] * len(own))
+    expected = own if enough == 1 else [found.score] * len(own)
+    assert found.class_scores == {row.name: s for row, s in zip(found.classes, expected)}
     nothing = metrics_of(truth, [])
-    assert nothing.class_scores == (nothing.score,) * len(own)
+    assert set(nothing.class_scores.values()) == {nothing.score}
+    weak = metrics_of(truth, [dict(each, score=each["score"] / 1000) for each in detections])
+    assert set(weak.class_scores.values()) == {0.05}
 
 
 def test_sizes_count_what_is_of_that_size(truth, detections):

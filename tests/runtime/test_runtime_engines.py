@@ -146,8 +146,8 @@ def test_files_of_another_kind(name, make_file, metadata, tmp_path):
     assert "feature_0" in open_engine(path).run(np.zeros((1, 16, 16, 3), np.uint8))
     with pytest.raises(UserError, match=r"is a backbone's file.*export the whole detector"):
         Detector(path)
-    make_file(path, format_version=2)
-    with pytest.raises(UserError, match=r"format_version is 2 but .* reads 1 at most; upgrade"):
+    make_file(path, format_version=3)
+    with pytest.raises(UserError, match=r"format_version is 3 but .* reads 2 at most; upgrade"):
         Detector(path)
 
 

@@ -71,7 +71,7 @@ def test_the_documented_format_is_read(metadata):
         (dict(padding=[0, 0, 256]), r"padding"),
         (dict(versions=[]), r"versions \[\]"),
         (dict(format_version=None), r"format_version None"),
-        (dict(format_version=2), r"format_version is 2 but .*upgrade vanillanet_det"),
+        (dict(format_version=3), r"format_version is 3 but .*upgrade vanillanet_det"),
     ],
 )
 def test_invalid_values_are_named(changes, message, metadata):

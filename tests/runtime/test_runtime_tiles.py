@@ -84,6 +84,12 @@ def test_parts_become_one_over_any_number_of_tiles():
     np.testing.assert_array_equal(merged.masks, expected[None])
 
 
+def test_two_whole_objects_may_overlap_where_tiles_do():
+    windows, size = [(0, 0, 100, 90), (50, 0, 150, 90)], (90, 150)
+    found = [detections((10, 10, 90, 30, 0.9, 0)), detections((10, 10, 90, 30, 0.8, 0))]
+    assert len(merge(found, windows, size)) == 2  # IoU of 0.33, but 0.6 in the shared pixels
+
+
 def test_other_classes_and_neighbours_are_kept():
     found = [
         detections((80, 10, 98, 30, 0.6, 0), (80, 12, 98, 31, 0.5, 0)),  # by one tile

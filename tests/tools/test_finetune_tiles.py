@@ -88,7 +88,15 @@ def test_resuming_keeps_the_tiles(finished, tool, large, capsys):
     assert "omit --tiles" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("size", ["8", "x", "160x"])
-def test_sizes_that_are_none(tool, large, tmp_path, capsys, size):
-    assert tool("finetune", large, "--tiles", size, "--work-dir", tmp_path) == 2
-    assert f"--tiles {size}: " in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("DATA", "--tiles", "8"), "--tiles 8: tiles of 8 x 8"),
+        (("DATA", "--tiles", "160x"), "'160x' is no size such as 640"),
+        (("--tiles", "DATA"), "pass DATA before --tiles"),
+    ],
+)
+def test_sizes_that_are_none(tool, large, tmp_path, capsys, arguments, message):
+    arguments = [large if argument == "DATA" else argument for argument in arguments]
+    assert tool("finetune", *arguments, "--work-dir", tmp_path) == 2
+    assert message in capsys.readouterr().err

@@ -251,10 +251,11 @@ def _finish(
     else:
         detections = _evaluate(cfg, config, checkpoint, where, verbose)
     path, summary = write_finetune_report(cfg, checkpoint, detections, where, compare)
+    classes = cfg.val_dataloader.dataset.metainfo.classes
+    scores = tuple(summary.class_scores[name] for name in classes)
+    set_settings(cfg, replace(find_settings(cfg, classes), class_scores=scores))
+    _write(config, cfg)
     if detector != checkpoint:
-        classes = cfg.val_dataloader.dataset.metainfo.classes
-        settings = find_settings(cfg, classes)
-        set_settings(cfg, replace(settings, class_scores=summary.class_scores))
         save_fused(cfg, checkpoint, detector)
     precisions = ", ".join(
         f"{kind} AP {ap:.3f}"
@@ -262,7 +263,7 @@ def _finish(
         if ap is not None
     )
     print_message(
-        f"{precisions or 'No detections'}, evaluated on {validation_images(cfg)[0]}\n"
+        f"{precisions or 'No objects to find'}, evaluated on {validation_images(cfg)[0]}\n"
         f"Report: {path}\n"
         f"Detector: {detector}\n"
         f"Detect: {command('infer')} {shlex.quote(detector)} IMAGES --out FOLDER\n"

@@ -1,4 +1,4 @@
-"""Random scales that keep the size of images, so that a batch needs no padding."""
+"""Random scales up to the size of images, so that a batch needs less padding."""
 
 import numpy as np
 from mmcv.transforms.utils import cache_randomness

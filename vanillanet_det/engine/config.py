@@ -36,6 +36,8 @@ _HOOKS = dict(
 )
 _EVALUATORS = ("val_evaluator", "test_evaluator")
 # MMEngine's loops, and the loops that replace them.
+# What errors of registries say.
+_OF_REGISTRIES = (" is not in the ", "unexpected keyword argument", 'must contain the key "type"')
 _LOOPS = {
     "EpochBasedTrainLoop": ResumableEpochBasedTrainLoop.__name__,
     "IterBasedTrainLoop": ResumableIterBasedTrainLoop.__name__,
@@ -226,11 +228,11 @@ def config_errors(cfg: Config) -> Iterator[None]:
         yield
     except (KeyError, TypeError) as error:
         message = str(error.args[0]) if error.args else ""
-        is_from_registry = " is not in the " in message or "unexpected keyword argument" in message
+        is_from_registry = any(text in message for text in _OF_REGISTRIES)
         # The same message from anywhere else is a bug, which needs its traceback.
         frames = traceback.extract_tb(error.__traceback__)
         if is_from_registry and any(frame.name == "build_from_cfg" for frame in frames):
-            message = message.split(" Please check whether")[0]
+            message = message.split(" Please check whether")[0].partition("\n")[0]
             raise UserError(f"config {cfg.filename}: {message}") from error
         raise
 

@@ -53,6 +53,7 @@ def make_metadata(
         classes=classes,
         class_scores=settings.class_scores,
         tiles=settings.tiles,
+        format_version=2 if covers_image or settings.tiles else 1,
         score_threshold=float(test_cfg.score_thr),
         iou_threshold=float(test_cfg.nms.iou_threshold),
         max_detections=int(test_cfg.max_per_img),

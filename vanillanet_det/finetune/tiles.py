@@ -1,9 +1,11 @@
 """Cuts the images of a dataset into tiles, as detection does later."""
 
+import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 
@@ -14,6 +16,7 @@ from pycocotools import mask as coco_mask
 from tqdm import tqdm
 
 from ..datasets.formats import RawDataset
+from ..datasets.formats.coco_outlines import encoded
 from ..datasets.formats.raw_dataset import is_learned
 from ..errors import UserError
 from ..fileio import atomic_write
@@ -21,6 +24,7 @@ from ..runtime.images import as_bgr
 from ..runtime.tiles import Tiles, Window
 
 _LEAST_VISIBLE = 0.25  # share of an object's box
+_OF_CUTTING = ("window", "source", "whole")
 _JPEG = (".jpg", ".jpeg")
 
 
@@ -66,7 +70,7 @@ class _Cut:
     annotations: list[dict] = field(default_factory=list)
     empty: list[dict] = field(default_factory=list)  # tiles without objects
     slivers: int = 0  # parts of objects that are too small to learn
-    too_large: int = 0  # objects that are larger than a tile
+    too_large: int = 0  # objects that are larger than what two tiles share
 
 
 def _cut_split(
@@ -79,9 +83,8 @@ def _cut_split(
     cut = _Cut()
     for number, image in enumerate(coco["images"]):
         _cut_image(image, f"{split}/{number:06d}", by_image[image["id"]], tiles, masks, cut)
-    spare = len(cut.images)
-    step = max(1.0, len(cut.empty) / spare) if spare else 1.0
-    kept = [cut.empty[int(i * step)] for i in range(min(spare, len(cut.empty)))]
+    spare = min(len(cut.images) or len(cut.empty), len(cut.empty))
+    kept = [cut.empty[i * len(cut.empty) // spare] for i in range(spare)]
     images = [*cut.images, *kept]
     (folder / split).mkdir(parents=True, exist_ok=True)
     _write(images, root, folder)
@@ -94,14 +97,14 @@ def _cut_split(
     if cut.slivers:
         remarks.append(
             f"parts of objects, of which less than {100 * _LEAST_VISIBLE:.0f} % is in the tile, "
-            f"left out: {cut.slivers}"
+            f"neither learned nor counted: {cut.slivers}"
         )
     if cut.too_large:
         remarks.append(
             f"objects larger than what two tiles share: {cut.too_large}; they may be in no tile as "
             "a whole, and larger tiles would help"
         )
-    public = [{k: v for k, v in image.items() if k not in ("window", "source")} for image in images]
+    public = [{k: v for k, v in image.items() if k not in _OF_CUTTING} for image in images]
     return dict(coco, images=public, annotations=cut.annotations), remarks
 
 
@@ -109,10 +112,13 @@ def _cut_image(
     image: dict, prefix: str, annotations: Sequence[dict], tiles: Tiles, masks: bool, cut: _Cut
 ) -> None:
     windows = tiles.windows(image["height"], image["width"])
-    if len(windows) > 1:
-        shared = [side * tiles.overlap for side in tiles.size[::-1]]
-        sizes = [each["bbox"][2:] for each in annotations if is_learned(each)]
-        cut.too_large += sum(any(a > b for a, b in zip(size, shared)) for size in sizes)
+    shared = [
+        side * tiles.overlap if length > side else length
+        for length, side in zip((image["width"], image["height"]), tiles.size[::-1])
+    ]
+    sizes = [each["bbox"][2:] for each in annotations if is_learned(each)]
+    cut.too_large += sum(any(a > b for a, b in zip(size, shared)) for size in sizes)
+    read_mask = functools.cache(lambda index: _decode(annotations[index]["segmentation"], image))
     for window in windows:
         left, top, right, bottom = window
         stem = Path(image["file_name"]).stem[:80]
@@ -124,45 +130,61 @@ def _cut_image(
             height=bottom - top,
             window=window,
             source=image["file_name"],
+            whole=(image["width"], image["height"]),
         )
-        inside = [_cut_object(each, image, window, masks) for each in annotations]
-        cut.slivers += sum(each is None for each in inside)
-        inside = [each for each in inside if each]
-        for each in inside:
-            each.update(id=len(cut.annotations) + 1, image_id=tile["id"])
-            cut.annotations.append(each)
-        (cut.images if inside else cut.empty).append(tile)
+        is_empty = True
+        for index, annotation in enumerate(annotations):
+            has_mask = masks and bool(annotation.get("segmentation"))
+            part = _cut_object(annotation, window, partial(read_mask, index) if has_mask else None)
+            if part is not None:
+                is_empty = False
+                cut.slivers += part["iscrowd"] and not annotation["iscrowd"]
+                part.update(id=len(cut.annotations) + 1, image_id=tile["id"])
+                cut.annotations.append(part)
+        (cut.empty if is_empty else cut.images).append(tile)
 
 
-def _cut_object(annotation: dict, image: dict, window: Window, masks: bool) -> Optional[dict]:
-    """Return an object's part in a tile: {} if it is outside, None if it is too small to learn."""
+def _cut_object(
+    annotation: dict, window: Window, read_mask: Optional[Callable[[], np.ndarray]]
+) -> Optional[dict]:
+    """Return an object's part in a tile, None if there is none.
+
+    A small part of an object, which is a small part of the tile, too, becomes a crowd: it counts
+    neither as an object nor as background.
+    """
     left, top, right, bottom = window
     x, y, width, height = annotation["bbox"]
     begin = max(x, left), max(y, top)
     sides = min(x + width, right) - begin[0], min(y + height, bottom) - begin[1]
     if min(sides) <= 0:
-        return {}
-    share = sides[0] * sides[1] / (width * height)
-    if share < _LEAST_VISIBLE:
         return None
+    share = sides[0] * sides[1] / (width * height)
+    of_tile = sides[0] * sides[1] / ((right - left) * (bottom - top))
     part = {k: v for k, v in annotation.items() if k != "segmentation"}
     part.update(bbox=[begin[0] - left, begin[1] - top, *sides], area=annotation["area"] * share)
-    if masks and annotation.get("segmentation"):
-        mask = _decode(annotation["segmentation"], image)[top:bottom, left:right]
+    part["iscrowd"] = int(annotation["iscrowd"] or max(share, of_tile) < _LEAST_VISIBLE)
+    if read_mask is not None:
+        mask = read_mask()[top:bottom, left:right]
         if not mask.any():
             return None
-        encoded = coco_mask.encode(np.asfortranarray(mask))
-        bbox = coco_mask.toBbox(encoded).tolist()
-        part.update(bbox=bbox, area=float(mask.sum()))
-        part["segmentation"] = dict(encoded, counts=encoded["counts"].decode("ascii"))
+        rle = coco_mask.encode(np.asfortranarray(mask))
+        part.update(bbox=coco_mask.toBbox(rle).tolist(), area=float(mask.sum()))
+        part["segmentation"] = dict(rle, counts=rle["counts"].decode("ascii"))
     return part
 
 
 def _decode(segmentation: Any, image: dict) -> np.ndarray:
+    size = image["height"], image["width"]
     if isinstance(segmentation, list):
-        size = image["height"], image["width"]
-        segmentation = coco_mask.merge(coco_mask.frPyObjects(segmentation, *size))
-    return coco_mask.decode(segmentation)
+        mask = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(segmentation, *size)))
+    else:
+        mask = coco_mask.decode(encoded(segmentation))
+    if mask.shape != size:
+        raise UserError(
+            f"image {image['file_name']}: a segmentation has {mask.shape[1]} x {mask.shape[0]} "
+            f"pixels, and the image {size[1]} x {size[0]}; correct the annotations"
+        )
+    return mask
 
 
 def _write(tiles: Sequence[dict], root: Path, folder: Path) -> None:
@@ -172,6 +194,12 @@ def _write(tiles: Sequence[dict], root: Path, folder: Path) -> None:
 
     def write(source: str) -> None:
         pixels = as_bgr(root / source)
+        size, stated = pixels.shape[1::-1], by_source[source][0]["whole"]
+        if size != stated:
+            raise UserError(
+                f"image {root / source}: has {size[0]} x {size[1]} pixels, but its annotations say "
+                f"{stated[0]} x {stated[1]}; correct the annotations"
+            )
         for tile in by_source[source]:
             left, top, right, bottom = tile["window"]
             path = folder / tile["file_name"]

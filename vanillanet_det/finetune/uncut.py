@@ -27,7 +27,8 @@ def detect_uncut(cfg: Config, checkpoint: str) -> list[dict]:
         UserError: An image can't be read.
     """
     path, root = validation_images(cfg)
-    images = json.loads(path.read_bytes())["images"]
+    coco = json.loads(path.read_bytes())
+    images, ids = coco["images"], [category["id"] for category in coco["categories"]]
     detector = load_detector(checkpoint, cfg, score=0.0)
 
     def sources() -> Iterator[tuple[int, Path]]:
@@ -40,6 +41,7 @@ def detect_uncut(cfg: Config, checkpoint: str) -> list[dict]:
         for prepared, found in stream:
             if found is None:
                 raise UserError(prepared.error)
-            results += found.to_coco(prepared.source[0])
+            rows = found.to_coco(prepared.source[0])
+            results += [dict(row, category_id=ids[row["category_id"] - 1]) for row in rows]
             bar.update()
     return results

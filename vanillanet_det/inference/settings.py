@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ..errors import UserError
-from ..runtime.tiles import Tiles
+from ..runtime.metadata import is_fraction, is_tiles
+from ..runtime.tiles import LEAST_SIDE, OVERLAP, Tiles
 
 _KEY = "detection"
 
@@ -34,27 +35,28 @@ def find_settings(cfg: Any, classes: Sequence[str]) -> DetectionSettings:
         UserError: A setting is invalid.
     """
     found = cfg.get(_KEY) or {}
-    scores = found.get("class_scores") or ()
-    is_valid = all(isinstance(score, (int, float)) and 0 <= score <= 1 for score in scores)
-    if scores and not (is_valid and len(scores) == len(classes)):
+    if not isinstance(found, dict):
+        raise UserError(f"config: {_KEY} is {found!r}; expected a dict of class_scores and tiles")
+    scores, tiles = found.get("class_scores"), found.get("tiles")
+    is_list = isinstance(scores, (list, tuple)) and all(map(is_fraction, scores))
+    if scores is not None and not (is_list and len(scores) in (0, len(classes))):
         raise UserError(
-            f"config: {_KEY}.class_scores is {list(scores)}; expected a number from 0 to 1 for "
-            f"each of the {len(classes)} classes"
+            f"config: {_KEY}.class_scores is {scores!r}; expected a number from 0 to 1 for each of "
+            f"the {len(classes)} classes"
         )
-    tiles = found.get("tiles")
-    return DetectionSettings(
-        tuple(map(float, scores)), None if tiles is None else _read_tiles(dict(tiles))
-    )
-
-
-def _read_tiles(values: dict) -> Tiles:
-    try:
-        return Tiles(**{**values, "size": tuple(values["size"])})
-    except (KeyError, TypeError, UserError) as error:
+    if isinstance(tiles, dict):
+        size = tiles.get("size")
+        size = list(size) if isinstance(size, tuple) else size
+        tiles = {"overlap": OVERLAP, **tiles, "size": size}
+    if tiles is not None and not (is_tiles(tiles) and min(tiles["size"]) >= LEAST_SIDE):
         raise UserError(
-            f"config: {_KEY}.tiles is {values}; expected size, height and width in pixels, and "
-            f"overlap, such as dict(size=(640, 640), overlap=0.2)"
-        ) from error
+            f"config: {_KEY}.tiles is {found['tiles']!r}; expected size, height and width of at "
+            f"least {LEAST_SIDE} pixels, and overlap, such as dict(size=(640, 640), overlap=0.2)"
+        )
+    return DetectionSettings(
+        tuple(map(float, scores or ())),
+        None if tiles is None else Tiles(tuple(tiles["size"]), tiles["overlap"]),
+    )
 
 
 def set_settings(cfg: Any, settings: DetectionSettings) -> None:

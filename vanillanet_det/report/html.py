@@ -31,13 +31,13 @@ class Summary:
     Attributes:
         ap: COCO's box AP at IoU 0.50:0.95; None if there are no instances.
         mask_ap: Mask AP; None if there are no masks.
-        class_scores: Score threshold with the highest F1 of each class.
+        class_scores: Score threshold with the highest F1 of each class, by its name.
         advice: What to do next.
     """
 
     ap: Optional[float]
     mask_ap: Optional[float]
-    class_scores: tuple[float, ...]
+    class_scores: dict[str, float]
     advice: list[str]
 
 

@@ -20,6 +20,7 @@ from .coco_eval import (
 )
 
 FALLBACK_SCORE = 0.3
+_LEAST_SCORE = 0.05  # without which almost everything would be drawn
 _ENOUGH = 10  # objects, for a threshold of their class
 _AT_50, _AT_75 = 0, 5  # indices of COCO's IoU thresholds
 # COCO's names; areas in square pixels.
@@ -104,11 +105,18 @@ class Metrics:
     boxes: COCOeval
 
     @property
-    def class_scores(self) -> tuple[float, ...]:
-        """Score threshold with the highest F1 of each class, rounded down to two digits.
+    def class_scores(self) -> dict[str, float]:
+        """Score threshold with the highest F1 of each class, by its name, for detection.
 
-        It is that of all classes for a class with few objects, or of which nothing is found.
+        It is that of all classes for a class with few objects, or of which nothing is found. It is
+        rounded down to two digits, and at least 0.05.
         """
+        return {
+            row.name: max(_LEAST_SCORE, score)
+            for row, score in zip(self.classes, self._best_scores())
+        }
+
+    def _best_scores(self) -> tuple[float, ...]:
         return tuple(
             _round_down(row.best_score) if row.instances >= _ENOUGH and row.best_f1 else self.score
             for row in self.classes

@@ -9,7 +9,7 @@ from ..installation import command
 from .tiles import Tiles
 
 KEY = "vanillanet_det"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # with tiles, or masks of the whole input, which version 1 would misread
 KINDS = ("detector", "backbone")
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 
@@ -74,7 +74,7 @@ class Metadata:
     padding: tuple[float, float, float] = (0, 0, 0)
     opset: Optional[int] = None
     versions: dict[str, str] = field(default_factory=dict)
-    format_version: int = FORMAT_VERSION
+    format_version: int = 1
 
     def to_json(self) -> str:
         """Serialize to JSON on a single line."""
@@ -133,7 +133,8 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-def _is_fraction(value: Any) -> bool:
+def is_fraction(value: Any) -> bool:
+    """Return whether a value is a number from 0 to 1."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
 
 
@@ -153,11 +154,12 @@ def _is_resize(value: Any) -> bool:
     )
 
 
-def _is_tiles(value: Any) -> bool:
+def is_tiles(value: Any) -> bool:
+    """Return whether a value describes `Tiles`: a dict of size, a list, and overlap."""
     return (
         isinstance(value, dict)
         and _is_size(value.get("size"))
-        and _is_fraction(value.get("overlap"))
+        and is_fraction(value.get("overlap"))
         and value["overlap"] < 1
     )
 
@@ -167,7 +169,7 @@ def _is_colour(value: Any) -> bool:
 
 
 def _are_fractions(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_fraction, value))
+    return isinstance(value, list) and all(map(is_fraction, value))
 
 
 def _are_names(value: Any) -> bool:
@@ -182,14 +184,14 @@ _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "model": (lambda value: isinstance(value, str), "a name"),
     "precision": (PRECISIONS.__contains__, " or ".join(PRECISIONS)),
     "classes": (_are_names, "a list of names"),
-    "score_threshold": (_is_fraction, "a number from 0 to 1"),
+    "score_threshold": (is_fraction, "a number from 0 to 1"),
     "class_scores": (_are_fractions, "a list of numbers from 0 to 1"),
     "nms_inside": (lambda value: isinstance(value, bool), "true or false"),
-    "iou_threshold": (_is_fraction, "a number from 0 to 1"),
+    "iou_threshold": (is_fraction, "a number from 0 to 1"),
     "max_detections": (_is_count, "a positive number"),
-    "mask_threshold": (_is_fraction, "a number from 0 to 1, or null"),
+    "mask_threshold": (is_fraction, "a number from 0 to 1, or null"),
     "mask_stride": (_is_count, "a positive number, or null"),
-    "tiles": (_is_tiles, "size, two positive numbers, and overlap, or null"),
+    "tiles": (is_tiles, "size, two positive numbers, and overlap, or null"),
     "resize": (_is_resize, "scale, two positive numbers, and keep_ratio, or null"),
     "input_size": (_is_size, "height and width, or null"),
     "batch_size": (_is_count, "a positive number, or null"),

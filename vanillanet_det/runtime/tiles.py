@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Callable, Literal, Optional, Union
 
 import numpy as np
@@ -14,7 +15,7 @@ from .results import Detections
 
 Window = tuple[int, int, int, int]
 OVERLAP = 0.2
-_LEAST_SIDE = 32
+LEAST_SIDE = 32
 _SAME_OBJECT = 0.5  # IoU in the pixels that two tiles share
 _BORDER = 0.01  # share of a tile's side, within which a box touches the tile's border
 
@@ -36,11 +37,11 @@ class Tiles:
 
     def __post_init__(self) -> None:
         """Raise an error if a value is out of range."""
-        if min(self.size) < _LEAST_SIDE or not 0 <= self.overlap < 1:
+        if min(self.size) < LEAST_SIDE or not 0 <= self.overlap < 1:
             height, width = self.size
             raise UserError(
                 f"tiles of {height} x {width} with an overlap of {self.overlap:g}: expected at "
-                f"least {_LEAST_SIDE} x {_LEAST_SIDE} pixels, and an overlap from 0 to below 1"
+                f"least {LEAST_SIDE} x {LEAST_SIDE} pixels, and an overlap from 0 to below 1"
             )
 
     @classmethod
@@ -132,7 +133,8 @@ def stream_tiles(
             whole = waiting[0]
             left = left or max(1, len(whole.windows))
             if found is None:
-                whole.error = whole.error or prepared.error
+                named = "" if whole.pixels is None else f"{_name(whole.source)}, a tile: "
+                whole.error = whole.error or f"{named}{prepared.error}"
             else:
                 whole.found.append(found)
             left -= 1
@@ -146,12 +148,17 @@ def stream_tiles(
                 yield PreparedImage(whole.source, whole.pixels), merged
 
 
+def _name(source: Any) -> str:
+    name = source[0] if isinstance(source, tuple) else source
+    return str(name) if isinstance(name, (str, int, Path)) else "image"
+
+
 def merge(found: list[Detections], windows: list[Window], size: tuple[int, int]) -> Detections:
     """Merge the detections of an image's tiles.
 
-    Two tiles have found the same object if their boxes agree in the pixels that both tiles see.
-    Boxes that touch a border between tiles come last, so that a whole object replaces its parts;
-    parts of the same object become one.
+    Two tiles have found the same object if their boxes agree; if one of them is only a part, in the
+    pixels that both tiles see. Boxes that touch a border between tiles come last, so that a whole
+    object replaces its parts; parts of the same object become one.
 
     Args:
         found: Detections of each tile, in pixels of the tile.
@@ -176,7 +183,9 @@ def merge(found: list[Detections], windows: list[Window], size: tuple[int, int])
         group, rest = [rest[0]], rest[1:]
         for member in group:  # which grows
             same = (labels[rest] == labels[member]) & (tile[rest] != tile[member])
-            same &= _agree(boxes[member], boxes[rest], bounds[member], bounds[rest])
+            in_shared = _agree(boxes[member], boxes[rest], bounds[member], bounds[rest])
+            in_all = _agree(boxes[member], boxes[rest])
+            same &= np.where(is_part[rest] | is_part[member], in_shared, in_all)
             group += rest[same].tolist()
             rest = rest[~same]
             if not is_part[member]:
@@ -210,11 +219,17 @@ def _touches_inner_border(
     return (begins | ends).any(axis=1)
 
 
+_EVERYTHING = np.float32([-np.inf, -np.inf, np.inf, np.inf])
+
+
 def _agree(
-    box: np.ndarray, boxes: np.ndarray, window: np.ndarray, windows: np.ndarray
+    box: np.ndarray,
+    boxes: np.ndarray,
+    window: np.ndarray = _EVERYTHING,
+    windows: np.ndarray = _EVERYTHING,
 ) -> np.ndarray:
-    """Return which boxes are the same as a box, where their tile shares pixels with its tile."""
-    shared = np.maximum(window[:2], windows[:, :2]), np.minimum(window[2:], windows[:, 2:])
+    """Return which boxes are the same as a box, in the pixels that are in both windows."""
+    shared = np.maximum(window[:2], windows[..., :2]), np.minimum(window[2:], windows[..., 2:])
     one, other = (
         (np.maximum(each[..., :2], shared[0]), np.minimum(each[..., 2:], shared[1]))
         for each in (box, boxes)
@@ -225,4 +240,4 @@ def _agree(
 
 
 def _area(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    return (ends - starts).clip(0).prod(axis=1)
+    return (ends - starts).clip(0).prod(axis=-1)

@@ -70,7 +70,8 @@ def turn_outline(outline: Any, box: Sequence[float], degrees: float) -> Any:
     return outline
 
 
-def _rle(outline: Mapping[str, Any]) -> dict:
+def encoded(outline: Mapping[str, Any]) -> dict:
+    """Return COCO's RLE in the form that pycocotools reads, whose counts are a text."""
     from pycocotools import mask
 
     if isinstance(outline["counts"], list):
@@ -84,7 +85,7 @@ def outline_box(outline: Any) -> list[float]:
         return bounds(outline)
     from pycocotools import mask
 
-    return mask.toBbox(_rle(outline)).tolist()
+    return mask.toBbox(encoded(outline)).tolist()
 
 
 def outline_area(outline: Any) -> float:
@@ -93,4 +94,4 @@ def outline_area(outline: Any) -> float:
         return sum(map(area, outline or ()))
     from pycocotools import mask
 
-    return float(mask.area(_rle(outline)))
+    return float(mask.area(encoded(outline)))
