@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from vanillanet_det import VanillaNet
 from vanillanet_det.apis.train import train
 from vanillanet_det.checkpoints import read_checkpoint
+from vanillanet_det.finetune.model import has_masks
 from vanillanet_det.models.backbones import ARCHS
 
 # These change nothing of the network: test_training_options.py trains them.
@@ -162,7 +163,7 @@ def test_trains_evaluates_fused_and_saves(config, mini_coco, small_digits, tmp_p
             assert not any(isinstance(m, _BatchNorm) for m in evaluated.backbone.modules())
     assert len(witness.found) == len(witness.runner.val_dataloader.dataset)
     assert all(len(found) > 0 for found in witness.found.values())
-    with_masks = "mask_head" in cfg.model.get("roi_head", {})
+    with_masks = has_masks(cfg.model)
     for kind in ["bbox", "segm"] if with_masks else ["bbox"]:
         for name in ("mAP", "mAP_50", "mAP_75"):
             assert 0 <= witness.metrics[f"coco/{kind}_{name}"] <= 1
