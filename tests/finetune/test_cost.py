@@ -1,5 +1,7 @@
 """The length of a run, from what its iterations and validations take."""
 
+import math
+
 import pytest
 from mmengine.config import Config
 
@@ -56,6 +58,13 @@ def test_workers_are_for_images_that_take_long_to_load(monkeypatch, loading, wor
     workers = 2 if device == "cuda" else workers
     assert [cfg[key].num_workers for key in keys] == [workers] * 3
     assert [cfg[key].persistent_workers for key in keys] == [workers > 0] * 3
+
+
+def test_short_epochs_are_validated_thirty_times_at_most(cfg):
+    fit_length(cfg, Cost(0.1, 0.1, 0.01, 20, None), 600.0)
+    epochs = cfg.default_hooks.time_limit.iterations / 20
+    assert 200 < epochs < 300
+    assert cfg.train_cfg.val_interval == math.ceil(epochs / 30)
 
 
 def test_one_epoch_is_longer_than_the_time(cfg):

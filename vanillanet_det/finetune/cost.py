@@ -29,6 +29,7 @@ from .schedule import set_averaging
 _MOST, _ENOUGH_S = 20, 8.0  # iterations, and seconds after which there are enough
 _EVALUATION_SHARE = 0.15  # of the time, at most
 _LOADING_SHARE = 0.1  # of an iteration, at most, without workers
+_MOST_VALIDATIONS = 30  # each has a line on the console
 _MANY = 100  # times the expected epochs
 _LAST_S = 8.0  # to start and to write the report, without the evaluation for it
 
@@ -190,7 +191,8 @@ def fit_length(cfg: Config, cost: Cost, seconds: Optional[float]) -> str:
         share = cost.evaluation / cost.val_interval
         epochs = max(1, round(limit / (epoch + share)))
         loop.max_epochs = _MANY * epochs  # the hook ends the training
-        loop.val_interval = min(cost.val_interval, epochs)
+        interval = max(cost.val_interval, math.ceil(epochs / _MOST_VALIDATIONS))
+        loop.val_interval = min(interval, epochs)
         cfg.default_hooks.checkpoint.interval = loop.val_interval
         for scheduler in cfg.param_scheduler:
             scheduler.warm_up = min(scheduler.warm_up, epochs * cost.length // 10)
