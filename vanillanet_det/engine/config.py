@@ -35,9 +35,9 @@ _HOOKS = dict(
     interrupt=InterruptHook,
 )
 _EVALUATORS = ("val_evaluator", "test_evaluator")
-# MMEngine's loops, and the loops that replace them.
 # What errors of registries say.
 _OF_REGISTRIES = (" is not in the ", "unexpected keyword argument", 'must contain the key "type"')
+# MMEngine's loops, and the loops that replace them.
 _LOOPS = {
     "EpochBasedTrainLoop": ResumableEpochBasedTrainLoop.__name__,
     "IterBasedTrainLoop": ResumableIterBasedTrainLoop.__name__,
