@@ -17,6 +17,7 @@ Window = tuple[int, int, int, int]
 OVERLAP = 0.2
 LEAST_SIDE = 32
 _SAME_OBJECT = 0.5  # IoU in the pixels that two tiles share
+_EVERYTHING = np.float32([-np.inf, -np.inf, np.inf, np.inf])
 _BORDER = 0.01  # share of a tile's side, within which a box touches the tile's border
 
 
@@ -217,9 +218,6 @@ def _touches_inner_border(
     begins = (boxes[:, :2] - bounds[:, :2] < margin) & (bounds[:, :2] > 0)
     ends = (bounds[:, 2:] - boxes[:, 2:] < margin) & (bounds[:, 2:] < np.float32(size[::-1]))
     return (begins | ends).any(axis=1)
-
-
-_EVERYTHING = np.float32([-np.inf, -np.inf, np.inf, np.inf])
 
 
 def _agree(
