@@ -17,12 +17,9 @@ from torch.testing import assert_close
 
 from vanillanet_det import UserError, load_detector, switch_to_deploy
 from vanillanet_det.apis import convert_checkpoint
-from vanillanet_det.checkpoints import Checkpoint, read_checkpoint
+from vanillanet_det.checkpoints import read_checkpoint
 from vanillanet_det.finetune.fused import save_fused
 from vanillanet_det.inference import model_config
-from vanillanet_det.inference.building import find_config
-from vanillanet_det.inference.settings import DetectionSettings, set_settings
-from vanillanet_det.runtime.tiles import Tiles, merge
 
 
 @pytest.fixture(scope="module")
@@ -289,23 +286,3 @@ def test_wrong_arguments(detector_file, paths):
         load_detector(detector_file)(paths, batch_size=0)
     with pytest.raises(UserError, match=r"config nothing\.py: there is no such file"):
         load_detector(detector_file, "nothing.py")
-
-
-def test_tiles_are_merged_and_classes_have_thresholds(detector_file, paths):
-    a, b, c, d = (cv2.imread(str(path)) for path in paths[:4])
-    pixels = np.vstack([np.hstack([a, b]), np.hstack([c, d])])
-    cfg = find_config(Checkpoint.read(detector_file), None)
-    plain = load_detector(detector_file, score=0.0)
-    everything = plain(pixels)
-    limits = [float(np.median(everything.scores))] * 9 + [1.0]
-    set_settings(cfg, DetectionSettings(tuple(limits), Tiles((160, 160))))
-    whole = load_detector(detector_file, cfg, tiles=False)(pixels)
-    assert len(whole) == (everything.scores >= np.float32(limits)[everything.labels]).sum()
-    assert 0 < len(whole) < len(everything)
-    cut = load_detector(detector_file, cfg, score=0.0)(pixels)
-    windows = Tiles((160, 160)).windows(*pixels.shape[:2])
-    assert len(windows) == 9
-    parts = [plain(pixels[top:bottom, left:right]) for left, top, right, bottom in windows]
-    expected = merge(parts, windows, pixels.shape[:2])
-    np.testing.assert_allclose(cut.boxes, expected.boxes, atol=1e-3)
-    assert 0 < len(cut) < sum(map(len, parts))
