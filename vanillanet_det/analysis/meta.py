@@ -25,9 +25,6 @@ def build_on_meta(model_cfg: dict) -> nn.Module:
     except Exception:  # some constructors read tensor values, as Swin does for its drop rates
         model = _without_data(MODELS.build(copy.deepcopy(model_cfg)))
     model.to("meta")  # a data preprocessor moves its images to the last device of a `to`
-    for module in model.modules():
-        if hasattr(module, "act_lambda"):
-            module.act_lambda = torch.tensor(1.0, device="cpu")  # its value is read
     return model
 
 

@@ -135,4 +135,7 @@ class HasLayerIds(Protocol):
     """A backbone with the layer ids of its training recipe. Used by `LayerDecay`."""
 
     def layer_ids(self, num_layers: int) -> dict[str, int]:
-        """Return the layer id of each parameter, from 0 for the stem to at most `num_layers`."""
+        """Return the layer id of each parameter, from 0 for the stem to `num_layers`.
+
+        A head that is part of the network has `num_layers + 1`.
+        """

@@ -1,5 +1,6 @@
 """VanillaNet with its classification head, the network of the ImageNet checkpoints."""
 
+import re
 from typing import Any, Callable, Union
 
 from torch import Tensor, nn
@@ -35,28 +36,35 @@ class ClassifierNetwork(VanillaNetwork):
         dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
+        numbers = {key: kwargs.get(key) for key in ("ada_pool", "stem_stride", "stem_padding")}
+        last = len(resolve_arch(arch, **numbers).strides)
+        super().__init__(arch, out_indices=(last,), **kwargs)
+        self._build_head(nn.AdaptiveAvgPool2d(1), dropout, self.out_channels[-1], num_classes)
+
+    def _build_head(
+        self, pool: nn.Module, dropout: float, in_channels: int, num_classes: int
+    ) -> None:
         if not whole_number(num_classes, 1):
             raise UserError(
                 f"VanillaNetClassifier: num_classes {num_classes!r}; expected a positive integer"
             )
-        numbers = {key: kwargs.get(key) for key in ("ada_pool", "stem_stride", "stem_padding")}
-        last = len(resolve_arch(arch, **numbers).strides)
-        super().__init__(arch, out_indices=(last,), **kwargs)
-        pool = [nn.AdaptiveAvgPool2d(1), nn.Dropout(dropout)]
-        conv = nn.Conv2d(self.out_channels[-1], num_classes, 1)
+        parts, conv = [pool, nn.Dropout(dropout)], nn.Conv2d(in_channels, num_classes, 1)
         if self.form != "training":
-            self.cls = nn.Sequential(*pool, conv)
+            self.cls = nn.Sequential(*parts, conv)
         else:
-            self.cls1 = nn.Sequential(*pool, *conv_bn(conv, self.norm))
+            self.cls1 = nn.Sequential(*parts, *conv_bn(conv, self.norm))
             self.cls2 = nn.Sequential(nn.Conv2d(num_classes, num_classes, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images `(N, in_channels, H, W)` to logits `(N, num_classes)`."""
         act_lambda = self.read_lambda()
         (x,) = self._features(x, act_lambda)
+        return self._head(x, act_lambda).flatten(1)
+
+    def _head(self, x: Tensor, act_lambda: float) -> Tensor:
         if hasattr(self, "cls"):
-            return self.cls(x).flatten(1)
-        return self.cls2(deep_activation(self.cls1(x), act_lambda)).flatten(1)
+            return self.cls(x)
+        return self.cls2(deep_activation(self.cls1(x), act_lambda))
 
     def switch_to_deploy(self) -> None:
         """Fuse the network and its head, in place; a second call does nothing.
@@ -83,6 +91,18 @@ class ClassifierNetwork(VanillaNetwork):
         switch_network()  # any error is raised before anything is changed
         self.cls = nn.Sequential(pool, dropout, head).train(self.training)
         del self.cls1, self.cls2
+
+    def layer_ids(self, num_layers: int) -> dict[str, int]:
+        """Return the layer id of each parameter in the published recipes for ImageNet.
+
+        The stem has id 0; stage `s`, counted from 0, has `s + 1`, and the head `num_layers + 1`.
+        """
+        last = num_layers + 1
+        stages = {name: re.match(r"stages\.(\d+)\.", name) for name, _ in self.named_parameters()}
+        return {
+            name: min(int(stage[1]) + 1, last) if stage else last * name.startswith("cls")
+            for name, stage in stages.items()
+        }
 
     def _training_form(self) -> "ClassifierNetwork":
         numbers = dict(in_channels=self.in_channels, act_num=self.act_num, norm=self.norm)

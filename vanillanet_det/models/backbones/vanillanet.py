@@ -158,16 +158,19 @@ class VanillaNetwork(PublishedWeights, LambdaMixin, Backbone):
         """
         return self._features(x, self.read_lambda())
 
-    def _features(self, x: Tensor, act_lambda: float) -> tuple[Tensor, ...]:
+    def _features(
+        self, x: Tensor, act_lambda: float, indices: Optional[Sequence[int]] = None
+    ) -> tuple[Tensor, ...]:
         recompute = self.with_cp and self.training and torch.is_grad_enabled()
+        indices = self.out_indices if indices is None else indices
         features = []
-        for index, layer in enumerate(self.layers):
+        for index, layer in enumerate(self.layers[: max(indices) + 1]):
             if recompute:
                 norms = self if index == 0 else layer
                 x = checkpoint_once(layer, x, act_lambda, norms=norms)
             else:
                 x = layer(x, act_lambda)
-            if index in self.out_indices:
+            if index in indices:
                 features.append(x)
         return tuple(features)
 

@@ -52,8 +52,12 @@ class LambdaMixin:
         return "act_lambda" in self._buffers
 
     def read_lambda(self) -> float:
-        """Return lambda. On a GPU, each call synchronises, so call it once per forward pass."""
-        return float(self.act_lambda) if self.has_lambda else 1.0
+        """Return lambda; 1 without data, on the meta device.
+
+        On a GPU, each call synchronises, so call it once per forward pass.
+        """
+        known = self.has_lambda and not self.act_lambda.is_meta
+        return float(self.act_lambda) if known else 1.0
 
     def set_act_lambda(self, value: float) -> None:
         """Set lambda, the slope of A' below zero.

@@ -1,0 +1,8 @@
+"""Classifiers for timm: importing this package registers them, without MMEngine or MMDetection.
+
+`timm.create_model("vanillanet_5")` and the like, for each arch in `models/backbones/archs.py`.
+"""
+
+from .vanillanet import VanillaNetTimm
+
+__all__ = ["VanillaNetTimm"]
