@@ -50,6 +50,7 @@ else:
     from .models.deep_training import add_vanilla_training
     from .models.deploy import switch_to_deploy, switch_to_merged
     from .models.layers import set_act_lambda
+    from .pretraining import image_classifier  # noqa: F401
 
     # Older configs and scripts import these modules under their previous names.
     sys.modules.update(

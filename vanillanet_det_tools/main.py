@@ -14,6 +14,7 @@ VERBS = {
     "train": "train the detector of a config",
     "test": "evaluate a checkpoint or an exported file",
     "finetune": "train a detector on your own images",
+    "pretrain": "train a classifier, whose backbone detectors start from",
     "check-data": "find mistakes in a config, its datasets and its weights",
     "infer": "detect objects in images, a video or a camera",
     "export": "write an ONNX or OpenVINO file",

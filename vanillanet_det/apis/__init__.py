@@ -7,6 +7,7 @@ from .export import export
 from .finetune import finetune
 from .get_flops import get_flops
 from .infer import infer
+from .pretrain import pretrain
 from .test import test
 from .train import train
 from .training_cost import training_cost
@@ -19,6 +20,7 @@ __all__ = [
     "finetune",
     "get_flops",
     "infer",
+    "pretrain",
     "test",
     "train",
     "training_cost",

@@ -17,7 +17,6 @@ from ..models.backbones.archs import ARCHS, whole_number
 from ..models.backbones.classifier import ClassifierNetwork
 
 _HEADS = ("cls1.", "cls2.", "cls.")
-_WITH_LAST_STAGE = (99999,)  # timm's number of a group that joins the one before
 _PUBLISHED = "https://github.com/huawei-noah/VanillaNet/releases/download/ckpt"
 
 
@@ -230,11 +229,8 @@ class VanillaNetTimm(ClassifierNetwork):
         self.with_cp = enable
 
     def group_matcher(self, coarse: bool = False) -> dict:
-        """Return patterns of the layers for layer-wise learning rates: the stem, then each stage.
-
-        The head belongs to the last stage, as in the published recipes.
-        """
-        return dict(stem=r"^stem", blocks=[(r"^stages\.(\d+)", None), (r"^cls", _WITH_LAST_STAGE)])
+        """Return patterns of the layers for layer-wise learning rates: stem, stages, and head."""
+        return dict(stem=r"^stem", blocks=r"^stages\.(\d+)")
 
     def no_weight_decay(self) -> set[str]:
         """Return names of parameters without weight decay, besides all of one dimension."""

@@ -1,23 +1,20 @@
 """The embedded dataset: handwritten digits on photographs, in COCO format."""
 
-import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Union
 
 import numpy as np
-from filelock import FileLock
 from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 from PIL import Image
 from tqdm import tqdm
 
 from ..errors import UserError
+from .embedded import ensure_folder
 
 CLASSES = tuple(str(digit) for digit in range(10))
 NUM_SCENES = {"train": 2000, "val": 200}
@@ -85,54 +82,13 @@ def ensure_digits(
     Raises:
         UserError: The folder contains other files, is incomplete, or can't be written.
     """
-    root = Path(root)
     num_scenes = dict(num_scenes or NUM_SCENES)
     made_with = {"seed": seed, "num_scenes": num_scenes, "side": side}
-    try:
-        if _is_made(root):
-            _check_whole(root, made_with)
-            return root
-        target = root.resolve()  # if `root` is a symbolic link, the link is kept
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(_lock_file(target)):
-            if not _is_made(root):
-                _make(target, made_with)
-    except OSError as error:
-        raise UserError(_cannot_write(root, error)) from error
-    _check_whole(root, made_with)
-    return root
-
-
-def _is_made(root: Path) -> bool:
-    return root.exists() and not (root.is_dir() and not any(root.iterdir()))
-
-
-def _lock_file(target: Path) -> Path:
-    # The lock file isn't kept next to the data: it can't be removed safely, and some network file
-    # systems don't support locks.
-    name = hashlib.sha256(f"{os.geteuid()} {target}".encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"vanillanet_det-{name}.lock"
-
-
-def _make(target: Path, made_with: dict[str, Any]) -> None:
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        _write(temporary, made_with)
-        temporary.chmod(0o755)
-        os.replace(temporary, target)
-    except OSError:
-        # If several nodes share a file system, the first one to finish wins.
-        if not _is_made(target):
-            raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _cannot_write(root: Path, error: OSError) -> str:
-    return (
-        f"dataset {root}: can't be written ({error.strerror or error}), and no files were kept; "
-        f"it needs about {_MEGABYTES} MB: free some space, or choose another folder with "
-        "--cfg-options data_root=FOLDER"
+    return ensure_folder(
+        Path(root),
+        lambda folder: _write(folder, made_with),
+        lambda folder: _check_whole(folder, made_with),
+        _MEGABYTES,
     )
 
 

@@ -105,6 +105,27 @@ def draw_scene(
     return image.astype(np.uint8), instances
 
 
+def draw_digit_image(
+    assets: SceneAssets, index: int, side: int, random: np.random.RandomState
+) -> np.ndarray:
+    """Draw one scan on a photograph.
+
+    Args:
+        assets: Scans and photographs.
+        index: Number of the scan.
+        side: Height and width of the image in pixels, at least 28.
+        random: Source of all other randomness.
+
+    Returns:
+        The image, `(side, side, 3)`, uint8, RGB.
+    """
+    image = _draw_background(assets, side, random)
+    opacity, left, top = _draw_digit(assets.scans[index], side, random)
+    box = (left, top, opacity.shape[1], opacity.shape[0])
+    _blend(image, opacity, Instance(int(assets.labels[index]), box, opacity > 0.5), random)
+    return image.astype(np.uint8)
+
+
 def _draw_background(assets: SceneAssets, side: int, random: np.random.RandomState) -> np.ndarray:
     photo = assets.photos[random.randint(len(assets.photos))]
     height, width = photo.shape[:2]
@@ -128,7 +149,7 @@ def _draw_digit(
     Returns:
         Opacity of a square patch, from 0 to 1, and the position of its left and top edges.
     """
-    length = random.randint(SCAN_SIDES[0], SCAN_SIDES[1] + 1)
+    length = random.randint(SCAN_SIDES[0], min(SCAN_SIDES[1], side) + 1)
     left, top = random.randint(0, side - length + 1, size=2)
     middle = (scan.shape[0] - 1) / 2
     angle, scale = random.uniform(-15, 15), length / scan.shape[0]

@@ -1,5 +1,6 @@
 """Metrics, registered with MMDetection's `METRICS`."""
 
+from .accuracy import Accuracy
 from .coco_metric import FasterCocoMetric
 
-__all__ = ["FasterCocoMetric"]
+__all__ = ["Accuracy", "FasterCocoMetric"]

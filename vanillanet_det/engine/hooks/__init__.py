@@ -9,6 +9,7 @@ from .early_stopping_hook import DeployableEarlyStoppingHook
 from .interrupt_hook import InterruptHook
 from .progress_hook import ProgressHook
 from .resume_schedule_hook import ResumeScheduleHook
+from .seed_hook import SeedHook
 from .stop_at_non_finite_loss_hook import StopAtNonFiniteLossHook
 from .switch_to_deploy_hook import SwitchToDeployHook
 from .time_limit_hook import TimeLimitHook
@@ -23,6 +24,7 @@ __all__ = [
     "InterruptHook",
     "ProgressHook",
     "ResumeScheduleHook",
+    "SeedHook",
     "StopAtNonFiniteLossHook",
     "SwitchToDeployHook",
     "TimeLimitHook",

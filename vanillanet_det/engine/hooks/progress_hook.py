@@ -24,18 +24,19 @@ class ProgressHook(Hook):
 
     Epochs that aren't validated have a line at most every half minute.
 
-    Both show the loss, the AP of the last and of the best validation, and the time left. The bar is
-    drawn to the standard error of rank 0 if that is a terminal.
+    Both show the loss, the metric of the last and of the best validation, and the time left. The
+    bar is drawn to the standard error of rank 0 if that is a terminal.
 
     Args:
         metric: Suffix of the name of the metric of which the best value is shown.
+        name: Its name on the console.
     """
 
     # After CheckpointHook (VERY_LOW, 90), but before InterruptHook (LOWEST, 100).
     priority = 95
 
-    def __init__(self, metric: str = "bbox_mAP") -> None:
-        self.metric = metric
+    def __init__(self, metric: str = "bbox_mAP", name: str = "AP") -> None:
+        self.metric, self.name = metric, name
         self._bar: Optional[tqdm] = None
         self._streams: dict = {}  # the original streams, by logging handler
         self._scores: list[float] = []  # last and best
@@ -107,7 +108,7 @@ class ProgressHook(Hook):
             self._bar.refresh()
 
     def after_val_epoch(self, runner: Runner, metrics: Optional[dict] = None) -> None:
-        """Read the AP from the metrics, and log the line of the epoch."""
+        """Read the metric, and log the line of the epoch."""
         if not isinstance(runner._train_loop, BaseLoop):
             return
         found = [value for name, value in (metrics or {}).items() if name.endswith(self.metric)]
@@ -141,7 +142,9 @@ class ProgressHook(Hook):
         self._logged = time.monotonic()
 
     def _describe(self, where: str, *values: str) -> None:
-        scores = [f"AP {self._scores[0]:.3f}, best {self._scores[1]:.3f}"] if self._scores else []
+        scores = []
+        if self._scores:
+            scores = [f"{self.name} {self._scores[0]:.3f}, best {self._scores[1]:.3f}"]
         self._bar.set_description_str(where, refresh=False)
         self._bar.set_postfix_str(", ".join((*values, *scores)), refresh=False)
 

@@ -33,7 +33,8 @@ class AdaptivePool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(N, C, H, W)` to `(N, C, ceil(H / stride), ceil(W / stride))`."""
-        size = [-(-side // self.stride) for side in x.shape[-2:]]
+        height, width = x.shape[-2], x.shape[-1]  # each by itself, for torch.fx
+        size = (-(-height // self.stride), -(-width // self.stride))
         return F.adaptive_max_pool2d(x, size)
 
     def extra_repr(self) -> str:

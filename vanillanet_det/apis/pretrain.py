@@ -1,0 +1,215 @@
+"""Training of classifiers, used by `vanillanet-det pretrain`."""
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+from mmdet.registry import DATASETS
+from mmengine.config import Config
+
+from ..checkpoints import find_resume
+from ..datasets.classification import ClassificationDataset
+from ..datasets.digit_images import DATA_ROOT, ensure_digit_images
+from ..engine.amp import set_amp
+from ..engine.config import check_writable
+from ..engine.options import parse_device
+from ..errors import UserError, some
+from ..fileio import atomic_write
+from ..finetune.prepare import print_message
+from ..inference.model_config import config_text
+from ..installation import command
+from ..pretraining.config import make_config, transform_of
+from ..pretraining.data import ClassificationData, read_data, unreadable
+from ..pretraining.evaluation import evaluate, read_networks, table
+from ..pretraining.network import published_arch
+from ..pretraining.options import PretrainOptions
+from ..pretraining.recipes import recipe_of
+from .train import train
+
+_MOST_DECODED = 100_000  # images; decoding more takes longer than finding a bad one while training
+
+
+def pretrain(
+    data: Optional[str] = None,
+    work_dir: Optional[str] = None,
+    resume: bool = False,
+    dry_run: bool = False,
+    evaluated: Optional[str] = None,
+    real: bool = False,
+    reader: str = "",
+    splits: Optional[Sequence[str]] = None,
+    workers: Optional[int] = None,
+    amp: Optional[str] = None,
+    device: Optional[str] = None,
+    launcher: str = "none",
+    verbose: bool = False,
+    **options: Any,
+) -> None:
+    """Train a classifier, or evaluate one.
+
+    Args:
+        data: Folder in the layout of ImageNet; None for the embedded digits, with which the options
+            that are None suit two cores.
+        work_dir: Output folder.
+        resume: Resume the run in the work dir.
+        dry_run: Check the data and write the config, but don't train.
+        evaluated: A file to evaluate instead.
+        real: Judge it by the ReaL labels of ImageNet, too.
+        reader: Name of the dataset for timm's `create_dataset`; '' for an image folder.
+        splits: Names of the training and the validation split.
+        workers: Processes that load images.
+        amp: As for `train`.
+        device: `cpu`, `cuda` or `cuda:1`.
+        launcher: As for `train`.
+        verbose: Print the whole log.
+        **options: Those of `PretrainOptions` that aren't None.
+
+    Raises:
+        UserError: There is a mistake in an option, the data, a file or a folder.
+    """
+    if device is not None:
+        parse_device(device)
+    given = {key: value for key, value in options.items() if value is not None}
+    if data is None and not reader:
+        data = str(ensure_digit_images(DATA_ROOT))
+        given = {**SMALL, **given}
+    settings = PretrainOptions(**given)
+    found, remarks = read_data(data or "", reader, tuple(splits) if splits else None)
+    if _is_first():
+        print_message("\n".join([_describe(data, found), *remarks]))
+    if evaluated is not None:
+        dataset = ClassificationDataset(
+            found.val.root,
+            found.val.name,
+            found.classes,
+            transform_of(settings, training=False),
+            found.reader,
+        )
+        print_message(_evaluate(evaluated, dataset, settings.batch_size, workers or 0, real))
+        return
+    where = Path(work_dir or f"work_dirs/pretrain_{settings.model.replace(':', '_')}")
+    path = where / "config" / "pretrain.py"
+    if resume:
+        _check_resumed(path, given if data is None else options)
+    else:
+        _write_config(path, found, settings, amp, workers)
+    if dry_run:
+        return
+    words = [*([str(data)] if data else []), "--work-dir", str(where), "--resume"]
+    train(
+        str(path),
+        str(where),
+        resume="auto" if resume else None,
+        launcher=launcher,
+        go_on=f"{command('pretrain')} {shlex.join(words)}",
+        verbose=verbose,
+        checked=True,
+    )
+    if _is_first():
+        _finish(path, where)
+
+
+SMALL = dict(
+    model="vanillanet6",
+    width=24,
+    epochs=20,
+    batch_size=64,
+    input_size=64,
+    crop_pct=1.0,
+    lr=0.01,
+    weight_decay=0.05,
+    layer_decay=1.0,
+    mixup=0.0,
+    cutmix=0.0,
+    auto_augment="none",
+    erasing=0.0,
+    flip=False,
+    ema=0.01,
+)
+"""Options for the embedded digits, which a narrow network learns in minutes."""
+
+
+def _is_first() -> bool:
+    return int(os.environ.get("RANK", 0)) == 0
+
+
+def _describe(data: Optional[str], found: ClassificationData) -> str:
+    return (
+        f"{data or found.reader}: {len(found.classes)} classes ({some(found.classes, 5)}), "
+        f"{found.train.total:,} training images, {found.val.total:,} validation images"
+    )
+
+
+def _check_resumed(path: Path, options: dict[str, Any]) -> None:
+    if not path.is_file():
+        raise UserError(f"--resume: no pretraining run in {path.parents[1]}; omit --resume")
+    changed = [name for name, value in options.items() if value not in (None, False)]
+    if changed:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
+        raise UserError(f"--resume: uses the settings in {path}; omit {flags}")
+
+
+def _write_config(
+    path: Path,
+    data: ClassificationData,
+    settings: PretrainOptions,
+    amp: Optional[str],
+    workers: Optional[int],
+) -> None:
+    where = path.parents[1]
+    if any(where.glob("*.pth")):
+        raise UserError(
+            f"--work-dir {where}: already contains a training run; resume it (--resume), or choose "
+            "another folder"
+        )
+    ranks = int(os.environ.get("WORLD_SIZE", 1))
+    cfg = make_config(data, settings, ranks, workers)
+    set_amp(cfg, amp)
+    if _is_first():
+        check_writable(where)
+        if data.train.total + data.val.total <= _MOST_DECODED:
+            problems = unreadable(data)
+            if problems:
+                raise UserError(f"{some(problems, 1)}; replace the files, or remove them")
+        print_message(_summary(cfg, settings))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as file:  # each rank writes the same
+        file.write(config_text(cfg).encode())
+    if _is_first():
+        print_message(f"Config: {path}")
+
+
+def _summary(cfg: Config, settings: PretrainOptions) -> str:
+    arch = published_arch(settings.model)
+    recipe = recipe_of(arch)
+    kind = "published" if recipe.published else "ours, after that of VanillaNet-10"
+    optimizer = cfg.optim_wrapper.optimizer
+    deep = f"{settings.deep}, 1 from epoch {settings.last_deep_epoch} on"
+    rows = {
+        "network": settings.model,
+        "recipe": f"{kind}; options replace its values",
+        "epochs": settings.epochs,
+        "optimizer": f"{optimizer.name}, learning rate {optimizer.lr:g}, weight decay "
+        f"{optimizer.weight_decay:g}",
+        "lambda": deep if settings.is_deep else "1 throughout",
+    }
+    return "\n".join(f"{key}: {value}" for key, value in rows.items())
+
+
+def _evaluate(path: str, dataset: Any, batch_size: int, workers: int, real: bool = False) -> str:
+    networks = read_networks(path, len(dataset.metainfo["classes"]))
+    found = evaluate(networks, dataset, batch_size, workers, real)
+    return f"{path} on {len(dataset):,} images:\n{table(found)}"
+
+
+def _finish(config: Path, where: Path) -> None:
+    """Evaluate the last checkpoint of a run."""
+    last = find_resume(where)
+    if last is None:
+        return
+    loader = Config.fromfile(config).val_dataloader
+    dataset = DATASETS.build(loader.dataset)
+    print_message(_evaluate(str(last), dataset, loader.batch_size, loader.num_workers))
+    print_message(f"Train a detector on it: {command('finetune')} DATA --weights {last}")

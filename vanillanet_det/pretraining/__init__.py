@@ -1,0 +1,1 @@
+"""Training classifiers, of which detectors take the backbone."""
