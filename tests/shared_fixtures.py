@@ -131,6 +131,15 @@ def reused_memory():
     libc.malloc_trim(0)
 
 
+@pytest.fixture(scope="session")
+def digit_images(tmp_path_factory):
+    """The embedded images of classifiers, only few and small."""
+    from vanillanet_det.datasets.digit_images import ensure_digit_images
+
+    folder = tmp_path_factory.mktemp("digit_images") / "images"
+    return ensure_digit_images(folder, counts={"train": 80, "val": 40}, side=32)
+
+
 @pytest.fixture
 def mmdet_scope():
     """Make MMDetection's registries the default, as its Runner does."""

@@ -98,6 +98,12 @@ def main(prog: str, args: Sequence[str]) -> None:
     images = parser.add_argument_group("images")
     images.add_argument("--input-size", type=int, metavar="SIDE", help="(default: 224)")
     images.add_argument(
+        "--crop-scale",
+        type=float,
+        metavar="SHARE",
+        help="smallest share of a training image that a random crop keeps (default: 0.08)",
+    )
+    images.add_argument(
         "--crop-pct",
         type=float,
         metavar="SHARE",

@@ -3,15 +3,6 @@
 import pytest
 from PIL import Image
 
-from vanillanet_det.datasets.digit_images import ensure_digit_images
-
-
-@pytest.fixture(scope="session")
-def digit_images(tmp_path_factory):
-    """The embedded images, only few and small."""
-    folder = tmp_path_factory.mktemp("digit_images") / "images"
-    return ensure_digit_images(folder, counts={"train": 80, "val": 40}, side=32)
-
 
 @pytest.fixture
 def folder(tmp_path):

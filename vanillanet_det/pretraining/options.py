@@ -9,7 +9,7 @@ from .image_classifier import LOSSES
 
 SCHEDULES = ("linear", "cosine", "none")
 _POSITIVE = ("epochs", "batch_size", "input_size", "accumulate", "width")
-_SHARES = ("drop_rate", "erasing", "label_smoothing", "distillation", "crop_pct")
+_SHARES = ("drop_rate", "erasing", "label_smoothing", "distillation", "crop_pct", "crop_scale")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class PretrainOptions:
         deep_epochs: Epoch from which on lambda is 1; a third of the training.
         act_num: `n` of the series activation; that of a detector, else 3.
         input_size: Side of the images in pixels.
+        crop_scale: Smallest share of a training image that a random crop keeps.
         crop_pct: Share of a validation image's shorter side that is seen.
         loss: `bce` or `ce`.
         label_smoothing: Share of the target that is spread over all classes.
@@ -70,6 +71,7 @@ class PretrainOptions:
     deep_epochs: Optional[int] = None
     act_num: Optional[int] = None
     input_size: int = 224
+    crop_scale: float = 0.08
     crop_pct: float = 0.875
     loss: str = "bce"
     label_smoothing: float = 0.1

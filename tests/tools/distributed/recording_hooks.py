@@ -17,7 +17,8 @@ class RecordLosses(Hook):
     priority = "VERY_HIGH"
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        images = [Path(sample.img_path).name for sample in data_batch["data_samples"]]
+        samples = data_batch.get("data_samples", ())  # classifiers have none
+        images = [Path(sample.img_path).name for sample in samples]
         record = dict(iter=runner.iter, loss=float(outputs["loss"].detach()), images=images)
         with open(Path(runner.work_dir) / f"losses_{get_rank()}.jsonl", "a") as file:
             file.write(json.dumps(record) + "\n")

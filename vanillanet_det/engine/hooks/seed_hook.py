@@ -2,6 +2,7 @@
 
 from typing import Optional
 
+import torch
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -28,3 +29,5 @@ class SeedHook(Hook):
     ) -> None:
         """Seed what the iteration draws: mixup, dropout."""
         seed_all(runner.seed, runner.iter)
+        if torch.cuda.is_available():
+            torch.cuda.manual_seed_all(torch.initial_seed())
