@@ -15,6 +15,7 @@ VERBS = {
     "test": "evaluate a checkpoint or an exported file",
     "finetune": "train a detector on your own images",
     "pretrain": "train a classifier, whose backbone detectors start from",
+    "ablation": "train small networks with and without VanillaNet's ideas",
     "check-data": "find mistakes in a config, its datasets and its weights",
     "infer": "detect objects in images, a video or a camera",
     "export": "write an ONNX or OpenVINO file",

@@ -38,6 +38,9 @@ def main(prog: str, args: Sequence[str]) -> None:
         help="add deep training and series activation to a network of timm or torchvision",
     )
     network.add_argument(
+        "--shortcuts", action="store_true", help="add an identity around each stage of VanillaNet"
+    )
+    network.add_argument(
         "--drop-rate",
         type=float,
         help="dropout before the head (default: 0.05, or 0 with --vanilla)",
@@ -145,6 +148,6 @@ def main(prog: str, args: Sequence[str]) -> None:
     if arguments.device == "cpu":
         # Set before MMEngine is imported, because MMEngine looks for a GPU only once.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    for name in ("vanilla", "sync_bn"):
+    for name in ("vanilla", "shortcuts", "sync_bn"):
         setattr(arguments, name, getattr(arguments, name) or None)
     run("pretrain", arguments)

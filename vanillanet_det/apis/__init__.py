@@ -1,5 +1,6 @@
 """The functions behind the command, one for each verb of `vanillanet-det`."""
 
+from .ablation import ablation
 from .benchmark import benchmark
 from .check_data import check_data
 from .convert_checkpoint import convert_checkpoint
@@ -13,6 +14,7 @@ from .train import train
 from .training_cost import training_cost
 
 __all__ = [
+    "ablation",
     "benchmark",
     "check_data",
     "convert_checkpoint",

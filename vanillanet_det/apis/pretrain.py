@@ -21,6 +21,7 @@ from ..fileio import atomic_write
 from ..finetune.prepare import print_message
 from ..inference.model_config import config_text
 from ..installation import command
+from ..pretraining.ablation import ACCURACY
 from ..pretraining.config import make_config, transform_of
 from ..pretraining.data import ClassificationData, read_data, unreadable
 from ..pretraining.evaluation import Evaluation, evaluate, read_networks, table
@@ -29,8 +30,7 @@ from ..pretraining.options import PretrainOptions
 from ..pretraining.recipes import recipe_of
 from .train import train
 
-ACCURACY = "accuracy.json"
-"""File in the work dir with the accuracies of the last checkpoint."""
+_NARROW = 24  # channels of the stem
 _MOST_DECODED = 100_000  # images; decoding more takes longer than finding a bad one while training
 
 
@@ -77,7 +77,8 @@ def pretrain(
     given = {key: value for key, value in options.items() if value is not None}
     if data is None and not reader:
         data = str(ensure_digit_images(DATA_ROOT))
-        given = {**SMALL, **given}
+        narrow = {} if "model" in given else dict(width=_NARROW)
+        given = {**SMALL, **narrow, **given}
     settings = PretrainOptions(**given)
     found, remarks = read_data(data or "", reader, tuple(splits) if splits else None)
     if _is_first():
@@ -117,7 +118,6 @@ def pretrain(
 
 SMALL = dict(
     model="vanillanet6",
-    width=24,
     epochs=20,
     batch_size=64,
     input_size=64,

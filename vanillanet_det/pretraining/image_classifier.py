@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from ..errors import UserError
 from ..models.backbones.base import Backbone
 from ..models.deep_training import add_vanilla_training
+from .ablation_networks import narrow_alexnet
 
 LOSSES = ("bce", "ce")
 
@@ -158,7 +159,7 @@ def library_classifier(
     """Build a network of timm or torchvision.
 
     Args:
-        name: `timm:NAME` or `torchvision:NAME`.
+        name: `timm:NAME`, `torchvision:NAME`, or `narrow:alexnet`.
         num_classes: Number of classes.
         in_channels: Channels of the image; torchvision's networks have 3.
         vanilla: Add VanillaNet's deep training and series activation to it.
@@ -171,7 +172,9 @@ def library_classifier(
     """
     library, _, model = name.partition(":")
     try:
-        if library == "torchvision":
+        if name == "narrow:alexnet":
+            network: nn.Module = narrow_alexnet(num_classes, in_channels)
+        elif library == "torchvision":
             from torchvision.models import get_model
 
             network = get_model(model, weights=None, num_classes=num_classes)

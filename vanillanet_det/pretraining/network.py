@@ -30,7 +30,8 @@ def network_config(options: PretrainOptions, num_classes: int) -> dict:
     default = 0.0 if options.vanilla else 0.05
     dropout = default if options.drop_rate is None else options.drop_rate
     if ":" in options.model:
-        if options.model.partition(":")[0] not in ("timm", "torchvision"):
+        library = options.model.partition(":")[0]
+        if library not in ("timm", "torchvision") and options.model != "narrow:alexnet":
             raise UserError(f"--model {options.model}: expected timm:NAME or torchvision:NAME")
         if options.width is not None:
             raise UserError(f"--width {options.width}: {options.model} has a width of its own")
@@ -52,7 +53,7 @@ def network_config(options: PretrainOptions, num_classes: int) -> dict:
     if options.act_num is not None:
         numbers["act_num"] = options.act_num
     return dict(
-        type="VanillaNetClassifier",
+        type="ShortcutClassifier" if options.shortcuts else "VanillaNetClassifier",
         num_classes=num_classes,
         dropout=dropout,
         norm_cfg=dict(type="SyncBN" if options.sync_bn else "BN"),

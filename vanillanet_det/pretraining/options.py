@@ -21,6 +21,7 @@ class PretrainOptions:
             `timm:NAME`; or `torchvision:NAME`.
         width: Channels of VanillaNet's stem, to which all others are in proportion.
         vanilla: Add deep training and series activation to another network.
+        shortcuts: Add an identity around each stage of VanillaNet.
         epochs: Number of epochs.
         batch_size: Images of a batch, in each process.
         accumulate: Batches of an iteration.
@@ -58,6 +59,7 @@ class PretrainOptions:
     model: str = "vanillanet6"
     width: Optional[int] = None
     vanilla: bool = False
+    shortcuts: bool = False
     epochs: int = 300
     batch_size: int = 128
     accumulate: int = 1
