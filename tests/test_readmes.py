@@ -35,6 +35,7 @@ MAX_LINES = {
     "vanillanet_det/ops/README.md": 30,
     "vanillanet_det/datasets/README.md": 60,
     "vanillanet_det/finetune/README.md": 130,
+    "vanillanet_det/pretraining/README.md": 120,
 }
 COMMAND = re.compile(
     r"(?:vanillanet-det|-m vanillanet_det_tools) +([a-z-]+) +(.+)"
@@ -42,7 +43,9 @@ COMMAND = re.compile(
     r"|python -m (vanillanet_det\.[\w.]+) +(.+)"
 )
 # Values of `--model` that are no configs, files that other commands write, and names to fill in.
-PLACEHOLDERS = r"[A-Z]+|nano|small|base|retinanet|(mask|faster)-rcnn|.+\.(onnx|xml|pth)"
+PLACEHOLDERS = (
+    r"[A-Z]+|nano|small|base|retinanet|(mask|faster)-rcnn|vanillanet\d+|timm:\w+|.+\.(onnx|xml|pth)"
+)
 NOT_RUN = re.compile(r"<!-- not run: .+ -->")
 
 

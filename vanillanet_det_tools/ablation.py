@@ -12,11 +12,12 @@ def main(prog: str, args: Sequence[str]) -> None:
         prog=prog,
         description="Train small networks with and without VanillaNet's ideas on handwritten "
         "digits on photographs, and write a table and a plot. An interrupted call is continued by "
-        "the same one. Options that aren't listed are passed to pretrain.",
+        "the same one.",
     )
     parser.add_argument("--out", default="work_dirs/ablation", help="(default: work_dirs/ablation)")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each network (default: 3)")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time (default: 2)")
-    arguments, arguments_of_pretrain = parser.parse_known_args(args)
-    arguments.options = arguments_of_pretrain
-    run("ablation", arguments)
+    parser.add_argument(
+        "options", nargs="*", metavar="OPTION", help="after --: options of pretrain, for all runs"
+    )
+    run("ablation", parser.parse_args(args))

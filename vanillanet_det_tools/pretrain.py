@@ -99,7 +99,7 @@ def main(prog: str, args: Sequence[str]) -> None:
         help="job launcher for distributed runs (default: none)",
     )
     images = parser.add_argument_group("images")
-    images.add_argument("--input-size", type=int, metavar="SIDE", help="(default: 224)")
+    images.add_argument("--input-size", metavar="SIZE", help="320, or HEIGHTxWIDTH (default: 224)")
     images.add_argument(
         "--crop-scale",
         type=float,

@@ -15,7 +15,7 @@ from ..datasets.classification import ClassificationDataset
 from ..datasets.digit_images import DATA_ROOT, ensure_digit_images
 from ..engine.amp import set_amp
 from ..engine.config import check_writable
-from ..engine.options import parse_device
+from ..engine.options import parse_device, parse_size
 from ..errors import UserError, some
 from ..fileio import atomic_write
 from ..finetune.prepare import print_message
@@ -39,6 +39,7 @@ def pretrain(
     work_dir: Optional[str] = None,
     resume: bool = False,
     dry_run: bool = False,
+    input_size: Optional[str] = None,
     evaluated: Optional[str] = None,
     real: bool = False,
     reader: str = "",
@@ -58,6 +59,7 @@ def pretrain(
         work_dir: Output folder.
         resume: Resume the run in the work dir.
         dry_run: Check the data and write the config, but don't train.
+        input_size: Side, or HEIGHTxWIDTH, of the images in pixels.
         evaluated: A file to evaluate instead.
         real: Judge it by the ReaL labels of ImageNet, too.
         reader: Name of the dataset for timm's `create_dataset`; '' for an image folder.
@@ -74,6 +76,8 @@ def pretrain(
     """
     if device is not None:
         parse_device(device)
+    if input_size is not None:
+        options["input_size"] = parse_size(input_size, "input-size")
     given = {key: value for key, value in options.items() if value is not None}
     if data is None and not reader:
         data = str(ensure_digit_images(DATA_ROOT))
@@ -120,7 +124,7 @@ SMALL = dict(
     model="vanillanet6",
     epochs=20,
     batch_size=64,
-    input_size=64,
+    input_size=(64, 64),
     crop_scale=0.7,
     crop_pct=1.0,
     lr=0.01,

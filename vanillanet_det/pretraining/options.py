@@ -8,7 +8,7 @@ from ..errors import UserError
 from .image_classifier import LOSSES
 
 SCHEDULES = ("linear", "cosine", "none")
-_POSITIVE = ("epochs", "batch_size", "input_size", "accumulate", "width")
+_POSITIVE = ("epochs", "batch_size", "accumulate", "width")
 _SHARES = ("drop_rate", "erasing", "label_smoothing", "distillation", "crop_pct", "crop_scale")
 
 
@@ -34,7 +34,7 @@ class PretrainOptions:
         deep: How lambda rises: `linear`, `cosine`, or `none` for lambda 1 throughout.
         deep_epochs: Epoch from which on lambda is 1; a third of the training.
         act_num: `n` of the series activation; that of a detector, else 3.
-        input_size: Side of the images in pixels.
+        input_size: Height and width of the images in pixels.
         crop_scale: Smallest share of a training image that a random crop keeps.
         crop_pct: Share of a validation image's shorter side that is seen.
         loss: `bce` or `ce`.
@@ -72,7 +72,7 @@ class PretrainOptions:
     deep: str = "linear"
     deep_epochs: Optional[int] = None
     act_num: Optional[int] = None
-    input_size: int = 224
+    input_size: tuple[int, int] = (224, 224)
     crop_scale: float = 0.08
     crop_pct: float = 0.875
     loss: str = "bce"
