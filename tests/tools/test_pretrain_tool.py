@@ -43,6 +43,10 @@ def test_from_images_to_accuracies(finished, tool, digit_images, capsys):
     assert list(found) == list(rows)
     assert all(0 <= each["top1"] <= each["top5"] <= 1 for each in found.values())
     assert (finished / "curves.png").is_file()
+    report = (finished / "report.html").read_text()
+    assert "Validation accuracy" in report or "Training chart: accuracy" in report
+    assert "Class activation map of" in report
+    assert str(finished) not in report
     states = [read_checkpoint(last)[key] for key in ("state_dict", "ema_state_dict")]
     lambdas = [next(v for k, v in s.items() if k.endswith("act_lambda")) for s in states]
     assert [float(value) for value in lambdas] == [1, 1]

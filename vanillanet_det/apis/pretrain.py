@@ -24,10 +24,11 @@ from ..installation import command
 from ..pretraining.ablation import ACCURACY
 from ..pretraining.config import make_config, transform_of
 from ..pretraining.data import ClassificationData, read_data, unreadable
-from ..pretraining.evaluation import Evaluation, evaluate, read_networks, table
+from ..pretraining.evaluation import evaluate, read_networks, table
 from ..pretraining.network import published_arch
 from ..pretraining.options import PretrainOptions
 from ..pretraining.recipes import recipe_of
+from ..pretraining.report import write_pretrain_report
 from .train import train
 
 _NARROW = 24  # channels of the stem
@@ -95,8 +96,9 @@ def pretrain(
             transform_of(settings, training=False),
             found.reader,
         )
-        text, _ = _evaluate(evaluated, dataset, settings.batch_size, workers or 0, real)
-        print_message(text)
+        networks = read_networks(evaluated, len(found.classes))
+        accuracies = evaluate(networks, dataset, settings.batch_size, workers or 0, real)
+        print_message(f"{evaluated} on {len(dataset):,} images:\n{table(accuracies)}")
         return
     where = Path(work_dir or f"work_dirs/pretrain_{settings.model.replace(':', '_')}")
     path = where / "config" / "pretrain.py"
@@ -207,24 +209,20 @@ def _summary(cfg: Config, settings: PretrainOptions) -> str:
     return "\n".join(f"{key}: {value}" for key, value in rows.items())
 
 
-def _evaluate(
-    path: str, dataset: Any, batch_size: int, workers: int, real: bool = False
-) -> tuple[str, list[Evaluation]]:
-    networks = read_networks(path, len(dataset.metainfo["classes"]))
-    found = evaluate(networks, dataset, batch_size, workers, real)
-    return f"{path} on {len(dataset):,} images:\n{table(found)}", found
-
-
 def _finish(config: Path, where: Path) -> None:
-    """Evaluate the last checkpoint of a run."""
+    """Evaluate the last checkpoint of a run, and write the report."""
     last = find_resume(where)
     if last is None:
         return
-    loader = Config.fromfile(config).val_dataloader
+    cfg = Config.fromfile(config)
+    loader = cfg.val_dataloader
     dataset = DATASETS.build(loader.dataset)
-    text, found = _evaluate(str(last), dataset, loader.batch_size, loader.num_workers)
-    print_message(text)
+    networks = read_networks(str(last), len(dataset.metainfo["classes"]))
+    found = evaluate(networks, dataset, loader.batch_size, loader.num_workers)
+    print_message(f"{last} on {len(dataset):,} images:\n{table(found)}")
     with atomic_write(where / ACCURACY) as file:
         accuracies = {each.name: {"top1": each.top(1), "top5": each.top(5)} for each in found}
         file.write(json.dumps(accuracies, indent=1).encode())
+    network = [network for name, network in networks.items() if "fused" not in name][-1]
+    print_message(f"Report: {write_pretrain_report(cfg, found, network, dataset, where)}")
     print_message(f"Train a detector on it: {command('finetune')} DATA --weights {last}")

@@ -30,6 +30,8 @@ class ClassificationDataset(Dataset):
         seed: Of the random transforms.
 
     Attributes:
+        root: The folder.
+        options: Arguments of the transform.
         epoch: The current epoch, which `SeedHook` sets.
     """
 
@@ -45,6 +47,7 @@ class ClassificationDataset(Dataset):
         from timm.data import create_transform  # slow to import
 
         self.metainfo = dict(classes=tuple(classes))
+        self.root, self.options = root, transform
         self.images = open_images(root, split, reader, classes)
         try:
             self.transform = create_transform(**transform)

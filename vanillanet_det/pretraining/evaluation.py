@@ -44,6 +44,11 @@ class Evaluation:
         right = self.logits.gather(1, self.targets[:, None])
         return (self.logits >= right).sum(1) - 1
 
+    @property
+    def top_5(self) -> Optional[float]:
+        """Top-5 accuracy; None if there are five classes or fewer."""
+        return self.top(5) if self.logits.shape[1] > 5 else None
+
     def top(self, count: int) -> float:
         """Return the share of images whose class is among the `count` highest logits."""
         return float((self.ranks < count).double().mean())

@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import Optional, Union
@@ -39,6 +40,7 @@ _KINDS = {
     "coco/bbox_mAP_50": "box AP50",
     "coco/segm_mAP_50": "mask AP50",
 }
+_ACCURACIES = {"accuracy/top1": "top-1", "accuracy/top5": "top-5"}
 _LINES = (("-", "o"), ("--", "s"), ("-.", "^"), (":", "v"))
 
 Panel = Callable[[Axes], None]
@@ -92,8 +94,9 @@ def curve_panels(runs: Mapping[str, Curves]) -> dict[str, Panel]:
     panels: dict[str, Panel] = {}
     if any(run.losses for run in runs.values()):
         panels["losses"] = lambda axes: _draw_losses(axes, runs)
-    if any(run.metrics for run in runs.values()):
-        panels["average precision"] = lambda axes: _draw_precision(axes, runs)
+    for name, kinds in (("average precision", _KINDS), ("accuracy", _ACCURACIES)):
+        if any(key in run.metrics for run in runs.values() for key in kinds):
+            panels[name] = partial(_draw_metrics, runs=runs, name=name, kinds=kinds)
     if own.learning_rate:
         panels["learning rate"] = lambda axes: _draw_rate(axes, own.learning_rate)
     if own.act_lambda:
@@ -200,19 +203,20 @@ def _draw_losses(axes: Axes, runs: Mapping[str, Curves]) -> None:
     axes.set(ylabel="loss", title="Losses (smoothed; pale: raw)")
 
 
-def _draw_precision(axes: Axes, runs: Mapping[str, Curves]) -> None:
-    others = len(runs) > 1
+def _draw_metrics(
+    axes: Axes, runs: Mapping[str, Curves], name: str, kinds: Mapping[str, str]
+) -> None:
     # One colour per run, one line style per metric.
-    kinds = dict(list(_KINDS.items())[: 2 if others else None])
-    for (name, run), colour in zip(runs.items(), _cycle(COLOURS)):
+    kinds = dict(list(kinds.items())[: 2 if len(runs) > 1 else None])
+    for (run_name, run), colour in zip(runs.items(), _cycle(COLOURS)):
         for (key, label), (line, marker) in zip(kinds.items(), _LINES):
             if key in run.metrics:
                 series = run.metrics[key]
                 style = dict(linestyle=line, marker=marker, color=colour, markersize=4)
-                axes.plot(series.x, series.y, label=_label(name, label), linewidth=1.6, **style)
+                axes.plot(series.x, series.y, label=_label(run_name, label), linewidth=1.6, **style)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_ylim(bottom=0)
-    axes.set(xlabel="epoch", ylabel="average precision", title="Validation average precision")
+    axes.set(xlabel="epoch", ylabel=name, title=f"Validation {name}")
 
 
 def _draw_rate(axes: Axes, series: Series) -> None:

@@ -107,7 +107,7 @@ def _render(
     names = {c["id"]: (k, str(c["name"])) for k, c in enumerate(truth["categories"], 1)}
     worst, best = rank(images, _MAX_IMAGES)
     masks = metrics.mask_ap is not None
-    return _template().render(
+    return template("report.html.jinja").render(
         title=title,
         facts=facts,
         metrics=metrics,
@@ -117,7 +117,7 @@ def _render(
             "detections": detections,
         },
         advice=advice,
-        charts=_charts(curves),
+        charts=draw_charts(curves),
         precision_recall=_precision_recall(metrics.classes),
         width=WIDTH,
         confusion=confusion if len(names) <= _MAX_MATRIX else None,
@@ -129,7 +129,8 @@ def _render(
     )
 
 
-def _template() -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """Return a template of this folder by its file name."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -138,14 +139,19 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters["number"] = _number
-    return environment.get_template("report.html.jinja")
+    return environment.get_template(name)
 
 
 def _number(value: Optional[float], digits: int = 3) -> str:
     return "\u2013" if value is None else f"{value:.{digits}f}"
 
 
-def _charts(curves: Mapping[str, Curves]) -> dict[str, str]:
+def draw_charts(curves: Mapping[str, Curves]) -> dict[str, str]:
+    """Draw the curves of runs as SVG images, by the name of the panel.
+
+    Args:
+        curves: Curves of a run, followed by those of the runs to compare with, by name.
+    """
     if not any(curves.values()):
         return {}
     runs: Mapping[str, Curves] = curves
