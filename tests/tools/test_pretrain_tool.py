@@ -81,6 +81,18 @@ def test_killed_anywhere_it_resumes_to_the_same_weights(
 
 
 @pytest.mark.slow
+def test_resuming_keeps_settings_and_data(finished, tool, digit_images, tmp_path, capsys):
+    again = ("--work-dir", finished, "--resume")
+    assert tool("pretrain", digit_images, *again, "--lr", "0.1") == 2
+    assert "omit --lr" in capsys.readouterr().err
+    assert tool("pretrain", tmp_path, *again) == 2
+    assert f"uses {digit_images}/train, not {tmp_path}" in capsys.readouterr().err
+    before = (finished / "epoch_3.pth").read_bytes()
+    assert tool("pretrain", *again) == 0
+    assert (finished / "epoch_3.pth").read_bytes() == before
+
+
+@pytest.mark.slow
 def test_a_detector_starts_from_it(tool, digit_images, example, tmp_path, capsys):
     args = ("--model", "small", *QUICK[4:], "--epochs", "2", "--work-dir", tmp_path / "p")
     assert tool("pretrain", digit_images, *args) == 0

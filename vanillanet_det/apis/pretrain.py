@@ -5,7 +5,7 @@ import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 from mmdet.registry import DATASETS
 from mmengine.config import Config
@@ -31,6 +31,7 @@ from ..pretraining.recipes import recipe_of
 from ..pretraining.report import write_pretrain_report
 from .train import train
 
+_MODEL = "vanillanet6"
 _NARROW = 24  # channels of the stem
 _MOST_DECODED = 100_000  # images; decoding more takes longer than finding a bad one while training
 
@@ -80,31 +81,16 @@ def pretrain(
     if input_size is not None:
         options["input_size"] = parse_size(input_size, "input-size")
     given = {key: value for key, value in options.items() if value is not None}
-    if data is None and not reader:
-        data = str(ensure_digit_images(DATA_ROOT))
-        narrow = {} if "model" in given else dict(width=_NARROW)
-        given = {**SMALL, **narrow, **given}
-    settings = PretrainOptions(**given)
-    found, remarks = read_data(data or "", reader, tuple(splits) if splits else None)
-    if _is_first():
-        print_message("\n".join([_describe(data, found), *remarks]))
+    source = _Source(data, reader, tuple(splits) if splits else None)
     if evaluated is not None:
-        dataset = ClassificationDataset(
-            found.val.root,
-            found.val.name,
-            found.classes,
-            transform_of(settings, training=False),
-            found.reader,
-        )
-        networks = read_networks(evaluated, len(found.classes))
-        accuracies = evaluate(networks, dataset, settings.batch_size, workers or 0, real)
-        print_message(f"{evaluated} on {len(dataset):,} images:\n{table(accuracies)}")
+        _evaluate(evaluated, source, given, workers or 0, real)
         return
-    where = Path(work_dir or f"work_dirs/pretrain_{settings.model.replace(':', '_')}")
+    where = Path(work_dir or f"work_dirs/pretrain_{given.get('model', _MODEL).replace(':', '_')}")
     path = where / "config" / "pretrain.py"
     if resume:
-        _check_resumed(path, given if data is None else options)
+        _check_resumed(path, data, given)
     else:
+        found, settings = source.read(given)
         _write_config(path, found, settings, amp, workers)
     if dry_run:
         return
@@ -123,13 +109,13 @@ def pretrain(
 
 
 SMALL = dict(
-    model="vanillanet6",
     epochs=20,
     batch_size=64,
     input_size=(64, 64),
     crop_scale=0.7,
     crop_pct=1.0,
-    lr=0.01,
+    lr=0.02,
+    loss="ce",
     weight_decay=0.05,
     layer_decay=1.0,
     mixup=0.0,
@@ -146,20 +132,55 @@ def _is_first() -> bool:
     return int(os.environ.get("RANK", 0)) == 0
 
 
-def _describe(data: Optional[str], found: ClassificationData) -> str:
-    return (
-        f"{data or found.reader}: {len(found.classes)} classes ({some(found.classes, 5)}), "
-        f"{found.train.total:,} training images, {found.val.total:,} validation images"
+class _Source(NamedTuple):
+    """Where the images are; see `pretrain`."""
+
+    data: Optional[str]
+    reader: str
+    splits: Optional[tuple[str, str]]
+
+    def read(self, given: dict[str, Any]) -> tuple[ClassificationData, PretrainOptions]:
+        """Read which images and classes there are, and complete the options for them."""
+        data = self.data or ""
+        if not data and not self.reader:
+            data = str(ensure_digit_images(DATA_ROOT))
+            narrow = {} if "model" in given else dict(width=_NARROW)
+            given = {**SMALL, **narrow, **given}
+        settings = PretrainOptions(**given)
+        found, remarks = read_data(data, self.reader, self.splits)
+        if _is_first():
+            text = (
+                f"{data or self.reader}: {len(found.classes)} classes ({some(found.classes, 5)}), "
+                f"{found.train.total:,} training images, {found.val.total:,} validation images"
+            )
+            print_message("\n".join([text, *remarks]))
+        return found, settings
+
+
+def _evaluate(path: str, source: _Source, given: dict[str, Any], workers: int, real: bool) -> None:
+    found, settings = source.read(given)
+    dataset = ClassificationDataset(
+        found.val.root,
+        found.val.name,
+        found.classes,
+        transform_of(settings, training=False),
+        found.reader,
     )
+    networks = read_networks(path, len(found.classes))
+    accuracies = evaluate(networks, dataset, settings.batch_size, workers, real)
+    print_message(f"{path} on {len(dataset):,} images:\n{table(accuracies)}")
 
 
-def _check_resumed(path: Path, options: dict[str, Any]) -> None:
+def _check_resumed(path: Path, data: Optional[str], options: dict[str, Any]) -> None:
+    """Refuse to resume with other settings or another dataset."""
     if not path.is_file():
         raise UserError(f"--resume: no pretraining run in {path.parents[1]}; omit --resume")
-    changed = [name for name, value in options.items() if value not in (None, False)]
-    if changed:
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
+    if options:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in options)
         raise UserError(f"--resume: uses the settings in {path}; omit {flags}")
+    root = Path(Config.fromfile(path).train_dataloader.dataset.root)
+    if data is not None and Path(data).expanduser().resolve() not in (root, *root.parents):
+        raise UserError(f"--resume: the run in {path.parents[1]} uses {root}, not {data}")
 
 
 def _write_config(

@@ -152,9 +152,8 @@ def _loader(
 
 def _set_hooks(cfg: Config, options: PretrainOptions, length: int) -> None:
     remove_hooks(cfg, "CheckDataHook")
-    iterations = options.epochs * length // options.accumulate
-    # Over as large a share of the training as the published average.
-    momentum = 4e-5 * ITERATIONS / iterations if options.ema is None else options.ema
+    # Over as large a share of the training as the published average; each batch adds to it.
+    momentum = 4e-5 * ITERATIONS / (options.epochs * length) if options.ema is None else options.ema
     if momentum:
         cfg.default_hooks.ema = dict(
             type="EMAHook",

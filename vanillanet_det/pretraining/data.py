@@ -77,7 +77,7 @@ def read_data(
     if not reader and not root.is_dir():
         raise UserError(f"dataset {data}: is no folder; {_LAYOUT}")
     names = splits or (("train", "val") if reader else _find_splits(root))
-    roots = [str(root) if reader else str((root / name).resolve()) for name in names]
+    roots = [str((root if reader else root / name).resolve()) for name in names]
     opened = [open_images(where, name, reader) for where, name in zip(roots, names)]
     found = [_classes(images) for images in opened]
     classes = found[0]
