@@ -7,6 +7,7 @@ default_hooks = dict(
     curves=dict(type="CurvesHook"),
     progress=dict(type="ProgressHook", metric="top1", name="top-1"),
     seed=dict(type="SeedHook"),
+    sync_buffers=dict(type="SyncAveragesHook"),
     checkpoint=dict(save_best="accuracy/top1", rule="greater", max_keep_ckpts=2),
 )
 val_evaluator = dict(type="Accuracy")

@@ -76,6 +76,32 @@ def test_timm_fuses_features_as_a_whole():
         assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_its_children_are_ordinary(tmp_path):
+    model = tiny()
+    names = [name for name, _ in model.named_children()]
+    assert names == [*model._modules]
+    assert all(child in list(model.modules()) for child in model.children())
+    same = copy.deepcopy(model)
+    assert same.whole._network[0] is same
+    torch.save(model, tmp_path / "model.pt")
+    loaded = torch.load(tmp_path / "model.pt", weights_only=False)
+    assert_close(loaded(images()), model(images()))
+    assert reparameterize_model(loaded).deploy
+    inside = reparameterize_model(nn.Sequential(same))
+    assert inside[0].deploy
+    assert same.form == "training"
+
+
+def test_it_is_initialised_as_published():
+    torch.manual_seed(0)
+    model = VanillaNetTimm(dict(dims=[64, 64, 128], strides=[2, 2]), 100)
+    model.reset_classifier(200)
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            assert module.weight.std().item() == pytest.approx(0.02, rel=0.1)
+            assert not module.bias.any()
+
+
 def test_timm_leaves_a_network_alone_that_cannot_be_fused():
     model = tiny()
     set_act_lambda(model, 0.5)
@@ -250,6 +276,12 @@ def test_a_file_of_other_classes_and_channels(tmp_path, wrapper):
     assert_close(heads, {key: before[key] for key in heads}, rtol=0, atol=0)
     with pytest.raises(UserError, match="act_num 1, but the network"):
         tiny(act_num=2).load_pretrained(tmp_path / "file.pth")
+
+
+def test_weights_of_another_form_are_refused(tmp_path):
+    torch.save(tiny(num_classes=5).state_dict(), tmp_path / "file.pth")
+    with pytest.raises(UserError, match="are of the training form, but deploy=True builds"):
+        tiny(deploy=True).load_pretrained(tmp_path / "file.pth")
 
 
 def test_pretrained_reads_a_file_through_timm(tmp_path):

@@ -2,10 +2,12 @@
 
 import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from vanillanet_det import UserError
-from vanillanet_det.datasets.classification import ClassificationDataset
+from vanillanet_det.datasets.classification import ClassificationDataset, read_image
 from vanillanet_det.pretraining.data import read_data, unreadable
 
 
@@ -33,6 +35,8 @@ def test_a_class_has_its_number_in_both_splits(folder):
         ({}, r"has no folder train or training; expected the layout of ImageNet: DATA/train/CLASS"),
         (dict(train=dict(a=1, b=1)), "has no folder val or validation or valid or test"),
         (dict(train={}, val=dict(a=1)), "Found 0 images"),
+        (dict(train=dict(a=1, b=0), val=dict(a=1)), r"train/b has no images \(\.bmp, "),
+        (dict(train={"a": 1, ".b": 1}, val=dict(a=1)), r"train/\.b would be a class; remove it"),
         (dict(train=dict(a=2), val=dict(a=1)), r"have 1 class, 'a'; expected at least two"),
         (
             dict(train=dict(a=1, b=1), val=dict(a=1, d=1, e=1)),
@@ -43,6 +47,34 @@ def test_a_class_has_its_number_in_both_splits(folder):
 def test_what_cannot_be_learned_is_one_sentence(folder, splits, message):
     with pytest.raises(UserError, match=message):
         read_data(str(folder(**splits)))
+
+
+def test_images_outside_of_classes_and_below_them(folder):
+    root = folder(train=dict(a=1, b=1), val=dict(a=1, b=1))
+    shutil.copy(root / "train/a/0.png", root / "train/0.png")
+    with pytest.raises(UserError, match=r"train/0\.png is not in the folder of a class"):
+        read_data(str(root))
+    (root / "train/0.png").unlink()
+    (root / "train/a/deeper").mkdir()
+    with pytest.raises(UserError, match="train/a/deeper is a folder within that of a class"):
+        read_data(str(root))
+
+
+def test_every_kind_of_image_is_read_and_other_files_are_counted(folder):
+    root = folder(train=dict(a=1, b=1), val=dict(a=1, b=1))
+    pixels = np.arange(0, 65536, 256, dtype=np.uint16).reshape(16, 16)
+    Image.fromarray(pixels).save(root / "train/a/deep.png")
+    Image.new("P", (4, 4)).save(root / "train/a/palette.gif")
+    Image.new("CMYK", (4, 4)).save(root / "train/b/print.tif")
+    Image.new("L", (4, 4)).save(root / "train/b/gray.BMP")
+    (root / "train/b/notes.txt").touch()
+    data, (remark,) = read_data(str(root))
+    assert data.train.counts == (3, 3)
+    assert remark == f"1 files are not used: {root}/train/b/notes.txt"
+    dataset = ClassificationDataset(data.train.root, "train", data.classes, dict(input_size=16))
+    image, _ = read_image(dataset.images, 1)
+    assert np.asarray(image)[..., 0].tolist() == (pixels >> 8).tolist()
+    assert all(dataset[index]["inputs"].shape == (3, 16, 16) for index in range(6))
 
 
 def test_no_folder():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..finetune.prepare import print_message
-from ..pretraining.ablation import train_all, write_report
+from ..pretraining.ablation import check_options, train_all, write_report
 
 
 def ablation(out: str, seeds: int = 3, jobs: int = 2, options: Sequence[str] = ()) -> None:
@@ -27,6 +27,7 @@ def ablation(out: str, seeds: int = 3, jobs: int = 2, options: Sequence[str] = (
             raise UserError(f"--{flag} {value}: expected a positive integer")
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
+    check_options(folder, options)
     train_all(folder, seeds, jobs, options)
     print_message(write_report(folder, seeds, options))
     print_message(f"Table: {folder / 'ablation.md'}\nPlot: {folder / 'ablation.png'}")

@@ -11,18 +11,21 @@ from mmdet.registry import DATASETS
 from mmengine.config import Config
 
 from ..checkpoints import find_resume
+from ..checkpoints.checkpoint import Checkpoint
+from ..checks.finding import and_more
 from ..datasets.classification import ClassificationDataset
 from ..datasets.digit_images import DATA_ROOT, ensure_digit_images
 from ..engine.amp import set_amp
 from ..engine.config import check_writable
-from ..engine.options import parse_device, parse_size
+from ..engine.launch import rendezvous
+from ..engine.options import parse_size, use_device
 from ..errors import UserError, some
 from ..fileio import atomic_write
 from ..finetune.prepare import print_message
-from ..inference.model_config import config_text
+from ..inference.model_config import config_text, model_config
 from ..installation import command
 from ..pretraining.ablation import ACCURACY
-from ..pretraining.config import make_config, transform_of
+from ..pretraining.config import check_parts, make_config, transform_of
 from ..pretraining.data import ClassificationData, read_data, unreadable
 from ..pretraining.evaluation import evaluate, read_networks, table
 from ..pretraining.network import published_arch
@@ -33,6 +36,7 @@ from .train import train
 
 _MODEL = "vanillanet6"
 _NARROW = 24  # channels of the stem
+_TRANSFORM = {"input_size", "crop_pct"}
 _MOST_DECODED = 100_000  # images; decoding more takes longer than finding a bad one while training
 
 
@@ -76,36 +80,41 @@ def pretrain(
     Raises:
         UserError: There is a mistake in an option, the data, a file or a folder.
     """
-    if device is not None:
-        parse_device(device)
+    use_device(device)
+    if launcher != "none":
+        os.environ.update(rendezvous(launcher, os.environ))  # who this process is
     if input_size is not None:
         options["input_size"] = parse_size(input_size, "input-size")
     given = {key: value for key, value in options.items() if value is not None}
-    source = _Source(data, reader, tuple(splits) if splits else None)
+    source = _Source(data, reader, tuple(splits) if splits else None, launcher)
     if evaluated is not None:
         _evaluate(evaluated, source, given, workers or 0, real)
         return
+    if real:
+        raise UserError("--real: only with --evaluate FILE")
+    if "distillation" in given and "teacher" not in given and not resume:
+        raise UserError(f"--distillation {given['distillation']:g}: only with --teacher")
     where = Path(work_dir or f"work_dirs/pretrain_{given.get('model', _MODEL).replace(':', '_')}")
     path = where / "config" / "pretrain.py"
     if resume:
-        _check_resumed(path, data, given)
+        others = dict(given, amp=amp, workers=workers)
+        _check_resumed(path, source, {k: v for k, v in others.items() if v is not None})
     else:
         found, settings = source.read(given)
-        _write_config(path, found, settings, amp, workers)
+        _write_config(path, found, settings, amp, workers, source)
     if dry_run:
         return
-    words = [*([str(data)] if data else []), "--work-dir", str(where), "--resume"]
     train(
         str(path),
         str(where),
         resume="auto" if resume else None,
         launcher=launcher,
-        go_on=f"{command('pretrain')} {shlex.join(words)}",
+        go_on=source.resume_command(where),
         verbose=verbose,
         checked=True,
     )
-    if _is_first():
-        _finish(path, where)
+    if source.is_first:
+        _finish(path, where, data)
 
 
 SMALL = dict(
@@ -128,16 +137,34 @@ SMALL = dict(
 """Options for the embedded digits, which a narrow network learns in minutes."""
 
 
-def _is_first() -> bool:
-    return int(os.environ.get("RANK", 0)) == 0
-
-
 class _Source(NamedTuple):
     """Where the images are; see `pretrain`."""
 
     data: Optional[str]
     reader: str
     splits: Optional[tuple[str, str]]
+    launcher: str
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the first process of the run."""
+        return self.launcher == "none" or os.environ["RANK"] == "0"
+
+    @property
+    def ranks(self) -> int:
+        """Number of processes of the run."""
+        return 1 if self.launcher == "none" else int(os.environ["WORLD_SIZE"])
+
+    def resume_command(self, where: Path) -> str:
+        """Return the command that resumes a run in a work dir."""
+        words = [*([self.data] if self.data else []), "--work-dir", str(where), "--resume"]
+        words += ["--reader", self.reader] if self.reader else []
+        words += ["--splits", *self.splits] if self.splits else []
+        start = command("pretrain")
+        if self.launcher != "none":
+            words += ["--launcher", self.launcher]
+            start = f"the same launcher command, with {start.removeprefix('python ')}"
+        return f"{start} {shlex.join(words)}"
 
     def read(self, given: dict[str, Any]) -> tuple[ClassificationData, PretrainOptions]:
         """Read which images and classes there are, and complete the options for them."""
@@ -148,7 +175,7 @@ class _Source(NamedTuple):
             given = {**SMALL, **narrow, **given}
         settings = PretrainOptions(**given)
         found, remarks = read_data(data, self.reader, self.splits)
-        if _is_first():
+        if self.is_first:
             text = (
                 f"{data or self.reader}: {len(found.classes)} classes ({some(found.classes, 5)}), "
                 f"{found.train.total:,} training images, {found.val.total:,} validation images"
@@ -158,29 +185,52 @@ class _Source(NamedTuple):
 
 
 def _evaluate(path: str, source: _Source, given: dict[str, Any], workers: int, real: bool) -> None:
+    """Evaluate a file as it was trained, unless options say how."""
     found, settings = source.read(given)
-    dataset = ClassificationDataset(
-        found.val.root,
-        found.val.name,
-        found.classes,
-        transform_of(settings, training=False),
-        found.reader,
+    own = model_config(Checkpoint.read(path).content) or {}
+    dataset = (own.get("val_dataloader") or {}).get("dataset") or {}
+    transform = transform_of(settings, training=False)
+    if dataset.get("type") == "ClassificationDataset":
+        if tuple(dataset["classes"]) != found.classes:
+            raise UserError(
+                f"{path}: its classes are {some(dataset['classes'], 5)}, but the dataset's are "
+                f"{some(found.classes, 5)}"
+            )
+        transform = transform if _TRANSFORM & set(given) else dataset["transform"]
+    images = ClassificationDataset(
+        found.val.root, found.val.name, found.classes, transform, found.reader
     )
     networks = read_networks(path, len(found.classes))
-    accuracies = evaluate(networks, dataset, settings.batch_size, workers, real)
-    print_message(f"{path} on {len(dataset):,} images:\n{table(accuracies)}")
+    accuracies = evaluate(networks, images, settings.batch_size, workers, real)
+    height, width = transform["input_size"]
+    print_message(f"{path} on {len(images):,} images of {height} x {width} pixels:")
+    print_message(table(accuracies))
 
 
-def _check_resumed(path: Path, data: Optional[str], options: dict[str, Any]) -> None:
+def _check_resumed(path: Path, source: _Source, options: dict[str, Any]) -> None:
     """Refuse to resume with other settings or another dataset."""
     if not path.is_file():
         raise UserError(f"--resume: no pretraining run in {path.parents[1]}; omit --resume")
+    cfg = Config.fromfile(path)
+    if options.get("model") == cfg.pretraining.model:
+        del options["model"]  # which chose the folder
     if options:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in options)
         raise UserError(f"--resume: uses the settings in {path}; omit {flags}")
-    root = Path(Config.fromfile(path).train_dataloader.dataset.root)
-    if data is not None and Path(data).expanduser().resolve() not in (root, *root.parents):
-        raise UserError(f"--resume: the run in {path.parents[1]} uses {root}, not {data}")
+    if source.data is None:
+        return
+    dataset = cfg.train_dataloader.dataset
+    root = Path(dataset.root)
+    if Path(source.data).expanduser().resolve() not in (root, *root.parents):
+        raise UserError(f"--resume: the run in {path.parents[1]} uses {root}, not {source.data}")
+    found, _ = read_data(source.data, source.reader, source.splits)
+    now = [list(found.classes), [found.train.total, found.val.total]]
+    if now != [list(dataset.classes), list(cfg.pretraining.images)]:
+        raise UserError(
+            f"--resume: {source.data} has changed since the run began, which had "
+            f"{len(dataset.classes)} classes and {cfg.pretraining.images[0]:,} training images; "
+            "start another run"
+        )
 
 
 def _write_config(
@@ -189,6 +239,7 @@ def _write_config(
     settings: PretrainOptions,
     amp: Optional[str],
     workers: Optional[int],
+    source: _Source,
 ) -> None:
     where = path.parents[1]
     if any(where.glob("*.pth")):
@@ -196,20 +247,22 @@ def _write_config(
             f"--work-dir {where}: already contains a training run; resume it (--resume), or choose "
             "another folder"
         )
-    ranks = int(os.environ.get("WORLD_SIZE", 1))
-    cfg = make_config(data, settings, ranks, workers)
+    cfg = make_config(data, settings, source.ranks, workers)
     set_amp(cfg, amp)
-    if _is_first():
+    check_parts(cfg)
+    if source.is_first:
         check_writable(where)
         if data.train.total + data.val.total <= _MOST_DECODED:
             problems = unreadable(data)
             if problems:
-                raise UserError(f"{some(problems, 1)}; replace the files, or remove them")
+                raise UserError(
+                    f"{and_more(problems[0], len(problems))}; replace the files, or remove them"
+                )
         print_message(_summary(cfg, settings))
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:  # each rank writes the same
         file.write(config_text(cfg).encode())
-    if _is_first():
+    if source.is_first:
         print_message(f"Config: {path}")
 
 
@@ -217,20 +270,24 @@ def _summary(cfg: Config, settings: PretrainOptions) -> str:
     arch = published_arch(settings.model)
     recipe = recipe_of(arch)
     kind = "published" if recipe.published else "ours, after that of VanillaNet-10"
+    if cfg.pretraining.is_scaled:
+        kind = "that of the published width"
     optimizer = cfg.optim_wrapper.optimizer
-    deep = f"{settings.deep}, 1 from epoch {settings.last_deep_epoch} on"
+    epochs = settings.rising_epochs
     rows = {
         "network": settings.model,
         "recipe": f"{kind}; options replace its values",
         "epochs": settings.epochs,
         "optimizer": f"{optimizer.name}, learning rate {optimizer.lr:g}, weight decay "
         f"{optimizer.weight_decay:g}",
-        "lambda": deep if settings.is_deep else "1 throughout",
+        "lambda": f"rises in the first {epochs} epochs, {settings.deep}"
+        if settings.is_deep
+        else "1 throughout",
     }
     return "\n".join(f"{key}: {value}" for key, value in rows.items())
 
 
-def _finish(config: Path, where: Path) -> None:
+def _finish(config: Path, where: Path, data: Optional[str]) -> None:
     """Evaluate the last checkpoint of a run, and write the report."""
     last = find_resume(where)
     if last is None:
@@ -242,8 +299,13 @@ def _finish(config: Path, where: Path) -> None:
     found = evaluate(networks, dataset, loader.batch_size, loader.num_workers)
     print_message(f"{last} on {len(dataset):,} images:\n{table(found)}")
     with atomic_write(where / ACCURACY) as file:
-        accuracies = {each.name: {"top1": each.top(1), "top5": each.top(5)} for each in found}
+        accuracies = {each.name: {"top1": each.top(1), "top5": each.top_5} for each in found}
         file.write(json.dumps(accuracies, indent=1).encode())
     network = [network for name, network in networks.items() if "fused" not in name][-1]
-    print_message(f"Report: {write_pretrain_report(cfg, found, network, dataset, where)}")
-    print_message(f"Train a detector on it: {command('finetune')} DATA --weights {last}")
+    title = f"Pretraining on {Path(data or DATA_ROOT).name or loader.dataset.reader}"
+    print_message(f"Report: {write_pretrain_report(cfg, found, network, dataset, where, title)}")
+    model = cfg.pretraining.model
+    if not cfg.pretraining.is_scaled and ":" not in model:
+        of_detector = "" if published_arch(model) else f"--model {model} "
+        words = f"{command('finetune')} DATA {of_detector}--weights {last}"
+        print_message(f"Train a detector on it: {words}")

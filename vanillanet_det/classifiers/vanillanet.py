@@ -83,6 +83,13 @@ class VanillaNetTimm(ClassifierNetwork):
                 stem_stride=stem_stride,
                 stem_padding=stem_padding,
             )
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Conv2d) and not name.startswith(_HEADS):
+                _initialize(module)
+        children = dict(self._modules)
+        self._modules.clear()
+        self.whole = _Whole(self)  # before the others, of which it changes some
+        self._modules.update(children)
         self.to(dtype=dtype)
 
     def _build_head(
@@ -100,6 +107,9 @@ class VanillaNetTimm(ClassifierNetwork):
             self.cls = nn.Sequential(pool, nn.Dropout(dropout))
         else:
             super()._build_head(pool, dropout, self.head_hidden_size, num_classes)
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Conv2d) and name.startswith(_HEADS):
+                _initialize(module)  # of a new head, too
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images `(N, in_chans, H, W)` to logits `(N, num_classes)`, or to features."""
@@ -237,12 +247,8 @@ class VanillaNetTimm(ClassifierNetwork):
         return set()
 
     def named_children(self) -> Iterator[tuple[str, nn.Module]]:
-        """Yield the children, and before them one that fuses the whole network if timm asks it.
-
-        timm's `reparameterize_model` asks the children only, each for itself.
-        """
-        yield "whole", _Whole(self)
-        yield from list(super().named_children())  # which fusing replaces
+        """Yield the children that there are now; fusing replaces some while timm visits them."""
+        yield from list(super().named_children())
 
     def load_pretrained(self, checkpoint_path: str) -> None:
         """Load a file, such as a published one; timm calls it with `pretrained=True`.
@@ -267,15 +273,28 @@ class VanillaNetTimm(ClassifierNetwork):
 
 
 class _Whole(nn.Module):
-    """Stands for a whole network in what visits its children."""
+    """A child that stands for the network: timm's `reparameterize_model` asks children only.
+
+    As a layer, it is the identity.
+    """
 
     def __init__(self, network: VanillaNetTimm) -> None:
         super().__init__()
-        self._switch = network.switch_to_deploy
+        self._network = (network,)  # in a tuple, so that it is no child of its child
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the input."""
+        return x
 
     def switch_to_deploy(self) -> None:
         """Fuse the network."""
-        self._switch()
+        self._network[0].switch_to_deploy()
+
+
+def _initialize(conv: nn.Conv2d) -> None:
+    """Initialise a convolution as published."""
+    nn.init.trunc_normal_(conv.weight, std=0.02)
+    nn.init.zeros_(conv.bias)
 
 
 def filter_checkpoint(content: Mapping[str, Any], model: nn.Module) -> dict[str, Tensor]:
@@ -289,8 +308,8 @@ def filter_checkpoint(content: Mapping[str, Any], model: nn.Module) -> dict[str,
     """
     state, own = model_state_dict(content), model.state_dict()
     heads = [{k: v.shape for k, v in each.items() if k.startswith(_HEADS)} for each in (state, own)]
-    if heads[0] == heads[1]:
-        return state
+    if heads[0] == heads[1] or heads[0].keys() != heads[1].keys():
+        return state  # of another form, the network refuses all
     rest = {key: value for key, value in state.items() if key not in heads[0]}
     return {**rest, **{key: own[key] for key in heads[1]}}
 
@@ -316,6 +335,10 @@ def _register(arch: str) -> None:
     name = f"vanillanet_{arch}"
 
     def create(pretrained: bool = False, **kwargs: Any) -> nn.Module:
+        if kwargs.get("deploy"):
+            names = dict(first_conv="stem.0", classifier="cls.2")
+            overlay = {**names, **(kwargs.get("pretrained_cfg_overlay") or {})}
+            kwargs["pretrained_cfg_overlay"] = overlay
         return build_model_with_cfg(
             VanillaNetTimm,
             name,

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import numpy as np
 import torch
@@ -11,6 +11,9 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from ..errors import UserError
+
+EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""Of the files in an image folder that are images."""
 
 
 @DATASETS.register_module()
@@ -44,18 +47,10 @@ class ClassificationDataset(Dataset):
         reader: str = "",
         seed: int = 0,
     ) -> None:
-        from timm.data import create_transform  # slow to import
-
         self.metainfo = dict(classes=tuple(classes))
         self.root, self.options = root, transform
         self.images = open_images(root, split, reader, classes)
-        try:
-            self.transform = create_transform(**transform)
-        except (AssertionError, ValueError) as error:
-            raise UserError(
-                f"--auto-augment {transform.get('auto_augment')}: timm can't build the transform "
-                f"({error or type(error).__name__}); expected a name such as rand-m7-mstd0.5-inc1"
-            ) from error
+        self.transform = build_transform(transform)
         self.seed = seed if transform.get("is_training") else None
         self.epoch = 0
 
@@ -72,6 +67,23 @@ class ClassificationDataset(Dataset):
         if self.seed is not None:
             seed_all(self.seed, self.epoch, index)
         return dict(inputs=self.transform(image), targets=target)
+
+
+def build_transform(options: dict) -> Callable[[Image.Image], torch.Tensor]:
+    """Build a transform with timm's `create_transform`.
+
+    Raises:
+        UserError: An option isn't one of timm's.
+    """
+    from timm.data import create_transform  # slow to import
+
+    try:
+        return create_transform(**options)
+    except (AssertionError, ValueError) as error:
+        raise UserError(
+            f"--auto-augment {options.get('auto_augment')}: timm can't build the transform "
+            f"({error or type(error).__name__}); expected a name such as rand-m7-mstd0.5-inc1"
+        ) from error
 
 
 def seed_all(*numbers: int) -> None:
@@ -100,10 +112,11 @@ def open_images(
     from timm.data import create_dataset
 
     try:
-        numbers = None if reader or classes is None else {n: i for i, n in enumerate(classes)}
-        images = create_dataset(
-            reader, root=root, split=split, search_split=False, class_map=numbers
-        )
+        options: dict[str, Any] = dict(search_split=True)
+        if not reader:
+            numbers = None if classes is None else {name: i for i, name in enumerate(classes)}
+            options = dict(search_split=False, class_map=numbers, input_key=";".join(EXTENSIONS))
+        images = create_dataset(reader, root=root, split=split, **options)
     except (AssertionError, FileNotFoundError, ImportError, OSError, RuntimeError) as error:
         raise UserError(
             f"dataset {root}: can't be read as {reader or 'images'} ({error})"
@@ -127,6 +140,8 @@ def read_image(images: Dataset, index: int) -> tuple[Image.Image, int]:
     try:
         image, target = images[index] if reader is None else reader[index][:2]
         image = image if isinstance(image, Image.Image) else Image.open(image)
+        if image.mode.startswith("I"):  # 16 bits, of which OpenCV reads the upper 8, too
+            image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
         return image.convert("RGB"), int(target)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"image {name_of(images, index)}: can't be read ({error})") from error

@@ -47,6 +47,7 @@ def ensure_digit_images(
         lambda folder: _write(folder, made_with),
         lambda folder: _check(folder, made_with),
         _MEGABYTES,
+        "run the command in another folder",
     )
 
 

@@ -89,6 +89,7 @@ def ensure_digits(
         lambda folder: _write(folder, made_with),
         lambda folder: _check_whole(folder, made_with),
         _MEGABYTES,
+        "choose another folder with --cfg-options data_root=FOLDER",
     )
 
 

@@ -14,7 +14,7 @@ from ..errors import UserError
 Use = Callable[[Path], None]
 
 
-def ensure_folder(root: Path, write: Use, check: Use, megabytes: int) -> Path:
+def ensure_folder(root: Path, write: Use, check: Use, megabytes: int, other: str) -> Path:
     """Create a folder with files unless it exists.
 
     The files are written to a temporary folder, which is renamed once it is complete, so a killed
@@ -26,6 +26,7 @@ def ensure_folder(root: Path, write: Use, check: Use, megabytes: int) -> Path:
         write: Function that writes the files into a folder.
         check: Function that raises a `UserError` if a folder has other files, or incomplete ones.
         megabytes: Space that the files need.
+        other: How to choose another folder, for errors.
 
     Returns:
         `root`.
@@ -41,7 +42,7 @@ def ensure_folder(root: Path, write: Use, check: Use, megabytes: int) -> Path:
                 if not _is_made(root):
                     _make(target, write)
     except OSError as error:
-        raise UserError(_cannot_write(root, error, megabytes)) from error
+        raise UserError(_cannot_write(root, error, megabytes, other)) from error
     check(root)
     return root
 
@@ -71,9 +72,8 @@ def _make(target: Path, write: Use) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _cannot_write(root: Path, error: OSError, megabytes: int) -> str:
+def _cannot_write(root: Path, error: OSError, megabytes: int, other: str) -> str:
     return (
         f"dataset {root}: can't be written ({error.strerror or error}), and no files were kept; "
-        f"it needs about {megabytes} MB: free some space, or choose another folder with "
-        "--cfg-options data_root=FOLDER"
+        f"it needs about {megabytes} MB: free some space, or {other}"
     )

@@ -6,6 +6,20 @@ from typing import Any
 import torch
 from mmdet.registry import METRICS
 from mmengine.evaluator import BaseMetric
+from torch import Tensor
+
+
+def rank_of(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return how many other classes have logits at least as high as the right one.
+
+    So a network that gives all classes the same logits knows nothing, and neither does NaN.
+
+    Args:
+        logits: `(N, num_classes)`.
+        targets: The right class of each, `(N,)`.
+    """
+    right = logits.gather(1, targets[:, None])
+    return (~(logits < right)).sum(1) - 1
 
 
 @METRICS.register_module()
@@ -20,9 +34,8 @@ class Accuracy(BaseMetric):
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Rank the class of each image among its logits."""
         for sample in data_samples:
-            logits, target = sample["logits"], sample["target"]
-            # Of equal logits, the others count first, as if a network knew nothing.
-            rank = int((logits >= logits[target]).sum()) - 1
+            logits = sample["logits"]
+            rank = int(rank_of(logits[None], torch.tensor([sample["target"]])))
             self.results.append((rank, len(logits)))
 
     def compute_metrics(self, results: list[tuple[int, int]]) -> dict[str, float]:

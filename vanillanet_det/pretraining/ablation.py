@@ -110,6 +110,27 @@ def runs_of(variant: Variant, out: Path, seeds: int, options: Sequence[str]) -> 
     ]
 
 
+def check_options(out: Path, options: Sequence[str]) -> None:
+    """Refuse options that the ablation sets itself, and others than those of an earlier call.
+
+    Raises:
+        UserError: The options can't be used.
+    """
+    flags = {option.partition("=")[0] for option in options}
+    taken = flags & {word for v in VARIANTS for word in v.options if word.startswith("--")}
+    taken |= flags & {"--seed", "--work-dir", "--resume", "--dry-run", "--evaluate"}
+    if taken:
+        raise UserError(f"{', '.join(sorted(taken))}: is set for each run; omit it")
+    path = out / "options.json"
+    if path.is_file() and json.loads(path.read_text()) != list(options):
+        raise UserError(
+            f"--out {out}: has runs with other options, {' '.join(json.loads(path.read_text()))}; "
+            "choose another folder"
+        )
+    with atomic_write(path) as file:
+        file.write(json.dumps(list(options)).encode())
+
+
 def train_all(out: Path, seeds: int, jobs: int, options: Sequence[str]) -> None:
     """Train all variants that aren't trained, several at a time."""
     runs = {run.where: run for v in VARIANTS for run in runs_of(v, out, seeds, options)}

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any, Callable
 
+import torch
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,6 +22,10 @@ class ShortcutClassifier(VanillaNetClassifier):
         *args: As for `VanillaNetClassifier`.
         **kwargs: As for `VanillaNetClassifier`.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.register_buffer("shortcuts", torch.tensor(1))  # other networks refuse the weights
 
     @property
     def layers(self) -> list[Callable[[Tensor, float], Tensor]]:

@@ -1,12 +1,18 @@
 """Assembles the config of a pretraining run, for use with `vanillanet-det train`."""
 
 import os
+from pathlib import Path
 from typing import Any, Optional
 
+import torch
+from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DefaultScope
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from ..configs import read_config_file
+from ..datasets.classification import build_transform
 from ..engine.config import remove_hooks
 from ..errors import UserError
 from ..installation import configs_folder
@@ -44,6 +50,12 @@ def make_config(
             f"images{f' for {ranks} processes' if ranks > 1 else ''}; choose a smaller one"
         )
     length = data.train.total // (options.batch_size * ranks)
+    if options.accumulate > length:
+        raise UserError(
+            f"--accumulate {options.accumulate}: an epoch has only {length} batches; expected less"
+        )
+    if workers is not None and workers < 0:
+        raise UserError(f"--workers {workers}: expected a number of processes, or 0")
     num_classes = len(data.classes)
     replaced: dict[str, Any] = dict(
         model=_model(options, num_classes),
@@ -51,6 +63,12 @@ def make_config(
         optim_wrapper=_optimizer(options, per_iteration),
         param_scheduler=_schedule(options, length),
         randomness=dict(seed=options.seed),
+        # What a resumed run compares with.
+        pretraining=dict(
+            model=options.model,
+            is_scaled=options.width is not None or options.shortcuts,
+            images=[data.train.total, data.val.total],
+        ),
     )
     for key, value in replaced.items():
         cfg[key] = value
@@ -68,12 +86,12 @@ def make_config(
 def _model(options: PretrainOptions, num_classes: int) -> dict:
     teacher = None
     if options.teacher is not None:
-        name, _, checkpoint = options.teacher.partition("=")
+        name, _, file = options.teacher.partition("=")
         teacher = dict(
             type="library_classifier",
             name=name,
             num_classes=num_classes,
-            checkpoint=checkpoint or None,
+            checkpoint=str(Path(file).expanduser().resolve()),
         )
     mixup = (
         recipe_of(published_arch(options.model)).mixup if options.mixup is None else options.mixup
@@ -158,12 +176,12 @@ def _set_hooks(cfg: Config, options: PretrainOptions, length: int) -> None:
         cfg.default_hooks.ema = dict(
             type="EMAHook",
             ema_type="ExponentialMovingAverage",
-            momentum=min(0.1, momentum),
+            momentum=min(0.1, momentum) if options.ema is None else options.ema,
             update_buffers=True,
         )
     if options.is_deep:
         cfg.custom_hooks = [
-            dict(type="DeepTrainingHook", end=options.last_deep_epoch, schedule=options.deep)
+            dict(type="DeepTrainingHook", end=options.rising_epochs, schedule=options.deep)
         ]
     cfg.default_hooks.logger.interval = max(1, min(50, length // 4))
 
@@ -189,3 +207,25 @@ def transform_of(options: PretrainOptions, training: bool) -> dict[str, Any]:
             re_mode="pixel",
         )
     return transform
+
+
+def check_parts(cfg: Config) -> None:
+    """Build the network, its optimizer and the transforms, and classify two images.
+
+    Raises:
+        UserError: One of them can't be built, or the network can't take images of this size.
+    """
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        for key in ("train_dataloader", "val_dataloader"):
+            build_transform(cfg[key].dataset.transform)
+        model = MODELS.build(cfg.model)
+        build_optim_wrapper(model, cfg.optim_wrapper)
+    size = cfg.val_dataloader.dataset.transform.input_size
+    try:
+        model(torch.zeros(2, 3, *size), torch.zeros(2, dtype=torch.long), mode="loss")
+    except (AssertionError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"--input-size {size[0]}x{size[1]}: the network can't classify images of this size "
+            f"({reason})"
+        ) from error

@@ -11,12 +11,13 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from ..checks.finding import and_more
-from ..datasets.classification import open_images, read_image
+from ..datasets.classification import EXTENSIONS, open_images, read_image
 from ..errors import UserError
 
 _TRAIN = ("train", "training")
 _VAL = ("val", "validation", "valid", "test")
 _LAYOUT = "expected the layout of ImageNet: DATA/train/CLASS/*.jpg and DATA/val/CLASS/*.jpg"
+_READERS = ("torch", "hfds", "tfds", "wds")
 
 
 @dataclass(frozen=True)
@@ -76,15 +77,24 @@ def read_data(
     root = Path(data).expanduser()
     if not reader and not root.is_dir():
         raise UserError(f"dataset {data}: is no folder; {_LAYOUT}")
+    if reader and reader.partition("/")[0].lower() not in _READERS:
+        raise UserError(
+            f"--reader {reader}: expected one of timm's, {', '.join(f'{r}/NAME' for r in _READERS)}"
+        )
     names = splits or (("train", "val") if reader else _find_splits(root))
+    if names[0] == names[1]:
+        raise UserError(
+            f"--splits {' '.join(names)}: expected two; the second one is for validation"
+        )
     roots = [str((root if reader else root / name).resolve()) for name in names]
     opened = [open_images(where, name, reader) for where, name in zip(roots, names)]
+    remarks = [] if reader else [text for where in roots for text in _left_out(Path(where))]
     found = [_classes(images) for images in opened]
     classes = found[0]
     if len(classes) < 2:
         raise UserError(
             f"dataset {data}: its training images have {len(classes)} class"
-            f"{''.join(f', {name!r}' for name in classes)}; expected at least two. {_LAYOUT}"
+            f"{''.join(f', {name!r}' for name in classes)}; expected at least two; {_LAYOUT}"
         )
     unknown = [name for name in found[1] if name not in classes]
     if unknown:
@@ -95,7 +105,6 @@ def read_data(
     counts = [_count(images, where, classes) for images, where in zip(opened, found)]
     train, val = (Split(*each) for each in zip(roots, names, counts))
     missing = [name for name, count in zip(classes, val.counts) if not count]
-    remarks = []
     if missing:
         remarks.append(
             f"class {and_more(repr(missing[0]), len(missing))} is in {names[0]} but not in "
@@ -114,6 +123,39 @@ def _find_splits(root: Path) -> tuple[str, str]:
     return found[0], found[1]
 
 
+def _left_out(root: Path) -> list[str]:
+    """Return sentences about files of a split that are not used.
+
+    Raises:
+        UserError: An image isn't in the folder of a class, or a class has no images.
+    """
+    others, empty = [], []
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        if folder.name.startswith("."):
+            raise UserError(f"dataset: {folder} would be a class; remove it")
+        files = sorted(folder.iterdir())
+        deeper = [path for path in files if path.is_dir()]
+        if deeper:
+            raise UserError(f"dataset: {deeper[0]} is a folder within that of a class; {_LAYOUT}")
+        images = [path for path in files if path.suffix.lower() in EXTENSIONS]
+        others += [path for path in files if path not in set(images)]
+        empty += [] if images else [folder]
+    outside = [path for path in root.iterdir() if path.suffix.lower() in EXTENSIONS]
+    if outside:
+        raise UserError(
+            f"dataset: {and_more(str(outside[0]), len(outside))} is not in the folder of a class; "
+            f"{_LAYOUT}"
+        )
+    if empty:
+        raise UserError(
+            f"dataset: {and_more(str(empty[0]), len(empty))} has no images "
+            f"({', '.join(EXTENSIONS)}); add some, or remove the folder"
+        )
+    if not others:
+        return []
+    return [f"{len(others)} files are not used: {and_more(str(others[0]), len(others))}"]
+
+
 def _classes(images: Dataset) -> tuple[str, ...]:
     reader = getattr(images, "reader", images)
     numbers = getattr(reader, "class_to_idx", None)
@@ -128,7 +170,8 @@ def _classes(images: Dataset) -> tuple[str, ...]:
 def _count(images: Dataset, found: tuple[str, ...], classes: tuple[str, ...]) -> tuple[int, ...]:
     reader = getattr(images, "reader", None)
     if reader is None:
-        targets = getattr(images, "targets", None) or [target for _, target in images]
+        targets = getattr(images, "targets", None)
+        targets = [target for _, target in images] if targets is None else targets
     else:
         targets = [target for _, target in reader.samples]
     counts = Counter(found[int(target)] for target in targets)

@@ -15,6 +15,7 @@ from ..checkpoints.checkpoint import Checkpoint, below, model_state_dict
 from ..classifiers import VanillaNetTimm
 from ..datasets.classification import ClassificationDataset, name_of
 from ..errors import UserError
+from ..evaluation.accuracy import rank_of
 from ..inference.model_config import model_config
 from ..models.backbones.state_dict import describe
 from ..models.deploy import deploy_refusal, is_deployable, switch_to_deploy
@@ -40,9 +41,8 @@ class Evaluation:
 
     @property
     def ranks(self) -> Tensor:
-        """How many classes have logits at least as high as the right one, `(N,)`, from 0."""
-        right = self.logits.gather(1, self.targets[:, None])
-        return (self.logits >= right).sum(1) - 1
+        """The `rank_of` each image, `(N,)`."""
+        return rank_of(self.logits, self.targets)
 
     @property
     def top_5(self) -> Optional[float]:

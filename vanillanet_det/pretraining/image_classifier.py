@@ -8,7 +8,9 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import UserError
+from ..checkpoints import Match
+from ..checkpoints.checkpoint import Checkpoint, below
+from ..errors import UserError, prefix_errors
 from ..models.backbones.base import Backbone
 from ..models.deep_training import add_vanilla_training
 from .ablation_networks import narrow_alexnet
@@ -104,7 +106,7 @@ class ImageClassifier(BaseModel):
 
     def _losses(self, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         if self._mix is not None:
-            if len(inputs) % 2:  # timm mixes pairs
+            if len(inputs) % 2:  # timm mixes pairs; a batch has at least two images
                 inputs, targets = inputs[:-1], targets[:-1]
             inputs, targets = self._mix(inputs, targets)
         logits = self.backbone(inputs)
@@ -164,35 +166,49 @@ def library_classifier(
         in_channels: Channels of the image; torchvision's networks have 3.
         vanilla: Add VanillaNet's deep training and series activation to it.
         act_num: `n` of the series activation.
-        checkpoint: File of timm with its weights.
+        checkpoint: File with its weights, such as one of a pretraining run.
         dropout: Dropout of a timm network.
 
     Raises:
-        UserError: There is no such network, or it can't be built with these arguments.
+        UserError: There is no such network, it can't be built with these arguments, or the file
+            doesn't belong to it.
     """
-    library, _, model = name.partition(":")
+    flag = "--model" if checkpoint is None else "--teacher"
     try:
-        if name == "narrow:alexnet":
-            network: nn.Module = narrow_alexnet(num_classes, in_channels)
-        elif library == "torchvision":
-            from torchvision.models import get_model
-
-            network = get_model(model, weights=None, num_classes=num_classes)
-        else:
-            import timm
-
-            from .. import classifiers  # noqa: F401  # registers VanillaNet
-
-            network = timm.create_model(
-                model,
-                pretrained=False,
-                num_classes=num_classes,
-                in_chans=in_channels,
-                drop_rate=dropout,
-                checkpoint_path=checkpoint or "",
-            )
-    except (ValueError, RuntimeError, TypeError, OSError) as error:
-        raise UserError(f"--model {name}: {error}") from error
+        network = _of_library(name, num_classes, in_channels, dropout)
+    except (ImportError, KeyError, ValueError, RuntimeError, TypeError, OSError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{flag} {name}: {reason}") from error
+    if checkpoint is not None:
+        with prefix_errors(flag):
+            _load(network, Checkpoint.read(checkpoint))
     if vanilla:
         network = add_vanilla_training(network, torch.zeros(2, in_channels, 224, 224), act_num)
     return network
+
+
+def _of_library(name: str, num_classes: int, in_channels: int, dropout: float) -> nn.Module:
+    library, _, model = name.partition(":")
+    if name == "narrow:alexnet":
+        return narrow_alexnet(num_classes, in_channels)
+    if library == "torchvision":
+        from torchvision.models import get_model
+
+        return get_model(model, weights=None, num_classes=num_classes)
+    if library != "timm":
+        raise ValueError("expected timm:NAME or torchvision:NAME")
+    import timm
+
+    from .. import classifiers  # noqa: F401  # registers VanillaNet
+
+    return timm.create_model(
+        model, pretrained=False, num_classes=num_classes, in_chans=in_channels, drop_rate=dropout
+    )
+
+
+def _load(network: nn.Module, checkpoint: Checkpoint) -> None:
+    state = below(checkpoint.state, "backbone") or checkpoint.state
+    match = Match.of(state, network.state_dict())
+    if not match.is_complete:
+        raise UserError(f"{checkpoint.path}: {match}; expected a file of this network")
+    network.load_state_dict({name: state[name] for name in match.matched}, strict=False)

@@ -35,6 +35,13 @@ def network_config(options: PretrainOptions, num_classes: int) -> dict:
             raise UserError(f"--model {options.model}: expected timm:NAME or torchvision:NAME")
         if options.width is not None:
             raise UserError(f"--width {options.width}: {options.model} has a width of its own")
+        for flag in ("shortcuts", "sync_bn"):
+            if getattr(options, flag):
+                raise UserError(f"--{flag.replace('_', '-')}: only for VanillaNet")
+        if options.act_num is not None and not options.vanilla:
+            raise UserError(f"--act-num {options.act_num}: only with --vanilla, or for VanillaNet")
+        if dropout and library == "torchvision" and options.drop_rate is not None:
+            raise UserError(f"--drop-rate {dropout:g}: torchvision's networks have their own")
         return dict(
             type="library_classifier",
             name=options.model,

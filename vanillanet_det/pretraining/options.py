@@ -9,7 +9,15 @@ from .image_classifier import LOSSES
 
 SCHEDULES = ("linear", "cosine", "none")
 _POSITIVE = ("epochs", "batch_size", "accumulate", "width")
-_SHARES = ("drop_rate", "erasing", "label_smoothing", "distillation", "crop_pct", "crop_scale")
+_SHARES = (
+    "drop_rate",
+    "erasing",
+    "label_smoothing",
+    "distillation",
+    "crop_pct",
+    "crop_scale",
+    "ema",
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,7 @@ class PretrainOptions:
         layer_decay: Factor of the learning rate from layer to layer; 1 for none.
         optimizer: Name of an optimizer of timm.
         deep: How lambda rises: `linear`, `cosine`, or `none` for lambda 1 throughout.
-        deep_epochs: Epoch from which on lambda is 1; a third of the training.
+        deep_epochs: Epochs in which lambda rises, after which it is 1; a third of the training.
         act_num: `n` of the series activation; that of a detector, else 3.
         input_size: Height and width of the images in pixels.
         crop_scale: Smallest share of a training image that a random crop keeps.
@@ -46,7 +54,7 @@ class PretrainOptions:
         erasing: Probability of random erasing.
         flip: Whether to flip images.
         drop_rate: Dropout before the head; 0.05, or 0 with `vanilla`, which can't trace timm's.
-        ema: Weight of the averaged weights in each iteration's average; 0 for no average.
+        ema: Share of the new weights in the average, for each batch; 0 for no average.
         teacher: Network to learn from: `timm:NAME`, with its file.
         distillation: Share of the teacher in the loss.
         sync_bn: Whether BatchNorm sees the images of all processes.
@@ -100,6 +108,14 @@ class PretrainOptions:
                 raise UserError(f"{flag} {value:g}: expected a number from 0 to 1")
             if isinstance(value, float) and not 0 <= value < math.inf:
                 raise UserError(f"{flag} {value:g}: expected a number of at least 0")
+        if self.batch_size < 2:
+            raise UserError(f"--batch-size {self.batch_size}: BatchNorm and mixup need at least 2")
+        if self.label_smoothing == 1:
+            raise UserError("--label-smoothing 1: all classes would be the same; expected less")
+        if self.warm_up is not None and self.warm_up < 0:
+            raise UserError(f"--warm-up {self.warm_up}: expected a number of epochs")
+        if self.teacher is not None and "=" not in self.teacher:
+            raise UserError(f"--teacher {self.teacher}: expected timm:NAME=FILE")
         if self.deep not in SCHEDULES:
             raise UserError(f"--deep {self.deep}: expected {', '.join(SCHEDULES)}")
         if self.loss not in LOSSES:
@@ -108,12 +124,17 @@ class PretrainOptions:
             raise UserError("--lr 0: expected a number above 0, such as 0.0035")
         if not 0 <= self.seed < 2**32:
             raise UserError(f"--seed {self.seed}: expected an integer from 0 to {2**32 - 1}")
-        if self.is_deep and not 0 < self.last_deep_epoch < self.epochs:
+        if self.deep == "cosine" and not self.is_deep:
+            raise UserError(f"--deep cosine: {self.model} has no lambda; add --vanilla")
+        if self.is_deep and self.epochs < 2:
+            raise UserError(f"--epochs {self.epochs}: deep training needs two; or use --deep none")
+        if self.is_deep and not 0 < self.rising_epochs < self.epochs:
             raise UserError(
-                f"--deep-epochs {self.last_deep_epoch}: lambda has to reach 1 before training "
-                f"ends, or the network could never be fused; expected 1 to {self.epochs - 1}, or "
-                "--deep none"
+                f"--deep-epochs {self.deep_epochs}: lambda has to reach 1 before training ends, or "
+                f"the network could never be fused; expected 1 to {self.epochs - 1}, or --deep none"
             )
+        if not self.is_deep and self.deep_epochs is not None:
+            raise UserError(f"--deep-epochs {self.deep_epochs}: the network isn't trained deep")
 
     @property
     def is_deep(self) -> bool:
@@ -121,6 +142,6 @@ class PretrainOptions:
         return self.deep != "none" and (self.vanilla or ":" not in self.model)
 
     @property
-    def last_deep_epoch(self) -> int:
-        """Epoch from which on lambda is 1."""
+    def rising_epochs(self) -> int:
+        """Epochs in which lambda rises."""
         return max(1, self.epochs // 3) if self.deep_epochs is None else self.deep_epochs

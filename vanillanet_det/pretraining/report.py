@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ..datasets.classification import ClassificationDataset, name_of
 from ..fileio import without_folders
-from ..models.backbones import VanillaNetwork
+from ..models.layers.series_activation import SeriesActivation
 from ..report import read_curves
 from ..report.classification import ClassifiedImage, write_classification_report
 from .evaluation import Evaluation
@@ -31,6 +31,7 @@ def write_pretrain_report(
     network: nn.Module,
     dataset: ClassificationDataset,
     work_dir: Path,
+    title: str,
 ) -> Path:
     """Write `report.html` into a work dir.
 
@@ -40,6 +41,7 @@ def write_pretrain_report(
         network: The reported network, in evaluation mode.
         dataset: The validation images.
         work_dir: Work dir of the run.
+        title: Title of the report.
 
     Returns:
         The path of the file.
@@ -50,7 +52,7 @@ def write_pretrain_report(
     reported = [each for each in evaluations if "fused" not in each.name][-1]
     ordered = [reported, *(each for each in evaluations if each is not reported)]
     classes = dataset.metainfo["classes"]
-    layer = _last_convolution(network)
+    layer = _last_convolution(network, dataset[0]["inputs"])
     has_maps = layer is not None and _captum() is not None
 
     def show(index: int, label: int) -> ClassifiedImage:
@@ -62,7 +64,7 @@ def write_pretrain_report(
     path = work_dir / "report.html"
     write_classification_report(
         path,
-        title=f"Pretraining on {Path(dataset.root).parent.name}",
+        title=title,
         classes=classes,
         logits=reported.logits.numpy(),
         targets=reported.targets.numpy(),
@@ -105,11 +107,21 @@ def _captum() -> Optional[type]:
     return LayerGradCam
 
 
-def _last_convolution(network: nn.Module) -> Optional[nn.Module]:
-    """Return the layer before the pooling, or None if the network has no convolution."""
-    if isinstance(network, VanillaNetwork):
-        return network.stages[-1].act
-    found = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+def _last_convolution(network: nn.Module, inputs: Tensor) -> Optional[nn.Module]:
+    """Return the last convolution whose output isn't a single pixel; None if there is none."""
+    found: list[nn.Module] = []
+
+    def note(module: nn.Module, _: object, output: Tensor) -> None:
+        if output.shape[-1] > 1:
+            found.append(module)
+
+    kinds = (nn.Conv2d, SeriesActivation)
+    modules = [module for module in network.modules() if isinstance(module, kinds)]
+    hooks = [module.register_forward_hook(note) for module in modules]
+    with torch.no_grad():
+        network(inputs[None].to(next(network.parameters()).device))
+    for hook in hooks:
+        hook.remove()
     return found[-1] if found else None
 
 

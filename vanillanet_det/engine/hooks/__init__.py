@@ -12,6 +12,7 @@ from .resume_schedule_hook import ResumeScheduleHook
 from .seed_hook import SeedHook
 from .stop_at_non_finite_loss_hook import StopAtNonFiniteLossHook
 from .switch_to_deploy_hook import SwitchToDeployHook
+from .sync_averages_hook import SyncAveragesHook
 from .time_limit_hook import TimeLimitHook
 
 __all__ = [
@@ -27,5 +28,6 @@ __all__ = [
     "SeedHook",
     "StopAtNonFiniteLossHook",
     "SwitchToDeployHook",
+    "SyncAveragesHook",
     "TimeLimitHook",
 ]

@@ -12,7 +12,7 @@ from ...datasets.classification import seed_all
 
 @HOOKS.register_module()
 class SeedHook(Hook):
-    """Seed all random numbers by the run's seed and the iteration, and the dataset by the epoch.
+    """Seed all random numbers by seed, iteration and rank, and the dataset by the epoch.
 
     A run that was killed anywhere then continues as if it hadn't been, in any number of processes.
     The workers of the dataloader must not be persistent: they get the epoch when they start.
@@ -28,6 +28,6 @@ class SeedHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Optional[dict] = None
     ) -> None:
         """Seed what the iteration draws: mixup, dropout."""
-        seed_all(runner.seed, runner.iter)
+        seed_all(runner.seed, runner.iter, runner.rank)
         if torch.cuda.is_available():
             torch.cuda.manual_seed_all(torch.initial_seed())

@@ -26,5 +26,5 @@ def timm_optimizer(params: Any, name: str, **arguments: Any) -> Optimizer:
     try:
         # Whether a parameter decays is decided before.
         return create_optimizer_v2(groups, name, filter_bias_and_bn=False, **arguments)
-    except (AssertionError, TypeError, ValueError) as error:
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(f"--optimizer {name}: {error}") from error

@@ -136,6 +136,8 @@ def check_fit(network: nn.Module, state: Mapping[str, Tensor], arch_name: str = 
             f"the weights expect {_PIXELS[given]}, but the network expects {_PIXELS[takes]}; "
             "save and load weights before the normalisation is folded into them"
         )
+    if "shortcuts" in state and "shortcuts" not in network.state_dict():
+        raise UserError("the weights are of a network with shortcuts, which VanillaNet lacks")
     found = describe(state)
     if found is not None and found.form != network.form:
         raise UserError(_OTHER_FORM[found.form, network.form])
