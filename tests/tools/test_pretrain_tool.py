@@ -187,9 +187,8 @@ def test_unreadable_images_stop_the_run(tool, digit_images, tmp_path, capsys):
         path.write_bytes(b"no image")
     assert tool("pretrain", data, "--work-dir", tmp_path / "w", *QUICK) == 2
     error = capsys.readouterr().err
-    assert re.search(
-        r"train/3/\d+\.png: can't be read .*\\(and 1 more like it\\); replace the files", error
-    )
+    assert re.search(r"train/3/\d+\.png: can't be read", error)
+    assert "(and 1 more like it); replace the files" in error
 
 
 def test_a_work_dir_with_a_run_is_not_overwritten(tool, digit_images, tmp_path, capsys):
