@@ -15,6 +15,7 @@ from ..checkpoints.checkpoint import Checkpoint, model_state_dict
 from ..errors import UserError
 from ..models.backbones.archs import ARCHS, whole_number
 from ..models.backbones.classifier import ClassifierNetwork
+from ..models.backbones.state_dict import describe
 
 _HEADS = ("cls1.", "cls2.", "cls.")
 _PUBLISHED = "https://github.com/huawei-noah/VanillaNet/releases/download/ckpt"
@@ -308,8 +309,9 @@ def filter_checkpoint(content: Mapping[str, Any], model: nn.Module) -> dict[str,
     """
     state, own = model_state_dict(content), model.state_dict()
     heads = [{k: v.shape for k, v in each.items() if k.startswith(_HEADS)} for each in (state, own)]
-    if heads[0] == heads[1] or heads[0].keys() != heads[1].keys():
-        return state  # of another form, the network refuses all
+    found = describe(state)
+    if heads[0] == heads[1] or found is None or found.form != model.form:
+        return state  # the network refuses another form
     rest = {key: value for key, value in state.items() if key not in heads[0]}
     return {**rest, **{key: own[key] for key in heads[1]}}
 
