@@ -3,6 +3,7 @@
 `timm.create_model("vanillanet_5")` and the like, for each arch in `models/backbones/archs.py`.
 """
 
-from .vanillanet import VanillaNetTimm
+from . import vanillanet  # noqa: F401
+from .network import VanillaNetTimm
 
 __all__ = ["VanillaNetTimm"]
