@@ -2,10 +2,9 @@
 
 import json
 import os
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from mmdet.registry import DATASETS
 from mmengine.config import Config
@@ -14,7 +13,7 @@ from ..checkpoints import find_resume
 from ..checkpoints.checkpoint import Checkpoint
 from ..checks.finding import and_more
 from ..datasets.classification import ClassificationDataset
-from ..datasets.digit_images import DATA_ROOT, ensure_digit_images
+from ..datasets.digit_images import DATA_ROOT
 from ..engine.amp import set_amp
 from ..engine.config import check_writable
 from ..engine.launch import rendezvous
@@ -32,10 +31,10 @@ from ..pretraining.network import published_arch
 from ..pretraining.options import PretrainOptions
 from ..pretraining.recipes import recipe_of
 from ..pretraining.report import write_pretrain_report
+from ..pretraining.source import Source
 from .train import train
 
 _MODEL = "vanillanet6"
-_NARROW = 24  # channels of the stem
 _TRANSFORM = {"input_size", "crop_pct"}
 _MOST_DECODED = 100_000  # images; decoding more takes longer than finding a bad one while training
 
@@ -86,7 +85,7 @@ def pretrain(
     if input_size is not None:
         options["input_size"] = parse_size(input_size, "input-size")
     given = {key: value for key, value in options.items() if value is not None}
-    source = _Source(data, reader, tuple(splits) if splits else None, launcher)
+    source = Source(data, reader, tuple(splits) if splits else None, launcher)
     if evaluated is not None:
         _evaluate(evaluated, source, given, workers or 0, real)
         return
@@ -100,7 +99,9 @@ def pretrain(
         others = dict(given, amp=amp, workers=workers)
         _check_resumed(path, source, {k: v for k, v in others.items() if v is not None})
     else:
-        found, settings = source.read(given)
+        found, settings, text = source.read(given)
+        if source.is_first:
+            print_message(text)
         _write_config(path, found, settings, amp, workers, source)
     if dry_run:
         return
@@ -117,76 +118,10 @@ def pretrain(
         _finish(path, where, data)
 
 
-SMALL = dict(
-    epochs=20,
-    batch_size=64,
-    input_size=(64, 64),
-    crop_scale=0.7,
-    crop_pct=1.0,
-    lr=0.02,
-    loss="ce",
-    weight_decay=0.05,
-    layer_decay=1.0,
-    mixup=0.0,
-    cutmix=0.0,
-    auto_augment="none",
-    erasing=0.0,
-    flip=False,
-    ema=0.01,
-)
-"""Options for the embedded digits, which a narrow network learns in minutes."""
-
-
-class _Source(NamedTuple):
-    """Where the images are; see `pretrain`."""
-
-    data: Optional[str]
-    reader: str
-    splits: Optional[tuple[str, str]]
-    launcher: str
-
-    @property
-    def is_first(self) -> bool:
-        """Whether this is the first process of the run."""
-        return self.launcher == "none" or os.environ["RANK"] == "0"
-
-    @property
-    def ranks(self) -> int:
-        """Number of processes of the run."""
-        return 1 if self.launcher == "none" else int(os.environ["WORLD_SIZE"])
-
-    def resume_command(self, where: Path) -> str:
-        """Return the command that resumes a run in a work dir."""
-        words = [*([self.data] if self.data else []), "--work-dir", str(where), "--resume"]
-        words += ["--reader", self.reader] if self.reader else []
-        words += ["--splits", *self.splits] if self.splits else []
-        start = command("pretrain")
-        if self.launcher != "none":
-            words += ["--launcher", self.launcher]
-            start = f"the same launcher command, with {start.removeprefix('python ')}"
-        return f"{start} {shlex.join(words)}"
-
-    def read(self, given: dict[str, Any]) -> tuple[ClassificationData, PretrainOptions]:
-        """Read which images and classes there are, and complete the options for them."""
-        data = self.data or ""
-        if not data and not self.reader:
-            data = str(ensure_digit_images(DATA_ROOT))
-            narrow = {} if "model" in given else dict(width=_NARROW)
-            given = {**SMALL, **narrow, **given}
-        settings = PretrainOptions(**given)
-        found, remarks = read_data(data, self.reader, self.splits)
-        if self.is_first:
-            text = (
-                f"{data or self.reader}: {len(found.classes)} classes ({some(found.classes, 5)}), "
-                f"{found.train.total:,} training images, {found.val.total:,} validation images"
-            )
-            print_message("\n".join([text, *remarks]))
-        return found, settings
-
-
-def _evaluate(path: str, source: _Source, given: dict[str, Any], workers: int, real: bool) -> None:
+def _evaluate(path: str, source: Source, given: dict[str, Any], workers: int, real: bool) -> None:
     """Evaluate a file as it was trained, unless options say how."""
-    found, settings = source.read(given)
+    found, settings, text = source.read(given)
+    print_message(text)
     own = model_config(Checkpoint.read(path).content) or {}
     dataset = (own.get("val_dataloader") or {}).get("dataset") or {}
     transform = transform_of(settings, training=False)
@@ -207,7 +142,7 @@ def _evaluate(path: str, source: _Source, given: dict[str, Any], workers: int, r
     print_message(table(accuracies))
 
 
-def _check_resumed(path: Path, source: _Source, options: dict[str, Any]) -> None:
+def _check_resumed(path: Path, source: Source, options: dict[str, Any]) -> None:
     """Refuse to resume with other settings or another dataset."""
     if not path.is_file():
         raise UserError(f"--resume: no pretraining run in {path.parents[1]}; omit --resume")
@@ -239,7 +174,7 @@ def _write_config(
     settings: PretrainOptions,
     amp: Optional[str],
     workers: Optional[int],
-    source: _Source,
+    source: Source,
 ) -> None:
     where = path.parents[1]
     if any(where.glob("*.pth")):
