@@ -19,6 +19,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 import vanillanet_det  # noqa: F401  supplies mmcv's ops before any test imports mmdet
+from vanillanet_det.engine.launch import leave_gloo
+from vanillanet_det.models.layers.split_norm import SplitNormConv2d
 
 ROOT = Path(__file__).parents[1]
 
@@ -88,9 +90,14 @@ def randomize_norms():
                 norm.momentum = momentum
             for module, mode in zip(model.modules(), modes):
                 module.training = mode
+        for module in model.modules():
+            if isinstance(module, SplitNormConv2d):
+                nn.init.uniform_(module.scale, 0.5, 1.5)
+                nn.init.normal_(module.shift, std=0.3)
         for norm in norms:
-            nn.init.uniform_(norm.weight, 0.5, 1.5)
-            nn.init.normal_(norm.bias, std=0.3)
+            if norm.affine:
+                nn.init.uniform_(norm.weight, 0.5, 1.5)
+                nn.init.normal_(norm.bias, std=0.3)
             norm.running_mean += 0.3 * norm.running_var.sqrt() * torch.randn(norm.num_features)
             norm.running_var *= torch.empty(norm.num_features).uniform_(0.5, 2)
         return model
@@ -155,7 +162,8 @@ def one_process_group(tmp_path):
         "gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1
     )
     yield
-    torch.distributed.destroy_process_group()
+    if torch.distributed.is_initialized():
+        leave_gloo()
 
 
 @pytest.fixture(scope="session")

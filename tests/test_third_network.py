@@ -1,4 +1,7 @@
-"""A network that this package knows nothing of: `switch_to_deploy` is all that it offers."""
+"""A network that this package knows nothing of: `switch_to_deploy` is all that it offers.
+
+GResNet is treated alike.
+"""
 
 import pytest
 import torch
@@ -7,6 +10,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from vanillanet_det import apis, load_detector
 from vanillanet_det.benchmark.random_weights import prepare_random_weights
@@ -40,13 +44,21 @@ class TinyNet(nn.Module):
         self.norms = nn.ModuleList()
 
 
-@pytest.fixture(scope="module")
-def third(small_config, small_digits, tmp_path_factory, randomize_norms):
+NETWORKS = {
+    "TinyNet": "type='TinyNet'), neck=dict(in_channels=[16, 16, 16]",
+    "GResNet": "type='GResNet', width=8, out_indices=(1, 2, 3)), "
+    "neck=dict(in_channels=[64, 128, 256]",
+}
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def third(request, small_config, small_digits, tmp_path_factory, randomize_norms):
     """Config and checkpoint of a RetinaNet on the network."""
     folder = tmp_path_factory.mktemp("third")
     config = folder / "third.py"
     config.write_text(
-        f'_base_ = ["{small_config}"]\nmodel = dict(backbone=dict(_delete_=True, type="TinyNet"))\n'
+        f'_base_ = ["{small_config}"]\n'
+        f"model = dict(backbone=dict(_delete_=True, {NETWORKS[request.param]}))\n"
     )
     cfg = Config.fromfile(config)
     torch.manual_seed(1)
@@ -74,11 +86,16 @@ def test_it_is_evaluated_fused(third, tmp_path, capsys):
 
 
 def test_it_is_loaded_fused(third):
-    assert not load_detector(third[1], third[0]).model.backbone.norms
+    backbone = load_detector(third[1], third[0]).model.backbone
+    assert not any(isinstance(module, _BatchNorm) for module in backbone.modules())
 
 
-def test_it_is_exported(third, tmp_path):
-    report = apis.export(*third, str(tmp_path / "third.onnx"), input_size="160", batch_size=1)
+@pytest.mark.parametrize("ending", [".onnx", ".xml"])
+def test_it_is_exported(third, tmp_path, ending):
+    pytest.importorskip("openvino" if ending == ".xml" else "onnxruntime")
+    out = str(tmp_path / f"third{ending}")
+    export_format = "openvino" if ending == ".xml" else "onnx"
+    report = apis.export(*third, out, format=export_format, input_size="160", batch_size=1)
     assert "compared with PyTorch" in report
 
 

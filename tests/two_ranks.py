@@ -2,6 +2,8 @@
 
 from torch import distributed, load, multiprocessing, save
 
+from vanillanet_det.engine.launch import leave_gloo
+
 
 def run_in_two_ranks(function, folder):
     """Return what `function(rank)` returns in each of two ranks, as saved in a folder."""
@@ -19,4 +21,4 @@ def _run(rank, function, folder):
         "gloo", init_method=f"file://{folder}/group", rank=rank, world_size=2
     )
     save(function(rank), folder / f"{rank}.pt")
-    distributed.destroy_process_group()
+    leave_gloo()

@@ -14,9 +14,11 @@ from .requirements import check_requirements
 
 __all__ = [
     "DeepTrainingHook",
+    "GResNet",
     "SwitchToDeployHook",
     "UserError",
     "VanillaNet",
+    "add_split_normalization",
     "add_vanilla_training",
     "load_detector",
     "set_act_lambda",
@@ -46,8 +48,9 @@ else:
     from .inference import load_detector
     from .models import mask_tta, raw_pixels
     from .models.backbones import timm_backbone  # noqa: F401
+    from .models.backbones.mmdet_gresnet import GResNet
     from .models.backbones.mmdet_vanillanet import VanillaNet
-    from .models.deep_training import add_vanilla_training
+    from .models.conversion import add_split_normalization, add_vanilla_training
     from .models.deploy import switch_to_deploy, switch_to_merged
     from .models.layers import set_act_lambda
     from .pretraining import image_classifier  # noqa: F401

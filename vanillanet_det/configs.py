@@ -1,5 +1,7 @@
 """Reads config files, by path or by name, and the names of types in them."""
 
+import re
+import zipfile
 from pathlib import Path
 from typing import Any, Union
 
@@ -32,6 +34,27 @@ def read_config_file(name: Union[str, Path]) -> Config:
                 "prints"
             ) from error
         raise UserError(f"config {name}: {type(error).__name__}: {error}") from error
+
+
+def is_ultralytics(name: Union[str, Path]) -> bool:
+    """Return whether a name is a model YAML of Ultralytics, or one of its `.pt` files.
+
+    Nothing in a file is run.
+    """
+    path = Path(name)
+    if path.suffix.lower() == ".pt":
+        try:
+            with zipfile.ZipFile(path) as file:
+                pickles = [entry for entry in file.namelist() if entry.endswith("/data.pkl")]
+                return any(b"ultralytics" in file.read(entry) for entry in pickles)
+        except (OSError, zipfile.BadZipFile):
+            return False
+    if path.suffix.lower() not in (".yaml", ".yml"):
+        return False
+    if not path.is_file():  # a name, which Ultralytics or this project knows
+        return path.name == str(name) and path.name.startswith("yolo")
+    text = path.read_text(errors="replace")
+    return all(re.search(rf"^{key}:", text, re.MULTILINE) for key in ("backbone", "head"))
 
 
 def type_name(node: Any) -> str:

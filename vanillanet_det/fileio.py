@@ -43,6 +43,11 @@ def _umask() -> int:
     return umask
 
 
+def utf8_name(name: str) -> str:
+    """Write out those bytes of a file's name that aren't UTF-8, with backslashes."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def without_folders(value: Any) -> Any:
     """Replace absolute paths by their last part, so that a file tells nothing about this machine.
 

@@ -5,7 +5,14 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
-from .command_line import add_cfg_options, add_config, add_renamed, run, show
+from .command_line import (
+    add_cfg_options,
+    add_config,
+    add_renamed,
+    locatable_network,
+    run,
+    show,
+)
 
 
 def main(prog: str, args: Sequence[str]) -> None:
@@ -16,11 +23,21 @@ def main(prog: str, args: Sequence[str]) -> None:
         "to boxes. All networks are timed in turns in one run, and compared with a matrix product "
         "on the same machine.",
     )
-    add_config(parser, "configs", nargs="*")
+    add_config(
+        parser,
+        "configs",
+        nargs="*",
+        type=locatable_network,
+        help="config files or names (vanillanet-det configs), or Ultralytics' YAMLs and .pt files",
+    )
     parser.add_argument(
         "--table",
-        action="store_true",
-        help="measure the fused detectors of the published COCO table and their peers instead",
+        nargs="?",
+        const="detectors",
+        choices=["detectors", "classifiers", "gresnet"],
+        help="measure the fused detectors of the published COCO table and their peers instead, "
+        "the classifiers of the ImageNet table and theirs, or GResNet-50 and its peers in batches "
+        "of 64 (default: detectors)",
     )
     parser.add_argument(
         "--weights",
@@ -42,7 +59,6 @@ def main(prog: str, args: Sequence[str]) -> None:
         "--part",
         nargs="+",
         choices=["backbone", "detector"],
-        default=["backbone", "detector"],
         help="the backbone alone, or the whole detector from uint8 image to boxes (default: both)",
     )
     network.add_argument(
@@ -89,7 +105,10 @@ def main(prog: str, args: Sequence[str]) -> None:
         help="image sizes: N or HxW, such as 320 or 480x640 (default: the config's)",
     )
     images.add_argument(
-        "--batch-size", nargs="+", type=int, default=[1], help="images per batch (default: 1)"
+        "--batch-size",
+        nargs="+",
+        type=int,
+        help="images per batch (default: 1, or 64 with --table gresnet)",
     )
     how = parser.add_argument_group("measurement")
     how.add_argument(

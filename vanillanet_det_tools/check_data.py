@@ -25,6 +25,12 @@ def main(prog: str, args: Sequence[str]) -> None:
     parser.add_argument(
         "--json", dest="as_json", action="store_true", help="print a JSON object instead of text"
     )
+    parser.add_argument(
+        "--near-duplicates",
+        metavar="MODEL",
+        help="also find evaluation images that resemble training images, by the last feature of a "
+        "classifier's or detector's checkpoint, or of timm:NAME",
+    )
     add_renamed(parser, "--no-pictures", "--no-images")
     add_cfg_options(parser)
     arguments = parser.parse_args(args)

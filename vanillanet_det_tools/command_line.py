@@ -33,7 +33,8 @@ def make_parser(prog: str, description: str) -> argparse.ArgumentParser:
 def add_config(parser: argparse.ArgumentParser, name: str = "config", **kwargs: Any) -> None:
     """Add the config, or several."""
     what = "config file, or the name of a config of this project (vanillanet-det configs)"
-    parser.add_argument(name, metavar="CONFIG", type=locatable_config, help=what, **kwargs)
+    kwargs = {"type": locatable_config, "help": what, **kwargs}
+    parser.add_argument(name, metavar="CONFIG", **kwargs)
 
 
 def locatable_config(name: str) -> str:
@@ -42,6 +43,11 @@ def locatable_config(name: str) -> str:
     if own["locate_config"](name) is None:
         stop(own["no_such_config"](name))
     return name
+
+
+def locatable_network(name: str) -> str:
+    """Return the name of a config, or a file of Ultralytics, which is looked for later."""
+    return name if Path(name).suffix.lower() in (".pt", ".yaml", ".yml") else locatable_config(name)
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:

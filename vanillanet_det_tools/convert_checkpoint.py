@@ -10,8 +10,8 @@ def main(prog: str, args: Sequence[str]) -> None:
     """Parse the command line and convert."""
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Convert a VanillaNet checkpoint between the layouts of the published "
-        "classifiers, MMDetection 2.x detectors and this project, or fuse its network.",
+        description="Convert a checkpoint of VanillaNet or GResNet between the layouts of the "
+        "published classifiers, MMDetection 2.x detectors and this project, or fuse its network.",
     )
     parser.add_argument("source", help="checkpoint file, or its URL")
     parser.add_argument("target", help="file to write")

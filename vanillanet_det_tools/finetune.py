@@ -33,14 +33,14 @@ def main(prog: str, args: Sequence[str]) -> None:
     network.add_argument(
         "--model",
         help="detector: nano, small or base for machines without a GPU; retinanet, mask-rcnn, "
-        "faster-rcnn, or a config file or name (default: the detector of the weights; else small "
-        "without a GPU, retinanet with one)",
+        "faster-rcnn, or a config file or name; yolo11, yolo11s, ... or a YAML of Ultralytics "
+        "(default: the detector of the weights; else small without a GPU, retinanet with one)",
     )
     network.add_argument(
         "--backbone",
         metavar="NAME",
-        help="vanillanet5 to vanillanet13, vanillanet13_x1_5, vanillanet13_x1_5_ada_pool (default: "
-        "the backbone of the weights or of --model)",
+        help="vanillanet5 to vanillanet13, vanillanet13_x1_5, vanillanet13_x1_5_ada_pool, "
+        "gresnet50, gresnet101 (default: the backbone of the weights or of --model)",
     )
     add_renamed(parser, "--arch", "--backbone")
     network.add_argument(

@@ -25,12 +25,26 @@ def main(prog: str, args: Sequence[str]) -> None:
     network = parser.add_argument_group("network")
     network.add_argument(
         "--model",
-        help="vanillanet5 to vanillanet13, ...; the backbone of a detector such as small; "
-        "timm:NAME or torchvision:NAME (default: vanillanet6)",
+        help="vanillanet5 to vanillanet13, ...; gresnet50 or gresnet101; the backbone of a "
+        "detector such as small; timm:NAME or torchvision:NAME (default: vanillanet6)",
     )
-    network.add_argument("--width", type=int, help="channels of VanillaNet's stem (default: 512)")
+    network.add_argument(
+        "--width", type=int, help="channels of the first layers (default: 512; of a GResNet, 64)"
+    )
     network.add_argument(
         "--act-num", type=int, metavar="N", help="n of the series activation (default: 3)"
+    )
+    network.add_argument(
+        "--act-base",
+        choices=["relu", "tanh", "silu", "gelu"],
+        help="activation in the series activation (default: relu)",
+    )
+    network.add_argument(
+        "--no-act-neighbours",
+        dest="act_neighbours",
+        action="store_false",
+        default=None,
+        help="sum over N shifts of each pixel in the series activation, not over neighbours",
     )
     network.add_argument(
         "--vanilla",
@@ -43,10 +57,15 @@ def main(prog: str, args: Sequence[str]) -> None:
     network.add_argument(
         "--drop-rate",
         type=float,
-        help="dropout before the head (default: 0.05, or 0 with --vanilla)",
+        help="dropout before the head (default: 0.05; 0 with --vanilla and for a GResNet)",
+    )
+    network.add_argument(
+        "--drop-path",
+        type=float,
+        help="probability to skip the last block of a GResNet or timm network (default: 0)",
     )
     length = parser.add_argument_group("training")
-    length.add_argument("--epochs", type=int, help="number of epochs (default: 300)")
+    length.add_argument("--epochs", type=int, help="number of epochs (default: the recipe's, 300)")
     length.add_argument(
         "--batch-size", type=int, help="images per batch, in each process (default: 128)"
     )
@@ -119,7 +138,11 @@ def main(prog: str, args: Sequence[str]) -> None:
     images.add_argument(
         "--auto-augment", help="timm's name, or none (default: rand-m7-mstd0.5-inc1)"
     )
-    images.add_argument("--colour-jitter", type=float, help="(default: 0.4)")
+    images.add_argument(
+        "--colour-jitter",
+        type=float,
+        help="only with --auto-augment none, beside which timm leaves it out (default: 0.4)",
+    )
     images.add_argument("--erasing", type=float, help="probability (default: 0.25)")
     images.add_argument("--no-flip", dest="flip", action="store_false", default=None)
     images.add_argument(

@@ -1,6 +1,7 @@
 """Measure the memory and time of training."""
 
 import argparse
+import os
 from collections.abc import Sequence
 
 from .command_line import add_renamed, run, show
@@ -27,4 +28,13 @@ def main(prog: str, args: Sequence[str]) -> None:
     add_renamed(parser, "--size", "--input-size")
     parser.add_argument("--repeats", type=int, default=5, help="number of steps to measure")
     parser.add_argument("--device", default="cpu", help="device to train on, such as cuda")
+    parser.add_argument(
+        "--beside",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="other networks to train beside them: timm:NAME, or YAMLs of Ultralytics",
+    )
+    # Read when PyTorch is imported: its profiler would log to the terminal.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     show(run("training_cost", parser.parse_args(args)))

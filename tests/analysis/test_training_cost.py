@@ -1,11 +1,18 @@
 """What training costs: bytes counted as they are, and a table of them."""
 
 import pytest
+import timm
 import torch
 from torch import nn
 
 from vanillanet_det import UserError, VanillaNet
-from vanillanet_det.analysis.training_cost import TrainingCost, kept_bytes, table, training_costs
+from vanillanet_det.analysis.training_cost import (
+    TrainingCost,
+    depthwise_share,
+    kept_bytes,
+    table,
+    training_costs,
+)
 from vanillanet_det.apis import training_cost
 
 ARCH = dict(dims=[64, 64, 128, 128], strides=[1, 2, 1])
@@ -34,19 +41,36 @@ def test_less_is_kept_merged_and_less_still_with_recomputation():
 
 def test_ratios_are_those_to_the_first_row():
     rows = [
-        TrainingCost("a", "contiguous", 2_000_000, 100_000_000, [4.0, 90.0, 2.0]),
-        TrainingCost("b", "contiguous", 1_000_000, 70_000_000, [1.0, 0.1, 30.0]),
+        TrainingCost("a", "contiguous", 2_000_000, 100_000_000, 3, [4.0, 90.0, 2.0]),
+        TrainingCost("b", "contiguous", 1_000_000, 70_000_000, 3, [1.0, 0.1, 30.0], 0.25),
     ]
     cells = [cell.strip() for cell in table(rows).splitlines()[-1].strip("|").split("|")]
-    assert cells == ["b", "contiguous", "1.0", "70", "0.70", "1.00", "0.25"]
+    assert cells == ["b", "contiguous", "1.0", "70", "0.70", "1.00", "0.25", "3.00", "25 %"]
+
+
+def test_the_share_of_depthwise_convolutions():
+    def share(groups):
+        conv = nn.Conv2d(64, 64, 5, padding=2, groups=groups)
+        images = torch.rand(2, 64, 48, 48, requires_grad=True)
+        return depthwise_share(lambda: conv(images).sum().backward())
+
+    assert share(64) > 0.5
+    assert share(1) == share(2) == 0
 
 
 @pytest.mark.slow
 def test_every_form_is_measured_against_the_published_one():
-    costs = training_costs("5", (1, 64, 64), 1, "cpu")
+    beside = {"timm:test_vit": timm.create_model("test_vit")}
+    costs = training_costs("5", (1, 160, 160), 1, "cpu", beside)
     published, training, checkpointed, merged, both = costs[:5]
-    assert len(costs) == 9
-    assert {cost.layout for cost in costs[5:]} == {"channels-last"}
+    assert len(costs) == 11
+    assert {cost.layout for cost in costs[5:9]} == {"channels-last"}
+    assert [(cost.form, cost.layout) for cost in costs[9:]] == [
+        ("timm:test_vit", "contiguous"),
+        ("timm:test_vit", "channels-last"),
+    ]
+    assert all(0.01 < cost.depthwise < 0.9 for cost in costs[:9])
+    assert costs[9].depthwise == costs[10].depthwise == 0
     assert all(len(cost.seconds) == 1 and cost.seconds[0] > 0 for cost in costs)
     assert published.parameters == training.parameters == checkpointed.parameters
     assert merged.parameters == both.parameters < 0.7 * training.parameters
@@ -67,6 +91,12 @@ def test_too_much_memory_is_one_sentence():
         (dict(input_size="256x"), r"--input-size 256x: expected a side such as 320"),
         (dict(repeats=0), r"--repeats 0"),
         (dict(device="cuda:99"), r"--device cuda:99: can't be used here"),
+        (dict(beside=["resnet50"]), r"--beside resnet50: expected timm:NAME"),
+        (dict(beside=["timm:resnet51"]), r"--beside timm:resnet51: timm .* has no such network"),
+        (
+            dict(backbone="vanillanet5", beside=["timm:vit_tiny_patch16_224"], input_size="64"),
+            r"timm:vit_tiny_patch16_224: can't be trained on 2 images of 64 x 64 \(",
+        ),
         (dict(device="meta"), r"--device meta: expected cpu or cuda"),
         (dict(device="abacus"), r"--device abacus: can't be used here"),
     ],

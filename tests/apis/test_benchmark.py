@@ -1,6 +1,7 @@
 """A benchmark of small detectors, from configs to tables; a sentence for every mistake."""
 
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from vanillanet_det import UserError
 from vanillanet_det.apis import benchmark
 from vanillanet_det.apis.benchmark import _names
 from vanillanet_det.benchmark.networks import fuse, load_network
-from vanillanet_det.benchmark.run import run
+from vanillanet_det.benchmark.run import detector_candidates, run
 from vanillanet_det.benchmark.settings import BenchmarkSettings
 from vanillanet_det.engine.config import read_config
 
@@ -106,7 +107,7 @@ def test_random_weights_find_boxes(small_config):
     with DefaultScope.overwrite_default_scope("mmdet"):
         cfg = read_config(str(small_config))
         settings = BenchmarkSettings(sizes=((96, 96),), parts=("detector",), rounds=1)
-        result = run([("small", cfg, None)], settings)
+        result = run(partial(detector_candidates, [("small", cfg, None)]), settings)
     assert all(row.boxes > 5 for row in result.rows)
 
 
@@ -170,7 +171,7 @@ def test_other_engines(small_config, tmp_path):
     ("arguments", "message"),
     [
         (dict(configs=[]), "expected one or more config files, or --table"),
-        (dict(table=True), "--table measures the published detectors"),
+        (dict(table="detectors"), "--table detectors: chooses the networks itself"),
         (dict(weights=["a", "b"]), "--weights: 2 files for 1 configs"),
         (dict(weights=["nowhere.pth"]), "nowhere.pth"),
         (dict(input_size=["12"]), "--input-size 12: expected a side such as 320"),

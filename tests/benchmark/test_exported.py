@@ -1,6 +1,7 @@
 """Exported files in a benchmark, beside the network that they were made of."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from vanillanet_det.benchmark import exported
 from vanillanet_det.benchmark.candidates import Workload
 from vanillanet_det.benchmark.exported import exported_candidates
 from vanillanet_det.benchmark.exported_files import find_user_files, user_files
-from vanillanet_det.benchmark.run import run
+from vanillanet_det.benchmark.run import detector_candidates, run
 from vanillanet_det.benchmark.settings import BenchmarkSettings
 from vanillanet_det.runtime import Detector
 
@@ -67,7 +68,10 @@ def test_files_are_rows_beside_pytorchs(
     cfg, detector_file, detector_onnx, detector_xml, backbone_onnx
 ):
     files = tuple(map(str, (detector_onnx, backbone_onnx, detector_xml)))
-    result = run([("small", cfg, str(detector_file))], replace(SETTINGS, exported=files))
+    result = run(
+        partial(detector_candidates, [("small", cfg, str(detector_file))]),
+        replace(SETTINGS, exported=files),
+    )
     backbone, backbone_file, detector, onnx, xml = result.rows
     assert [row.part for row in result.rows] == ["backbone"] * 2 + ["detector"] * 3
     assert [row.checkpoint for row in (backbone_file, onnx, xml)] == [files[1], files[0], files[2]]

@@ -3,6 +3,7 @@
 import importlib.util
 import tempfile
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from mmengine.config import Config
 from vanillanet_det import UserError
 from vanillanet_det.benchmark import run as run_module
 from vanillanet_det.benchmark.exported_files import check_exports, export_files
-from vanillanet_det.benchmark.run import run
+from vanillanet_det.benchmark.run import detector_candidates, run
 from vanillanet_det.benchmark.settings import BenchmarkSettings
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("mmdet_scope")]
@@ -33,7 +34,7 @@ def test_every_precision_size_and_engine_is_a_row(cfg, detector_file, tmp_path, 
         precisions=("fp32", "fp16"),
         sizes=((64, 96), (96, 64)),
     )
-    rows = run([("small", cfg, str(detector_file))], settings).rows
+    rows = run(partial(detector_candidates, [("small", cfg, str(detector_file))]), settings).rows
     assert not list(tmp_path.iterdir())
     for size in settings.sizes:
         found = [row for row in rows if row.input_shapes == [(1, 3, *size)]]
@@ -46,7 +47,7 @@ def test_every_precision_size_and_engine_is_a_row(cfg, detector_file, tmp_path, 
 
 def test_random_weights_find_the_same_boxes(cfg):
     settings = replace(QUICK, engines=("pytorch", "onnxruntime"), parts=("detector",))
-    pytorch, onnx = run([("small", cfg, None)], settings).rows
+    pytorch, onnx = run(partial(detector_candidates, [("small", cfg, None)]), settings).rows
     assert onnx.boxes == pytorch.boxes == 20
     assert onnx.checkpoint is None
 
@@ -58,7 +59,10 @@ def test_one_graph_in_fp32_serves_both_engines(cfg, monkeypatch):
     real = export.to_onnx
     monkeypatch.setattr(export, "to_onnx", lambda *args: traced.append(args) or real(*args))
     engines = ("onnxruntime", "openvino")
-    run([("small", cfg, None)], replace(QUICK, engines=engines, precisions=("fp32", "fp16")))
+    run(
+        partial(detector_candidates, [("small", cfg, None)]),
+        replace(QUICK, engines=engines, precisions=("fp32", "fp16")),
+    )
     # In 16 bits with normalisation, which OpenVINO's files are in when they are opened.
     found = [(args[0].dtype, args[0].preprocessor.normalizes) for args in traced]
     assert found == [(torch.float32, False), (torch.float16, True), (torch.float32, True)]
@@ -107,7 +111,7 @@ def test_a_detector_that_cant_be_exported_is_refused_before_any_is_built(root, c
     settings = replace(QUICK, engines=("pytorch", "onnxruntime"), parts=("backbone", "detector"))
     message = r"--engine onnxruntime: mask_rcnn_vanillanet11_coco: test_cfg of .*soft_nms"
     with pytest.raises(UserError, match=message):
-        run(networks, settings)
+        run(partial(detector_candidates, networks), settings)
     check_exports([other], replace(settings, parts=("backbone",)))
     check_exports([other], replace(settings, engines=("pytorch",)))
 
@@ -124,7 +128,7 @@ def test_no_room_for_the_files_is_one_sentence(cfg, engine, small_disk, monkeypa
     (small_disk / "filler").write_bytes(bytes(60 * 1024))
     monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
     with pytest.raises(UserError, match=r"can't be exported into .*No space left.*TMPDIR"):
-        run([("small", cfg, None)], replace(QUICK, engines=(engine,)))
+        run(partial(detector_candidates, [("small", cfg, None)]), replace(QUICK, engines=(engine,)))
 
 
 def test_what_takes_time_is_shown(cfg, detector_file):

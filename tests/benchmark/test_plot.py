@@ -10,9 +10,9 @@ from matplotlib.text import Text
 from PIL import Image
 
 from vanillanet_det import UserError
-from vanillanet_det.benchmark.plot import draw, plot, row_names
+from vanillanet_det.benchmark.plot import draw, plot
 from vanillanet_det.benchmark.report import digits
-from vanillanet_det.benchmark.results import Result
+from vanillanet_det.benchmark.results import Result, row_names
 
 pytestmark = pytest.mark.slow
 

@@ -1,5 +1,8 @@
 """How the processes of a run find each other; tests/tools/distributed starts real ones."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -74,3 +77,11 @@ def test_more_processes_than_gpus_are_refused(monkeypatch):
         monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match=r"rank 5: is process 5 of its node, .* sees 4 GPUs"):
         init_distributed(Config(dict(launcher="pytorch")))
+
+
+def test_the_group_of_gloo_outlives_its_end(one_process_group):
+    group = weakref.ref(torch.distributed.group.WORLD)
+    launch.leave_gloo()
+    gc.collect()
+    assert group() is not None  # PyTorch 2.1 hangs while it is deleted
+    assert not torch.distributed.is_initialized()

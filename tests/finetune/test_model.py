@@ -9,8 +9,10 @@ from mmengine.registry import DefaultScope
 
 from vanillanet_det import UserError, VanillaNet
 from vanillanet_det.analysis.meta import build_on_meta
+from vanillanet_det.engine.options import backbone_arguments
 from vanillanet_det.finetune.model import anchor_generator, has_masks, make_model
 from vanillanet_det.finetune.start import Start, read_start, transfer
+from vanillanet_det.models.backbones.mmdet_gresnet import GResNet
 from vanillanet_det.models.backbones.state_dict import describe
 
 NARROW = dict(dims=[8, 16, 32, 64], strides=[2, 2, 2])
@@ -49,11 +51,11 @@ def saved(detector, tmp_path):
     return str(path)
 
 
-@pytest.mark.parametrize("arch", ["5", "11", "13_x1_5"])
+@pytest.mark.parametrize("named", ["vanillanet5", "vanillanet11", "vanillanet13_x1_5", "gresnet50"])
 @pytest.mark.parametrize("name", ["retinanet", "mask_rcnn", "faster_rcnn"])
-def test_every_arch_fits_its_neck(template, name, arch):
+def test_every_backbone_fits_its_neck(template, name, named):
     cfg = template(f"{name}_vanillanet11_coco")
-    model = make_model(cfg, Start("nothing"), 2, arch)
+    model = make_model(cfg, Start("nothing"), 2, backbone_arguments(named))
     backbone = build_on_meta(model.backbone)
     strides = [8, 16, 32] if name == "retinanet" else [4, 8, 16, 32]
     assert list(backbone.out_strides) == strides
@@ -71,7 +73,7 @@ def test_all_heads_get_the_classes_of_the_data(template):
 
 def test_a_template_is_left_as_it_is(template):
     cfg = template("retinanet_vanillanet11_coco")
-    make_model(cfg, Start("nothing"), 2, "5")
+    make_model(cfg, Start("nothing"), 2, backbone_arguments("vanillanet5"))
     assert cfg.model.bbox_head.num_classes == 80
     assert cfg.model.backbone.arch == "11"
 
@@ -133,20 +135,43 @@ def random_5(tmp_path):
     return path
 
 
+@pytest.mark.parametrize("name", ["retinanet", "mask_rcnn"])
+def test_a_pretrained_gresnet_goes_into_the_backbone(template, tmp_path, name):
+    path = tmp_path / "gresnet.pth"
+    torch.save(GResNet(width=8).state_dict(), path)
+    start = read_start(str(path))
+    assert start.network == dict(type="GResNet", depth=50, width=8, in_channels=3)
+    model = make_model(template(f"{name}_vanillanet11_coco"), start, 2)
+    assert model.backbone.init_cfg.checkpoint == str(path)
+    assert model.neck.in_channels == [32, 64, 128, 256][-len(model.neck.in_channels) :]
+    found = transfer(start, model, ("a", "b"))
+    assert len([name for name in found.kept if name.startswith("backbone.")]) > 200
+    assert not any(name.startswith("backbone.") for name in (*found.missing, *found.remade))
+    with pytest.raises(UserError, match="--merged: GResNet has no merged form"):
+        make_model(template(f"{name}_vanillanet11_coco"), start, 2, merged=True)
+    deployed = GResNet(width=8, deploy=True)
+    torch.save(deployed.state_dict(), path)
+    with pytest.raises(UserError, match="is fused, and a fused network can't be trained"):
+        read_start(str(path))
+
+
 def test_a_detector_without_a_neck_keeps_its_arch(template, random_5):
     cfg = template("faster_rcnn_vanillanet11_coco")
     cfg.model.backbone.update(arch="5", out_indices=(3,))
     cfg.model.pop("neck")
     model = make_model(cfg, read_start(str(random_5)), 2)
     assert (model.backbone.arch, model.backbone.out_indices) == ("5", (3,))
-    with pytest.raises(UserError, match=r"--model \S+\.py: has the arch 5, .* to 11.* no neck"):
-        make_model(cfg, Start("nothing"), 2, "11")
+    with pytest.raises(
+        UserError,
+        match=r"has the backbone vanillanet5.* to vanillanet11.* no neck",
+    ):
+        make_model(cfg, Start("nothing"), 2, backbone_arguments("vanillanet11"))
 
 
 def test_the_first_of_several_necks_gets_the_channels(template):
     cfg = template("retinanet_vanillanet11_coco")
     cfg.model.neck = [cfg.model.neck, dict(type="DyHead", in_channels=256, out_channels=256)]
-    model = make_model(cfg, Start("nothing"), 2, "13_x1_5")
+    model = make_model(cfg, Start("nothing"), 2, backbone_arguments("vanillanet13_x1_5"))
     assert model.neck[0].in_channels == [1536, 3072, 6144]
 
 
@@ -182,10 +207,11 @@ def test_weights_are_found_again_from_any_folder(template, random_5, tmp_path, m
 
 
 def test_an_arch_beside_weights_that_have_one(template, saved):
+    cfg, other = template("retinanet_vanillanet11_coco"), backbone_arguments("vanillanet5")
     with pytest.raises(
         UserError, match=r"--backbone vanillanet5: the model of --weights .*; omit --backbone"
     ):
-        make_model(template("retinanet_vanillanet11_coco"), read_start(saved), 2, "5")
+        make_model(cfg, read_start(saved), 2, other)
 
 
 def test_what_is_random_is_not_frozen(template):

@@ -8,8 +8,9 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 from pycocotools.coco import COCO
 
+from vanillanet_det.engine.messages import print_message
 from vanillanet_det.finetune.options import FinetuneOptions
-from vanillanet_det.finetune.prepare import prepare, print_message
+from vanillanet_det.finetune.prepare import prepare
 
 LATIN = os.fsdecode(b"gr\xf6\xdfe")  # of an old archive
 

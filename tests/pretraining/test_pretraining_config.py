@@ -8,6 +8,11 @@ from mmdet.registry import MODELS
 from mmengine.optim import build_optim_wrapper
 
 from vanillanet_det import UserError
+from vanillanet_det.models.layers.series_activation import (
+    PointwiseSeries,
+    Series,
+    SeriesActivation,
+)
 from vanillanet_det.pretraining.config import make_config
 from vanillanet_det.pretraining.data import ClassificationData, Split
 from vanillanet_det.pretraining.options import PretrainOptions
@@ -55,7 +60,11 @@ def test_the_published_recipe_is_the_default(model, lr, decay, mixup):
 
 
 def test_recipes_of_other_networks_are_ours():
-    assert [recipe_of(arch).published for arch in ("10", "11", None)] == [True, False, False]
+    assert [recipe_of(f"vanillanet{arch}").published for arch in ("10", "_10", "11")] == [
+        True,
+        True,
+        False,
+    ]
 
 
 def test_the_learning_rate_is_in_proportion_to_the_images_of_an_iteration():
@@ -95,9 +104,22 @@ def test_one_dimensional_parameters_have_no_weight_decay(mmdet_scope, layer_deca
 def test_the_backbone_of_a_detector():
     model = MODELS.build(config(model="small").model)
     assert model.backbone.arch.dims == (48, 96, 192, 384)
-    assert model.backbone.act_num == 1
+    assert model.backbone.series == Series(1)
     wide = MODELS.build(config(model="small", width=96, act_num=0).model)
-    assert (wide.backbone.arch.dims[-1], wide.backbone.act_num) == (768, 0)
+    assert (wide.backbone.arch.dims[-1], wide.backbone.series) == (768, Series(0))
+
+
+def test_series_of_another_activation_and_without_neighbours():
+    options = dict(act_num=2, act_base="tanh", act_neighbours=False)
+    backbone = MODELS.build(config(model="vanillanet5", width=8, **options).model).backbone
+    assert backbone.series == Series(2, "tanh", False)
+    other = MODELS.build(config(model="timm:test_resnet", vanilla=True, **options).model).backbone
+    found = [module for module in other.modules() if isinstance(module, SeriesActivation)]
+    assert {(type(act), act.act_num, act.act_base) for act in found} == {
+        (PointwiseSeries, 2, "tanh")
+    }
+    with pytest.raises(UserError, match="--act-base tanh: only with --vanilla, or for VanillaNet"):
+        config(model="timm:test_resnet", act_base="tanh")
 
 
 @pytest.mark.parametrize("model", ["timm:resnet18", "torchvision:alexnet"])

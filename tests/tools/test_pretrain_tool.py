@@ -10,6 +10,7 @@ import subprocess
 
 import pytest
 import torch
+from mmengine.config import Config
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.testing import assert_close
 
@@ -112,6 +113,38 @@ def test_a_detector_starts_from_it(tool, digit_images, example, tmp_path, capsys
 
 
 @pytest.mark.slow
+def test_a_detector_takes_a_gresnet(tool, digit_images, example, tmp_path, capsys):
+    args = ("--model", "gresnet50", *QUICK[2:], "--epochs", "1", "--work-dir", tmp_path / "p")
+    assert tool("pretrain", digit_images, *args) == 0
+    output = capsys.readouterr().out
+    assert f"finetune DATA --weights {tmp_path}" in output
+    rows = re.findall(r"^(network.*?)  +([\d.]+) +([\d.]+)$", output, re.MULTILINE)
+    assert rows[0][1:] == rows[1][1:]  # fused and not
+    args = ("--weights", tmp_path / "p/epoch_1.pth", "--work-dir", tmp_path / "f", "--dry-run")
+    assert tool("finetune", example, *args) == 0
+    model = Config.fromfile(tmp_path / "f/config/finetune.py").model
+    assert (model.backbone.type, model.backbone.width) == ("GResNet", 8)
+    listing = (tmp_path / "f/weights.txt").read_text()
+    assert not re.findall(r"^(re-made|missing) +backbone\.", listing, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_a_detector_takes_a_backbone_of_any_width_and_series(tool, digit_images, example, tmp_path):
+    series = ("--act-num", 2, "--act-base", "tanh", "--no-act-neighbours", "--width", 8)
+    args = (*QUICK, "--epochs", "2", *series, "--work-dir", tmp_path / "p")
+    assert tool("pretrain", digit_images, *args) == 0
+    args = ("--weights", tmp_path / "p/epoch_2.pth", "--work-dir", tmp_path / "f", "--dry-run")
+    assert tool("finetune", example, *args) == 0
+    model = Config.fromfile(tmp_path / "f/config/finetune.py").model
+    assert model.backbone.arch.dims[0] == 8
+    assert model.neck.in_channels == [16, 32, 64]
+    assert (model.backbone.act_num, model.backbone.act_base) == (2, "tanh")
+    listing = (tmp_path / "f/weights.txt").read_text()
+    assert len(re.findall(r"^kept +backbone\.", listing, re.MULTILINE)) > 50
+    assert not re.findall(r"^(re-made|missing) +backbone\.", listing, re.MULTILINE)
+
+
+@pytest.mark.slow
 def test_two_processes(command, digit_images, tmp_path):
     python, *rest = command("pretrain", digit_images, "--work-dir", tmp_path, *QUICK)
     by = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
@@ -147,6 +180,12 @@ def test_published_testing(tool, digit_images, tmp_path, capsys):
     rows = re.findall(r"^(network.*?)  +([\d.]+) +([\d.]+)$", output, re.MULTILINE)
     assert [name for name, *_ in rows] == ["network", "network, fused"]
     assert rows[0][1:] == rows[1][1:]
+    shutil.copytree(digit_images / "val", tmp_path / "alone/val")  # training images aren't needed
+    assert tool("pretrain", tmp_path / "alone", "--evaluate", path, *args) == 0
+    output = capsys.readouterr().out
+    again = re.findall(r"^(network.*?)  +([\d.]+) +([\d.]+)$", output, re.MULTILINE)
+    assert again == rows
+    assert "training images" not in output
 
 
 @pytest.mark.parametrize(
@@ -156,6 +195,12 @@ def test_published_testing(tool, digit_images, tmp_path, capsys):
         (["DATA", "--epochs", "0"], "--epochs 0: expected a positive integer"),
         (["DATA", "--model", "vanillanet99"], "--model vanillanet99: expected vanillanet5 to"),
         (["DATA", "--batch-size", "999"], "there are only 80 training images"),
+        (["--model", "gresnet50", "--no-act-neighbours"], "--no-act-neighbours: not for gresnet50"),
+        (["--model", "gresnet50", "--act-num", "0"], "--act-num 0: not for gresnet50; omit it"),
+        (["--model", "gresnet50", "--deep", "cosine"], "gresnet50 has no lambda; omit it"),
+        (["DATA", "--model", "timm:vgg11", "--drop-path", "0.1"], "timm:vgg11 has no blocks to"),
+        (["DATA", "--drop-path", "1"], "--drop-path 1: the last block would never be trained"),
+        (["DATA", "--colour-jitter", "0.2"], "--colour-jitter 0.2: timm leaves it out beside"),
         (["DATA", "--epochs", "5", "--deep-epochs", "5"], "--deep-epochs 5: lambda has to reach 1"),
         (["DATA", "--evaluate", "none.pth"], "none.pth: there is no such file"),
         (["DATA", "--teacher", "timm:nothing=FIVE"], "--teacher timm:nothing: Unknown model"),

@@ -10,6 +10,7 @@ def test_the_flags_reach_the_package(tool, monkeypatch, capsys):
     args = ("--backbone", "vanillanet5", "--input-size", "64x96", "--batch-size", 1)
     assert tool("training_cost", *args) == 0
     flags = dict(backbone="vanillanet5", batch_size=1, input_size="64x96", repeats=5, device="cpu")
+    flags["beside"] = []
     assert capsys.readouterr().out == f"{flags}\n"
 
 

@@ -4,6 +4,7 @@ from .ablation import ablation
 from .benchmark import benchmark
 from .check_data import check_data
 from .convert_checkpoint import convert_checkpoint
+from .embed import embed
 from .export import export
 from .finetune import finetune
 from .get_flops import get_flops
@@ -18,6 +19,7 @@ __all__ = [
     "benchmark",
     "check_data",
     "convert_checkpoint",
+    "embed",
     "export",
     "finetune",
     "get_flops",

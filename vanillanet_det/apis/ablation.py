@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..engine.messages import print_message
 from ..errors import UserError
-from ..finetune.prepare import print_message
 from ..pretraining.ablation import check_options, train_all, write_report
 
 

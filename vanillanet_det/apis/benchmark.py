@@ -3,14 +3,18 @@
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 
 import torch
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from ..analysis.published import COCO_TABLE, DETECTOR_SIZE
+from ..analysis.published import CLASSIFIER_TABLE, COCO_TABLE, DETECTOR_SIZE, GRESNET_PEERS
+from ..benchmark.classifier_report import classifier_report
+from ..benchmark.classifiers import classifier_candidates
 from ..benchmark.report import (
     csv_text,
     json_text,
@@ -19,13 +23,15 @@ from ..benchmark.report import (
     text_report,
 )
 from ..benchmark.results import Result
-from ..benchmark.run import NamedConfig, run
+from ..benchmark.run import NamedConfig, detector_candidates, run
 from ..benchmark.scaling import scaling_report
 from ..benchmark.settings import PYTORCH, BenchmarkSettings
+from ..configs import is_ultralytics
 from ..engine.config import read_config
 from ..engine.options import parse_device, parse_size
 from ..errors import UserError
 from ..fileio import atomic_write
+from ..inference.ultralytics import ultralytics_config
 from ..installation import configs_folder
 
 _FORMS = {"train": "training", "deploy": "deploy"}
@@ -33,10 +39,10 @@ _FORMS = {"train": "training", "deploy": "deploy"}
 
 def benchmark(
     configs: Sequence[str] = (),
-    table: bool = False,
+    table: Optional[str] = None,
     weights: Sequence[str] = (),
     exported: Sequence[str] = (),
-    part: Sequence[str] = ("backbone", "detector"),
+    part: Optional[Sequence[str]] = None,
     form: Optional[Sequence[str]] = None,
     precision: Sequence[str] = ("fp32",),
     memory_format: Sequence[str] = ("auto",),
@@ -44,7 +50,7 @@ def benchmark(
     engine: Sequence[str] = (PYTORCH,),
     images: Optional[str] = None,
     input_size: Optional[Sequence[str]] = None,
-    batch_size: Sequence[int] = (1,),
+    batch_size: Optional[Sequence[int]] = None,
     device: str = "cpu",
     threads: Optional[int] = None,
     seconds: float = 75.0,
@@ -57,12 +63,13 @@ def benchmark(
     """Measure the speed of detectors in turns, and return a report.
 
     Args:
-        configs: Config files.
-        table: Measure the detectors of the published table instead.
+        configs: Config files; or YAMLs and `.pt` files of Ultralytics.
+        table: Measure the `detectors` of the published COCO table instead, the `classifiers` of
+            the published ImageNet table, or `gresnet` with its peers.
         weights: Checkpoints, one for each config; if empty, random weights are used.
         exported: Exported `.onnx` or `.xml` files to measure as well; with several configs, each
             file is matched to the config that it was exported from.
-        part: `backbone` and `detector`, or one of them.
+        part: `backbone` and `detector`, or one of them; None for both.
         form: `train` and `deploy`, or one of them; None for both, or for `deploy` with `table`.
         precision: `fp32`, `bf16`, `fp16`.
         memory_format: `auto`, `contiguous`, `channels-last`.
@@ -71,7 +78,7 @@ def benchmark(
             exported.
         images: Folder of images; None for the embedded photographs.
         input_size: Sizes such as `320` or `480x640` (height x width); None keeps the config's.
-        batch_size: Numbers of images per batch.
+        batch_size: Numbers of images per batch; None for 64 with `gresnet`, and else for 1.
         device: Device to run on.
         threads: Number of CPU threads of every engine; None for PyTorch's default.
         seconds: Seconds to measure, in at least 5 rounds.
@@ -89,6 +96,7 @@ def benchmark(
             can't be used.
     """
     _check_outputs(out, plot)
+    batch_size = batch_size or ((64,) if table == "gresnet" else (1,))
     for flag, values in (("batch-size", batch_size), ("threads", [threads]), ("rounds", [rounds])):
         for value in values:
             if value is not None and value < 1:
@@ -98,11 +106,19 @@ def benchmark(
     if table:
         if configs or weights:
             raise UserError(
-                "--table measures the published detectors; omit the configs and --weights"
+                f"--table {table}: chooses the networks itself; omit the configs and --weights"
             )
-        configs = [str(configs_folder() / f"{name}.py") for name in COCO_TABLE]
-        input_size = input_size or [f"{DETECTOR_SIZE[0]}x{DETECTOR_SIZE[1]}"]
-    if not configs:
+        if table == "detectors":
+            configs = [str(configs_folder() / f"{name}.py") for name in COCO_TABLE]
+            input_size = input_size or [f"{DETECTOR_SIZE[0]}x{DETECTOR_SIZE[1]}"]
+        else:
+            given = dict(part=part, exported=exported, cfg_options=cfg_options, markdown=markdown)
+            given["plot"] = plot if table == "gresnet" else None
+            given["engine"] = [name for name in engine if name != PYTORCH]
+            for name in (name for name, value in given.items() if value):
+                flag = name.replace("_", "-")
+                raise UserError(f"--{flag}: isn't for --table {table}; omit it")
+    elif not configs:
         raise UserError("expected one or more config files, or --table for the published ones")
     if weights and len(weights) != len(configs):
         raise UserError(
@@ -115,7 +131,7 @@ def benchmark(
         compiled=(False, True) if compile else (False,),
         sizes=_unique(parse_size(size, "input-size") for size in input_size or ()) or (None,),
         batch_sizes=_unique(batch_size),
-        parts=_unique(part),
+        parts=_unique(part or ("backbone", "detector")),
         engines=_unique(engine),
         exported=_unique(exported),
         images=images,
@@ -124,27 +140,36 @@ def benchmark(
         rounds=rounds,
     )
     checkpoints = weights or [None] * len(configs)
-    cfgs = [read_config(config, cfg_options) for config in configs]
+    cfgs = [_read(config, cfg_options) for config in configs]
     networks = list(zip(_names(configs, checkpoints), cfgs, checkpoints))
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:
-        result = _run(networks, settings)
+        result = _run(networks, settings, GRESNET_PEERS if table == "gresnet" else CLASSIFIER_TABLE)
     finally:
         torch.set_num_threads(before)
+    own_report = markdown_report if markdown else text_report
     reports = [
-        published_report(result, COCO_TABLE) if table else None,
-        markdown_report(result) if markdown else text_report(result),
+        published_report(result, COCO_TABLE) if table == "detectors" else None,
+        own_report(result) if configs else classifier_report(result),
         scaling_report(result),
     ]
     text = "\n\n".join(filter(None, reports))
     try:
-        _write(result, out, plot)
+        _write(result, out, plot, table)
     except BaseException:
         # A full disk must not discard the figures after minutes of measuring.
         sys.stdout.write(f"{text}\n")
         raise
     return text
+
+
+def _read(config: str, cfg_options: Sequence[str]) -> Config:
+    if not is_ultralytics(config):
+        return read_config(config, cfg_options)
+    if cfg_options:
+        raise UserError(f"--cfg-options: {config} is a network of Ultralytics; omit the options")
+    return ultralytics_config(config)
 
 
 def _names(configs: Sequence[str], checkpoints: Sequence[Optional[str]]) -> list[str]:
@@ -182,13 +207,21 @@ def _check_outputs(out: Optional[str], plot: Optional[str]) -> None:
             )
 
 
-def _run(networks: Sequence[NamedConfig], settings: BenchmarkSettings) -> Result:
+def _run(
+    networks: Sequence[NamedConfig], settings: BenchmarkSettings, classifiers: Iterable[str]
+) -> Result:
     for _, cfg, _ in networks:
         if not cfg.get("model"):
             raise UserError(f"config {cfg.filename}: has no model")
-    with DefaultScope.overwrite_default_scope(networks[0][1].get("default_scope") or "mmdet"):
+    scope = networks[0][1].get("default_scope") if networks else None
+    make = (
+        partial(detector_candidates, networks)
+        if networks
+        else partial(classifier_candidates, classifiers)
+    )
+    with DefaultScope.overwrite_default_scope(scope or "mmdet"):
         try:
-            return run(networks, settings)
+            return run(make, settings)
         except UserError:
             raise
         except RuntimeError as error:
@@ -205,7 +238,7 @@ def _run(networks: Sequence[NamedConfig], settings: BenchmarkSettings) -> Result
             ) from error
 
 
-def _write(result: Result, out: Optional[str], plot: Optional[str]) -> None:
+def _write(result: Result, out: Optional[str], plot: Optional[str], table: Optional[str]) -> None:
     if out is not None:
         text = json_text(result) if out.endswith(".json") else csv_text(result)
         try:
@@ -215,6 +248,7 @@ def _write(result: Result, out: Optional[str], plot: Optional[str]) -> None:
             raise UserError(f"--out {out}: can't be written ({error.strerror})") from error
     if plot is not None:
         # Imported here because the import takes a second and most runs don't plot.
-        from ..benchmark.plot import plot as draw
+        from ..benchmark.classifier_plot import plot_classifiers
+        from ..benchmark.plot import plot as plot_detectors
 
-        draw(result, plot)
+        (plot_classifiers if table == "classifiers" else plot_detectors)(result, plot)

@@ -15,13 +15,15 @@ from torch import Tensor
 
 from ..checkpoints import Checkpoint, Match, model_state_dict
 from ..checkpoints.reading import load_safely
-from ..errors import UserError
+from ..errors import UserError, prefix_errors
 from ..fileio import atomic_write, without_folders
 from ..inference.model_config import config_text, model_config
-from ..models.backbones import ARCHS, ClassifierNetwork, VanillaNetwork
-from ..models.backbones.state_dict import Description, describe
-from ..models.deploy import layer_errors, random_image, relative_error
+from ..models.backbones import ARCHS
+from ..models.backbones.base import Backbone
+from ..models.backbones.recognition import NetworkDescription, build_network, recognise
+from ..models.deploy import layer_errors, random_image
 from ..models.layers.act_lambda import SCHEDULE_KEY
+from ..models.protocols import HasLambda
 
 _BACKBONE = "backbone."
 # The last two are texts of MMDetection 2 about the machine.
@@ -38,7 +40,7 @@ def convert_checkpoint(
     verbose: bool = False,
     meta: Mapping[str, Any] = MappingProxyType({}),
 ) -> str:
-    """Convert the checkpoint of a VanillaNet backbone, classifier or detector.
+    """Convert the checkpoint of a VanillaNet or GResNet: backbone, classifier or detector.
 
     Before the written file replaces the target, it is read back and compared with the source on
     a random image. Training state, such as the optimizer's, is dropped.
@@ -47,7 +49,7 @@ def convert_checkpoint(
         source: A file or URL, in any layout that `model_state_dict` reads.
         target: The file to write.
         deploy: Fuse the network.
-        merge: Convert the network to the merged form, for fine-tuning.
+        merge: Convert a VanillaNet to the merged form, for fine-tuning.
         layout: `mmengine` is the layout of this project, with the tensors under `state_dict` and
             with lambda. `published` is the layout of the published files, without lambda: a
             backbone or classifier is under `model`, a detector is as in MMDetection 2.x.
@@ -59,7 +61,7 @@ def convert_checkpoint(
         A report of what was read and written, and of the difference between source and target.
 
     Raises:
-        UserError: The source isn't a VanillaNet checkpoint, is incomplete or expects raw pixels;
+        UserError: The source is of neither network, is incomplete or expects raw pixels;
             the target exists or can't be written; or the network can't be fused.
     """
     if merge and deploy:
@@ -69,8 +71,13 @@ def convert_checkpoint(
     state = checkpoint.state
     prefix = _BACKBONE if any(key.startswith(_BACKBONE) for key in state) else ""
     own = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
-    network, report = _network_of(source, own, checkpoint.arch_name)
-    network.lambda_schedule = checkpoint.meta.get(SCHEDULE_KEY, "")
+    found = _recognise(source, own)
+    for option, unknown in (("--merge", merge), ("--layout published", layout == "published")):
+        if unknown and found.kind != "VanillaNet":
+            raise UserError(f"{source}: {option}: {found.kind} has no such form; omit it")
+    network, report = _network_of(source, found, own, checkpoint.arch_name)
+    if isinstance(network, HasLambda):
+        network.lambda_schedule = checkpoint.meta.get(SCHEDULE_KEY, "")
     converted = copy.deepcopy(network)
     if deploy:
         converted.switch_to_deploy()
@@ -86,18 +93,20 @@ def convert_checkpoint(
     tensors.update((key, value) for key, value in state.items() if not key.startswith(prefix))
     if layout == "published":
         _drop_lambda(source, tensors, network)
-    meta = {**_meta_of(checkpoint.meta, converted, checkpoint.arch_name, bool(prefix)), **meta}
+    kept = _meta_of(checkpoint.meta, converted, checkpoint.arch_name, is_detector=bool(prefix))
     as_model = layout == "published" and not prefix
-    wrapped = {"meta": meta, "model" if as_model else "state_dict": tensors}
+    wrapped = {"meta": {**kept, **meta}, "model" if as_model else "state_dict": tensors}
     try:
         with atomic_write(path) as file:
             torch.save(wrapped, file)
             rows = _compare(network, _read_again(file, converted, prefix), path)
     except OSError as error:
         raise UserError(f"{target}: can't be written ({error.strerror or error})") from error
+    kind = "backbone" if found.num_classes is None else "classifier"
     lines = [
-        f"{source}: {_form(network)} of {describe(own)}; {report}",
-        f"{target}: {_form(converted)}, {len(tensors)} tensors, {path.stat().st_size / 1e6:.1f} MB",
+        f"{source}: {kind}, {network.form} form of {found}; {report}",
+        f"{target}: {kind}, {converted.form} form, {len(tensors)} tensors, "
+        f"{path.stat().st_size / 1e6:.1f} MB",
         "Difference between them on a random image: at most "
         f"{max(row[2] for row in rows):.1e} of a feature's largest value",
     ]
@@ -107,18 +116,19 @@ def convert_checkpoint(
     return "\n".join(lines)
 
 
-def _meta_of(meta: dict, converted: VanillaNetwork, arch_name: str, is_detector: bool) -> dict:
+def _meta_of(meta: dict, converted: Backbone, arch_name: str, is_detector: bool) -> dict:
     """Keep the entries that describe the weights, and drop those of the training state."""
     kept = {key: value for key, value in meta.items() if key not in _DROPPED}
     kept = without_folders(kept)
     kept.update(_config_of(kept))
     # Two archs have identical tensors, so a file without an arch name would fit either.
-    if arch_name in ARCHS and arch_name == converted.arch.name:
+    arch = getattr(converted, "arch", None)
+    if arch_name in ARCHS and arch is not None and arch_name == arch.name:
         kept["arch"] = arch_name
     if is_detector and converted.form != "training" and isinstance(kept.get("cfg"), str):
         # MMDetection's inferencer builds a model from this text, which is Python code.
-        key = "deploy" if converted.deploy else "merged"
-        kept["cfg"] += f"\nmodel['backbone']['{key}'] = True\n"
+        for key, value in converted.form_arguments(converted.state_dict()).items():
+            kept["cfg"] += f"\nmodel['backbone']['{key}'] = True\n" if value else ""
     return kept
 
 
@@ -149,38 +159,32 @@ def _check_target(source: str, target: str, force: bool) -> Path:
     return path
 
 
-def _network_of(
-    source: str, state: dict[str, Tensor], arch_name: str
-) -> tuple[VanillaNetwork, Match]:
-    """Build the network of a state dict; it shares the tensors of the state dict."""
+def _recognise(source: str, state: dict[str, Tensor]) -> NetworkDescription:
     if "raw_pixels" in state:
         raise UserError(
             f"{source}: its first convolution takes raw pixels (raw_pixels), with the "
             "normalisation folded in; expected weights for normalised images; convert the "
             "original training checkpoint instead"
         )
-    found = describe(state)
+    found = recognise(state)
     if found is None:
         raise UserError(
             f"{source}: contains no VanillaNet: expected stem1.0.weight (training form), "
             "stem.0.0.weight (merged form) or stem.0.weight (deployed form), with or without the "
-            "prefix backbone."
+            "prefix backbone.; and no GResNet: expected stem.0.conv.weight"
         )
     kinds = {value.dtype for value in state.values() if value.ndim}
     if not all(kind.is_floating_point for kind in kinds):
         raise UserError(f"{source}: contains {', '.join(map(str, kinds))}; expected floating point")
-    kwargs: dict[str, Any] = dict(
-        arch=_arch_of(found, arch_name),
-        in_channels=found.in_channels,
-        act_num=found.act_num,
-        deploy=found.form == "deployed",
-        merged=found.form == "merged",
-    )
-    network: VanillaNetwork
-    if found.num_classes is None:
-        network = VanillaNetwork(**kwargs, out_indices=(len(found.dims) - 1,))
-    else:
-        network = ClassifierNetwork(**kwargs, num_classes=found.num_classes)
+    return found
+
+
+def _network_of(
+    source: str, found: NetworkDescription, state: dict[str, Tensor], arch_name: str
+) -> tuple[Backbone, Match]:
+    """Build the network of a state dict; it shares the tensors of the state dict."""
+    with prefix_errors(source):
+        network = build_network(found, arch_name)
     match = Match.of(state, network.state_dict())
     if not match.is_complete:
         raise UserError(f"{source}: {match}; conversion needs every tensor of {found}")
@@ -189,14 +193,7 @@ def _network_of(
     return network.eval(), match
 
 
-def _arch_of(found: Description, arch_name: str) -> Any:
-    if found.archs:
-        return arch_name if arch_name in found.archs else found.archs[0]
-    # Strides affect neither the source's tensors nor the target's.
-    return dict(dims=found.dims, strides=[1] * (len(found.dims) - 1))
-
-
-def _drop_lambda(source: str, tensors: dict[str, Tensor], network: VanillaNetwork) -> None:
+def _drop_lambda(source: str, tensors: dict[str, Tensor], network: HasLambda) -> None:
     act_lambda = network.read_lambda()
     if act_lambda != 1:
         raise UserError(
@@ -207,7 +204,7 @@ def _drop_lambda(source: str, tensors: dict[str, Tensor], network: VanillaNetwor
         del tensors[key]
 
 
-def _read_again(file: BinaryIO, like: VanillaNetwork, prefix: str) -> VanillaNetwork:
+def _read_again(file: BinaryIO, like: Backbone, prefix: str) -> Backbone:
     """Build a network from the written file."""
     file.seek(0)
     state = model_state_dict(load_safely(file))
@@ -217,24 +214,17 @@ def _read_again(file: BinaryIO, like: VanillaNetwork, prefix: str) -> VanillaNet
     return network
 
 
-def _compare(
-    network: VanillaNetwork, written: VanillaNetwork, path: Path
-) -> list[tuple[str, float, float]]:
-    """Compare two networks layer by layer, and the logits of classifiers."""
-    stem = next(network.parameters())
+def _compare(network: Backbone, written: Backbone, path: Path) -> list[tuple[str, float, float]]:
+    """Compare two networks layer by layer."""
+    dtype = next(network.parameters()).dtype
     # Networks stored in float64 are compared in float32, too.
-    eps = max(torch.finfo(stem.dtype).eps, torch.finfo(torch.float32).eps)
+    eps = max(torch.finfo(dtype).eps, torch.finfo(torch.float32).eps)
     tolerance = min(1e3 * eps, 0.1)
     if any(parameter.dtype != torch.float32 for parameter in network.parameters()):
         # Compare in float32: this tests the stored weights, not the 16-bit arithmetic.
         network, written = (copy.deepcopy(form).float() for form in (network, written))
-    image = random_image(network, stem.shape[1])
+    image = random_image(network, network.in_channels)
     rows = list(layer_errors(network, written, image))
-    if isinstance(network, ClassifierNetwork):
-        with torch.no_grad():
-            logits, found = (form(image) for form in (network, written))
-        error = relative_error([found], [logits])
-        rows.append(("logits", error, error))
     worst = max(rows, key=lambda row: row[2])
     if not all(row[2] <= tolerance for row in rows):
         raise UserError(
@@ -243,8 +233,3 @@ def _compare(
             "bits, convert a float32 checkpoint instead"
         )
     return rows
-
-
-def _form(network: VanillaNetwork) -> str:
-    kind = "classifier" if isinstance(network, ClassifierNetwork) else "backbone"
-    return f"{kind}, {network.form} form"

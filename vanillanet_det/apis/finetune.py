@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -15,23 +15,26 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import DefaultScope
 
-from ..checkpoints import find_resume, read_checkpoint
+from ..checkpoints import find_resume
 from ..checks import check_config, report, stop_at_errors
 from ..engine.amp import set_amp
 from ..engine.config import check_writable, config_errors, read_config
+from ..engine.folder_lock import hold_folder
+from ..engine.messages import print_message
 from ..engine.options import parse_size, use_device
 from ..engine.size_errors import size_errors
 from ..errors import UserError
-from ..fileio import atomic_write
-from ..finetune.cost import extend, fit_length, fit_workers, measure_cost
+from ..finetune.cost import fit_length, fit_workers, measure_cost
+from ..finetune.data import write_config
 from ..finetune.fused import save_fused
 from ..finetune.model import has_masks
 from ..finetune.options import FinetuneOptions
-from ..finetune.prepare import prepare, print_message
+from ..finetune.prepare import prepare
 from ..finetune.report import write_finetune_report
+from ..finetune.resuming import check_compared, check_resumed
 from ..finetune.tiles import validation_images
 from ..finetune.uncut import detect_uncut
-from ..inference import config_text
+from ..finetune.yolo import can_fuse, is_yolo, prepare_yolo, train_yolo
 from ..inference.settings import find_settings, set_settings
 from ..installation import command
 from ..models.protocols import KnowsForms
@@ -71,8 +74,8 @@ def finetune(
     Args:
         data: Folder, annotation file or archive of a dataset; see `read_dataset`.
         model: `nano`, `small`, `base`, `retinanet`, `mask-rcnn`, `faster-rcnn`, or another
-            detector's config; None uses the detector of the weights, else `small` without a GPU
-            and `retinanet` with one.
+            detector's config; or `yolo11`, or a YAML of Ultralytics; None uses the detector of the
+            weights, else `small` without a GPU and `retinanet` with one.
         input_size: Such as `640` or `480x640` (height x width); None uses the size of the
             images, up to COCO's.
         tiles: Size of the tiles that images are cut into, such as `640` or `480x640`; None or
@@ -96,15 +99,16 @@ def finetune(
     where = Path(work_dir or f"work_dirs/{source.stem if source.is_file() else source.name}")
     # Not in `where` itself, because MMEngine dumps each run's config there under the same name.
     path = where / "config" / "finetune.py"
-    _check_compared(compare)
+    check_compared(compare)
     size = parse_size(input_size, "input-size") if input_size else None
     lists = {name: tuple(value) for name, value in options.items() if isinstance(value, list)}
     cut = Tiles.parse(tiles) or None
     settings = FinetuneOptions(model=model, input_size=size, tiles=cut, **{**options, **lists})
     if resume:
-        _check_resumed(path, source, settings, amp, dry_run)
+        check_resumed(path, source, settings, amp, dry_run)
     else:
-        with _on_interrupt("Training has not started; run the same command again"):
+        told = "Training has not started; run the same command again"
+        with _on_interrupt(told), hold_folder(where):
             _write_config(path, data, _complete(settings), amp, where, began, dry_run)
         print_message(f"Config: {path}\nRun it again: {command('train')} {path} --work-dir FOLDER")
     if dry_run:
@@ -114,56 +118,22 @@ def finetune(
     words += ["--verbose"] if verbose else []
     words += ["--compare", *map(str, compare)] if compare else []
     go_on = f"{command('finetune')} {shlex.join(words)}"
-    best = train(
-        str(path),
-        str(where),
-        resume="auto" if resume else None,
-        go_on=go_on,
-        verbose=verbose,
-        checked=not resume,
-    )
+    cfg = Config.fromfile(path)
+    if "yolo" in cfg.finetune:
+        left = 60 * settings.minutes - (time.monotonic() - began) if settings.minutes else None
+        with _on_interrupt(f"To go on: {go_on}"), hold_folder(where):
+            best = train_yolo(cfg, where, resume, left)
+    else:
+        best = train(
+            str(path),
+            str(where),
+            resume="auto" if resume else None,
+            go_on=go_on,
+            verbose=verbose,
+            checked=not resume,
+        )
     with _on_interrupt(f"Training is complete; to fuse, evaluate and report, run: {go_on}"):
         _finish(path, best or str(find_resume(where)), where, compare, verbose)
-
-
-def _check_compared(folders: Sequence[str]) -> None:
-    for folder in folders:
-        if not any(Path(folder).glob("*/vis_data/*.json")):
-            raise UserError(f"--compare {folder}: has no training log; expected a work dir")
-
-
-def _check_resumed(
-    path: Path, data: Path, settings: FinetuneOptions, amp: Optional[str], dry_run: bool
-) -> None:
-    """Refuse to resume with other settings or another dataset, and make the run longer if asked."""
-    if not path.is_file():
-        raise UserError(f"--resume: no fine-tuning run in {path.parents[1]}; omit --resume")
-    longer = dict(epochs=settings.epochs, minutes=settings.minutes)
-    others = [f for f in fields(settings) if f.name not in longer]
-    changed = [f.name for f in others if getattr(settings, f.name) != f.default]
-    changed += ["amp"] if amp else []
-    if changed:
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
-        raise UserError(f"--resume: uses the settings in {path}; omit {flags}")
-    cfg = read_config(str(path))
-    trained_on = (cfg.get("finetune") or {}).get("data")
-    if trained_on is None:
-        raise UserError(
-            f"--resume: {path} doesn't specify its dataset (finetune.data); resume it with "
-            f"{command('train')} {path} --work-dir {path.parents[1]} --resume"
-        )
-    if Path(trained_on).resolve() != data:
-        raise UserError(f"--resume: the run in {path.parents[1]} uses {trained_on}, not {data}")
-    if any(longer.values()):
-        last = find_resume(path.parents[1])
-        done = 0 if last is None else read_checkpoint(last)["meta"]["epoch"]
-        if settings.epochs is not None and settings.epochs < done:
-            raise UserError(
-                f"--epochs {settings.epochs}: the run has already {done}; expected more"
-            )
-        extend(cfg, **longer)
-        if not dry_run:
-            _write(path, cfg)
 
 
 def _complete(settings: FinetuneOptions) -> FinetuneOptions:
@@ -205,17 +175,21 @@ def _write_config(
             f"--work-dir {where}: already contains annotations, which would be overwritten; choose "
             "another folder"
         )
-    template = settings.model or "retinanet"
+    foreign = is_yolo(settings.model)
+    template = "retinanet" if foreign else settings.model or "retinanet"
     cfg = read_config(_TEMPLATES.get(template, template))
     check_writable(where)
     try:
         with DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmdet"):
-            cfg = prepare(data, cfg, settings, where, light=template in _LIGHT)
-            set_amp(cfg, amp)
+            if foreign:
+                cfg = prepare_yolo(data, cfg, settings, where, amp is not None)
+            else:
+                cfg = prepare(data, cfg, settings, where, light=template in _LIGHT)
+                set_amp(cfg, amp)
             findings = check_config(cfg, images=True)
         print_message(report(findings) or "Dataset, weights and config: no problems found")
         stop_at_errors(findings)
-        if settings.minutes or not dry_run:
+        if not foreign and (settings.minutes or not dry_run):
             with config_errors(cfg), size_errors(cfg):
                 cost = measure_cost(cfg)
             spent = time.monotonic() - began
@@ -223,17 +197,11 @@ def _write_config(
             fit_workers(cfg, cost)
             print_message(fit_length(cfg, cost, left))
         path.parent.mkdir(exist_ok=True)
-        _write(path, cfg)
+        write_config(path, cfg)
     except OSError as error:
         raise UserError(
             f"{error.filename or where}: can't be read or written ({error.strerror or error})"
         ) from error
-
-
-def _write(path: Path, cfg: Config) -> None:
-    text = config_text(cfg)
-    with atomic_write(path) as file:
-        file.write(text.encode())
 
 
 def _finish(
@@ -243,7 +211,8 @@ def _finish(
     cfg = Config.fromfile(config)
     detector = checkpoint
     # First, in case the evaluation fails.
-    if isinstance(MODELS.get(cfg.model.backbone.type), KnowsForms):
+    foreign = "yolo" in cfg.finetune
+    if not foreign and isinstance(MODELS.get(cfg.model.backbone.type), KnowsForms):
         detector = str(where / "deployed.pth")
         save_fused(str(config), checkpoint, detector)
     if cfg.get("finetune", {}).get("uncut"):
@@ -254,7 +223,7 @@ def _finish(
     classes = cfg.val_dataloader.dataset.metainfo.classes
     scores = tuple(summary.class_scores[name] for name in classes)
     set_settings(cfg, replace(find_settings(cfg, classes), class_scores=scores))
-    _write(config, cfg)
+    write_config(config, cfg)
     if detector != checkpoint:
         save_fused(cfg, checkpoint, detector)
     precisions = ", ".join(
@@ -266,7 +235,7 @@ def _finish(
         f"{precisions or 'No objects to find'}, evaluated on {validation_images(cfg)[0]}\n"
         f"Report: {path}\n"
         f"Detector: {detector}\n"
-        f"Detect: {command('infer')} {shlex.quote(detector)} IMAGES --out FOLDER\n"
+        f"Detect: {_detect_with(detector, foreign)}\n"
         + "".join(f"Advice: {each}\n" for each in summary.advice)
     )
 
@@ -282,10 +251,17 @@ def _evaluate(cfg: Config, config: Path, checkpoint: str, where: Path, verbose: 
             cfg_options=[f"test_evaluator.outfile_prefix={prefix}"],
             verbose=verbose,
             checked=True,
+            deploy="yolo" not in cfg.finetune or can_fuse(checkpoint),
         )
         file = Path(f"{prefix}.{'segm' if has_masks(cfg.model) else 'bbox'}.json")
         # MMDetection writes no file if there are no detections.
         return json.loads(file.read_bytes()) if file.is_file() else []
+
+
+def _detect_with(detector: str, foreign: bool) -> str:
+    if foreign:
+        return f"vanillanet-yolo predict {shlex.quote(f'model={detector}')} source=IMAGES"
+    return f"{command('infer')} {shlex.quote(detector)} IMAGES --out FOLDER"
 
 
 @contextmanager

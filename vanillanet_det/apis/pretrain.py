@@ -16,11 +16,12 @@ from ..datasets.classification import ClassificationDataset
 from ..datasets.digit_images import DATA_ROOT
 from ..engine.amp import set_amp
 from ..engine.config import check_writable
+from ..engine.folder_lock import hold_folder
 from ..engine.launch import rendezvous
+from ..engine.messages import print_message
 from ..engine.options import parse_size, use_device
 from ..errors import UserError, some
 from ..fileio import atomic_write
-from ..finetune.prepare import print_message
 from ..inference.model_config import config_text, model_config
 from ..installation import command
 from ..pretraining.ablation import ACCURACY
@@ -29,7 +30,7 @@ from ..pretraining.data import ClassificationData, read_data, unreadable
 from ..pretraining.evaluation import evaluate, read_networks, table
 from ..pretraining.network import published_arch
 from ..pretraining.options import PretrainOptions
-from ..pretraining.recipes import recipe_of
+from ..pretraining.recipes import GRESNETS, recipe_of
 from ..pretraining.report import write_pretrain_report
 from ..pretraining.source import Source
 from .train import train
@@ -102,7 +103,8 @@ def pretrain(
         found, settings, text = source.read(given)
         if source.is_first:
             print_message(text)
-        _write_config(path, found, settings, amp, workers, source)
+        with hold_folder(where if source.is_first else None):
+            _write_config(path, found, settings, amp, workers, source)
     if dry_run:
         return
     train(
@@ -120,7 +122,7 @@ def pretrain(
 
 def _evaluate(path: str, source: Source, given: dict[str, Any], workers: int, real: bool) -> None:
     """Evaluate a file as it was trained, unless options say how."""
-    found, settings, text = source.read(given)
+    found, settings, text = source.read(given, evaluating=True)
     print_message(text)
     own = model_config(Checkpoint.read(path).content) or {}
     dataset = (own.get("val_dataloader") or {}).get("dataset") or {}
@@ -193,7 +195,7 @@ def _write_config(
                 raise UserError(
                     f"{and_more(problems[0], len(problems))}; replace the files, or remove them"
                 )
-        print_message(_summary(cfg, settings))
+        print_message(_summary(cfg, settings, source))
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:  # each rank writes the same
         file.write(config_text(cfg).encode())
@@ -201,12 +203,15 @@ def _write_config(
         print_message(f"Config: {path}")
 
 
-def _summary(cfg: Config, settings: PretrainOptions) -> str:
-    arch = published_arch(settings.model)
-    recipe = recipe_of(arch)
+def _summary(cfg: Config, settings: PretrainOptions, source: Source) -> str:
+    recipe = recipe_of(settings.model)
     kind = "published" if recipe.published else "ours, after that of VanillaNet-10"
+    if settings.model in GRESNETS:
+        kind = "published, but for learning rate, weight decay and mixup, which are ours"
     if cfg.pretraining.is_scaled:
         kind = "that of the published width"
+    if not source.data and not source.reader:
+        kind = "ours, for the embedded digits"
     optimizer = cfg.optim_wrapper.optimizer
     epochs = settings.rising_epochs
     rows = {
@@ -240,7 +245,7 @@ def _finish(config: Path, where: Path, data: Optional[str]) -> None:
     title = f"Pretraining on {Path(data or DATA_ROOT).name or loader.dataset.reader}"
     print_message(f"Report: {write_pretrain_report(cfg, found, network, dataset, where, title)}")
     model = cfg.pretraining.model
-    if not cfg.pretraining.is_scaled and ":" not in model:
-        of_detector = "" if published_arch(model) else f"--model {model} "
+    if cfg.model.backbone.type in ("VanillaNetClassifier", "GResNetClassifier"):
+        of_detector = "" if published_arch(model) or model in GRESNETS else f"--model {model} "
         words = f"{command('finetune')} DATA {of_detector}--weights {last}"
         print_message(f"Train a detector on it: {words}")

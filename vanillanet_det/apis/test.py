@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 
 from ..checkpoints.reading import read_ahead
 from ..checks import Finding, leaf_datasets
-from ..configs import type_name
+from ..configs import is_ultralytics, type_name
 from ..engine.config import (
     check_tensorboard,
     check_writable,
@@ -36,6 +36,7 @@ from ..engine.runner import build_runner
 from ..engine.size_errors import size_errors
 from ..errors import UserError
 from ..inference.exported import ExportedModel
+from ..inference.ultralytics import ultralytics_config
 from ..installation import configs_folder
 from ..models.mask_tta import MaskTTAModel
 from ..runtime.engines import ENDINGS
@@ -58,7 +59,8 @@ def test(
 
     Args:
         config: The config file.
-        checkpoint: The checkpoint file, or an exported `.onnx` or `.xml` file.
+        checkpoint: The checkpoint file, an exported `.onnx` or `.xml` file, or a `.pt` file or YAML
+            of Ultralytics.
         work_dir: Folder for logs.
         out: File for the raw results, `.pkl` or `.pickle`; it is written only when complete.
         show_dir: Folder for images with the detections, relative to the run's log folder.
@@ -78,11 +80,14 @@ def test(
     if out is not None and not out.endswith((".pkl", ".pickle")):
         raise UserError(f"--out {out}: expected a path ending in .pkl or .pickle")
     exported = Path(checkpoint).suffix.lower() in ENDINGS
-    if exported:
-        flags = {"--tta": tta, "--no-deploy": not deploy, "--launcher": launcher != "none"}
+    foreign = is_ultralytics(checkpoint)
+    if exported or foreign:
+        flags = {"--tta": tta, "--no-deploy": exported and not deploy}
+        flags["--launcher"] = launcher != "none"
         for flag in (flag for flag, is_set in flags.items() if is_set):
+            kind = "exported" if exported else "Ultralytics'"
             raise UserError(
-                f"{flag}: {checkpoint} is exported, which rules this option out; omit {flag}"
+                f"{flag}: {checkpoint} is {kind}, which rules this option out; omit {flag}"
             )
     with first_rank_reports():
         cfg = load_config(config, work_dir, cfg_options, launcher)
@@ -91,12 +96,14 @@ def test(
             if out is not None:
                 gather_or_raise(lambda: _check_out(Path(out)), is_first())
             warnings, *_ = gather_or_raise(
-                lambda: _check(cfg, checkpoint, exported, checked), is_first_of_node()
+                lambda: _check(cfg, checkpoint, exported or foreign, checked), is_first_of_node()
             )
-            cfg.load_from, cfg.resume = None if exported else checkpoint, False
+            cfg.load_from, cfg.resume = None if exported or foreign else checkpoint, False
             _set_deploy(cfg, deploy and not exported)
             if exported:
                 _set_exported(cfg, checkpoint)
+            elif foreign:
+                _set_ultralytics(cfg, checkpoint)
             elif not deploy and cfg.get("model", {}).get("backbone", {}).get("deploy"):
                 raise UserError(
                     f"--no-deploy: {config} sets model.backbone.deploy=True, and a deployed "
@@ -108,7 +115,7 @@ def test(
                 _set_tta(cfg)
             runner = build_runner(cfg, verbose)
             log_warnings(warnings)
-            if exported:
+            if exported or foreign:
                 _check_classes(runner, checkpoint)
     with config_errors(cfg), size_errors(cfg), lost_rank_errors():
         metrics = runner.test() if out is None else _test_and_dump(runner, Path(out))
@@ -151,13 +158,26 @@ def _set_exported(cfg: Config, file: str) -> None:
     remove_hooks(cfg, "EMAHook")  # the file has no weights to average
 
 
+def _set_ultralytics(cfg: Config, path: str) -> None:
+    """Replace the model with a network of Ultralytics, and the size of images with its own."""
+    own = ultralytics_config(path)
+    cfg.model = own.model
+    (scale,) = [step.scale for step in own.test_dataloader.dataset.pipeline if "scale" in step]
+    for dataset in leaf_datasets(cfg.test_dataloader):
+        for step in dataset.pipeline:
+            if type_name(step) == "Resize":
+                step.clear()
+                step.update(type="Resize", scale=scale, keep_ratio=True)
+    remove_hooks(cfg, "EMAHook")
+
+
 def _check_classes(runner: Runner, file: str) -> None:
     expected = tuple(runner.test_dataloader.dataset.metainfo.get("classes") or ())
-    found = runner.model.detector.classes
+    found = runner.model.classes
     if found != expected:
         raise UserError(
             f"{file}: its classes are {', '.join(found[:20])}, but the config's dataset has "
-            f"{', '.join(expected[:20])}; use the config that it was exported with"
+            f"{', '.join(expected[:20])}; use the config of the dataset that it was trained on"
         )
 
 

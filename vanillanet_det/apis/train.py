@@ -3,7 +3,7 @@
 import hashlib
 import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Optional
 
@@ -16,6 +16,7 @@ from ..checkpoints.download import is_url
 from ..checks import Finding
 from ..engine.amp import set_amp
 from ..engine.config import check_tensorboard, config_errors, load_config
+from ..engine.folder_lock import hold_folder
 from ..engine.hooks import InterruptHook
 from ..engine.hooks.check_data_hook import check_run, log_warnings
 from ..engine.launch import end_distributed, init_distributed
@@ -71,24 +72,27 @@ def train(
         UserError: There is a mistake in the config, the data, the weights, the checkpoint or a
             folder.
     """
-    with first_rank_reports(), _nothing_trained():
-        cfg = load_config(config, work_dir, cfg_options, launcher)
-        with config_errors(cfg):
-            init_distributed(cfg)
-            if auto_scale_lr:
-                _set_auto_scale_lr(cfg)
-            _set_resume(cfg, resume)  # first, since nothing else is loaded then
-            warnings, *_ = gather_or_raise(lambda: _check(cfg, checked), is_first_of_node())
-            set_amp(cfg, amp)
-            runner = build_runner(cfg, verbose)
-            log_warnings(warnings)
-    for hook in runner.hooks:
-        if isinstance(hook, InterruptHook) and hook.go_on is None:
-            hook.go_on = go_on or _resume_command(
-                config, work_dir, amp, auto_scale_lr, cfg_options, launcher, verbose
-            )
-    with config_errors(cfg), size_errors(cfg), lost_rank_errors(), _nothing_trained():
-        runner.train()
+    with ExitStack() as lock:
+        with first_rank_reports(), _nothing_trained():
+            cfg = load_config(config, work_dir, cfg_options, launcher)
+            with config_errors(cfg):
+                init_distributed(cfg)
+                if auto_scale_lr:
+                    _set_auto_scale_lr(cfg)
+                _set_resume(cfg, resume)  # first, since nothing else is loaded then
+                warnings, *_ = gather_or_raise(lambda: _check(cfg, checked), is_first_of_node())
+                set_amp(cfg, amp)
+                held = hold_folder(Path(cfg.work_dir))
+                gather_or_raise(lambda: lock.enter_context(held), is_first())
+                runner = build_runner(cfg, verbose)
+                log_warnings(warnings)
+        for hook in runner.hooks:
+            if isinstance(hook, InterruptHook) and hook.go_on is None:
+                hook.go_on = go_on or _resume_command(
+                    config, work_dir, amp, auto_scale_lr, cfg_options, launcher, verbose
+                )
+        with config_errors(cfg), size_errors(cfg), lost_rank_errors(), _nothing_trained():
+            runner.train()
     end_distributed(cfg)
     best = runner.message_hub.runtime_info.get("best_ckpt")
     if best is not None and go_on is None:

@@ -11,7 +11,7 @@ from typing import Any, Optional
 import torch
 import torch._inductor.config as inductor
 from mmcv.cnn.utils import fuse_conv_bn
-from mmdet.models.detectors import SingleStageDetector, TwoStageDetector
+from mmdet.models.detectors import BaseDetector, SingleStageDetector, TwoStageDetector
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.logging import MMLogger
@@ -77,6 +77,8 @@ def load_network(name: str, cfg: Config, checkpoint: Optional[str], batch: dict)
         raise UserError(
             f"config {cfg.filename}: the model can't be built ({type(error).__name__}: {reason})"
         ) from error
+    if own := getattr(model, "weights_file", None):  # it has built its network from a file
+        return Network(name, model.eval(), "training", own, prepare=partial(prepare_array, cfg))
     if not isinstance(model, (SingleStageDetector, TwoStageDetector)):
         raise UserError(
             f"config {cfg.filename}: the model is a {type(model).__name__}, expected one "
@@ -153,7 +155,8 @@ def fuse(network: Network) -> Network:
 def _fold_batch_norms(detector: nn.Module) -> None:
     """Fold the BatchNorms of a detector's backbone and neck into their convolutions, in place."""
     # Heads are left out: some share a convolution across levels, with a BatchNorm for each level.
-    for part in (detector.backbone, getattr(detector, "neck", None)):
+    head = detector.bbox_head if getattr(detector, "folds_head", False) else None
+    for part in (detector.backbone, getattr(detector, "neck", None), head):
         if part is not None:
             fuse_conv_bn(part)
 
@@ -164,12 +167,15 @@ def set_layout(model: nn.Module, layout: str) -> None:
 
 
 def compile_parts(model: nn.Module, device: torch.device) -> None:
-    """Compile the backbone, neck and heads with torch.compile, in place, at their first call.
+    """Compile a classifier, or a detector's backbone, neck and heads, in place, at the first call.
 
     On CPUs the weights are frozen, so that the compiler can choose their layout in advance.
     """
     # As an option of `compile`, this would come too late: weights would already be inputs.
     inductor.freezing = device.type == "cpu"
+    if not isinstance(model, BaseDetector):
+        model.compile()
+        return
     roi_head = getattr(model, "roi_head", None)
     for owner in filter(None, (model, roi_head)):
         for name in ("backbone", "neck", "rpn_head", "bbox_head", "mask_head"):

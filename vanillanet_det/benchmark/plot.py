@@ -8,6 +8,7 @@ from typing import Union
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -18,7 +19,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from ..errors import UserError
 from ..fileio import atomic_write
 from .report import digits, machine_line, rate
-from .results import Result, Row
+from .results import Result, Row, row_names
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 _BLUE, _ORANGE, _GREEN, _PURPLE, _YELLOW, _RED, _SKY, _GREY = (
@@ -61,7 +62,19 @@ def plot(result: Result, path: Union[str, Path]) -> None:
     Raises:
         UserError: The file can't be written.
     """
-    figure = draw(result)
+    save(draw(result), path)
+
+
+def save(figure: Figure, path: Union[str, Path]) -> None:
+    """Save a figure as a PNG file.
+
+    Args:
+        figure: The figure.
+        path: The file to write or replace; it is never left incomplete.
+
+    Raises:
+        UserError: The file can't be written.
+    """
     try:
         with atomic_write(path) as file:
             figure.savefig(file, format="png")
@@ -101,23 +114,6 @@ def draw(result: Result) -> Figure:
     return figure
 
 
-def row_names(rows: Sequence[Row]) -> list[str]:
-    """Return a name for each row: config, form, precision, and whatever differs between rows."""
-    columns = [
-        values
-        for values in (
-            [row.layout_name for row in rows],
-            [f"batch size {row.batch_size}" for row in rows],
-            [row.shape_name for row in rows],
-        )
-        if len(set(values)) > 1
-    ]
-    return [
-        ", ".join([row.config, row.form_name, row.precision, *(values[i] for values in columns)])
-        for i, row in enumerate(rows)
-    ]
-
-
 def _draw_points(axes: Axes, numbered: dict[int, Row], names: Sequence[str]) -> list[Line2D]:
     """Draw a numbered marker for each row; return the legend."""
     rows = numbered.values()
@@ -143,10 +139,15 @@ def _draw_points(axes: Axes, numbered: dict[int, Row], names: Sequence[str]) -> 
     for axis, values in zip("xy", zip(*points)):
         axes.set(**{f"{axis}lim": (min(values) / 2.5, max(values) * 2.5)})
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
-        axis.set_minor_locator(NullLocator())
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        label_plainly(axis)
     return handles
+
+
+def label_plainly(axis: Axis) -> None:
+    """Label a logarithmic axis with plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _draw_limits(axes: Axes, result: Result, rows: Sequence[Row]) -> list[Line2D]:

@@ -27,23 +27,27 @@ class PyTorchCandidate(Candidate):
     Args:
         row: Its row.
         inputs: Its batches.
-        model: The detector, on the device.
+        model: The detector or classifier, on the device.
         device: Device to compute on.
     """
 
     def __init__(self, row: Row, inputs: Inputs, model: nn.Module, device: torch.device) -> None:
         super().__init__(row, inputs)
         self.model, self.device = model, device
+        self._network = model.backbone if row.part == "backbone" else model
         self._batches = inputs.batches
         if row.part == "backbone":
             prepare = model.data_preprocessor
             self._batches = [prepare(batch, False)["inputs"] for batch in inputs.batches]
+        elif row.part == "classifier":
+            like = next(model.parameters())
+            self._batches = [batch.to(like) for batch in inputs.batches]
 
     def compute(self, index: int) -> int:
         """Compute a batch, and return the number of detections."""
         batch = self._batches[index]
-        if self.row.part == "backbone":
-            self.model.backbone(batch)
+        if self.row.part != "detector":
+            self._network(batch)
             return 0
         return sum(len(sample.pred_instances) for sample in self.model.test_step(batch))
 
@@ -52,15 +56,15 @@ class PyTorchCandidate(Candidate):
         super().warm_up()
         firsts = self.inputs.firsts
         extra = [peak_bytes(partial(self.compute, index), self.device) for index in firsts]
-        own = self.model.backbone if self.row.part == "backbone" else self.model
         if None not in extra:
-            weights = sum(p.nbytes for p in (*own.parameters(), *own.buffers()))
+            tensors = (*self._network.parameters(), *self._network.buffers())
+            weights = sum(tensor.nbytes for tensor in tensors)
             self.row.peak_bytes = max(extra) + weights
 
     def time_parts(self) -> None:
         """Record the time of each part for a typical batch."""
         row = self.row
-        if row.part == "backbone" or row.compiled:
+        if row.part != "detector" or row.compiled:
             return
         distances = [abs(second - row.median) for second in row.seconds]
         typical = distances.index(min(distances)) % len(self._batches)

@@ -58,7 +58,7 @@ def text_report(result: Result) -> str:
             ]
             lines = [[line[name] for name in _SHORT] for line in cells]
             blocks += [f"{part}, {shape}", tabulate(lines, _SHORT, disable_numparse=True)]
-    return "\n\n".join([*blocks, *_weights(result), *_limits_and_notes(result)])
+    return "\n\n".join([*blocks, *_weights(result), *limits_and_notes(result)])
 
 
 def _weights(result: Result) -> list[str]:
@@ -85,10 +85,11 @@ def markdown_report(result: Result) -> str:
     for part in dict.fromkeys(row.part for row in result.rows):
         lines = [_cells(result, row) for row in result.rows if row.part == part]
         blocks += [f"**{part.capitalize()}**", markdown(_HEADER, lines)]
-    return "\n\n".join([*blocks, *_limits_and_notes(result), _MEANING])
+    return "\n\n".join([*blocks, *limits_and_notes(result), _MEANING])
 
 
-def _limits_and_notes(result: Result) -> list[str]:
+def limits_and_notes(result: Result) -> list[str]:
+    """List the limits, and what the reader must know, as paragraphs."""
     limits = [f"- matrix product, {p}: {rate(v)}" for p, v in result.machine.limits.items()]
     notes = [f"- {note}" for note in _notes(result)]
     return ["\n".join(block) for block in (limits, notes) if block]

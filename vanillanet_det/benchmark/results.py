@@ -1,6 +1,7 @@
 """The results of a benchmark: one row for each network, form and input."""
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -18,7 +19,8 @@ class Row:
 
     Attributes:
         config: Name of the config file, without folder and suffix.
-        part: `backbone`, or `detector` for everything from a uint8 image to its boxes.
+        part: `backbone`; `detector` for everything from a uint8 image to its boxes; or
+            `classifier` for a whole one, from normalised images.
         form: `training`, `deploy` (fused), or `only` if nothing can be fused.
         precision: One of `PRECISIONS`, or `int8`: the precision of the computation.
         layout: Memory layout of kernels and features, one of `LAYOUTS`; None for an exported file,
@@ -32,13 +34,14 @@ class Row:
         seconds: Time of each measured batch, one per round.
         peak_bytes: Peak memory of one batch, parameters included; None if it isn't known, as for an
             exported file, whose engine keeps the memory it has allocated.
-        boxes: Mean number of detections per timed image; None for a backbone.
+        boxes: Mean number of detections per timed image; only for a detector.
         parts: Seconds of one batch by part, in order of execution; only for a detector in PyTorch.
         checkpoint: File of the weights, a checkpoint or an exported file; None for random weights.
         missing: Tensors of the network that the checkpoint lacks.
         notes: Sentences that the reader of the row must know.
         engine: `PyTorch`, or the engine with its version, such as `ONNX Runtime 1.32.0`.
         file_precision: Precision of the exported file; None in PyTorch.
+        layers: Convolutions and matrix products in sequence; only for a classifier.
     """
 
     config: str
@@ -60,6 +63,7 @@ class Row:
     notes: list[str] = field(default_factory=list)
     engine: str = "PyTorch"
     file_precision: Optional[str] = None
+    layers: Optional[int] = None
 
     @property
     def kind(self) -> tuple[Any, ...]:
@@ -173,3 +177,20 @@ class Result:
         """Return a row's speed as a share of the matrix product in its precision, or None."""
         limit = self.machine.limits.get(row.precision)
         return None if not limit or row.flop_rate is None else row.flop_rate / limit
+
+
+def row_names(rows: Sequence[Row]) -> list[str]:
+    """Return a name for each row: config, form, precision, and whatever differs between rows."""
+    columns = [
+        values
+        for values in (
+            [row.layout_name for row in rows],
+            [f"batch size {row.batch_size}" for row in rows],
+            [row.shape_name for row in rows],
+        )
+        if len(set(values)) > 1
+    ]
+    return [
+        ", ".join([row.config, row.form_name, row.precision, *(values[i] for values in columns)])
+        for i, row in enumerate(rows)
+    ]

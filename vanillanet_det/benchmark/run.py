@@ -1,7 +1,7 @@
 """Running a benchmark: from configs to rows."""
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Optional
 
@@ -23,12 +23,14 @@ NamedConfig = tuple[str, Config, Optional[str]]
 
 
 @torch.no_grad()
-def run(configs: Sequence[NamedConfig], settings: BenchmarkSettings) -> Result:
-    """Measure detectors in alternating rounds.
+def run(
+    make_candidates: Callable[[BenchmarkSettings, ShowStatus], Iterable[Candidate]],
+    settings: BenchmarkSettings,
+) -> Result:
+    """Measure networks in alternating rounds.
 
     Args:
-        configs: Name, config and checkpoint of each detector; without a checkpoint, weights are
-            random.
+        make_candidates: `classifier_candidates`, or `detector_candidates` of some configs.
         settings: What to measure.
 
     Returns:
@@ -41,7 +43,7 @@ def run(configs: Sequence[NamedConfig], settings: BenchmarkSettings) -> Result:
     """
     wait = partial(synchronize, settings.device)
     with tqdm(total=1.0, bar_format="{l_bar}{bar}| {elapsed}", leave=False) as bar:
-        candidates = list(_make_candidates(configs, settings, bar.set_description))
+        candidates = list(make_candidates(settings, bar.set_description))
         # Comparable candidates run one after the other.
         kinds = list(dict.fromkeys(candidate.row.kind for candidate in candidates))
         candidates.sort(key=lambda candidate: kinds.index(candidate.row.kind))
@@ -71,10 +73,21 @@ def run(configs: Sequence[NamedConfig], settings: BenchmarkSettings) -> Result:
     return Result(machine, rows)
 
 
-def _make_candidates(
+def detector_candidates(
     configs: Sequence[NamedConfig], settings: BenchmarkSettings, show_status: ShowStatus
 ) -> Iterator[Candidate]:
-    """Build all candidates, after the checks that take no time."""
+    """Build the candidates of detectors, after the checks that take no time.
+
+    Args:
+        configs: Name, config and checkpoint of each detector; without a checkpoint, weights are
+            random.
+        settings: What to measure.
+        show_status: Called with the current step.
+
+    Raises:
+        UserError: Images, a pipeline, a checkpoint, an exported file or an engine can't be used,
+            or a network can't be fused yet.
+    """
     check_exports([cfg for _, cfg, _ in configs], settings)
     files = find_user_files([cfg for _, cfg, _ in configs], settings)
     for index, (name, cfg, checkpoint) in enumerate(configs):

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..errors import prefix_errors
+from .match import Match
 from .reading import PathLike, read_checkpoint
 
 # Keys that contain the weights: MMEngine's, then those of published files, averaged weights first.
@@ -61,6 +63,26 @@ class Checkpoint:
     def backbone(self, prefix: str = "backbone.") -> dict[str, Tensor]:
         """Return the backbone's tensors, as `backbone_state_dict` does."""
         return backbone_state_dict(self.content, prefix)
+
+    def load_backbone(self, backbone: nn.Module, prefix: str = "backbone.") -> Match:
+        """Load the backbone's tensors into a network.
+
+        Args:
+            backbone: The network, which implements `ChecksWeights`.
+            prefix: Prefix of the backbone's tensors in a detector's checkpoint.
+
+        Returns:
+            Which tensors matched.
+
+        Raises:
+            UserError: The backbone rejects the weights. Nothing is then loaded.
+        """
+        with prefix_errors(self.path):
+            found = backbone.adapt_state_dict(self.backbone(prefix), self.arch_name)
+        match = Match.of(found, backbone.state_dict())
+        matched = {key: value for key, value in found.items() if key in match.matched}
+        backbone.load_state_dict(matched, strict=False)
+        return match
 
 
 def class_names(meta: Any) -> tuple[str, ...]:

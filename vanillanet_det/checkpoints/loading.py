@@ -6,9 +6,7 @@ from mmengine.logging import MMLogger
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
-from ..errors import prefix_errors
 from .checkpoint import Checkpoint, model_state_dict, unwrap
-from .match import Match
 from .reading import PathLike, read_checkpoint
 
 
@@ -42,9 +40,5 @@ def load_backbone(backbone: nn.Module, path: PathLike, prefix: str = "backbone."
         UserError: The file can't be read, or the backbone rejects the weights. Nothing is then
             loaded.
     """
-    checkpoint = Checkpoint.read(path)
-    with prefix_errors(path):
-        found = backbone.adapt_state_dict(checkpoint.backbone(prefix), checkpoint.arch_name)
-    match = Match.of(found, backbone.state_dict())
-    backbone.load_state_dict({k: v for k, v in found.items() if k in match.matched}, strict=False)
+    match = Checkpoint.read(path).load_backbone(backbone, prefix)
     MMLogger.get_current_instance().info(f"{path}: backbone: {match}")

@@ -35,12 +35,14 @@ class Findings(list[Finding]):
     Attributes:
         counts: Number of images, annotations and categories in each annotation file.
         num_classes: Number of classes; None if it is unknown.
+        paths: Datasets, each with the paths of its images.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.counts: dict[str, dict[str, int]] = {}
         self.num_classes: Optional[int] = None
+        self.paths: list[tuple[Dataset, list[str]]] = []
 
 
 @dataclass
@@ -86,6 +88,7 @@ def check_config(
         train = [item for item in collected.paths if item[0].key.startswith("train")]
         others = [item for item in collected.paths if not item[0].key.startswith("train")]
         findings += check_shared(train, others)
+        findings.paths = collected.paths
         ann_files: dict[str, list[str]] = {}
         for dataset in datasets:
             ann_files.setdefault(dataset.key, []).append(dataset.ann_file)

@@ -69,7 +69,7 @@ def _check_features(model: nn.Module, model_cfg: dict) -> Iterator[Finding]:
     if backbone is None:
         return
     features = _run(backbone, torch.empty(1, 3, _SIDE, _SIDE, device="meta"))
-    if features is None:
+    if features is None or not all(isinstance(feature, Tensor) for feature in features):
         return
     neck = getattr(model, "neck", None)
     if neck is not None:

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any, Union
 
 import torch
 from mmengine.config import Config
@@ -41,6 +42,7 @@ _FIRST_PORT = 29500
 # gloo's default; a rank may have to wait while another one reads annotations or downloads weights.
 _TIMEOUT_S = 1800
 _POLL_S = 0.05
+_gloo: list[Any] = []  # stores and groups of gloo that this process has used
 _DIST_ERROR = getattr(torch.distributed, "DistError", RuntimeError)  # new in PyTorch 2.2
 
 
@@ -72,6 +74,7 @@ def init_distributed(cfg: Config) -> None:
     try:
         store, rank, size = _fresh_store(timeout)
         if on_cpu:
+            _gloo.append(store)
             torch.distributed.init_process_group(
                 "gloo", store=store, rank=rank, world_size=size, timeout=timeout
             )
@@ -101,13 +104,29 @@ def init_distributed(cfg: Config) -> None:
 
 
 def end_distributed(cfg: Config) -> None:
-    """Leave the group of ranks on CPUs that `init_distributed` created.
-
-    Its threads may otherwise abort a process that ends while they run.
-    """
+    """Leave the group of ranks on CPUs that `init_distributed` created."""
     is_initialized = cfg.launcher != "none" and torch.distributed.is_initialized()
     if is_initialized and torch.distributed.get_backend() == "gloo":
-        torch.distributed.destroy_process_group()
+        leave_gloo()
+
+
+def leave_gloo() -> None:
+    """Leave the group of ranks, and keep its object until the process ends.
+
+    PyTorch 2.1 deletes it holding Python's lock, and waits for gloo's threads, one of which may
+    wait for the lock to delete a tensor.
+    """
+    _gloo.append(torch.distributed.group.WORLD)
+    torch.distributed.destroy_process_group()
+
+
+def has_gloo_threads() -> bool:
+    """Return whether threads of gloo may run in this process.
+
+    Newer versions of PyTorch keep them when a group ends that DistributedDataParallel has used.
+    While the C++ libraries are cleaned up at the end of a process, they sometimes abort it.
+    """
+    return bool(_gloo)
 
 
 def _check_single_process() -> None:
@@ -209,23 +228,33 @@ def _fresh_store(timeout: timedelta) -> tuple[Store, int, int]:
 
 def _offer(store: Store, size: int, end: float) -> str:
     name = uuid.uuid4().hex
-    store.set("offer", name)
+    _put(store, "offer", name)
     answers = [f"{name}/answer/{rank}" for rank in range(1, size)]
-    while answers and not store.check(answers):
+    while not all(_has(store, answer) for answer in answers):
         _wait(end)
-    store.set(f"{name}/seen", b" ".join(store.get(answer) for answer in answers))
+    _put(store, f"{name}/seen", b" ".join(store.get(answer) for answer in answers))
     return name
 
 
 def _accept(store: Store, rank: int, end: float) -> str:
     own = uuid.uuid4().hex
     while True:
-        if store.check(["offer"]):
+        if _has(store, "offer"):
             name = store.get("offer").decode()
-            store.set(f"{name}/answer/{rank}", own)
-            if store.check([f"{name}/seen"]) and own.encode() in store.get(f"{name}/seen"):
+            _put(store, f"{name}/answer/{rank}", own)
+            if _has(store, f"{name}/seen") and own.encode() in store.get(f"{name}/seen"):
                 return name
         _wait(end)
+
+
+def _put(store: Store, key: str, value: Union[str, bytes]) -> None:
+    store.set(key, value)
+    store.add(f"{key}/count", 1)
+
+
+def _has(store: Store, key: str) -> bool:
+    """Return whether a key was put, which PyTorch 2.1 has no method for."""
+    return store.add(f"{key}/count", 0) > 0
 
 
 def _wait(end: float) -> None:

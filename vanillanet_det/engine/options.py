@@ -2,13 +2,14 @@
 
 import os
 import re
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 from mmengine.device import get_device
 
 from ..errors import UserError
 from ..models.backbones.archs import ARCHS
+from ..models.backbones.gresnet import DEPTHS
 
 
 def parse_size(text: str, flag: str, least: int = 32) -> tuple[int, int]:
@@ -52,6 +53,24 @@ def parse_backbone(text: str) -> str:
         names = ", ".join(f"vanillanet{name}" for name in ARCHS)
         raise UserError(f"--backbone {text}: expected one of {names}")
     return arch
+
+
+def backbone_arguments(text: str) -> dict[str, Any]:
+    """Return type and arguments of a named backbone.
+
+    Args:
+        text: `vanillanet` followed by a published arch, or `gresnet` followed by a depth.
+
+    Raises:
+        UserError: There is no such backbone.
+    """
+    gresnets = {f"gresnet{depth}": depth for depth in DEPTHS}
+    if text in gresnets:
+        return dict(type="GResNet", depth=gresnets[text])
+    try:
+        return dict(type="VanillaNet", arch=parse_backbone(text))
+    except UserError as error:
+        raise UserError(f"{error}, {', '.join(gresnets)}") from error
 
 
 def parse_device(name: str) -> torch.device:

@@ -4,12 +4,14 @@ import copy
 from collections.abc import Iterator
 from typing import Any, Optional
 
+from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
 
 from ..analysis.meta import build_on_meta
+from ..configs import type_name
 from ..errors import UserError
 from ..installation import command
-from ..models.backbones.archs import resolve_arch
+from ..models.backbones.base import Backbone
 from .start import Start
 
 
@@ -17,7 +19,7 @@ def make_model(
     template: Config,
     start: Start,
     num_classes: int,
-    arch: Optional[str] = None,
+    network: Optional[dict[str, Any]] = None,
     freeze: int = -1,
     merged: bool = False,
 ) -> ConfigDict:
@@ -27,12 +29,12 @@ def make_model(
         template: Config of a detector; its model is used unless the weights include a model config.
         start: The weights to start from.
         num_classes: Number of classes.
-        arch: Published arch of VanillaNet; if None, the arch of the weights or the template.
+        network: Type and arguments of the backbone; if None, that of the weights or the template.
         freeze: Last backbone stage to freeze: 0 for the stem, -1 to freeze nothing.
         merged: Whether to train VanillaNet's merged form.
 
     Raises:
-        UserError: The weights, arch and template don't match.
+        UserError: The weights, backbone and template don't match.
     """
     own = start.model
     model = copy.deepcopy(own or template_model(template))
@@ -41,20 +43,22 @@ def make_model(
             f"--weights {start.path}: its model, {model.get('type')}, has no backbone config; use "
             "the weights of another detector"
         )
-    backbone = model.backbone
-    is_vanillanet = backbone.get("type") == "VanillaNet"
-    if is_vanillanet and own is None:
-        _set_arch(model, arch or start.arch, f"--model {template.filename}")
-    elif arch is not None and backbone.get("arch") != arch:
-        has = f"has the arch {backbone.get('arch')}" if is_vanillanet else "has another backbone"
+    is_ours = issubclass(_class_of(model.backbone), Backbone)
+    if is_ours and own is None:
+        _set_backbone(model, network or start.network, f"--model {template.filename}")
+    elif network is not None and not _has(model.backbone, network):
+        has = _named(model.backbone) if is_ours else "another backbone"
         where = f"--weights {start.path}" if own else "--model"
-        raise UserError(f"--backbone vanillanet{arch}: the model of {where} {has}; omit --backbone")
+        raise UserError(
+            f"--backbone {_named(network)}: the model of {where} has {has}; omit --backbone"
+        )
+    backbone = model.backbone
     backbone.init_cfg = None
     if start.kind == "backbone":
-        if not is_vanillanet:
+        if not is_ours:
             raise UserError(
-                f"--weights {start.path}: contains a VanillaNet, but the backbone is "
-                f"{backbone.get('type')}; pass another --model"
+                f"--weights {start.path}: contains a {start.backbone.kind}, but the "
+                f"backbone is {backbone.get('type')}; pass another --model"
             )
         backbone.init_cfg = ConfigDict(type="Pretrained", checkpoint=start.path)
     if start.kind == "nothing":  # random layers must be trained
@@ -68,7 +72,7 @@ def make_model(
                 "pass --weights, or omit --freeze"
             )
         backbone.frozen_stages = freeze
-    if is_vanillanet:
+    if is_ours:
         _set_form(backbone, start, merged)
     for node in _nodes(model):
         if "num_classes" in node:
@@ -118,31 +122,54 @@ def has_masks(model: dict) -> bool:
     return any(head.get("mask_head") or head.get("loss_mask") for head in heads)
 
 
-def _set_arch(model: ConfigDict, arch: Optional[str], whose: str) -> None:
-    """Set VanillaNet's arch, and adapt the neck's input channels."""
-    before = model.backbone.get("arch", "11")
-    if arch is None or arch == before:
+def _class_of(backbone: dict) -> type:
+    """Return the class of a backbone's config; `object` for one that isn't registered."""
+    kind = backbone.get("type")
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    return kind if isinstance(kind, type) else object
+
+
+def _has(backbone: dict, network: dict[str, Any]) -> bool:
+    """Return whether a backbone config has the type and arguments of a network."""
+    defaults = dict(arch="11", depth=50)
+    return all(backbone.get(key, defaults.get(key)) == network[key] for key in network)
+
+
+def _named(network: dict[str, Any]) -> str:
+    """Return the name of a backbone, such as `vanillanet11`."""
+    number = network.get("depth", 50) if network["type"] == "GResNet" else network.get("arch", "11")
+    return f"{network['type'].lower()}{number}"
+
+
+def _set_backbone(model: ConfigDict, network: Optional[dict[str, Any]], whose: str) -> None:
+    """Set the backbone's type and arguments, and adapt the neck's input channels."""
+    before = model.backbone
+    if network is None or _has(before, network):
         return
-    old, new = (resolve_arch(which).last_of_each_stride for which in (before, arch))
     neck = model.get("neck")
     neck = neck[0] if isinstance(neck, (list, tuple)) else neck
     if not isinstance(neck, dict) or "in_channels" not in neck:
         raise UserError(
-            f"{whose}: has the arch {before}, which can't be changed to {arch}, since there is "
-            f"no neck with in_channels; use the config of a detector with the arch {arch}"
+            f"{whose}: has the backbone {_named(before)}, which can't be changed to "
+            f"{_named(network)}, since there is no neck with in_channels; use the config of a "
+            "detector with this backbone"
         )
-    out_indices = model.backbone.get("out_indices") or old
-    features = new[len(old) - len(out_indices) :]  # RetinaNet starts at stride 8
-    model.backbone.arch = arch
-    if features == new:
-        model.backbone.pop("out_indices", None)
-    else:
-        model.backbone.out_indices = features
+    norm = type_name(before.get("norm_cfg") or dict(type="BN"))
+    kept = before if before.type == network["type"] else dict(norm_cfg=dict(type=norm))
+    model.backbone = ConfigDict({**kept, **network})
+    given = before.get("out_indices") or build_on_meta(before).out_indices
+    model.backbone.pop("out_indices", None)
+    every = build_on_meta(model.backbone).out_indices
+    if len(given) < len(every):
+        model.backbone.out_indices = every[-len(given) :]  # RetinaNet starts at stride 8
     neck["in_channels"] = list(build_on_meta(model.backbone).out_channels)
 
 
 def _set_form(backbone: ConfigDict, start: Start, merged: bool) -> None:
     form = start.backbone.form if start.backbone else "training"
+    can_merge = hasattr(_class_of(backbone), "switch_to_merged")
+    if merged and not can_merge:
+        raise UserError(f"--merged: {backbone.type} has no merged form; omit it")
     if merged and start.kind == "nothing":
         raise UserError(
             "--merged: requires --weights, since the merged form learns less than the training "
@@ -155,7 +182,8 @@ def _set_form(backbone: ConfigDict, start: Start, merged: bool) -> None:
             "merged file as --weights"
         )
     backbone.pop("deploy", None)
-    backbone.merged = merged or form == "merged"
+    if can_merge:
+        backbone.merged = merged or form == "merged"
 
 
 def _nodes(node: Any) -> Iterator[ConfigDict]:

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Optional
 
-from ..engine.options import parse_backbone
+from ..engine.options import backbone_arguments
 from ..errors import UserError
 from ..runtime.tiles import Tiles
 from .config import AUGMENTATIONS
@@ -18,7 +18,7 @@ class FinetuneOptions:
     Attributes:
         model: Name of a detector, or path of its config file.
         weights: Checkpoint of a detector, or published ImageNet weights; None for random weights.
-        backbone: Name of the backbone, such as `vanillanet11`.
+        backbone: Name of the backbone, such as `vanillanet11` or `gresnet50`.
         epochs: Number of epochs.
         minutes: Time for the whole command, from which the number of epochs follows.
         batch_size: Number of images in a batch.
@@ -74,10 +74,10 @@ class FinetuneOptions:
             raise UserError(f"--augment none: can't be combined; pass none alone, or {names}")
 
     @property
-    def arch(self) -> Optional[str]:
-        """Published arch of the backbone; None if no backbone is selected.
+    def network(self) -> Optional[dict[str, Any]]:
+        """Type and arguments of the backbone; None if no backbone is selected.
 
         Raises:
             UserError: The backbone is unknown.
         """
-        return None if self.backbone is None else parse_backbone(self.backbone)
+        return None if self.backbone is None else backbone_arguments(self.backbone)

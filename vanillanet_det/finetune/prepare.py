@@ -1,30 +1,24 @@
 """Builds a config from a dataset and a few options, inferring unspecified settings."""
 
-import json
 import math
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Union
 
 from mmengine.config import Config
-from mmengine.logging import print_log
 
-from ..checks.spelling import spelling
 from ..configs import type_name
-from ..datasets.formats import RawDataset, read_dataset, split
-from ..datasets.formats.raw_dataset import is_learned
+from ..datasets.formats import RawDataset
+from ..engine.messages import print_message
 from ..errors import UserError
-from ..fileio import atomic_write
 from ..inference.settings import DetectionSettings, set_settings
-from ..runtime.console import printable
+from ..models.backbones.state_dict import Description
 from .anchors import anchor_sizes, box_sizes, fit_anchors, histogram, measure_fit
 from .config import FinetuneData, make_config
+from .data import check_spelling, read_splits, write_annotations, write_text
 from .limits import fit_limits
 from .model import anchor_generator, has_masks, make_model, template_model
 from .options import FinetuneOptions
-from .readable import drop_unreadable
 from .schedule import (
     default_input_size,
     flat_share,
@@ -57,19 +51,8 @@ def prepare(
     Raises:
         UserError: The dataset, weights and options don't match.
     """
-    source = read_dataset(Path(data), options.skip_missing)
-    print_message("\n".join(source.remarks))
-    if options.skip_missing:
-        source, skipped = drop_unreadable(source)
-        print_message("\n".join(skipped))
+    source = read_splits(data, options.skip_missing, work_dir)
     train, val = source.train, source.val
-    if val is None:
-        train, val = split(train, source.root)
-        print_message(
-            f"The dataset has no validation split; one was created in {work_dir}/annotations"
-        )
-    source = replace(source, train=train, val=val)
-    print_message(f"Training: {_count(train)}\nValidation: {_count(val)}")
     start = read_start(options.weights)
     if options.model and start.model:
         _check_model(options.model, template_model(template), start)
@@ -77,10 +60,10 @@ def prepare(
             f"The network is loaded from {start.path}; --model only sets how it is trained"
         )
     model = make_model(
-        template, start, len(source.classes), options.arch, options.freeze, options.merged
+        template, start, len(source.classes), options.network, options.freeze, options.merged
     )
     _check_masks(model, source, train, val)
-    _check_classes(train, val)
+    check_spelling(train, val)
     uncut = source
     if options.tiles is not None:
         source = cut_dataset(source, work_dir.resolve() / "tiles", options.tiles, has_masks(model))
@@ -114,9 +97,9 @@ def prepare(
         **inferred,
     )
     if tiles is not None:
-        path = _write_annotations(work_dir, val_uncut=uncut.val) / "val_uncut.json"
+        path = write_annotations(work_dir, val_uncut=uncut.val) / "val_uncut.json"
         record["uncut"] = dict(annotations=str(path), root=str(uncut.root.resolve()))
-    folder = _write_annotations(work_dir, train=train, val=val)
+    folder = write_annotations(work_dir, train=train, val=val)
     iterations = math.ceil(len(train["images"]) / batch_size)
     cfg = make_config(
         template,
@@ -149,19 +132,6 @@ def prepare(
     return cfg
 
 
-def print_message(text: str) -> None:
-    """Print a message that isn't part of the training log to standard output."""
-    print_log(printable(text))
-
-
-def _count(coco: dict) -> str:
-    names = {category["id"]: category["name"] for category in coco["categories"]}
-    counts = Counter(names[a["category_id"]] for a in coco["annotations"] if is_learned(a))
-    most = ", ".join(f"{name} {count}" for name, count in counts.most_common(5))
-    others = ", ..." if len(counts) > 5 else ""
-    return f"{len(coco['images'])} images with {sum(counts.values())} boxes ({most}{others})"
-
-
 def _check_model(name: str, model: dict, start: Start) -> None:
     """Raise an error if --model differs from the model that the weights come with."""
     expected, actual = _describe(model), _describe(start.model)
@@ -174,21 +144,6 @@ def _check_model(name: str, model: dict, start: Start) -> None:
 
 def _describe(model: dict) -> str:
     return " with a ".join(type_name(part) for part in (model, model.get("backbone") or {}))
-
-
-def _check_classes(train: dict, val: dict) -> None:
-    """Raise an error if a class has one spelling in training and another in validation."""
-    train_ids, val_ids = (
-        {a["category_id"] for a in part["annotations"] if is_learned(a)} for part in (train, val)
-    )
-    names = {category["id"]: category["name"] for category in train["categories"]}
-    for name in sorted(names[id] for id in val_ids - train_ids):
-        same = [names[id] for id in train_ids if spelling(names[id]) == spelling(name)]
-        if same:
-            raise UserError(
-                f"class {name!r} occurs in validation images only, and {same[0]!r} in training "
-                "images; use the same name for both in the annotations"
-            )
 
 
 def _check_masks(model: dict, source: RawDataset, train: dict, val: dict) -> None:
@@ -230,26 +185,13 @@ def _fit_anchors(model: dict, train: dict, size: tuple[int, int]) -> str:
 def _report_transfer(start: Start, model: dict, classes: Sequence[str], work_dir: Path) -> None:
     if start.kind == "nothing":
         print_message("Training starts from random weights, since --weights wasn't passed")
-        _write_file(work_dir / "weights.txt", "all weights are random\n")
+        write_text(work_dir / "weights.txt", "all weights are random\n")
         return
-    if start.backbone is not None:  # the file's form is compared; weights are merged later
+    if isinstance(
+        start.backbone, Description
+    ):  # the file's form is compared; weights are merged later
         merged = start.backbone.form == "merged"
         model = dict(model, backbone=dict(model["backbone"], merged=merged))
     found = transfer(start, model, classes)
-    _write_file(work_dir / "weights.txt", found.listing())
+    write_text(work_dir / "weights.txt", found.listing())
     print_message(f"{found.summary()}\nAll tensors are listed in {work_dir}/weights.txt")
-
-
-def _write_file(path: Path, text: str) -> None:
-    with atomic_write(path) as file:
-        file.write(text.encode())
-
-
-def _write_annotations(work_dir: Path, **splits: dict) -> Path:
-    folder = (work_dir / "annotations").resolve()
-    folder.mkdir(exist_ok=True)
-    for name, coco in splits.items():
-        # The text is ASCII: pycocotools reads it with the system's encoding, and file names may
-        # contain bytes that aren't UTF-8.
-        _write_file(folder / f"{name}.json", json.dumps(coco))
-    return folder

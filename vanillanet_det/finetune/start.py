@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from mmengine.config import ConfigDict
 from tabulate import tabulate
@@ -13,10 +13,13 @@ from ..analysis.class_rows import ClassRows, match_classes
 from ..analysis.meta import build_on_meta
 from ..checkpoints import Checkpoint, Match
 from ..checkpoints.download import is_url
+from ..configs import type_name
 from ..errors import UserError, prefix_errors
 from ..inference.building import drop_initialization
 from ..inference.model_config import check_types, model_config
-from ..models.backbones.state_dict import Description, describe
+from ..models.backbones.gresnet_state_dict import GResNetDescription
+from ..models.backbones.recognition import NetworkDescription, recognise
+from ..models.backbones.state_dict import ARGUMENTS, Description
 
 _HEADS = ("bbox_head.", "rpn_head.", "roi_head.")
 
@@ -29,28 +32,43 @@ class Start:
         kind: `detector`, `backbone` (published ImageNet files), or `nothing`: random weights.
         path: The file, absolute, or its URL.
         state: Tensors of the file by name.
-        backbone: Description of the VanillaNet in the file; None for another backbone.
+        backbone: Description of the VanillaNet or GResNet in the file; None for another backbone.
         arch_name: Name of the arch, if the file contains it.
         model: Config of the model, which detectors of this project contain.
+        arguments: Type and arguments of a pretrained backbone, if the file contains them.
         classes: Class names of a detector; () if the file doesn't contain them.
     """
 
     kind: str
     path: str = ""
     state: dict[str, Tensor] = field(default_factory=dict)
-    backbone: Optional[Description] = None
+    backbone: Optional[NetworkDescription] = None
     arch_name: str = ""
     model: Optional[ConfigDict] = None
     classes: tuple[str, ...] = ()
+    arguments: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def arch(self) -> Optional[str]:
-        """Name of the published arch of the weights; None if there is none or it is unknown.
+    def network(self) -> Optional[dict[str, Any]]:
+        """Type and arguments of the backbone of the weights; None if they are unknown.
 
         Raises:
             UserError: Several archs have the same tensors as the weights.
         """
-        if self.backbone is None or not self.backbone.archs:
+        if self.arguments:
+            return self.arguments
+        if isinstance(self.backbone, GResNetDescription):
+            return self.backbone.arguments
+        return None if self.arch is None else dict(type="VanillaNet", arch=self.arch)
+
+    @property
+    def arch(self) -> Optional[str]:
+        """Name of the published arch of a VanillaNet's weights; None if it is unknown.
+
+        Raises:
+            UserError: Several archs have the same tensors as the weights.
+        """
+        if not isinstance(self.backbone, Description) or not self.backbone.archs:
             return None
         if self.arch_name in self.backbone.archs:
             return self.arch_name
@@ -78,7 +96,7 @@ def read_start(path: Optional[str]) -> Start:
     state = checkpoint.state
     if not state:
         raise UserError(f"--weights {path}: contains no tensors; expected a checkpoint of a model")
-    found = describe(checkpoint.backbone())
+    found = recognise(checkpoint.backbone())
     if found is not None and found.form == "deployed":
         raise UserError(
             f"--weights {path}: is fused, and a fused network can't be trained, because it has no "
@@ -88,7 +106,7 @@ def read_start(path: Optional[str]) -> Start:
     if not is_detector and found is None:
         raise UserError(
             f"--weights {path}: is neither a detector (no tensor starts with {', '.join(_HEADS)}) "
-            "nor a VanillaNet; pass the published weights or a detector's checkpoint"
+            "nor a VanillaNet or GResNet; pass published weights or a detector's checkpoint"
         )
     return Start(
         kind="detector" if is_detector else "backbone",
@@ -99,7 +117,20 @@ def read_start(path: Optional[str]) -> Start:
         arch_name=checkpoint.arch_name,
         model=_own_model(checkpoint) if is_detector else None,
         classes=checkpoint.classes if is_detector else (),
+        arguments={} if is_detector else _own_arguments(checkpoint),
     )
+
+
+def _own_arguments(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Read the arguments of the network from a checkpoint of a pretraining run."""
+    cfg = model_config(checkpoint.content) or {}
+    backbone = (cfg.get("model") or {}).get("backbone") or {}
+    kinds = dict(VanillaNetClassifier=("VanillaNet", ARGUMENTS))
+    kinds["GResNetClassifier"] = ("GResNet", ("depth", "width", "in_channels"))
+    if type_name(backbone) not in kinds:
+        return {}
+    kind, names = kinds[type_name(backbone)]
+    return ConfigDict(type=kind, **{n: backbone[n] for n in names if n in backbone}).to_dict()
 
 
 def _own_model(checkpoint: Checkpoint) -> Optional[ConfigDict]:

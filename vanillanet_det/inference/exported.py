@@ -8,6 +8,7 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModel
 
 from ..runtime import Detector
+from ..runtime.engines.ultralytics import UltralyticsEngine
 from .instances import to_instances
 
 
@@ -32,6 +33,9 @@ class ExportedModel(BaseModel):
     ) -> None:
         super().__init__()
         self.detector = Detector(path, score=0.0, engine=engine, device=device)
+        self.classes = self.detector.classes
+        if isinstance(self.detector.engine, UltralyticsEngine):
+            self.detector.engine.multi_label = True
 
     def forward(self, inputs: Any, data_samples: Any = None, mode: str = "predict") -> Any:
         """Detect objects in uint8 BGR images `(3, H, W)`; return the samples with predictions."""

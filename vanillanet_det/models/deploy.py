@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from .backbones.base import Backbone
 from .preprocessing import preprocess
-from .protocols import Deployable, Refusing
+from .protocols import Deployable, HasLayers, Refusing
 
 TOLERANCE = 1e-3
 """Largest difference between fused and original features, relative to the largest value."""
@@ -272,23 +272,21 @@ def _tensors(features: Any) -> Iterator[Tensor]:
 
 @torch.no_grad()
 def layer_errors(
-    original: nn.Module, other: nn.Module, image: Tensor
+    original: HasLayers, other: HasLayers, image: Tensor
 ) -> Iterator[tuple[str, float, float]]:
-    """Compare two forms of a VanillaNet layer by layer.
+    """Compare two forms of a network layer by layer.
 
     Args:
         original: The network, in evaluation mode.
-        other: The same network in another form, with the same number of layers.
+        other: The same network in another form.
         image: Images of shape `(N, in_channels, H, W)`.
 
     Yields:
-        For the stem and each stage: its name, its `relative_error` on the same input, and the
-        `relative_error` of all layers up to it.
+        For each layer: its name, its `relative_error` on the same input, and the `relative_error`
+        of all layers up to it.
     """
-    lambdas = [network.read_lambda() for network in (original, other)]
     x = y = image
-    for index, (layer, same) in enumerate(zip(original.layers, other.layers)):
-        alone = same(x, lambdas[1])
-        x, y = layer(x, lambdas[0]), same(y, lambdas[1])
-        name = f"stages.{index - 1}" if index else "stem"
+    others = other.named_layers()
+    for name, layer in original.named_layers().items():
+        alone, x, y = others[name](x), layer(x), others[name](y)
         yield name, relative_error([alone], [x]), relative_error([y], [x])

@@ -2,18 +2,19 @@
 
 A network implements a protocol by having its methods; it doesn't need a base class. The method
 `switch_to_deploy()` is sufficient for `SwitchToDeployHook`, `load_detector`, export, benchmark and
-FLOPs; the other protocols enable further features. VanillaNet, `DeepPair` and `SeriesActivation`
-implement them.
+FLOPs; the other protocols enable further features. VanillaNet, GResNet, `SplitNormConv2d`,
+`DeepPair` and `SeriesActivation` implement them.
 
 Optional attributes are `deploy` (whether a module is in its deployed form), and `in_channels`,
 `out_channels` and `out_strides` of a backbone.
 
 To add a backbone, put its file into `backbones/`, register it in MMDetection's `MODELS`, and import
-it in `vanillanet_det/__init__.py`.
+it in `vanillanet_det/__init__.py`. To have it recognised by its weights alone, add it to
+`backbones/recognition.py`.
 """
 
 from collections.abc import Mapping
-from typing import Optional, Protocol, runtime_checkable
+from typing import Callable, Optional, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -127,6 +128,17 @@ class FoldsNormalization(Protocol):
 
         Returns:
             Whether the normalisation was folded.
+        """
+
+
+@runtime_checkable
+class HasLayers(Protocol):
+    """A network whose forms are compared layer by layer. Used by `convert-checkpoint`."""
+
+    def named_layers(self) -> dict[str, Callable[[Tensor], Tensor]]:
+        """Return the layers in order; each one computes the input of the next one.
+
+        All forms of a network have layers with the same names.
         """
 
 

@@ -1,4 +1,4 @@
-"""The paper's ablations (https://arxiv.org/abs/2305.12972, section 4) in small."""
+"""The paper's ablations (https://arxiv.org/abs/2305.12972, section 4), and GResNet's, in small."""
 
 import json
 import os
@@ -15,11 +15,22 @@ from tqdm import tqdm
 
 from ..errors import UserError
 from ..fileio import atomic_write
+from .narrow_resnet import STEPS
 
 ACCURACY = "accuracy.json"
-_BUDGET = ("--epochs", "12", "--lr", "0.02", "--loss", "ce", "--ema", "0", "--workers", "0")
+_BUDGET = ("--epochs", "12", "--loss", "ce", "--ema", "0", "--workers", "0")
 _RESNET = ("--model", "timm:test_resnet")
 _ALEXNET = ("--model", "narrow:alexnet")
+_RESNET50 = "narrow:resnet50"
+_RESNET50_LR = 0.005
+_STEP_NAMES = (
+    "+ stride on the 3x3",
+    "+ stem of three 3x3",
+    "+ average pooling in shortcuts",
+    "+ no max pooling",
+    "+ SiLU",
+    "+ split normalisation",
+)
 
 
 @dataclass(frozen=True)
@@ -31,12 +42,15 @@ class Variant:
         name: What it is called in the table.
         options: Options of `pretrain`.
         published: Top-1 accuracy of VanillaNet-6 or the named network on ImageNet, in percent.
+        lr: Learning rate, the best of a few on this network without the paper's ideas (of
+            VanillaNet, on the baseline).
     """
 
     group: str
     name: str
     options: tuple[str, ...] = ()
     published: str = ""
+    lr: float = 0.02
 
     @property
     def folder(self) -> str:
@@ -50,15 +64,28 @@ VARIANTS = (
         Variant("series activation", f"n = {n}", () if n == 3 else ("--act-num", str(n)), top1)
         for n, top1 in enumerate(("60.53", "74.53", "", "76.36", ""))
     ),
+    Variant("series activation", "n = 3, Tanh", ("--act-base", "tanh")),
+    Variant("series activation", "3 shifts, no neighbours", ("--no-act-neighbours",)),
     Variant("deep training", "none", ("--deep", "none"), "75.23"),
     Variant("deep training", "linear", (), "76.36"),
     Variant("deep training", "cosine", ("--deep", "cosine")),
     Variant("shortcuts", "without", (), "76.36"),
     Variant("shortcuts", "with", ("--shortcuts",), "not better"),
-    Variant("other networks", "AlexNet", _ALEXNET, "57.52"),
-    Variant("other networks", "AlexNet, both ideas", (*_ALEXNET, "--vanilla"), "about 63.5"),
-    Variant("other networks", "ResNet", _RESNET),
-    Variant("other networks", "ResNet, both ideas", (*_RESNET, "--vanilla"), "a small gain"),
+    Variant("other networks", "AlexNet", _ALEXNET, "57.52", 0.003),
+    Variant("other networks", "AlexNet, both ideas", (*_ALEXNET, "--vanilla"), "about 63.5", 0.003),
+    Variant("other networks", "ResNet", _RESNET, "", 0.01),
+    Variant("other networks", "ResNet, both ideas", (*_RESNET, "--vanilla"), "a small gain", 0.01),
+    Variant("ResNet-50 to GResNet", "ResNet-50", ("--model", _RESNET50), lr=_RESNET50_LR),
+    *(
+        Variant("ResNet-50 to GResNet", name, ("--model", f"{_RESNET50}+{step}"), lr=_RESNET50_LR)
+        for step, name in zip(STEPS, _STEP_NAMES)
+    ),
+    Variant(
+        "ResNet-50 to GResNet",
+        "+ drop path 0.05",
+        ("--model", f"{_RESNET50}+{STEPS[-1]}", "--drop-path", "0.05"),
+        lr=_RESNET50_LR,
+    ),
 )
 
 
@@ -103,7 +130,7 @@ class Run:
 
 def runs_of(variant: Variant, out: Path, seeds: int, options: Sequence[str]) -> list[Run]:
     """Return the runs of a variant, one for each seed."""
-    every = (*_BUDGET, *variant.options, *options)
+    every = (*_BUDGET, "--lr", str(variant.lr), *variant.options, *options)
     return [
         Run((*every, "--seed", str(seed)), out / f"{variant.folder}_seed{seed}")
         for seed in range(seeds)

@@ -1,5 +1,6 @@
 """Assembles the config of a pretraining run, for use with `vanillanet-det train`."""
 
+import logging
 import os
 from pathlib import Path
 from typing import Any, Optional
@@ -17,12 +18,12 @@ from ..engine.config import remove_hooks
 from ..errors import UserError
 from ..installation import configs_folder
 from .data import ClassificationData, Split
-from .network import network_config, published_arch
+from .network import network_config
 from .options import PretrainOptions
 from .recipes import BATCH_SIZE, ITERATIONS, recipe_of
 
 _TEMPLATE = "_base_/classification.py"
-_WARM_UP = 5  # epochs of 300
+_WARM_UP = 5  # epochs of a whole recipe
 
 
 def make_config(
@@ -93,9 +94,7 @@ def _model(options: PretrainOptions, num_classes: int) -> dict:
             num_classes=num_classes,
             checkpoint=str(Path(file).expanduser().resolve()),
         )
-    mixup = (
-        recipe_of(published_arch(options.model)).mixup if options.mixup is None else options.mixup
-    )
+    mixup = recipe_of(options.model).mixup if options.mixup is None else options.mixup
     return dict(
         type="ImageClassifier",
         backbone=network_config(options, num_classes),
@@ -110,7 +109,7 @@ def _model(options: PretrainOptions, num_classes: int) -> dict:
 
 
 def _optimizer(options: PretrainOptions, per_iteration: int) -> dict:
-    recipe = recipe_of(published_arch(options.model))
+    recipe = recipe_of(options.model)
     lr = options.lr or float(f"{recipe.lr * per_iteration / BATCH_SIZE:.3g}")
     decay = recipe.weight_decay if options.weight_decay is None else options.weight_decay
     factor, layers = recipe.layer_decay or (1.0, 6)
@@ -130,7 +129,8 @@ def _optimizer(options: PretrainOptions, per_iteration: int) -> dict:
 
 
 def _schedule(options: PretrainOptions, length: int) -> list[dict]:
-    warm_up = round(_WARM_UP * options.epochs / 300) if options.warm_up is None else options.warm_up
+    warm_up = round(_WARM_UP * options.epochs / recipe_of(options.model).epochs)
+    warm_up = warm_up if options.warm_up is None else options.warm_up
     if warm_up >= options.epochs:
         raise UserError(f"--warm-up {warm_up}: expected less than --epochs {options.epochs}")
     begin = warm_up * length
@@ -200,7 +200,7 @@ def transform_of(options: PretrainOptions, training: bool) -> dict[str, Any]:
         augment = None if options.auto_augment == "none" else options.auto_augment
         transform.update(
             auto_augment=augment,
-            color_jitter=options.colour_jitter,
+            color_jitter=0.4 if options.colour_jitter is None else options.colour_jitter,
             scale=(options.crop_scale, 1.0),
             hflip=0.5 * options.flip,
             re_prob=options.erasing,
@@ -219,7 +219,12 @@ def check_parts(cfg: Config) -> None:
         for key in ("train_dataloader", "val_dataloader"):
             build_transform(cfg[key].dataset.transform)
         model = MODELS.build(cfg.model)
-        build_optim_wrapper(model, cfg.optim_wrapper)
+        # MMEngine would log a line for each parameter without weight decay.
+        logging.disable(logging.INFO)
+        try:
+            build_optim_wrapper(model, cfg.optim_wrapper)
+        finally:
+            logging.disable(logging.NOTSET)
     size = cfg.val_dataloader.dataset.transform.input_size
     try:
         model(torch.zeros(2, 3, *size), torch.zeros(2, dtype=torch.long), mode="loss")

@@ -58,7 +58,10 @@ class ClassificationData:
 
 
 def read_data(
-    data: str, reader: str = "", splits: Optional[tuple[str, str]] = None
+    data: str,
+    reader: str = "",
+    splits: Optional[tuple[str, str]] = None,
+    evaluating: bool = False,
 ) -> tuple[ClassificationData, list[str]]:
     """Read which images and classes a dataset has.
 
@@ -67,6 +70,8 @@ def read_data(
         reader: As in `ClassificationData`.
         splits: Names of the training and the validation split; the default is `train`, and `val`,
             `validation`, `valid` or `test`.
+        evaluating: Whether an image folder without a training split will do; the classes are then
+            those of the validation split, which also stands in for it.
 
     Returns:
         The `ClassificationData`, and sentences about what is odd in it.
@@ -81,8 +86,8 @@ def read_data(
         raise UserError(
             f"--reader {reader}: expected one of timm's, {', '.join(f'{r}/NAME' for r in _READERS)}"
         )
-    names = splits or (("train", "val") if reader else _find_splits(root))
-    if names[0] == names[1]:
+    names = splits or (("train", "val") if reader else _find_splits(root, evaluating))
+    if splits and names[0] == names[1]:
         raise UserError(
             f"--splits {' '.join(names)}: expected two; the second one is for validation"
         )
@@ -113,9 +118,9 @@ def read_data(
     return ClassificationData(train, val, classes, reader), remarks
 
 
-def _find_splits(root: Path) -> tuple[str, str]:
+def _find_splits(root: Path, evaluating: bool) -> tuple[str, str]:
     found = []
-    for names in (_TRAIN, _VAL):
+    for names in ((*_TRAIN, *_VAL) if evaluating else _TRAIN, _VAL):
         name = next((name for name in names if (root / name).is_dir()), None)
         if name is None:
             raise UserError(f"dataset {root}: has no folder {' or '.join(names)}; {_LAYOUT}")

@@ -12,12 +12,11 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ..checkpoints.checkpoint import Checkpoint, below, model_state_dict
-from ..classifiers import VanillaNetTimm
 from ..datasets.classification import ClassificationDataset, name_of
 from ..errors import UserError
 from ..evaluation.accuracy import rank_of
 from ..inference.model_config import model_config
-from ..models.backbones.state_dict import describe
+from ..models.backbones.recognition import build_network, recognise
 from ..models.deploy import deploy_refusal, is_deployable, switch_to_deploy
 
 _AVERAGED = "ema_state_dict"  # where MMEngine keeps what it doesn't evaluate
@@ -87,17 +86,15 @@ def read_networks(path: str, num_classes: int) -> dict[str, nn.Module]:
 
 
 def _build(checkpoint: Checkpoint, state: dict[str, Tensor], num_classes: int) -> nn.Module:
-    found = describe(state)
+    found = recognise(state)
     cfg = model_config(checkpoint.content)
+    network: nn.Module
     if cfg is not None and cfg.get("model", {}).get("type") == "ImageClassifier":
         network = MODELS.build(cfg.model.backbone)
         classes = cfg.model.num_classes
-    elif found is not None and found.num_classes is not None and found.archs:
-        arch = checkpoint.arch_name if checkpoint.arch_name in found.archs else found.archs[0]
+    elif found is not None and found.num_classes is not None and found.is_known:
+        network = build_network(found, checkpoint.arch_name)
         classes = found.num_classes
-        network = VanillaNetTimm(
-            arch, classes, found.in_channels, act_num=found.act_num, deploy=found.form == "deployed"
-        )
     else:
         raise UserError(
             f"{checkpoint.path}: has no classifier; expected a published file, or a checkpoint of "

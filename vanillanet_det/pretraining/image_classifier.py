@@ -12,8 +12,9 @@ from ..checkpoints import Match
 from ..checkpoints.checkpoint import Checkpoint, below
 from ..errors import UserError, prefix_errors
 from ..models.backbones.base import Backbone
-from ..models.deep_training import add_vanilla_training
+from ..models.conversion import add_vanilla_training
 from .ablation_networks import narrow_alexnet
+from .narrow_resnet import narrow_resnet50
 
 LOSSES = ("bce", "ce")
 
@@ -154,20 +155,23 @@ def library_classifier(
     num_classes: int,
     in_channels: int = 3,
     vanilla: bool = False,
-    act_num: int = 3,
     checkpoint: Optional[str] = None,
     dropout: float = 0.0,
+    drop_path: float = 0.0,
+    **series: Any,
 ) -> nn.Module:
     """Build a network of timm or torchvision.
 
     Args:
-        name: `timm:NAME`, `torchvision:NAME`, or `narrow:alexnet`.
+        name: `timm:NAME`, `torchvision:NAME`, `narrow:alexnet`, or `narrow:resnet50` with or
+            without `+STEP`, the last step to GResNet.
         num_classes: Number of classes.
         in_channels: Channels of the image; torchvision's networks have 3.
         vanilla: Add VanillaNet's deep training and series activation to it.
-        act_num: `n` of the series activation.
         checkpoint: File with its weights, such as one of a pretraining run.
         dropout: Dropout of a timm network.
+        drop_path: Probability to skip the last block in training, of timm's and `narrow:resnet50`.
+        **series: `act_num`, `act_base` and `act_neighbours` of `add_vanilla_training`.
 
     Raises:
         UserError: There is no such network, it can't be built with these arguments, or the file
@@ -175,22 +179,30 @@ def library_classifier(
     """
     flag = "--model" if checkpoint is None else "--teacher"
     try:
-        network = _of_library(name, num_classes, in_channels, dropout)
+        network = _of_library(name, num_classes, in_channels, dropout, drop_path)
     except (ImportError, KeyError, ValueError, RuntimeError, TypeError, OSError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
+        if "drop_path_rate" in reason:
+            raise UserError(f"--drop-path {drop_path:g}: {name} has no blocks to skip") from error
         raise UserError(f"{flag} {name}: {reason}") from error
     if checkpoint is not None:
         with prefix_errors(flag):
             _load(network, Checkpoint.read(checkpoint))
     if vanilla:
-        network = add_vanilla_training(network, torch.zeros(2, in_channels, 224, 224), act_num)
+        image = torch.zeros(2, in_channels, 224, 224)
+        network = add_vanilla_training(network, image, **series)
     return network
 
 
-def _of_library(name: str, num_classes: int, in_channels: int, dropout: float) -> nn.Module:
+def _of_library(
+    name: str, num_classes: int, in_channels: int, dropout: float, drop_path: float
+) -> nn.Module:
     library, _, model = name.partition(":")
     if name == "narrow:alexnet":
         return narrow_alexnet(num_classes, in_channels)
+    if library == "narrow" and model.partition("+")[0] == "resnet50":
+        last_step = model.partition("+")[2] if "+" in model else None
+        return narrow_resnet50(num_classes, in_channels, last_step, drop_path)
     if library == "torchvision":
         from torchvision.models import get_model
 
@@ -201,8 +213,9 @@ def _of_library(name: str, num_classes: int, in_channels: int, dropout: float) -
 
     from .. import classifiers  # noqa: F401  # registers VanillaNet
 
+    rates = dict(drop_rate=dropout, **(dict(drop_path_rate=drop_path) if drop_path else {}))
     return timm.create_model(
-        model, pretrained=False, num_classes=num_classes, in_chans=in_channels, drop_rate=dropout
+        model, pretrained=False, num_classes=num_classes, in_chans=in_channels, **rates
     )
 
 

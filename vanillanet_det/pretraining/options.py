@@ -6,11 +6,13 @@ from typing import Optional
 
 from ..errors import UserError
 from .image_classifier import LOSSES
+from .recipes import GRESNETS
 
 SCHEDULES = ("linear", "cosine", "none")
 _POSITIVE = ("epochs", "batch_size", "accumulate", "width")
 _SHARES = (
     "drop_rate",
+    "drop_path",
     "erasing",
     "label_smoothing",
     "distillation",
@@ -27,7 +29,8 @@ class PretrainOptions:
     Attributes:
         model: `vanillanet5` and the like; a detector such as `small`, whose backbone it is;
             `timm:NAME`; or `torchvision:NAME`.
-        width: Channels of VanillaNet's stem, to which all others are in proportion.
+        width: Channels of VanillaNet's stem, or of GResNet's first 3x3 convolution in a block, to
+            which all others are in proportion.
         vanilla: Add deep training and series activation to another network.
         shortcuts: Add an identity around each stage of VanillaNet.
         epochs: Number of epochs.
@@ -42,6 +45,8 @@ class PretrainOptions:
         deep: How lambda rises: `linear`, `cosine`, or `none` for lambda 1 throughout.
         deep_epochs: Epochs in which lambda rises, after which it is 1; a third of the training.
         act_num: `n` of the series activation; that of a detector, else 3.
+        act_base: Activation in it: `relu`, `tanh`, `silu` or `gelu`; of a detector, else ReLU.
+        act_neighbours: Whether it sums over neighbours, or over shifts of each pixel alone.
         input_size: Height and width of the images in pixels.
         crop_scale: Smallest share of a training image that a random crop keeps.
         crop_pct: Share of a validation image's shorter side that is seen.
@@ -50,10 +55,12 @@ class PretrainOptions:
         mixup: Alpha of mixup; 0 for none.
         cutmix: Alpha of cutmix; 0 for none.
         auto_augment: timm's name of an augmentation; `none` for none.
-        colour_jitter: Strength of colour jitter.
+        colour_jitter: Strength of colour jitter; 0.4, which timm leaves out beside `auto_augment`.
         erasing: Probability of random erasing.
         flip: Whether to flip images.
-        drop_rate: Dropout before the head; 0.05, or 0 with `vanilla`, which can't trace timm's.
+        drop_path: Probability to skip the last block of a GResNet or timm network in training.
+        drop_rate: Dropout before the head; 0.05, or 0 for a GResNet, and with `vanilla`, which
+            can't trace timm's.
         ema: Share of the new weights in the average, for each batch; 0 for no average.
         teacher: Network to learn from: `timm:NAME`, with its file.
         distillation: Share of the teacher in the loss.
@@ -80,6 +87,8 @@ class PretrainOptions:
     deep: str = "linear"
     deep_epochs: Optional[int] = None
     act_num: Optional[int] = None
+    act_base: Optional[str] = None
+    act_neighbours: Optional[bool] = None
     input_size: tuple[int, int] = (224, 224)
     crop_scale: float = 0.08
     crop_pct: float = 0.875
@@ -88,10 +97,11 @@ class PretrainOptions:
     mixup: Optional[float] = None
     cutmix: float = 1.0
     auto_augment: str = "rand-m7-mstd0.5-inc1"
-    colour_jitter: float = 0.4
+    colour_jitter: Optional[float] = None
     erasing: float = 0.25
     flip: bool = True
     drop_rate: Optional[float] = None
+    drop_path: float = 0.0
     ema: Optional[float] = None
     teacher: Optional[str] = None
     distillation: float = 0.5
@@ -120,12 +130,20 @@ class PretrainOptions:
             raise UserError(f"--deep {self.deep}: expected {', '.join(SCHEDULES)}")
         if self.loss not in LOSSES:
             raise UserError(f"--loss {self.loss}: expected {' or '.join(LOSSES)}")
+        if self.colour_jitter and self.auto_augment != "none":
+            raise UserError(
+                f"--colour-jitter {self.colour_jitter:g}: timm leaves it out beside "
+                f"--auto-augment {self.auto_augment}; add --auto-augment none"
+            )
         if self.lr == 0:
             raise UserError("--lr 0: expected a number above 0, such as 0.0035")
         if not 0 <= self.seed < 2**32:
             raise UserError(f"--seed {self.seed}: expected an integer from 0 to {2**32 - 1}")
         if self.deep == "cosine" and not self.is_deep:
-            raise UserError(f"--deep cosine: {self.model} has no lambda; add --vanilla")
+            hint = "omit it" if self.model in GRESNETS else "add --vanilla"
+            raise UserError(f"--deep cosine: {self.model} has no lambda; {hint}")
+        if self.drop_path == 1:
+            raise UserError("--drop-path 1: the last block would never be trained; expected less")
         if self.is_deep and self.epochs < 2:
             raise UserError(f"--epochs {self.epochs}: deep training needs two; or use --deep none")
         if self.is_deep and not 0 < self.rising_epochs < self.epochs:
@@ -139,7 +157,8 @@ class PretrainOptions:
     @property
     def is_deep(self) -> bool:
         """Whether the network is trained deep."""
-        return self.deep != "none" and (self.vanilla or ":" not in self.model)
+        own = ":" not in self.model and self.model not in GRESNETS
+        return self.deep != "none" and (self.vanilla or own)
 
     @property
     def rising_epochs(self) -> int:

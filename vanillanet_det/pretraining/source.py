@@ -10,9 +10,11 @@ from ..errors import some
 from ..installation import command
 from .data import ClassificationData, read_data
 from .options import PretrainOptions
+from .recipes import recipe_of
 
 _NARROW = 24  # channels of the stem
 SMALL = dict(
+    optimizer="lamb",
     epochs=20,
     batch_size=64,
     input_size=(64, 64),
@@ -68,11 +70,14 @@ class Source(NamedTuple):
             start = f"the same launcher command, with {start.removeprefix('python ')}"
         return f"{start} {shlex.join(words)}"
 
-    def read(self, given: dict[str, Any]) -> tuple[ClassificationData, PretrainOptions, str]:
+    def read(
+        self, given: dict[str, Any], evaluating: bool = False
+    ) -> tuple[ClassificationData, PretrainOptions, str]:
         """Read which images and classes there are, and complete the options for them.
 
         Args:
             given: Options that were given.
+            evaluating: As for `read_data`.
 
         Returns:
             The dataset, all options, and lines about the dataset.
@@ -85,10 +90,12 @@ class Source(NamedTuple):
             data = str(ensure_digit_images(DATA_ROOT))
             narrow = {} if "model" in given else dict(width=_NARROW)
             given = {**SMALL, **narrow, **given}
-        settings = PretrainOptions(**given)
-        found, remarks = read_data(data, self.reader, self.splits)
+        recipe = recipe_of(given.get("model", PretrainOptions.model))
+        settings = PretrainOptions(**{"epochs": recipe.epochs, **recipe.options, **given})
+        found, remarks = read_data(data, self.reader, self.splits, evaluating)
+        training = "" if evaluating else f"{found.train.total:,} training images, "
         text = (
             f"{data or self.reader}: {len(found.classes)} classes ({some(found.classes, 5)}), "
-            f"{found.train.total:,} training images, {found.val.total:,} validation images"
+            f"{training}{found.val.total:,} validation images"
         )
         return found, settings, "\n".join([text, *remarks])

@@ -1,7 +1,5 @@
 """Writes the report of a classifier as a single HTML file."""
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +12,12 @@ from ..errors import UserError
 from ..fileio import atomic_write
 from .charts import WIDTH
 from .curves import Curves
+from .encoding import jpeg_url
 from .html import draw_charts, template
 
 _MAX_MATRIX = 20  # classes in the confusion matrix
 _MAX_IMAGES = 8  # in each gallery
 _SIDE = 144  # of an image in CSS pixels
-_QUALITY = 85
 _OPACITY = 0.5
 
 
@@ -173,18 +171,13 @@ def _draw(
     note = f"{classes[found]}, {shares[found]:.0%}"
     if found != target:
         note += f"; is {classes[target]}, {shares[target]:.0%}"
-    heat = None if image.heat is None else _encode(_overlay(image.pixels, image.heat))
-    return _Drawing(image.name, _encode(image.pixels), heat, note)
+    heat = None if image.heat is None else jpeg_url(_overlay(image.pixels, image.heat))
+    return _Drawing(image.name, jpeg_url(Image.fromarray(image.pixels)), heat, note)
 
 
-def _overlay(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
+def _overlay(pixels: np.ndarray, heat: np.ndarray) -> Image.Image:
     from matplotlib import colormaps
 
     colours = 255 * colormaps["inferno"](heat)[..., :3]
-    return (pixels * (1 - _OPACITY) + colours * _OPACITY).astype(np.uint8)
-
-
-def _encode(pixels: np.ndarray) -> str:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=_QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+    mixed = pixels * (1 - _OPACITY) + colours * _OPACITY
+    return Image.fromarray(mixed.astype(np.uint8))

@@ -1,7 +1,5 @@
 """Draws validation images with objects and detections for the report's gallery."""
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,13 +16,13 @@ from pycocotools.coco import COCO
 from ..datasets.loading import LoadReadableImage
 from ..errors import UserError
 from ..fileio import without_folders
+from .encoding import jpeg_url
 from .matches import ImageMatches
 
 SIDE = 288  # longest side in CSS pixels; four images fit side by side on a desktop
 _DENSITY = 2  # pixels per CSS pixel
 _FONT_SIZE = 13
 _LINE = 2
-_QUALITY = 80
 _CORRECT, _WRONG, _CROWD = "#0072B2", "#D55E00", "#777777"
 _MASK_OPACITY = 0.35
 
@@ -128,9 +126,7 @@ def _draw(
         draw.rectangle(box, outline=mark.colour, width=_LINE * _DENSITY)
     for mark, box in zip(marks, boxes):
         _write_label(draw, mark, box, image.size)
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=_QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+    return jpeg_url(image)
 
 
 def _corners(box: Sequence[float], scale: np.ndarray, size: tuple[int, int]) -> list[float]:

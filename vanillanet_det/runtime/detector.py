@@ -10,9 +10,9 @@ from ..errors import UserError
 from .base_detector import BaseDetector
 from .engines import open_engine
 from .images import ImageLike, PreparedImage
-from .masks import enlarge_masks, paste_masks
+from .masks import crop_masks, enlarge_masks, paste_masks
 from .nms import suppress
-from .preprocessing import check_size, fit
+from .preprocessing import check_size, find_offset, find_size, fit
 from .results import Detections
 from .tiles import Tiles
 
@@ -112,7 +112,8 @@ class Detector(BaseDetector):
         boxes, scores, labels = (outputs[name] for name in ("boxes", "scores", "labels"))
         chosen = self._choose(boxes, scores, labels)
         factors = np.float32([1 / scale for scale in scales])
-        boxes = boxes[chosen] * np.tile(factors, 2)
+        offset = find_offset(*find_size(*size[::-1], self.metadata), self.metadata)
+        boxes = (boxes[chosen] - np.tile(np.float32(offset), 2)) * np.tile(factors, 2)
         inside = boxes
         if self.metadata.input_size is not None:
             # The network also finds objects in the padding.
@@ -125,7 +126,10 @@ class Detector(BaseDetector):
             if self.metadata.mask_stride is None:
                 masks = paste_masks(drawn, boxes, size, threshold)
             else:
-                masks = enlarge_masks(drawn, self.metadata.mask_stride, scales, size, threshold)
+                stride = self.metadata.mask_stride
+                masks = enlarge_masks(drawn, stride, scales, size, threshold, offset)
+            if self.metadata.crops_masks:
+                crop_masks(masks, inside)
         return Detections(
             inside, scores[chosen], labels[chosen].astype(np.int64), masks, self.classes, size
         )

@@ -56,6 +56,7 @@ def enlarge_masks(
     scales: tuple[float, float],
     size: tuple[int, int],
     threshold: float,
+    offset: tuple[int, int] = (0, 0),
 ) -> np.ndarray:
     """Enlarge masks of the whole input to those of the image, like MMDetection's RTMDetInsHead.
 
@@ -65,13 +66,14 @@ def enlarge_masks(
         scales: Factors by which the width and height were scaled for the input.
         size: Height and width of the image.
         threshold: Minimum probability of a pixel that belongs to the object.
+        offset: Pixels of the input to the left of the image and above it.
 
     Returns:
         Bool `(N, height, width)`.
     """
     down, across = (
-        _enlarging(cells, stride, scale, length)
-        for cells, scale, length in zip(masks.shape[1:], scales[::-1], size)
+        _enlarging(cells, stride, *place)
+        for cells, *place in zip(masks.shape[1:], scales[::-1], size, offset[::-1])
     )
     with np.errstate(divide="ignore"):
         limit = np.log(np.float32(threshold)) - np.log(np.float32(1 - threshold))
@@ -81,14 +83,28 @@ def enlarge_masks(
     return enlarged
 
 
+def crop_masks(masks: np.ndarray, boxes: np.ndarray) -> None:
+    """Remove the pixels outside of boxes, in place.
+
+    Args:
+        masks: Bool `(N, height, width)`.
+        boxes: Left, top, right and bottom in pixels of the image, `(N, 4)`.
+    """
+    starts, ends = boxes[:, :2, None], boxes[:, 2:, None]
+    for axis, length in enumerate(masks.shape[:0:-1]):
+        places = np.arange(length)
+        inside = (places >= starts[:, axis]) & (places < ends[:, axis])
+        masks &= inside[:, None] if axis == 0 else inside[:, :, None]
+
+
 @functools.lru_cache(maxsize=8)
-def _enlarging(cells: int, stride: int, scale: float, length: int) -> np.ndarray:
+def _enlarging(cells: int, stride: int, scale: float, length: int, offset: int) -> np.ndarray:
     """Return the weights `(length, cells)` of two bilinear interpolations along one axis.
 
     The first is to the input, and the second to the image.
     """
-    pixels = cells * stride
-    first = _interpolation(cells, pixels)
+    first = _interpolation(cells, cells * stride)[offset:]
+    pixels = len(first)
     second = _interpolation(pixels, int(np.ceil(pixels / scale)))[:length]
     return second @ first
 

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, Callable, Optional
+from typing import Any, Callable, ClassVar, Optional
 
 from ..errors import UserError
 from ..installation import command
@@ -51,6 +51,8 @@ class Metadata:
         input_size: Fixed height and width of the input; None for any size.
         batch_size: Fixed number of images in a batch; None for any number.
         padding: Colour of the padding up to a fixed size: blue, green and red, from 0 to 255.
+        centered: Whether the padding is on all sides; else, it is on the right and at the bottom.
+        crops_masks: Whether masks end at their boxes.
         opset: ONNX opset; None for other files.
         versions: Versions of the packages that exported the file.
         format_version: Version of this format.
@@ -72,6 +74,8 @@ class Metadata:
     input_size: Optional[tuple[int, int]] = None
     batch_size: Optional[int] = None
     padding: tuple[float, float, float] = (0, 0, 0)
+    centered: ClassVar[bool] = False
+    crops_masks: ClassVar[bool] = False
     opset: Optional[int] = None
     versions: dict[str, str] = field(default_factory=dict)
     format_version: int = 1

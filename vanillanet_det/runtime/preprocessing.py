@@ -1,7 +1,5 @@
 """Resizing of images to the input size of an exported file."""
 
-from typing import Optional
-
 import numpy as np
 
 from ..errors import UserError
@@ -52,7 +50,7 @@ def find_size(width: int, height: int, metadata: Metadata) -> tuple[int, int]:
 
 
 def fit(image: np.ndarray, metadata: Metadata) -> tuple[np.ndarray, tuple[float, float]]:
-    """Resize an image, and pad it on the right and at the bottom if the file's size is fixed.
+    """Resize an image, and pad it if the file's size is fixed.
 
     Args:
         image: uint8 `(height, width, 3)`, BGR.
@@ -66,18 +64,26 @@ def fit(image: np.ndarray, metadata: Metadata) -> tuple[np.ndarray, tuple[float,
     if size != (width, height):
         cv2 = load("cv2")
         image = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
-    return _pad(image, metadata.input_size, metadata.padding), (
-        size[0] / width,
-        size[1] / height,
+    return _pad(image, metadata), (size[0] / width, size[1] / height)
+
+
+def find_offset(width: int, height: int, metadata: Metadata) -> tuple[int, int]:
+    """Compute the pixels of padding to the left of a resized image and above it."""
+    if not metadata.centered or metadata.input_size is None:
+        return 0, 0
+    # An odd pixel is on the right and at the bottom, as Ultralytics has it.
+    return tuple(
+        (whole - part) // 2 for whole, part in zip(metadata.input_size[::-1], (width, height))
     )
 
 
-def _pad(
-    image: np.ndarray, size: Optional[tuple[int, int]], color: tuple[float, float, float]
-) -> np.ndarray:
+def _pad(image: np.ndarray, metadata: Metadata) -> np.ndarray:
+    size = metadata.input_size
     if size is None or image.shape[:2] == size:
         return image
+    height, width = image.shape[:2]
+    left, top = find_offset(width, height, metadata)
     padded = np.empty((*size, 3), np.uint8)
-    padded[:] = np.round(color)
-    padded[: image.shape[0], : image.shape[1]] = image
+    padded[:] = np.round(metadata.padding)
+    padded[top : top + height, left : left + width] = image
     return padded

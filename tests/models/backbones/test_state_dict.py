@@ -160,7 +160,7 @@ def test_every_published_file_is_known_and_fits_its_own_arch_only(name, deploy):
         networks = {arch: VanillaNet(arch, deploy=deploy) for arch in ARCHS}
     found = describe(state)
     assert name in found.archs
-    assert (found.form == "deployed", found.act_num, found.num_classes) == (deploy, 3, 1000)
+    assert (found.form == "deployed", found.series.act_num, found.num_classes) == (deploy, 3, 1000)
     for arch, network in networks.items():
         if arch in found.archs:  # 13_x1_5 and its ada_pool have the same tensors
             network.check_state_dict(state)

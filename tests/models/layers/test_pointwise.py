@@ -9,6 +9,7 @@ from torch.testing import assert_close
 from vanillanet_det.models.layers import pointwise
 from vanillanet_det.models.layers.norm import batch_norm
 from vanillanet_det.models.layers.pointwise import PointwiseConv2d, convolve_and_pool
+from vanillanet_det.models.layers.series_activation import Series
 from vanillanet_det.models.layers.stage import Stage
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
@@ -93,7 +94,7 @@ def test_a_large_feature_is_never_there_as_a_whole():
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_who_watches_a_layer_sees_what_it_gives(stride):
-    stage = Stage(3, 5, stride, 1, False, batch_norm, "deployed")
+    stage = Stage(3, 5, stride, Series(1), False, batch_norm, "deployed")
     nn.init.normal_(stage.conv.weight)
     x, seen = torch.randn(1, 3, 8, 8), []
     for module in (stage.conv, stage.pool):

@@ -37,7 +37,7 @@ def normalise(norm, parts, rank, recomputed=False):
     """Normalise batches; returns outputs, gradients and the statistics in the end."""
     results = {}
     if norm.affine:
-        nn.init.normal_(norm.weight, generator=torch.Generator().manual_seed(2))
+        norm.weight.data.normal_(generator=torch.Generator().manual_seed(2))
     for index, part in enumerate(parts):
         x = part.clone().requires_grad_()
         y = checkpoint_once(norm, x, norms=norm) if recomputed else norm(x)

@@ -16,11 +16,12 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope="session")
 def environment():
-    """Of the processes: the hooks can be imported, and no GPU is seen."""
+    """Of the processes: hooks can be imported, no GPU is seen, and a crash says where it was."""
     return {
         **os.environ,
         "PYTHONPATH": str(HERE),
         "OMP_NUM_THREADS": "1",
+        "PYTHONFAULTHANDLER": "1",
         "CUDA_VISIBLE_DEVICES": "",
     }
 
@@ -125,7 +126,7 @@ def undisturbed(torchrun, config, half, tmp_path_factory):
     """Work dir of a run of two ranks over both epochs."""
     work_dir = tmp_path_factory.mktemp("undisturbed")
     result = torchrun("train", config, "--work-dir", work_dir, *half)
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
     return work_dir
 
 

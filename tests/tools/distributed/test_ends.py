@@ -6,6 +6,8 @@ import shutil
 import pytest
 from torch.testing import assert_close
 
+from vanillanet_det.engine.folder_lock import hold_folder
+
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("distributed")]
 KILL = """
 custom_hooks = [dict(type="RecordLosses"), dict(type="KillRank", rank=1, iteration=7)]
@@ -43,13 +45,24 @@ def test_resuming_on_two_nodes_changes_nothing(
         assert_close(ours[5], theirs[5], rtol=1e-4, atol=0)
 
 
+def test_the_folder_of_another_run_is_refused_by_all_ranks(config, torchrun, half, tmp_path):
+    with hold_folder(tmp_path):
+        result = torchrun("train", config, "--work-dir", tmp_path, *half)
+    assert result.returncode != 0
+    assert re.search(
+        r"^error: work dir .*another run is writing to it", result.stderr, re.MULTILINE
+    )
+    assert "RuntimeError" not in result.stderr
+
+
 def test_torchrun_restarts_a_killed_rank_by_itself(
     undisturbed, make_config, torchrun, half, losses, tmp_path
 ):
-    by = ("--standalone", "--nproc_per_node=2", "--max-restarts=1")
+    # PyTorch 2.1 looks every 5 s only, when both ranks have ended.
+    by = ("--standalone", "--nproc_per_node=2", "--max-restarts=1", "--monitor_interval=0.1")
     args = ("train", make_config(KILL), "--work-dir", tmp_path, "--resume", *half)
     result = torchrun(*args, by=by)
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
     assert re.search(r"failed \(exitcode: -9\) local_rank: 1 ", result.stderr)
     assert {path.name for path in tmp_path.glob("epoch_*")} == {"epoch_1.pth", "epoch_2.pth"}
     logs = "".join(path.read_text() for path in tmp_path.rglob("*.log"))

@@ -1,4 +1,4 @@
-"""Backbones. Those in MMDetection's `MODELS` are in `mmdet_vanillanet` and `timm_backbone`."""
+"""Backbones. Those in MMDetection's `MODELS` are in the modules `mmdet_*` and `timm_backbone`."""
 
 from .archs import ARCHS
 from .classifier import ClassifierNetwork

@@ -1,12 +1,12 @@
 """VanillaNet with its classification head, the network of the ImageNet checkpoints."""
 
 import re
-from typing import Any, Callable, Union
+from typing import Any, Callable, Optional, Union
 
 from torch import Tensor, nn
 
 from ...errors import UserError
-from ..layers.act_lambda import deep_activation
+from ..layers.activation import deep_activation
 from ..layers.stage import conv_bn, merge_convs
 from .archs import resolve_arch, whole_number
 from .vanillanet import VanillaNetwork
@@ -58,13 +58,18 @@ class ClassifierNetwork(VanillaNetwork):
     def forward(self, x: Tensor) -> Tensor:
         """Map images `(N, in_channels, H, W)` to logits `(N, num_classes)`."""
         act_lambda = self.read_lambda()
-        (x,) = self._features(x, act_lambda)
+        (x,) = self._features(x, act_lambda=act_lambda)
         return self._head(x, act_lambda).flatten(1)
 
-    def _head(self, x: Tensor, act_lambda: float) -> Tensor:
+    def _head(self, x: Tensor, act_lambda: Optional[float] = None) -> Tensor:
         if hasattr(self, "cls"):
             return self.cls(x)
-        return self.cls2(deep_activation(self.cls1(x), act_lambda))
+        act_lambda = self.read_lambda() if act_lambda is None else act_lambda
+        return self.cls2(deep_activation(self.cls1(x), act_lambda, self.series.act_base))
+
+    def named_layers(self) -> dict[str, Callable[[Tensor], Tensor]]:
+        """Return the stem, the stages and the head by name (protocol `HasLayers`)."""
+        return {**super().named_layers(), "logits": self._head}
 
     def switch_to_deploy(self) -> None:
         """Fuse the network and its head, in place; a second call does nothing.
@@ -105,5 +110,5 @@ class ClassifierNetwork(VanillaNetwork):
         }
 
     def _training_form(self) -> "ClassifierNetwork":
-        numbers = dict(in_channels=self.in_channels, act_num=self.act_num, norm=self.norm)
+        numbers = dict(in_channels=self.in_channels, norm=self.norm, **self.series.arguments)
         return ClassifierNetwork(vars(self.arch), self.cls[2].out_channels, **numbers)

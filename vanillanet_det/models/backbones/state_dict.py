@@ -10,8 +10,14 @@ from torch import Tensor, nn
 from ...checkpoints.match import LEAST_MATCH, Match
 from ...errors import UserError
 from ...installation import command
+from ..layers.activation import marked_activation
+from ..layers.series_activation import Series
 from .archs import ARCHS, Arch
+from .base import check_pixels, match_shapes
 
+SERIES = ("act_num", "act_base", "act_neighbours")
+ARGUMENTS = ("arch", "in_channels", *SERIES, "ada_pool", "stem_stride", "stem_padding")
+"""Arguments that decide which weights belong to a network."""
 _CONVERT = command("convert-checkpoint")
 _DEPLOYED_FOUND = (
     "the weights are of the deployed form (one convolution per layer, no BatchNorm), which can't "
@@ -55,14 +61,15 @@ class Description:
     Attributes:
         form: `training`, `merged` or `deployed`.
         dims: Channels of the stem and of each stage in the state dict.
-        act_num: `n` of the series activation.
+        series: Kind of the series activations.
         in_channels: Channels of the image.
         num_classes: Number of classes, or None without a classification head.
     """
 
+    kind = "VanillaNet"
     form: str
     dims: tuple[int, ...]
-    act_num: int
+    series: Series
     in_channels: int
     num_classes: Optional[int]
 
@@ -71,9 +78,14 @@ class Description:
         """Names of the published archs with these channels."""
         return tuple(name for name, arch in ARCHS.items() if arch.dims == self.dims)
 
+    @property
+    def is_known(self) -> bool:
+        """Whether strides and pooling are known, which the tensors don't show."""
+        return bool(self.archs)
+
     def __str__(self) -> str:
-        """Return the arch and act_num for error messages."""
-        return f"{_name(self.dims)}, act_num {self.act_num}"
+        """Return the arch and the series for error messages."""
+        return f"{_name(self.dims)}, {self.series}"
 
 
 def _name(dims: tuple[int, ...]) -> str:
@@ -102,13 +114,17 @@ def describe(state: Mapping[str, Tensor]) -> Optional[Description]:
     return Description(
         form=form,
         dims=tuple(dims),
-        act_num=state[names[2]].shape[-1] // 2,
+        series=_series(state, _NAMES[form][2]),
         in_channels=state[names[0]].shape[1],
         num_classes=None if logits is None else len(logits),
     )
 
 
-_PIXELS = {True: "pixels from 0 to 255", False: "normalised images"}
+def _series(state: Mapping[str, Tensor], name: str) -> Series:
+    """Recognise the kind of a series activation from its tensors."""
+    shape, neighbours = state[f"{name}.weight"].shape, f"{name}.shift" not in state
+    act_num = shape[-1] // 2 if neighbours else shape[1]
+    return Series(act_num, marked_activation(state, name), neighbours)
 
 
 def _has_stem(state: Mapping[str, Tensor], form: str) -> bool:
@@ -126,16 +142,11 @@ def check_fit(network: nn.Module, state: Mapping[str, Tensor], arch_name: str = 
             pooling, which the tensors don't show.
 
     Raises:
-        UserError: The weights have a different form, arch, act_num or shape, or contain less than
+        UserError: The weights have a different form, arch, series or shape, or contain less than
             90 % of the network's tensors.
     """
     arch: Arch = network.arch
-    takes, given = ("raw_pixels" in tensors for tensors in (network.state_dict(), state))
-    if takes != given and state:
-        raise UserError(
-            f"the weights expect {_PIXELS[given]}, but the network expects {_PIXELS[takes]}; "
-            "save and load weights before the normalisation is folded into them"
-        )
+    check_pixels(network.state_dict(), state)
     if "shortcuts" in state and "shortcuts" not in network.state_dict():
         raise UserError("the weights are of a network with shortcuts, which VanillaNet lacks")
     found = describe(state)
@@ -144,10 +155,13 @@ def check_fit(network: nn.Module, state: Mapping[str, Tensor], arch_name: str = 
     if found is not None:
         built = len(network.stages) + 1
         same_dims = len(found.dims) >= built and found.dims == arch.dims[: len(found.dims)]
-        if not same_dims or found.act_num != network.act_num:
+        given, own = found.series.arguments, network.series.arguments
+        differing = [name for name in own if own[name] != given[name]]
+        if differing or not same_dims:
+            options = " and ".join([*([] if same_dims else ["arch"]), *differing])
             raise UserError(
-                f"the weights are of {found}, but the network is {_name(arch.dims)}, act_num "
-                f"{network.act_num}; set arch and act_num to match the weights"
+                f"the weights are of {found}, but the network is {_name(arch.dims)}, "
+                f"{network.series}; set {options} to match the weights"
             )
     # If the network's stem or pooling differs from its arch, this is intended.
     if arch_name in ARCHS and arch_name != arch.name and arch == ARCHS.get(arch.name):
@@ -156,12 +170,7 @@ def check_fit(network: nn.Module, state: Mapping[str, Tensor], arch_name: str = 
             f"{arch.name!r}, which pools differently; set arch={arch_name!r}"
         )
     expected = network.state_dict()
-    match = Match.of(state, expected)
-    for key in match.misshapen[:1]:
-        raise UserError(
-            f"{key} has the shape {tuple(state[key].shape)}, but the network expects "
-            f"{tuple(expected[key].shape)}"
-        )
+    match = match_shapes(state, expected)
     if not match.is_enough:
         raise UserError(
             f"{match}, of a VanillaNet; expected at least {LEAST_MATCH:.0%}. Does the checkpoint "
@@ -236,6 +245,6 @@ class PublishedWeights:
         own = {k[len(prefix) :]: v for k, v in state_dict.items() if k.startswith(prefix)}
         self.check_state_dict({k: v for k, v in own.items() if isinstance(v, Tensor)})
         # Published checkpoints contain no lambda, because it had reached 1.
-        if self.has_lambda:
+        if own and self.has_lambda:
             state_dict.setdefault(f"{prefix}act_lambda", torch.ones_like(self.act_lambda))
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ...checkpoints.match import LEAST_MATCH, Match
 from ...errors import UserError
 from .base import Backbone
-from .mmdet_vanillanet import PretrainedBackbone
+from .mmdet_base import PretrainedBackbone
 
 
 @MODELS.register_module()

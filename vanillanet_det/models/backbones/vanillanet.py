@@ -6,7 +6,7 @@ Where to find the parts of the paper (https://arxiv.org/abs/2305.12972):
 - stem and stages (figure 2): this file, and `Stage` in `../layers/stage.py`
 - series-informed activation (section 3.2): `../layers/series_activation.py`
 - deep training, A' and lambda (section 3.1): `../layers/act_lambda.py`; for the schedule, see
-  `DeepTrainingHook`; for other networks, see `../deep_training/`
+  `DeepTrainingHook`; for other networks, see `../conversion/`
 - merging of convolutions and BatchNorms (section 3.1): `../layers/fusion.py`; for a whole
   model, see `switch_to_deploy` in `../deploy.py`
 - classification head: `classifier.py`
@@ -23,11 +23,12 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UserError
-from ..layers.act_lambda import LambdaMixin, deep_activation
+from ..layers.act_lambda import LambdaMixin
+from ..layers.activation import deep_activation
 from ..layers.checkpointing import checkpoint_once
-from ..layers.fusion import fused_conv
+from ..layers.fusion import fold_pixels
 from ..layers.norm import NormFactory, batch_norm
-from ..layers.series_activation import SeriesActivation
+from ..layers.series_activation import Series, SeriesActivation
 from ..layers.stage import Stage, conv_bn, fuse_layer, merge_convs
 from .archs import resolve_arch, whole_number
 from .base import Backbone
@@ -44,6 +45,8 @@ class VanillaNetwork(PublishedWeights, LambdaMixin, Backbone):
             `dims` (stem and stages) and `strides` (stages).
         in_channels: Channels of the image.
         act_num: `n` of the series activation, whose kernel size is `2 n + 1`.
+        act_base: Activation in it and in A': 'relu', 'tanh', 'silu' or 'gelu'.
+        act_neighbours: Sum over neighbours; or over `act_num` shifts of each pixel alone.
         out_indices: Features to return; the default is the last feature of each stride. Stages
             after the last returned feature are not built.
         frozen_stages: Freeze the stem (0) and the stages up to this one; -1 for none.
@@ -71,6 +74,8 @@ class VanillaNetwork(PublishedWeights, LambdaMixin, Backbone):
         arch: Union[str, dict] = "11",
         in_channels: int = 3,
         act_num: int = 3,
+        act_base: str = "relu",
+        act_neighbours: bool = True,
         out_indices: Optional[Sequence[int]] = None,
         frozen_stages: int = -1,
         norm: NormFactory = batch_norm,
@@ -87,7 +92,7 @@ class VanillaNetwork(PublishedWeights, LambdaMixin, Backbone):
             raise UserError(f"VanillaNet: in_channels {in_channels!r}; expected a positive integer")
         self.in_channels = in_channels
         self.arch = arch = resolve_arch(arch, ada_pool, stem_stride, stem_padding)
-        self.act_num = act_num
+        self.series = Series(act_num, act_base, act_neighbours)
         self.out_indices = arch.check_out_indices(out_indices)
         self.out_channels = tuple(arch.dims[i] for i in self.out_indices)
         self.out_strides = tuple(arch.feature_strides[i] for i in self.out_indices)
@@ -109,7 +114,7 @@ class VanillaNetwork(PublishedWeights, LambdaMixin, Backbone):
                 arch.dims[i],
                 arch.dims[i + 1],
                 arch.strides[i],
-                act_num,
+                self.series,
                 arch.ada_pool if isinstance(arch.ada_pool, bool) else arch.ada_pool[i],
                 norm,
                 form,
@@ -123,7 +128,7 @@ class VanillaNetwork(PublishedWeights, LambdaMixin, Backbone):
         conv = nn.Conv2d(
             self.in_channels, width, 4, stride=arch.stem_stride, padding=arch.stem_padding
         )
-        act = SeriesActivation(width, self.act_num, self.norm, form == "deployed")
+        act = self.series.build(width, self.norm, form == "deployed")
         if form == "deployed":
             self.stem = nn.Sequential(conv, act)
         elif form == "merged":
@@ -156,11 +161,12 @@ class VanillaNetwork(PublishedWeights, LambdaMixin, Backbone):
             One `(N, out_channels[k], H / out_strides[k], W / out_strides[k])` for each entry
             of `out_indices`.
         """
-        return self._features(x, self.read_lambda())
+        return self._features(x)
 
     def _features(
-        self, x: Tensor, act_lambda: float, indices: Optional[Sequence[int]] = None
+        self, x: Tensor, indices: Optional[Sequence[int]] = None, act_lambda: Optional[float] = None
     ) -> tuple[Tensor, ...]:
+        act_lambda = self.read_lambda() if act_lambda is None else act_lambda
         recompute = self.with_cp and self.training and torch.is_grad_enabled()
         indices = self.out_indices if indices is None else indices
         features = []
@@ -179,10 +185,16 @@ class VanillaNetwork(PublishedWeights, LambdaMixin, Backbone):
         """The stem and the stages, as functions of a feature and lambda."""
         return [self._forward_stem, *self.stages]
 
+    def named_layers(self) -> dict[str, Callable[[Tensor], Tensor]]:
+        """Return the stem and the stages by name (protocol `HasLayers`)."""
+        names = ["stem", *(f"stages.{index}" for index in range(len(self.stages)))]
+        act_lambda = self.read_lambda()
+        return {n: lambda x, f=f: f(x, act_lambda) for n, f in zip(names, self.layers)}
+
     def _forward_stem(self, x: Tensor, act_lambda: float) -> Tensor:
         if hasattr(self, "stem"):
             return self.stem(x)
-        return self.stem2(deep_activation(self.stem1(x), act_lambda))
+        return self.stem2(deep_activation(self.stem1(x), act_lambda, self.series.act_base))
 
     def frozen_modules(self) -> list[nn.Module]:
         """Return the modules of the stem and the stages up to `frozen_stages`."""
@@ -254,30 +266,19 @@ class VanillaNetwork(PublishedWeights, LambdaMixin, Backbone):
         self._freeze()
 
     def fold_normalization(self, mean: Tensor, std: Tensor, flip: bool) -> bool:
-        """Make the deployed form accept raw pixels instead of normalised images, in place.
+        """Fold the normalisation of images into the stem; see protocol `FoldsNormalization`.
 
-        Args:
-            mean: Mean of each channel, in the order of the normalised image, float64.
-            std: Standard deviation of each channel, in the same order, float64.
-            flip: Whether the pixels have their channels in the opposite order.
-
-        Returns:
-            Whether the normalisation was folded. It can't be folded if the stem pads the image
-            with zeros, in other forms, twice, in 16 bits, or with another number of channels.
+        It can't be folded if the stem pads the image with zeros, in other forms, twice, in 16
+        bits, or with another number of channels.
 
         Raises:
             UserError: The folded kernel doesn't fit the network's precision.
         """
-        conv = self.stem[0] if self.deploy else None
-        if conv is None or conv.padding != (0, 0) or hasattr(self, "raw_pixels"):
+        if not self.deploy or hasattr(self, "raw_pixels"):
             return False
-        # In 16 bits a kernel for pixels is less exact than one for normalised images.
-        if len(mean) != self.in_channels or conv.weight.dtype not in (torch.float32, torch.float64):
+        if (conv := fold_pixels(self.stem[0], mean, std, flip, "stem")) is None:
             return False
-        weight = conv.weight.detach().double() / std.to(conv.weight.device)[:, None, None]
-        shift = (weight * mean.to(weight)[:, None, None]).sum((1, 2, 3))
-        weight = weight.flip(1) if flip else weight
-        self.stem[0] = fused_conv(conv, weight, conv.bias.detach().double() - shift, "stem")
+        self.stem[0] = conv
         # A buffer, so that saved weights aren't mistaken for weights for normalised images.
         self.register_buffer("raw_pixels", torch.tensor(True))
         return True
@@ -294,5 +295,5 @@ class VanillaNetwork(PublishedWeights, LambdaMixin, Backbone):
         }
 
     def _training_form(self) -> "VanillaNetwork":
-        numbers = dict(in_channels=self.in_channels, act_num=self.act_num, norm=self.norm)
+        numbers = dict(in_channels=self.in_channels, norm=self.norm, **self.series.arguments)
         return VanillaNetwork(vars(self.arch), out_indices=self.out_indices, **numbers)

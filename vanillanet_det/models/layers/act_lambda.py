@@ -1,13 +1,13 @@
-"""Lambda of deep training, which turns a ReLU into the identity.
+"""Lambda of deep training, which turns an activation into the identity.
 
-A'(x) = (1 - lambda) ReLU(x) + lambda x, from https://arxiv.org/abs/2305.12972, section 3.1.
+A'(x) = (1 - lambda) A(x) + lambda x, from https://arxiv.org/abs/2305.12972, section 3.1; see
+`deep_activation`.
 """
 
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from ...errors import UserError
 from ...installation import command
@@ -15,11 +15,6 @@ from ..protocols import HasLambda
 
 SCHEDULE_KEY = "lambda_outlook"
 """Key of `lambda_schedule` in a checkpoint's meta."""
-
-
-def deep_activation(x: Tensor, act_lambda: float) -> Tensor:
-    """Apply A'(x) = (1 - lambda) ReLU(x) + lambda x, a leaky ReLU with slope lambda."""
-    return x if act_lambda == 1 else F.leaky_relu(x, act_lambda)
 
 
 class LambdaMixin:
@@ -60,10 +55,10 @@ class LambdaMixin:
         return float(self.act_lambda) if known else 1.0
 
     def set_act_lambda(self, value: float) -> None:
-        """Set lambda, the slope of A' below zero.
+        """Set lambda, of a ReLU the slope of A' below zero.
 
         Args:
-            value: From 0 (ReLU) to 1 (identity).
+            value: From 0 (the activation) to 1 (identity).
 
         Raises:
             UserError: The value is outside this range, or this form has no lambda.

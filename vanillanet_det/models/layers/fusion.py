@@ -148,3 +148,32 @@ def fused_conv(
         conv.weight.copy_(weight)
         conv.bias.copy_(bias)
     return conv.train(like.training)
+
+
+def fold_pixels(
+    conv: nn.Conv2d, mean: Tensor, std: Tensor, flip: bool, name: str
+) -> Optional[nn.Conv2d]:
+    """Fold the normalisation of images into the convolution that reads them.
+
+    Args:
+        conv: A convolution with a bias.
+        mean: Mean of each channel, in the order of the normalised image, float64.
+        std: Standard deviation of each channel, in the same order, float64.
+        flip: Whether the pixels have their channels in the opposite order.
+        name: Name of the layer in error messages.
+
+    Returns:
+        A new convolution for raw pixels; None if the convolution pads images with zeros, computes
+        in 16 bits, or takes another number of channels.
+
+    Raises:
+        UserError: The folded kernel doesn't fit the convolution's precision.
+    """
+    # In 16 bits a kernel for pixels is less exact than one for normalised images.
+    exact = conv.weight.dtype in (torch.float32, torch.float64)
+    if conv.padding != (0, 0) or not exact or len(mean) != conv.in_channels:
+        return None
+    weight = conv.weight.detach().double() / std.to(conv.weight.device)[:, None, None]
+    shift = (weight * mean.to(weight)[:, None, None]).sum((1, 2, 3))
+    weight = weight.flip(1) if flip else weight
+    return fused_conv(conv, weight, conv.bias.detach().double() - shift, name)

@@ -7,7 +7,7 @@ from typing import Union
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .act_lambda import deep_activation
+from .activation import deep_activation
 from .fusion import WeightBias, fuse_conv_bn, fuse_pointwise, fused_conv
 from .max_pool import MaxPool
 from .norm import NormFactory
@@ -17,7 +17,7 @@ from .pointwise import (
     convolve_and_pool,
     in_eager_inference,
 )
-from .series_activation import SeriesActivation
+from .series_activation import Series
 
 
 class AdaptivePool(nn.Module):
@@ -111,7 +111,7 @@ class Stage(nn.Module):
         in_channels: Channels of the input.
         out_channels: Channels of the output.
         stride: Stride of the pooling; 1 for none.
-        act_num: `n` of the series activation.
+        series: Kind of the series activation.
         ada_pool: True for `AdaptivePool`, a size for fixed adaptive pooling, or False.
         norm: Function that builds the BatchNorms.
         form: `training`, `merged` or `deployed`.
@@ -122,7 +122,7 @@ class Stage(nn.Module):
         in_channels: int,
         out_channels: int,
         stride: int,
-        act_num: int,
+        series: Series,
         ada_pool: Union[bool, int],
         norm: NormFactory,
         form: str,
@@ -136,21 +136,21 @@ class Stage(nn.Module):
             self.conv1 = conv_bn(nn.Conv2d(in_channels, in_channels, 1), norm)
             self.conv2 = conv_bn(nn.Conv2d(in_channels, out_channels, 1), norm)
         self.pool = _build_pool(stride, ada_pool)
-        self.act = SeriesActivation(out_channels, act_num, norm, form == "deployed")
+        self.act = series.build(out_channels, norm, form == "deployed")
 
     def forward(self, x: Tensor, act_lambda: float) -> Tensor:
         """Map `(N, in_channels, H, W)` to `(N, out_channels, H / stride, W / stride)`.
 
         Args:
             x: The feature.
-            act_lambda: Slope of A' below zero; only the training form has an A'.
+            act_lambda: Lambda of A'; only the training form has an A'.
         """
         if self.act.deploy:
             return self._forward_deployed(x)
         if hasattr(self, "conv"):
             x = self.conv(x)
         else:
-            x = self.conv2(deep_activation(self.conv1(x), act_lambda))
+            x = self.conv2(deep_activation(self.conv1(x), act_lambda, self.act.act_base))
         return self.act(self.pool(x))
 
     def _forward_deployed(self, x: Tensor) -> Tensor:

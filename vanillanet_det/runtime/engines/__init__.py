@@ -7,7 +7,9 @@ from typing import Optional, Union
 
 from ...errors import UserError
 from ...installation import command
+from ..ultralytics import UltralyticsMetadata
 from .base import Engine
+from .ultralytics import UltralyticsEngine
 
 __all__ = ["ENDINGS", "ENGINES", "Engine", "open_engine"]
 
@@ -64,7 +66,9 @@ def _open(engine: str, path: Path, device: str, threads: Optional[int], streams:
         from .openvino import OpenVinoEngine as Opened
     else:
         from .onnxruntime import OnnxRuntimeEngine as Opened
-    return Opened(path, device, threads, streams)
+    opened = Opened(path, device, threads, streams)
+    is_foreign = isinstance(opened.metadata, UltralyticsMetadata)
+    return UltralyticsEngine(opened) if is_foreign else opened
 
 
 def _check_file(path: Path) -> None:

@@ -1,13 +1,15 @@
 """What all engines share: their interface, and the errors they raise."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn, Optional, Protocol
+from typing import NoReturn, Protocol
 
 import numpy as np
 
-from ...errors import UserError
+from ...errors import UserError, prefix_errors
 from ...installation import command
 from ..metadata import KEY, Metadata
+from ..ultralytics import is_ultralytics, ultralytics_metadata
 
 
 class Engine(Protocol):
@@ -32,24 +34,25 @@ class Engine(Protocol):
         """
 
 
-def read_metadata(path: Path, text: Optional[str]) -> Metadata:
+def read_metadata(path: Path, texts: Mapping[str, str]) -> Metadata:
     """Parse a file's metadata.
 
     Args:
         path: Name of the file in error messages.
-        text: The file's entry `KEY`; None if the file has no such entry.
+        texts: The file's entries by name.
 
     Raises:
         UserError: The metadata is missing or invalid.
     """
-    if text is None:
-        raise UserError(
-            f"{path}: has no metadata {KEY!r}; expected a file written by {command('export')}"
-        )
-    try:
-        return Metadata.from_json(text)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+    with prefix_errors(path):
+        if KEY in texts:
+            return Metadata.from_json(texts[KEY])
+        if is_ultralytics(texts):
+            return ultralytics_metadata(texts)
+    raise UserError(
+        f"{path}: has no metadata {KEY!r}; expected a file written by {command('export')}, or by "
+        "Ultralytics"
+    )
 
 
 def refuse_file(path: Path, name: str, error: Exception) -> NoReturn:

@@ -9,7 +9,6 @@ from typing import Any, Optional
 
 import numpy as np
 
-from ..metadata import KEY
 from ..packages import load
 from .base import read_metadata, refuse_device, refuse_file, refuse_images
 
@@ -64,7 +63,7 @@ class OnnxRuntimeEngine:
         if self._session.get_providers()[0] != provider:
             refuse_device(device, self.name, ["cpu"])
         texts = self._session.get_modelmeta().custom_metadata_map
-        self.metadata = read_metadata(path, texts.get(KEY))
+        self.metadata = read_metadata(path, texts)
         self.precision = self.metadata.precision
         on_arm = platform.machine().lower() in ("arm64", "aarch64")
         if self.precision == "fp16" and provider == _PROVIDERS["cpu"] and not on_arm:

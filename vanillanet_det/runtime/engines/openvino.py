@@ -10,6 +10,7 @@ import numpy as np
 
 from ..metadata import KEY, Metadata
 from ..packages import load
+from ..ultralytics import KEYS
 from .base import read_metadata, refuse_device, refuse_file, refuse_images
 
 _NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
@@ -62,7 +63,7 @@ class OpenVinoEngine:
             model = self._read(core, path)
         except Exception as error:  # RuntimeError, or an exception of a frontend
             refuse_file(path, self.name, error)
-        self.metadata = read_metadata(path, _find_text(model))
+        self.metadata = read_metadata(path, _find_texts(model))
         settings = {
             # By default OpenVINO runs a float32 file in bfloat16 on CPUs that support it.
             "INFERENCE_PRECISION_HINT": _hint(self.metadata, device),
@@ -101,11 +102,11 @@ class OpenVinoEngine:
             self._requests.put(request)
 
 
-def _find_text(model: Any) -> Optional[str]:
-    for place in ([KEY], ["framework", KEY]):  # OpenVINO files, and files read from ONNX
-        if model.has_rt_info(place):
-            return str(model.get_rt_info(place).value)
-    return None
+def _find_texts(model: Any) -> dict[str, str]:
+    # OpenVINO files, and files read from ONNX.
+    places = [[*folder, key] for folder in ([], ["framework"]) for key in (KEY, *KEYS)]
+    found = [place for place in places if model.has_rt_info(place)]
+    return {place[-1]: str(model.get_rt_info(place).value) for place in found}
 
 
 def _hint(metadata: Metadata, device: str) -> str:

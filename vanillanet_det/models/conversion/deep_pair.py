@@ -7,7 +7,8 @@ from typing import Optional
 from torch import Tensor, nn
 
 from ...errors import UserError
-from ..layers.act_lambda import LambdaMixin, deep_activation
+from ..layers.act_lambda import LambdaMixin
+from ..layers.activation import deep_activation
 from ..layers.fusion import WeightBias, fuse_conv_bn, fuse_pointwise, round_fused
 
 

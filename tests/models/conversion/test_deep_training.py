@@ -21,7 +21,7 @@ from torch.testing import assert_close
 from torchvision.models import resnet50
 
 from vanillanet_det import UserError, switch_to_deploy
-from vanillanet_det.models.deep_training import DeepPair, add_vanilla_training
+from vanillanet_det.models.conversion import DeepPair, add_vanilla_training
 from vanillanet_det.models.deploy import relative_error
 from vanillanet_det.models.layers import SeriesActivation, set_act_lambda
 

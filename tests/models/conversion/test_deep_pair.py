@@ -9,7 +9,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from vanillanet_det import UserError, switch_to_deploy
-from vanillanet_det.models.deep_training import DeepPair, add_vanilla_training
+from vanillanet_det.models.conversion import DeepPair, add_vanilla_training
 from vanillanet_det.models.layers import set_act_lambda
 
 

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from torchvision.ops import StochasticDepth
 
 from vanillanet_det import UserError
-from vanillanet_det.models.deep_training import DeepPair, add_vanilla_training
+from vanillanet_det.models.conversion import DeepPair, add_vanilla_training
 from vanillanet_det.models.layers import SeriesActivation
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import fx, nn
 
 from ...errors import UserError
-from ..layers.series_activation import SeriesActivation
+from ..layers.series_activation import Series
 from .deep_pair import DeepPair, is_pair
 from .graph import ModelGraph
 
@@ -22,6 +22,8 @@ def add_vanilla_training(
     act_num: int = 3,
     deep: Optional[str] = "all",
     series: bool = True,
+    act_base: str = "relu",
+    act_neighbours: bool = True,
 ) -> nn.Module:
     """Apply VanillaNet's deep training and series activation to any network.
 
@@ -51,6 +53,8 @@ def add_vanilla_training(
         act_num: `n` of the series activation, whose kernel size is `2 n + 1`.
         deep: 'all', 'pairs', or None for no deep training.
         series: Whether to replace ReLUs with series activations.
+        act_base: Activation in the series activation: 'relu', 'tanh', 'silu' or 'gelu'.
+        act_neighbours: Sum over neighbours; or over `act_num` shifts of each pixel alone.
 
     Returns:
         The network to be trained. Modules that were not replaced keep their names.
@@ -69,6 +73,7 @@ def add_vanilla_training(
             f"add_vanilla_training: deep {deep!r}; expected 'all' (deepen layers), 'pairs' "
             "(join layers) or None"
         )
+    kind = Series(act_num, act_base, act_neighbours)
     graph = ModelGraph(copy.deepcopy(model), example_input, "add_vanilla_training")
     relus = list(filter(graph.is_relu, graph.nodes))
     if not relus:
@@ -90,7 +95,7 @@ def add_vanilla_training(
         )
     for node in images:
         shape, kwargs = graph.result(node)
-        activation = SeriesActivation(shape[1], act_num)
+        activation = kind.build(shape[1])
         graph.replace_relu(node, activation.to(**kwargs).train(model.training))
     for chain, pair in chains:
         graph.replace_chain(chain, pair)
