@@ -1,6 +1,7 @@
 """How pytest starts: with the fixtures, and without what only takes time."""
 
 import gc
+import importlib
 import os
 import signal
 
@@ -17,6 +18,7 @@ def pytest_configure(config):
     """Load the fixtures and what they import, unless other processes run the tests."""
     if not config.getoption("numprocesses", None):
         gc.disable()  # searching what is imported for cycles takes a third of the time
+        importlib.import_module("vanillanet_det")  # which can start beside other workers
         config.pluginmanager.import_plugin("shared_fixtures")
         gc.enable()
         gc.set_threshold(10_000)

@@ -100,6 +100,44 @@ def test_without_mmdetection_the_package_imports_and_its_names_raise(root):
     assert "ImportError: vanillanet_det needs mmdet, mmcv: pip install" in process.stderr
 
 
+# The package alone: without MMDetection, importing it imports nothing else.
+CUT_CACHE = """
+import sys
+import time
+from pathlib import Path
+sys.modules.update(mmdet=None)
+from vanillanet_det.requirements import import_yapf
+
+caches = [(path, path.read_bytes()) for path in Path(sys.argv[1]).rglob("*.pickle")]
+assert len(caches) == 2
+for path, content in caches:
+    path.write_bytes(content[:int(sys.argv[2])])
+
+def sleep(seconds):
+    if "mended" in sys.argv:
+        [path.write_bytes(content) for path, content in caches]
+
+time.sleep = sleep
+import_yapf()
+import yapf
+print(yapf.yapf_api.FormatCode("a  =  1")[0])
+"""
+
+
+@pytest.mark.parametrize("size", ["0", "100"])
+def test_yapf_is_imported_once_its_cache_is_complete(tmp_path, monkeypatch, root, size):
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    subprocess.run([sys.executable, "-c", "import yapf"], check=True)
+    command = [sys.executable, "-c", CUT_CACHE, str(tmp_path), size]
+    process = subprocess.run([*command, "mended"], cwd=root, capture_output=True, text=True)
+    assert (process.returncode, process.stdout) == (0, "a = 1\n\n"), process.stderr
+    process = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert process.returncode == 1
+    error = process.stderr.splitlines()[-1]
+    assert error.startswith("ImportError: yapf, which MMEngine needs, can't read its cache (")
+
+
 # With fresh statistics a BatchNorm is the identity, and any fused network equal to its original.
 NETWORK = """
 import sys

@@ -10,7 +10,7 @@ from typing import Any
 
 from .errors import UserError
 from .installation import __version__  # noqa: F401
-from .requirements import check_requirements
+from .requirements import check_requirements, import_yapf
 
 __all__ = [
     "DeepTrainingHook",
@@ -35,6 +35,7 @@ if find_spec("mmengine") is None or find_spec("mmdet") is None:
 
 else:
     check_requirements()
+    import_yapf()
 
     from .ops import supply_ext
 

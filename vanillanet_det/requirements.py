@@ -1,6 +1,9 @@
 """Requirements that pip can't express: several builds of MMDetection and mmcv are accepted."""
 
+import importlib
+import pickle
 import re
+import time
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Optional
@@ -10,6 +13,7 @@ from .installation import install_command
 _TORCH = ("torch", "torchvision", "timm", "pycocotools", "sklearn", "tabulate", "filelock", "tqdm")
 _OPENMMLAB = ("mmdet", "mmengine", "mmcv")
 _OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python")
+_ATTEMPTS, _PAUSE_S = 20, 0.1
 
 
 def check_requirements() -> None:
@@ -31,6 +35,29 @@ def check_requirements() -> None:
         extra = "lite" if {*_OPENMMLAB} & {*missing} else "torch"
         remedy = install_command(extra)
     raise ImportError(f"vanillanet_det needs {', '.join(missing)}: {remedy}")
+
+
+def import_yapf() -> None:
+    """Import yapf, which MMEngine uses, as soon as its cache can be read.
+
+    yapf 0.43 puts its cache in place before the last bytes are written. Of processes that start
+    together after an installation, as ranks do, one may read what another one is writing.
+
+    Raises:
+        ImportError: The cache stays unreadable, as after a full disk.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            importlib.import_module("yapf")
+        except (EOFError, pickle.UnpicklingError) as error:
+            reason = error
+            time.sleep(_PAUSE_S)
+        else:
+            return
+    raise ImportError(
+        f"yapf, which MMEngine needs, can't read its cache ({reason}); delete the folder YAPF from "
+        "your cache folder (~/.cache/YAPF on Linux)"
+    )
 
 
 def _check_numpy() -> None:
