@@ -54,16 +54,6 @@ def batch(device):
 
 
 @pytest.mark.parametrize("make", [retinanet, mask_rcnn])
-@pytest.mark.parametrize(
-    "device",
-    [
-        "cpu",
-        pytest.param(
-            "cuda",
-            marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
-        ),
-    ],
-)
 def test_forward_backward_and_fused_predictions(make, device, root, randomize_norms):
     model = MODELS.build(make(root)).train()
     randomize_norms(model.backbone, torch.randn(2, 3, 96, 128))

@@ -85,6 +85,9 @@ def main(prog: str, args: Sequence[str]) -> None:
         "--compile", action="store_true", help="also measure with torch.compile and frozen weights"
     )
     network.add_argument(
+        "--cuda-graph", action="store_true", help="also measure with CUDA graphs (on a GPU)"
+    )
+    network.add_argument(
         "--engine",
         nargs="+",
         choices=["pytorch", "onnxruntime", "openvino"],

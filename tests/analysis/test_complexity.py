@@ -22,12 +22,31 @@ def test_convolutions(device):
     transposed = nn.ConvTranspose2d(6, 4, 2, stride=2)  # to 14 x 24
     found = count(nn.Sequential(conv, nn.ReLU(), grouped, transposed), device)
     assert found.parts == {
-        "0": Cost(8 * 3 * 25 + 8, 9 * 14 * 8 * 3 * 25, 9 * 14 * 8),
-        "2": Cost(6 * 4 * 9, 7 * 12 * 6 * 4 * 9, 7 * 12 * 6),
-        "3": Cost(6 * 4 * 4 + 4, 7 * 12 * 6 * 4 * 4, 14 * 24 * 4),
+        "0": Cost(8 * 3 * 25 + 8, 9 * 14 * 8 * 3 * 25, 9 * 14 * 8, kernels=2),
+        "1": Cost(kernels=1),
+        "2": Cost(6 * 4 * 9, 7 * 12 * 6 * 4 * 9, 7 * 12 * 6, kernels=1),
+        "3": Cost(6 * 4 * 4 + 4, 7 * 12 * 6 * 4 * 4, 14 * 24 * 4, kernels=2),
     }
     assert found.total() == sum(found.parts.values(), Cost())
     assert found.uncounted == ()
+
+
+def test_kernels_are_counted_where_something_is_computed():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 3, bias=False)
+            self.depthwise = nn.Conv2d(3, 3, 3, groups=3)  # adds its bias by itself
+            self.norm = nn.BatchNorm2d(3)
+
+        def forward(self, x):
+            x = self.norm(self.depthwise(self.conv(x))).mul_(2)
+            x = x.permute(0, 2, 3, 1).reshape(1, -1)[:, :6].contiguous()  # copied once
+            return x.view(2, 3).detach()
+
+    found = count(Model().eval())
+    names = ("conv", "depthwise", "norm", "")
+    assert [found.modules[name].kernels for name in names] == [1, 1, 1, 2]
 
 
 class Attention(nn.Module):
@@ -44,8 +63,8 @@ class Attention(nn.Module):
 
 def test_matrix_products_belong_to_the_module_that_calls_them():
     found = count(Attention())
-    assert found.modules[""] == Cost(0, 2 * 3 * 20 * 20 * 6, 3 * 20 * 20 + 3 * 20 * 6)
-    assert found.modules["linear"] == Cost(30 * 6 + 6, 3 * 20 * 30 * 6, 3 * 20 * 6)
+    assert found.modules[""] == Cost(0, 2 * 3 * 20 * 20 * 6, 3 * 20 * 20 + 3 * 20 * 6, kernels=3)
+    assert found.modules["linear"] == Cost(30 * 6 + 6, 3 * 20 * 30 * 6, 3 * 20 * 6, kernels=1)
     assert found.parts == {"(itself)": found.modules[""], "linear": found.modules["linear"]}
 
 
@@ -54,7 +73,7 @@ def test_a_shared_parameter_counts_once_and_its_use_twice():
         first, second = (nn.Conv2d(3, 3, 1, bias=False) for _ in range(2))
     second.weight = first.weight
     assert count(nn.Sequential(first, second, first)).total() == Cost(
-        9, 3 * 9 * 20 * 30, 3 * 3 * 20 * 30
+        9, 3 * 9 * 20 * 30, 3 * 3 * 20 * 30, kernels=3
     )
 
 
@@ -96,7 +115,7 @@ def test_an_operator_of_another_library_is_named():
 
     found = count(Deformable(), "cpu")
     assert found.uncounted == ("torchvision::deform_conv2d in DeformConv2d",)
-    assert found.modules["conv"] == Cost(4 * 3 * 9 + 4)
+    assert found.modules["conv"] == Cost(4 * 3 * 9 + 4, kernels=2)  # makes a mask, too
 
 
 def test_a_fused_kernel_of_pytorch_that_its_counter_does_not_know_is_named():

@@ -26,9 +26,10 @@ def test_series_activations_by_hand():
     assert counted.device == "meta"
     kernel = (2 * ACT_NUM + 1) ** 2
     activations = sum(width * area for width, area in zip(DIMS, AREAS))
-    for name, per_channel in {"training": kernel + 2, "fused": kernel + 1}.items():
+    # Each of the three has ReLU, the convolution and, in the training form, BatchNorm.
+    for name, per_channel, kernels in (("training", kernel + 2, 9), ("fused", kernel + 1, 6)):
         assert counted.forms[name].series_activation == Cost(
-            sum(DIMS) * per_channel, activations * kernel, activations
+            sum(DIMS) * per_channel, activations * kernel, activations, kernels
         )
 
 
@@ -139,7 +140,7 @@ class ReadsValues(nn.Module):
 def test_a_model_that_needs_values_is_counted_on_the_cpu():
     counted = count_forms(dict(type="ReadsValues"), (10, 10))
     assert counted.device == "cpu"
-    assert counted.forms["model"].total == Cost(4 * 27 + 4 + 1, 8 * 8 * 4 * 27, 8 * 8 * 4)
+    assert counted.forms["model"].total == Cost(4 * 27 + 4 + 1, 8 * 8 * 4 * 27, 8 * 8 * 4, 3)
 
 
 @MODELS.register_module()
@@ -155,7 +156,7 @@ class TiedAndBuiltFromValues(nn.Sequential):
 def test_a_constructor_that_reads_values_is_no_hindrance():
     counted = count_forms(dict(type="TiedAndBuiltFromValues"), (10, 10))
     assert counted.device == "meta"
-    assert counted.forms["model"].total == Cost(9, 2 * 9 * 100, 2 * 3 * 100)
+    assert counted.forms["model"].total == Cost(9, 2 * 9 * 100, 2 * 3 * 100, 2)
 
 
 def test_a_deformable_convolution_is_named():

@@ -148,7 +148,7 @@ def test_compiled(small_config, tmp_path):
         **QUICK,
     )
     rows = json.loads(out.read_text())["rows"]
-    assert [row["compiled"] for row in rows] == [False, True]
+    assert [row["mode"] for row in rows] == ["eager", "compiled"]
 
 
 @pytest.mark.slow
@@ -253,7 +253,7 @@ def test_without_a_gpu_cuda_is_refused(small_config):
         benchmark([str(small_config)], device="cuda", **QUICK)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_on_a_gpu(small_config, precision, tmp_path):
     out = tmp_path / "figures.json"

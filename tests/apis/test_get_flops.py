@@ -83,8 +83,8 @@ def test_json_and_text_have_the_same_figures(small_config, elsewhere):
     assert content["device"] == "meta"
     text = get_flops(small_config, "160x160")
     for name, form in content["forms"].items():
-        assert list(form["parts"]) == ["backbone", "neck", "bbox_head"]
-        for key in ("parameters", "flops", "activations"):
+        assert list(form["parts"]) == ["data_preprocessor", "backbone", "neck", "bbox_head"]
+        for key in ("parameters", "flops", "activations", "kernels"):
             assert sum(part[key] for part in form["parts"].values()) == form["total"][key]
         assert f"| {name} form" in text
         for line, cost in (("total", "total"), ("of which series activation", "series_activation")):

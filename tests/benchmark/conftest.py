@@ -2,7 +2,7 @@
 
 import pytest
 
-from vanillanet_det.benchmark.results import Machine, Result, Row
+from vanillanet_det.benchmark.results import EAGER, Machine, Result, Row
 
 VN11, VN13, R50 = (
     f"retinanet_{name}_coco" for name in ("vanillanet11", "vanillanet13", "resnet50")
@@ -39,7 +39,7 @@ def make_row():
         parts |= {"neck": 0.1 * median, "head": 0.25 * median, "decode and NMS": 0.05 * median}
         values = dict(
             layout="channels-last",
-            compiled=False,
+            mode=EAGER,
             input_shapes=[(batch_size, 3, *size)],
             flops=flops,
             parameters=PARAMETERS.get(config, 50_000_000),

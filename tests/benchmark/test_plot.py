@@ -12,7 +12,7 @@ from PIL import Image
 from vanillanet_det import UserError
 from vanillanet_det.benchmark.plot import draw, plot
 from vanillanet_det.benchmark.report import digits
-from vanillanet_det.benchmark.results import Result, row_names
+from vanillanet_det.benchmark.results import MODES, Result, row_names
 
 pytestmark = pytest.mark.slow
 
@@ -136,8 +136,9 @@ def test_legend_entries_look_like_the_markers(result):
 def test_what_differs_is_in_the_names(machine, make_row):
     rows = [make_row(size=(side, side)) for side in (320, 640)]
     assert ["640" in name for name in row_names(rows)] == [False, True]
-    rows = [make_row(compiled=compiled) for compiled in (False, True)]
-    assert ["compiled" in name for name in row_names(rows)] == [False, True]
+    rows = [make_row(mode=mode) for mode in MODES]
+    assert [row_names(rows)[0].find(mode) for mode in MODES] == [-1, -1, -1]
+    assert all(mode in name for mode, name in zip(MODES[1:], row_names(rows)[1:]))
 
 
 def test_engines_are_in_the_names_and_have_no_bar(machine, make_row):

@@ -7,8 +7,8 @@ from mmengine.config import Config
 from small_detectors import CHANNELS, crops, small_detector
 
 from vanillanet_det import switch_to_deploy
-from vanillanet_det.benchmark.pytorch import to_precision
 from vanillanet_det.benchmark.random_weights import NUM_CANDIDATES, prepare_random_weights
+from vanillanet_det.models.precision import to_precision
 
 pytestmark = pytest.mark.usefixtures("mmdet_scope")
 SEEN = [(0, 0), (171, 320)]

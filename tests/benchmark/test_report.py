@@ -18,7 +18,7 @@ from vanillanet_det.benchmark.report import (
     published_report,
     text_report,
 )
-from vanillanet_det.benchmark.results import Result
+from vanillanet_det.benchmark.results import COMPILED, Result
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def slow(make_row):
 def fast(make_row):
     # A round that took twice as long did so in both: each is exactly four times as fast.
     changes = dict(seconds=[0.5, 1.0, 0.75], flops=75 * 10**9, layout="contiguous")
-    return make_row(compiled=True, missing=["a.weight", "a.bias"], **changes)
+    return make_row(mode=COMPILED, missing=["a.weight", "a.bias"], **changes)
 
 
 def test_a_row_shows_everything(machine, slow, fast):

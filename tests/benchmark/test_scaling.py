@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from markdown_tables import tables
 
-from vanillanet_det.benchmark.results import Result
+from vanillanet_det.benchmark.results import COMPILED, Result
 from vanillanet_det.benchmark.scaling import scaling_report
 
 
@@ -62,7 +62,7 @@ def test_what_leaves_the_line_is_named(machine, make_row):
     [
         dict(precision="bf16"),
         dict(form="training"),
-        dict(compiled=True),
+        dict(mode=COMPILED),
         dict(layout="contiguous"),
         dict(config="other"),
         dict(part="backbone"),

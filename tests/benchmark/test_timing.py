@@ -139,7 +139,7 @@ def test_variables_that_change_speed_are_recorded(monkeypatch):
     assert describe_machine(CPU, ["fp32"]).environment["MALLOC_TRIM_THRESHOLD_"] == "1000"
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_on_a_gpu():
     device = torch.device("cuda")
     assert peak_bytes(lambda: torch.zeros(2**20, device=device), device) >= 4 * 2**20

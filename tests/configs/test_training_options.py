@@ -183,7 +183,7 @@ def test_float16_is_refused_on_the_cpu(config, tmp_path):
         train(config("amp_fp16"), str(tmp_path))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
+@pytest.mark.gpu
 def test_float16_trains_and_float32_evaluates(config, tmp_path, seen):
     train(config("amp_fp16"), str(tmp_path), cfg_options=FEW)
     assert set(seen) == {("train_step", False, torch.float16), ("val_step", True, torch.float32)}

@@ -87,7 +87,7 @@ def test_a_wrapper_of_somebody_else_is_not_replaced(device):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
+@pytest.mark.gpu
 def test_on_a_gpu_the_forward_pass_is_in_it(dtype, mmdet_scope):
     cfg = make_cfg()
     set_amp(cfg, dtype)

@@ -3,6 +3,10 @@
 "FLOPs" are multiply-accumulates of convolutions and matrix products, as in most publications;
 activations are the size of their outputs. Normalisation, activation functions, pooling and
 interpolation are not counted.
+
+Kernels are counted one for each operator that computes, and one more for the bias of a dense
+convolution, which PyTorch adds by itself after cuDNN. Libraries may launch further ones, to change
+layouts for instance, so a GPU launches at least about as many.
 """
 
 from collections import Counter
@@ -19,6 +23,7 @@ from .forward import forward_once
 
 # PyTorch's own operators that multiply but that its counter may not know.
 _MULTIPLYING = ("attention", "transformer", "grid_sampler", "rnn")
+_NOT_COMPUTING = ("empty", "as_strided", "_unsafe_view", "lift_fresh", "detach", "profiler", "local_scalar")
 _OWN_NAMESPACES = ("aten", "prim", "profiler")
 
 
@@ -30,17 +35,20 @@ class Cost:
         parameters: Number of parameters.
         flops: Multiply-accumulates.
         activations: Size of the outputs of convolutions and matrix products.
+        kernels: Number of kernels that a GPU launches without torch.compile.
     """
 
     parameters: int = 0
     flops: int = 0
     activations: int = 0
+    kernels: int = 0
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(
             self.parameters + other.parameters,
             self.flops + other.flops,
             self.activations + other.activations,
+            self.kernels + other.kernels,
         )
 
 
@@ -118,6 +126,7 @@ class _Recorder(TorchDispatchMode):
         self.counter = FlopCounterMode(display=False)
         self.flops: Counter = Counter()
         self.activations: Counter = Counter()
+        self.kernels: Counter = Counter()
         self.seen: set[int] = set()  # ids of the operators' input tensors
         self.unknown: set[str] = set()
 
@@ -151,6 +160,8 @@ class _Recorder(TorchDispatchMode):
         module = self.calls[-1] if self.calls else None
         name = self.names.get(module, "")
         self.seen.update(map(id, _tensors((*args, *kwargs.values()))))
+        if module is not None:  # and not the making of the image
+            self.kernels[name] += _count_kernels(func, args)
         if flops:
             self.flops[name] += flops
             self.activations[name] += next(_tensors((output,))).numel()
@@ -169,7 +180,9 @@ class _Recorder(TorchDispatchMode):
             own = {id(p): p for p in module.parameters(recurse=False) if id(p) not in counted}
             counted.update(own)
             number = sum(parameter.numel() for parameter in own.values())
-            modules[name] = Cost(number, self.flops[name], self.activations[name])
+            modules[name] = Cost(
+                number, self.flops[name], self.activations[name], self.kernels[name]
+            )
         # Compiled operators bypass PyTorch's dispatcher; they are detected by weights that no
         # recorded operator used.
         hidden = {
@@ -180,6 +193,20 @@ class _Recorder(TorchDispatchMode):
         }
         hidden = {f"the operator of {name}" for name in hidden}
         return Complexity(modules, tuple(sorted(self.unknown | hidden)))
+
+
+def _count_kernels(func: Any, args: tuple) -> int:
+    results = func._schema.returns
+    if not results or all(r.alias_info is not None and not r.alias_info.is_write for r in results):
+        return 0  # a view
+    name = func._schema.name
+    if any(word in name for word in _NOT_COMPUTING):
+        return 0
+    if name != "aten::convolution":
+        return 1
+    _, kernels, bias, *_, groups = args
+    is_depthwise = groups > 1 and kernels.shape[1] == 1
+    return 1 if bias is None or is_depthwise else 2
 
 
 @contextmanager

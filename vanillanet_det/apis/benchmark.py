@@ -22,7 +22,7 @@ from ..benchmark.report import (
     published_report,
     text_report,
 )
-from ..benchmark.results import Result
+from ..benchmark.results import COMPILED, EAGER, GRAPH, Result
 from ..benchmark.run import NamedConfig, detector_candidates, run
 from ..benchmark.scaling import scaling_report
 from ..benchmark.settings import PYTORCH, BenchmarkSettings
@@ -47,6 +47,7 @@ def benchmark(
     precision: Sequence[str] = ("fp32",),
     memory_format: Sequence[str] = ("auto",),
     compile: bool = False,
+    cuda_graph: bool = False,
     engine: Sequence[str] = (PYTORCH,),
     images: Optional[str] = None,
     input_size: Optional[Sequence[str]] = None,
@@ -74,6 +75,7 @@ def benchmark(
         precision: `fp32`, `bf16`, `fp16`.
         memory_format: `auto`, `contiguous`, `channels-last`.
         compile: Also measure with torch.compile.
+        cuda_graph: Also measure with the kernels of backbone, neck and dense head in CUDA graphs.
         engine: `pytorch`, `onnxruntime`, `openvino`; for all but `pytorch`, the fused network is
             exported.
         images: Folder of images; None for the embedded photographs.
@@ -128,7 +130,7 @@ def benchmark(
         forms=_unique(_FORMS[name] for name in form or (["deploy"] if table else _FORMS)),
         precisions=_unique(precision),
         layouts=_unique(memory_format),
-        compiled=(False, True) if compile else (False,),
+        modes=(EAGER, *[COMPILED] * compile, *[GRAPH] * cuda_graph),
         sizes=_unique(parse_size(size, "input-size") for size in input_size or ()) or (None,),
         batch_sizes=_unique(batch_size),
         parts=_unique(part or ("backbone", "detector")),
@@ -139,6 +141,8 @@ def benchmark(
         budget=seconds,
         rounds=rounds,
     )
+    if cuda_graph and settings.device.type != "cuda":
+        raise UserError(f"--cuda-graph: needs a CUDA GPU, but --device is {device}; omit it")
     checkpoints = weights or [None] * len(configs)
     cfgs = [_read(config, cfg_options) for config in configs]
     networks = list(zip(_names(configs, checkpoints), cfgs, checkpoints))

@@ -19,7 +19,8 @@ _MEANING = (
     "FLOPs are multiply-accumulates of convolutions and matrix products; activations are the sizes "
     "of their\noutputs, for one image in evaluation mode. Normalisation, activation functions, "
     "pooling and\ninterpolation are not counted. The second stage of a detector processes 1,000 "
-    "boxes, mask heads 100."
+    "boxes, mask heads 100.\nKernels are what a GPU launches, at least: one for each operator that "
+    "computes, and one for the\nbias of a convolution. Decoding and NMS are not included."
 )
 
 
@@ -88,7 +89,9 @@ def _text(config: str, size: tuple[int, int], counted: Forms) -> str:
     blocks = [f"{config}, images of {size[0]} x {size[1]} (height x width)"]
     for name, form in counted.forms.items():
         title = "model" if name == "model" else f"{name} form"
-        blocks.append(markdown([title, "parameters M", "FLOPs G", "activations M"], _lines(form)))
+        blocks.append(
+            markdown([title, "parameters M", "FLOPs G", "activations M", "kernels"], _lines(form))
+        )
     blocks.append(_MEANING)
     uncounted = sorted({what for form in counted.forms.values() for what in form.uncounted})
     if uncounted:
@@ -105,7 +108,13 @@ def _lines(form: Form) -> list[list[str]]:
     if form.series_activation is not None:
         costs["of which series activation"] = form.series_activation
     return [
-        [name, _mega(cost.parameters), _giga(cost.flops), _mega(cost.activations)]
+        [
+            name,
+            _mega(cost.parameters),
+            _giga(cost.flops),
+            _mega(cost.activations),
+            str(cost.kernels),
+        ]
         for name, cost in costs.items()
     ]
 

@@ -60,7 +60,7 @@ def _is_reference(reference: Row, row: Row) -> bool:
 
 
 def _settings(row: Row) -> tuple:
-    return (row.precision, row.compiled, *row.kind[1:])
+    return (row.precision, row.mode, *row.kind[1:])
 
 
 def _as_published(row: Row) -> bool:

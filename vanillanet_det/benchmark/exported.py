@@ -103,7 +103,7 @@ def _make_row(
         inputs,
         precision=engine.precision,
         layout=None,
-        compiled=False,
+        mode=None,
         engine=engine.name,
         file_precision=engine.metadata.precision,
         **file.values,

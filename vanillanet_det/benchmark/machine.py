@@ -12,9 +12,9 @@ from typing import Optional
 
 import torch
 
+from ..models.precision import DTYPES
 from .results import Machine
 
-DTYPES = dict(fp32=torch.float32, bf16=torch.bfloat16, fp16=torch.float16)
 _PACKAGES = (
     *("torch", "torchvision", "mmdet", "mmengine", "mmcv", "mmcv-lite", "timm"),
     *("onnxruntime", "openvino"),

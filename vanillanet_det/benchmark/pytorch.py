@@ -5,18 +5,17 @@ import itertools
 import statistics
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import torch
-from mmdet.models.backbones.swin import WindowMSA
-from mmdet.models.roi_heads.roi_extractors import BaseRoIExtractor
-from torch import Tensor, nn
+from torch import nn
 
+from ..models.cuda_graphs import graph
+from ..models.precision import DTYPES, to_precision
 from ..models.raw_pixels import fold_normalization
 from .candidates import Candidate, Inputs, ShowStatus, Workload
-from .machine import DTYPES, peak_bytes, synchronize
+from .machine import peak_bytes, synchronize
 from .networks import compile_parts, set_layout
-from .results import LAYOUTS, Row
+from .results import COMPILED, EAGER, GRAPH, LAYOUTS, Row
 from .settings import BenchmarkSettings
 from .timing import part_times, seconds_of
 
@@ -34,7 +33,6 @@ class PyTorchCandidate(Candidate):
     def __init__(self, row: Row, inputs: Inputs, model: nn.Module, device: torch.device) -> None:
         super().__init__(row, inputs)
         self.model, self.device = model, device
-        self._network = model.backbone if row.part == "backbone" else model
         self._batches = inputs.batches
         if row.part == "backbone":
             prepare = model.data_preprocessor
@@ -42,6 +40,10 @@ class PyTorchCandidate(Candidate):
         elif row.part == "classifier":
             like = next(model.parameters())
             self._batches = [batch.to(like) for batch in inputs.batches]
+
+    @property
+    def _network(self) -> nn.Module:
+        return self.model.backbone if self.row.part == "backbone" else self.model
 
     def compute(self, index: int) -> int:
         """Compute a batch, and return the number of detections."""
@@ -64,7 +66,7 @@ class PyTorchCandidate(Candidate):
     def time_parts(self) -> None:
         """Record the time of each part for a typical batch."""
         row = self.row
-        if row.part != "detector" or row.compiled:
+        if row.part != "detector" or row.mode != EAGER:
             return
         distances = [abs(second - row.median) for second in row.seconds]
         typical = distances.index(min(distances)) % len(self._batches)
@@ -92,17 +94,17 @@ def pytorch_candidates(
         networks,
         settings.precisions,
         settings.layouts,
-        settings.compiled,
+        settings.modes,
         settings.parts,
     )
-    for network, precision, layout, compiled, part in itertools.product(*choices):
+    for network, precision, layout, mode, part in itertools.product(*choices):
         show_status(f"{workload.name} {part}, {network.form}, {precision}: preparing")
         model = copy.deepcopy(network.model)
         if network.form == "deploy" and precision == "fp32":
             fold_normalization(model)
         to_precision(model, DTYPES[precision])
         model.to(settings.device)
-        values = dict(precision=precision, layout=layout, compiled=compiled)
+        values = dict(precision=precision, layout=layout, mode=mode)
         candidates = [
             PyTorchCandidate(
                 workload.make_row(network, part, inputs, **values), inputs, model, settings.device
@@ -110,10 +112,12 @@ def pytorch_candidates(
             for inputs in workload.inputs
         ]
         used = _settle_layout(candidates[0])
-        if compiled:
+        if mode == COMPILED:
             compile_parts(model, settings.device)
+        elif mode == GRAPH:
+            model = graph(model)
         for candidate in candidates:
-            candidate.row.layout = used
+            candidate.model, candidate.row.layout = model, used
             yield candidate
 
 
@@ -136,60 +140,3 @@ def _settle_layout(candidate: PyTorchCandidate) -> str:
     fastest = LAYOUTS[statistics.median(b / a for a, b in zip(contiguous, last)) < 0.97]
     set_layout(candidate.model, fastest)
     return fastest
-
-
-def to_precision(model: nn.Module, dtype: torch.dtype) -> None:
-    """Make a backbone or a detector compute in a precision, in place.
-
-    Parameters and buffers are converted, images after normalisation. Boxes are decoded in float32
-    and regions of interest stay in it: bfloat16 has 8 bits for a coordinate, and would move a
-    coordinate of 1,333 by up to 4 pixels. Heads that decode in their forward pass, such as those of
-    the DETR family, decode in the model's precision.
-
-    Args:
-        model: Model in float32, already fused if it is to be fused. A detector accepts the same
-            images and samples as before; a bare backbone expects images in the new precision.
-        dtype: torch.float32 (no change), torch.bfloat16 or torch.float16.
-    """
-    if dtype == torch.float32:
-        return
-    preprocessor = getattr(model, "data_preprocessor", None)
-    if preprocessor is not None:
-        del model.data_preprocessor  # its mean and standard deviation stay in float32
-    model.to(dtype)
-    # With partial functions, unlike closures, the model can be copied and saved.
-    narrow, widen = partial(_cast_output, dtype), partial(_cast_output, torch.float32)
-    for module in model.modules():
-        if hasattr(module, "predict_by_feat"):
-            module.register_forward_hook(widen)
-        elif isinstance(module, BaseRoIExtractor):
-            # mmdet casts the regions to the type of the features. The features become float32:
-            # RoIAlign has no kernel for bfloat16.
-            module.register_forward_pre_hook(partial(_cast_input, torch.float32), with_kwargs=True)
-            module.register_forward_hook(narrow)
-        elif isinstance(module, WindowMSA):  # Swin creates its masks in float32
-            module.register_forward_pre_hook(partial(_cast_input, dtype), with_kwargs=True)
-    if preprocessor is not None:
-        preprocessor.register_forward_hook(narrow)
-        model.data_preprocessor = preprocessor
-
-
-def _cast_output(dtype: torch.dtype, module: nn.Module, args: tuple, output: Any) -> Any:
-    return _cast(output, dtype)
-
-
-def _cast_input(
-    dtype: torch.dtype, module: nn.Module, args: tuple, kwargs: dict
-) -> tuple[tuple, dict]:
-    return _cast(args, dtype), _cast(kwargs, dtype)
-
-
-def _cast(value: Any, dtype: torch.dtype) -> Any:
-    """Cast floating-point tensors, also in lists, tuples and dicts; keep anything else."""
-    if isinstance(value, Tensor):
-        return value.to(dtype) if value.is_floating_point() else value
-    if isinstance(value, dict):
-        return {key: _cast(item, dtype) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(_cast(item, dtype) for item in value)
-    return value

@@ -10,6 +10,7 @@ from ..runtime.engines import ENDINGS
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 LAYOUTS = ("contiguous", "channels-last")
+EAGER, COMPILED, GRAPH = MODES = ("eager", "compiled", "CUDA graph")
 _FORMS = {"training": "training form", "deploy": "fused", "only": "nothing to fuse"}
 
 
@@ -25,7 +26,7 @@ class Row:
         precision: One of `PRECISIONS`, or `int8`: the precision of the computation.
         layout: Memory layout of kernels and features, one of `LAYOUTS`; None for an exported file,
             whose engine chooses its own layout.
-        compiled: Whether torch.compile is used.
+        mode: How PyTorch runs it, one of `MODES`; None for an exported file.
         batch_size: Number of images in a batch.
         input_shapes: Distinct shapes `(N, C, H, W)` of the network's input.
         flops: Multiply-accumulates of one image of the first of these shapes, or None if they can't
@@ -49,7 +50,7 @@ class Row:
     form: str
     precision: str
     layout: Optional[str]
-    compiled: bool
+    mode: Optional[str]
     batch_size: int
     input_shapes: list[tuple[int, ...]] = field(default_factory=list)
     flops: Optional[int] = None
@@ -77,13 +78,13 @@ class Row:
 
     @property
     def layout_name(self) -> str:
-        """The layout, and whether torch.compile is used; for an exported file, its engine.
+        """The layout, and the mode unless it is eager; for an exported file, its engine.
 
         The name of a file passed by the user is included, as is the precision of a file if the
         engine computes in another precision.
         """
         if self.layout is not None:
-            return f"{self.layout}, compiled" if self.compiled else self.layout
+            return self.layout if self.mode == EAGER else f"{self.layout}, {self.mode}"
         file = Path(self.checkpoint or "")
         if file.suffix.lower() in ENDINGS:
             return f"{self.engine}, {file.name}"

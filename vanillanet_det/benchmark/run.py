@@ -9,10 +9,11 @@ import torch
 from mmengine.config import Config
 from tqdm import tqdm
 
+from ..models.precision import DTYPES
 from .candidates import Candidate, ShowStatus, Workload
 from .exported import exported_candidates
 from .exported_files import check_exports, export_files, find_user_files, user_files
-from .machine import DTYPES, describe_machine, matrix_product, synchronize
+from .machine import describe_machine, matrix_product, synchronize
 from .pytorch import pytorch_candidates
 from .results import Result, Row
 from .settings import PYTORCH, BenchmarkSettings

@@ -6,6 +6,7 @@ from typing import Optional
 import torch
 
 from ..runtime.engines import ENGINES as RUNTIMES
+from .results import EAGER
 
 PYTORCH = "pytorch"
 ENGINES = (PYTORCH, *RUNTIMES)
@@ -15,14 +16,14 @@ ENGINES = (PYTORCH, *RUNTIMES)
 class BenchmarkSettings:
     """What to measure: every combination of these settings.
 
-    Forms, layouts and torch.compile apply to PyTorch alone: other engines compute the fused
+    Forms, layouts and modes apply to PyTorch alone: other engines compute the fused
     network.
 
     Attributes:
         forms: `training`, `deploy` or both.
         precisions: Any of `PRECISIONS`.
         layouts: Any of `LAYOUTS`, or `auto` for the faster layout.
-        compiled: False, True or both.
+        modes: Any of `MODES`.
         sizes: Height and width of images; None keeps the size of the config's pipeline.
         batch_sizes: Numbers of images in a batch.
         parts: `backbone`, `detector` or both.
@@ -37,7 +38,7 @@ class BenchmarkSettings:
     forms: tuple[str, ...] = ("training", "deploy")
     precisions: tuple[str, ...] = ("fp32",)
     layouts: tuple[str, ...] = ("auto",)
-    compiled: tuple[bool, ...] = (False,)
+    modes: tuple[str, ...] = (EAGER,)
     sizes: tuple[Optional[tuple[int, int]], ...] = (None,)
     batch_sizes: tuple[int, ...] = (1,)
     parts: tuple[str, ...] = ("backbone", "detector")

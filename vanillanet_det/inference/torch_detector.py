@@ -14,6 +14,8 @@ from torch import nn
 
 from ..datasets.pipeline import inference_pipeline
 from ..errors import UserError
+from ..models.cuda_graphs import graph
+from ..models.precision import DTYPES, to_precision
 from ..models.raw_pixels import fold_normalization
 from ..runtime.base_detector import BaseDetector
 from ..runtime.images import ImageLike, PreparedImage
@@ -112,6 +114,9 @@ def load_detector(
     device: Union[str, torch.device, None] = None,
     score: Optional[float] = None,
     tiles: Union[Tiles, Literal[False], None] = None,
+    precision: str = "fp32",
+    channels_last: bool = False,
+    cuda_graph: bool = False,
 ) -> TorchDetector:
     """Load a detector from a checkpoint and fuse it.
 
@@ -126,14 +131,22 @@ def load_detector(
         score: Score threshold for the returned detections, from 0 to 1; None for the config's
             thresholds, one for each class, or 0.3 if it has none.
         tiles: How large images are cut; None cuts them as the config says, and False never.
+        precision: `fp32`, `bf16` or `fp16`, in which weights and features are; boxes are in float32
+            in each.
+        channels_last: Store kernels and features with channels last, which GPUs prefer in bf16 and
+            fp16.
+        cuda_graph: Launch all kernels of backbone, neck and dense head in one call, which is faster
+            for small batches on a GPU; for up to 8 shapes of images, which need memory each.
 
     Returns:
         A detector, to be called with images.
 
     Raises:
-        UserError: The checkpoint or the config can't be used, they don't match, or lambda is
-            below 1, so that the network can't be fused yet.
+        UserError: The checkpoint or the config can't be used, they don't match, lambda is below 1,
+            so that the network can't be fused yet, or the device can't do what is asked for.
     """
+    if precision not in DTYPES:
+        raise UserError(f"precision {precision}: expected {', '.join(DTYPES)}")
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -142,6 +155,14 @@ def load_detector(
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"device {device}: can't be used ({reason}); use cpu") from error
+    if cuda_graph and device.type != "cuda":
+        raise UserError(f"cuda_graph: needs a CUDA GPU, but the device is {device}; omit it")
     detector, cfg, classes = build_detector(model, config)
-    fold_normalization(detector)
+    if precision == "fp32":
+        fold_normalization(detector)
+    to_precision(detector, DTYPES[precision])
+    if channels_last:
+        detector.to(memory_format=torch.channels_last)
+    if cuda_graph:
+        graph(detector.to(device))
     return TorchDetector(detector, cfg, classes, device, score, tiles)

@@ -195,7 +195,7 @@ def test_fusion_error_of_whole_networks(name, randomize_norms, all_threads):
         assert relative_error(backbone(image), features) <= 1e-5
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_features_on_a_gpu(case, loaded):
     found = switch_to_deploy(loaded.cuda())(case["input"].cuda())
     assert_features([feature.cpu() for feature in found], case["deploy_features"])

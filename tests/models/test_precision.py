@@ -5,8 +5,8 @@ import torch
 from small_detectors import crops, small_detector
 
 from vanillanet_det import VanillaNet
-from vanillanet_det.benchmark.pytorch import to_precision
 from vanillanet_det.benchmark.random_weights import prepare_random_weights
+from vanillanet_det.models.precision import to_precision
 
 pytestmark = pytest.mark.usefixtures("mmdet_scope")
 HALF = pytest.param(
