@@ -26,7 +26,8 @@ VERBS = {
     "export": "write an ONNX or OpenVINO file",
     "convert-checkpoint": "convert, merge or fuse a checkpoint",
     "benchmark": "measure the speed of detectors",
-    "get-flops": "count parameters, FLOPs and activations",
+    "get-flops": "count parameters, FLOPs and kernels",
+    "gpu-check": "compare a GPU with the CPU, and measure its speed",
     "training-cost": "measure the memory and time of training",
     "configs": "list the configs that come with this project",
 }

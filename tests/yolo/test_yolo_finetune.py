@@ -13,6 +13,7 @@ from vanillanet_det import UserError, apis  # noqa: E402
 from vanillanet_det.finetune.options import FinetuneOptions  # noqa: E402
 from vanillanet_det.finetune.yolo import find_yaml, is_yolo  # noqa: E402
 from vanillanet_det.yolo.data import write_yolo  # noqa: E402
+from vanillanet_det.yolo.networks import open_network  # noqa: E402
 
 SAFE = hasattr(tasks, "_SafeLoad") and tasks._SafeLoad.SUPPORTED
 
@@ -78,6 +79,19 @@ def test_yolo_format(tmp_path):
     from ultralytics.data.utils import check_det_dataset
 
     assert check_det_dataset(str(path))["names"] == {0: "ä", 1: "b: c"}
+
+
+@pytest.mark.skipif(not SAFE, reason="needs Ultralytics 8.4 and PyTorch 2.6")
+@pytest.mark.parametrize("model", ["yolo11s", "yolo11n.yaml"])
+def test_a_name_with_a_scale(small_digits, tmp_path, model):
+    """The YAML of all scales is found, and the copy is of that scale."""
+    options = dict(work_dir=str(tmp_path), device="cpu", input_size="64", dry_run=True)
+    apis.finetune(str(small_digits), model, **options)
+    (written,) = tmp_path.glob("*.yaml")
+    named = find_yaml(FinetuneOptions(model=model))
+    found, expected = open_network(written), open_network(named)
+    assert found.model[-1].nc == 10
+    assert found.model[-2].cv1.conv.weight.shape == expected.model[-2].cv1.conv.weight.shape
 
 
 @pytest.fixture(scope="module")

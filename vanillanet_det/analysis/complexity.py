@@ -23,7 +23,7 @@ from .forward import forward_once
 
 # PyTorch's own operators that multiply but that its counter may not know.
 _MULTIPLYING = ("attention", "transformer", "grid_sampler", "rnn")
-_NOT_COMPUTING = ("empty", "as_strided", "_unsafe_view", "lift_fresh", "detach", "profiler", "local_scalar")
+_NOT_COMPUTING = ("empty", "as_strided", "_unsafe_view", "lift_fresh", "local_scalar")
 _OWN_NAMESPACES = ("aten", "prim", "profiler")
 
 

@@ -8,6 +8,7 @@ from .embed import embed
 from .export import export
 from .finetune import finetune
 from .get_flops import get_flops
+from .gpu_check import gpu_check
 from .infer import infer
 from .pretrain import pretrain
 from .test import test
@@ -23,6 +24,7 @@ __all__ = [
     "export",
     "finetune",
     "get_flops",
+    "gpu_check",
     "infer",
     "pretrain",
     "test",

@@ -97,7 +97,7 @@ def benchmark(
         UserError: A config, weights, images, a value, the device, an exported file or an engine
             can't be used.
     """
-    _check_outputs(out, plot)
+    check_outputs(out, plot)
     batch_size = batch_size or ((64,) if table == "gresnet" else (1,))
     for flag, values in (("batch-size", batch_size), ("threads", [threads]), ("rounds", [rounds])):
         for value in values:
@@ -194,13 +194,24 @@ def _unique(values: Any) -> tuple:
     return tuple(dict.fromkeys(values))
 
 
-def _check_outputs(out: Optional[str], plot: Optional[str]) -> None:
-    """Raise an error before measuring if an output file can't be written."""
-    for flag, path, endings in (("out", out, (".json", ".csv")), ("plot", plot, (".png",))):
+def check_outputs(
+    out: Optional[str], plot: Optional[str] = None, endings: tuple[str, ...] = (".json", ".csv")
+) -> None:
+    """Check before measuring that the output files can be written.
+
+    Args:
+        out: Path of the figures, or None.
+        plot: Path of a plot, or None.
+        endings: What the path of the figures may end in.
+
+    Raises:
+        UserError: A file can't be written, or has another ending.
+    """
+    for flag, path, allowed in (("out", out, endings), ("plot", plot, (".png",))):
         if path is None:
             continue
-        if not path.endswith(endings):
-            raise UserError(f"--{flag} {path}: expected a path ending in {' or '.join(endings)}")
+        if not path.endswith(allowed):
+            raise UserError(f"--{flag} {path}: expected a path ending in {' or '.join(allowed)}")
         folder = Path(path).parent
         if not folder.is_dir():
             raise UserError(f"--{flag} {path}: folder {folder} doesn't exist; create it first")

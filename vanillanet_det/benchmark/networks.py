@@ -88,7 +88,7 @@ def load_network(name: str, cfg: Config, checkpoint: Optional[str], batch: dict)
     form = "deploy" if getattr(model.backbone, "deploy", False) else "training"
     network = Network(name, model, form, checkpoint, prepare=partial(prepare_array, cfg))
     if checkpoint is None:
-        with _quiet():
+        with quiet():
             model.init_weights()
         note = prepare_random_weights(model, batch)
         network.notes += [f"{name}: {note}"] if note else []
@@ -113,7 +113,7 @@ def _drop_pretrained(node: Any) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep MMEngine from logging each initialised tensor."""
     logger = MMLogger.get_current_instance()
     level = logger.level

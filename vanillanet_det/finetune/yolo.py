@@ -77,6 +77,8 @@ def prepare_yolo(
     yaml = find_yaml(options)
     yolo, networks = load_yolo("data", yaml), load_yolo("networks", yaml)
     networks.check_reading(yaml)  # of the trained network
+    if type(networks.open_network(yaml).model[-1]).__name__ != "Detect":
+        raise UserError(f"--model {yaml}: learns masks; expected a YAML whose head is Detect")
     weights = _check_weights(options.weights, yaml)
     source = read_splits(data, options.skip_missing, work_dir)
     train, val = source.train, source.val
@@ -84,11 +86,8 @@ def prepare_yolo(
     path, crowds = yolo.write_yolo(dict(train=train, val=val), source.root, work_dir / "yolo_data")
     if crowds:
         print_message(f"{crowds} crowds are left out: YOLO's format has none")
-    text = Path(load_yolo("registration", yaml).find_yaml(yaml)).read_text()
-    own = work_dir / Path(yaml).name
-    write_text(own, re.sub(r"^nc:.*$", f"nc: {len(source.classes)}", text, flags=re.MULTILINE))
-    if type(networks.open_network(own).model[-1]).__name__ != "Detect":
-        raise UserError(f"--model {yaml}: learns masks; expected a YAML whose head is Detect")
+    own = work_dir / Path(yaml).name  # with the letter of its scale
+    write_text(own, networks.yaml_text(yaml, len(source.classes)))
     longer = max(options.input_size or default_input_size(train))
     side = math.ceil(longer / _STRIDE) * _STRIDE
     batch_size = min(options.batch_size, len(train["images"]))

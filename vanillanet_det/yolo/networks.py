@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Union
 
+import yaml
 from ultralytics import YOLO
 from ultralytics.nn import tasks
 
@@ -33,6 +34,18 @@ def open_network(path: Union[str, Path]) -> Any:
     if kind not in ("Detect", "Segment"):
         raise UserError(f"{path}: its head is {kind}; expected Detect or Segment")
     return network.float().eval()
+
+
+def yaml_text(path: str, num_classes: int) -> str:
+    """Return the YAML of a network for a number of classes.
+
+    Args:
+        path: A YAML or its name, such as `yolo11n.yaml`; Ultralytics finds that of all scales.
+        num_classes: The number.
+    """
+    content = tasks.yaml_model_load(path)
+    del content["scale"], content["yaml_file"]  # come from the file's name
+    return yaml.safe_dump(dict(content, nc=num_classes), sort_keys=False)
 
 
 def image_size(network: Any) -> int:
