@@ -110,6 +110,7 @@ def test_it_is_trained_evaluated_and_reported(run, capsys):
     assert (run.folder / "ultralytics/weights/best.pt").is_file()
     report = (run.folder / "report.html").read_text()
     assert "UltralyticsDetector" in report
+    assert "Train longer: --work-dir ANOTHER --epochs 6" in report
     logs = "".join(path.read_text() for path in run.folder.glob("*/vis_data/scalars.json"))
     lines = [json.loads(line) for line in logs.splitlines()]
     assert [line["act_lambda"] for line in lines if "loss" in line] == [0, 1, 1]

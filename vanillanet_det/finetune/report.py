@@ -79,7 +79,11 @@ def _longer(cfg: Config) -> str:
     if limit is not None:
         return f"--resume --minutes {math.ceil(limit.seconds / 60)}"
     epochs = (cfg.get("train_cfg") or {}).get("max_epochs")
-    return f"--resume --epochs {2 * epochs}" if epochs else ""
+    if not epochs:
+        return ""
+    # Ultralytics can't go on with a run that has ended.
+    how = "--work-dir ANOTHER" if "yolo" in cfg.finetune else "--resume"
+    return f"{how} --epochs {2 * epochs}"
 
 
 def _input_size(cfg: Config) -> Optional[tuple[int, int]]:
