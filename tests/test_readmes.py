@@ -39,6 +39,7 @@ MAX_LINES = {
     "vanillanet_det/pretraining/README.md": 145,
     "vanillanet_det/classifiers/README.md": 100,
     "vanillanet_det/yolo/README.md": 110,
+    "vanillanet_det/gpu_checks/README.md": 100,
 }
 COMMAND = re.compile(
     r"(?:vanillanet-det|-m vanillanet_det_tools) +([a-z-]+) +(.+)"

@@ -38,7 +38,7 @@ def test_fine_tuning_by_ultralytics(small_digits, tmp_path):
 
 
 def test_pretraining(digit_images, tmp_path):
-    options = dict(model="small", work_dir=str(tmp_path), device=DEVICE, epochs=1)
+    options = dict(model="small", work_dir=str(tmp_path), device=DEVICE, epochs=2)
     apis.pretrain(str(digit_images), **options)
     assert list(tmp_path.glob("*.pth"))
 
