@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+from importlib.metadata import version
 
 import pytest
 import torch
@@ -33,7 +34,7 @@ def test_the_table_and_the_file(tool, capsys, monkeypatch, tmp_path, status):
     (written,) = content["checks"]
     assert (written["name"], written["status"]) == ("one thing", status)
     assert content["benchmark"] is None
-    assert content["machine"]["versions"]["torch"] == torch.__version__
+    assert content["machine"]["versions"]["torch"] == version("torch")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
