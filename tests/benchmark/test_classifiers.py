@@ -95,6 +95,7 @@ class _Branches(nn.Module):
         return self.last(y) + y @ y.T @ y[:, :2]
 
 
+@pytest.mark.slow
 def test_another_size_has_no_published_figures_beside_it(few):
     text = benchmark(table="classifiers", input_size=["64"], precision=["bf16", "fp32"], rounds=1)
     lines = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("|")][2:]
@@ -118,6 +119,7 @@ def test_a_network_that_is_fused_wrongly_is_found(monkeypatch):
         ClassifierWorkload("test", BenchmarkSettings(sizes=((64, 64),))).fused  # noqa: B018
 
 
+@pytest.mark.slow
 def test_gresnet_and_its_peers_in_batches(tmp_path):
     out = tmp_path / "out.json"
     options = dict(input_size=["64"], rounds=1, batch_size=[2], out=str(out))

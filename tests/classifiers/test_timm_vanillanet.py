@@ -264,6 +264,7 @@ torch.testing.assert_close(run(x), expected, rtol=1e-3, atol=1e-4)
 """
 
 
+@pytest.mark.slow
 def test_without_mmdetection(root):
     kind = "new" if hasattr(torch, "export") and hasattr(torch.export, "Dim") else "old"
     command = [sys.executable, "-c", ALONE, kind]

@@ -35,7 +35,7 @@ def test_files_have_relative_paths_and_the_same_vectors(
         assert_allclose(np.array(table[name].to_pylist()), first[name], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("store", ["numpy", "milvus"])
+@pytest.mark.parametrize("store", ["numpy", pytest.param("milvus", marks=pytest.mark.slow)])
 def test_neighbours_are_shown_side_by_side(classifier, detector_file, scenes, tmp_path, store):
     if store == "milvus":
         pytest.importorskip("pymilvus")
@@ -176,6 +176,7 @@ def test_a_size_that_no_network_takes(detector_file, scenes):
         embed(str(scenes), [str(detector_file)], input_size="64")
 
 
+@pytest.mark.slow
 def test_milvus_keeps_vectors_without_a_query(classifier, detector_file, scenes, tmp_path):
     pytest.importorskip("milvus_lite")
     pymilvus = pytest.importorskip("pymilvus")

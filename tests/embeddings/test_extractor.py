@@ -21,6 +21,7 @@ def test_a_classifier_gives_the_pooled_feature_before_its_head(network, classifi
         assert relative_error([extractor.network(image[None])], [expected]) < 5e-5
 
 
+@pytest.mark.slow
 def test_timm_with_a_file_gives_the_same(tmp_path, classifier, randomize_norms):
     image = torch.randn(2, 3, 64, 64)
     network = randomize_norms(timm.create_model("gresnet50", num_classes=3), image)

@@ -1,7 +1,7 @@
 """Two runs in one folder, as processes of their own."""
 
-import subprocess
-import sys
+import multiprocessing
+import time
 
 import pytest
 
@@ -10,23 +10,23 @@ from vanillanet_det.engine import folder_lock
 from vanillanet_det.engine.config import check_writable
 from vanillanet_det.engine.folder_lock import hold_folder
 
-HOLDER = """
-import sys, time
-from pathlib import Path
-from vanillanet_det.engine.folder_lock import hold_folder
-with hold_folder(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(600)
-"""
+
+def hold(folder, held):
+    with hold_folder(folder):
+        held.set()
+        time.sleep(600)
 
 
 @pytest.fixture
 def other(tmp_path):
-    command = [sys.executable, "-c", HOLDER, str(tmp_path / "run")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "held\n"
-        yield process
-        process.kill()
+    context = multiprocessing.get_context("fork")  # another one would import everything again
+    held = context.Event()
+    process = context.Process(target=hold, args=(tmp_path / "run", held))
+    process.start()
+    assert held.wait(60)
+    yield process
+    process.kill()
+    process.join()
 
 
 def test_the_folder_of_another_run_is_refused_until_it_is_killed(other, tmp_path, monkeypatch):
@@ -37,7 +37,7 @@ def test_the_folder_of_another_run_is_refused_until_it_is_killed(other, tmp_path
     ):
         pass
     other.kill()
-    other.wait()
+    other.join()
     with hold_folder(tmp_path / "run"):
         pass
 
@@ -46,7 +46,8 @@ def test_a_run_waits_for_the_end_of_another_one(other, tmp_path, monkeypatch):
     monkeypatch.setattr(folder_lock, "_WAIT_S", 60)
     other.terminate()
     with hold_folder(tmp_path / "run"):
-        assert other.wait() != 0
+        other.join()
+        assert other.exitcode != 0
 
 
 def test_ranks_that_are_not_the_first_hold_nothing(other):

@@ -33,6 +33,7 @@ run_process(run)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "status", "found"), [("gloo", 0, 0), ("gloo", 2, 2), ("", 2, -6)])
 def test_status(kind, status, found):
     result = subprocess.run(

@@ -172,6 +172,7 @@ def save_published(path, classes=10, **both):
     return path
 
 
+@pytest.mark.slow
 def test_published_testing(tool, digit_images, tmp_path, capsys):
     path = save_published(tmp_path / "vanillanet_5.pth")
     args = ("--input-size", "32", "--workers", "0")

@@ -26,6 +26,7 @@ def run(code):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("find", "what"), KINDS)
 def test_the_command(find, what):
     result = run(f"{find}\nfrom vanillanet_det_tools.yolo import main\nmain()")

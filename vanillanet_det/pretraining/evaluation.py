@@ -1,5 +1,6 @@
 """Top-1 and top-5 accuracy of a classifier's file: trained and averaged weights, fused and not."""
 
+import contextlib
 import os
 from dataclasses import dataclass
 from typing import Optional
@@ -7,6 +8,7 @@ from typing import Optional
 import torch
 from mmdet.registry import MODELS
 from mmengine.device import get_device
+from timm.data import RealLabelsImagenet
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -127,7 +129,13 @@ def evaluate(
         batch_size: Images of a batch.
         workers: Processes that load images.
         real: Whether to judge by the ReaL labels of ImageNet, too.
+
+    Raises:
+        UserError: There are no ReaL labels for these images.
     """
+    names = [os.path.basename(name_of(dataset.images, index)) for index in range(len(dataset))]
+    if real:
+        _real_labels(names)  # refuses other images before any is classified
     device = get_device()
     networks = {name: network.to(device) for name, network in networks.items()}
     logits: dict[str, list[Tensor]] = {name: [] for name in networks}
@@ -141,7 +149,6 @@ def evaluate(
             targets.append(batch["targets"])
             bar.update(len(images))
     found = torch.cat(targets)
-    names = [os.path.basename(name_of(dataset.images, index)) for index in range(len(dataset))]
     return [
         Evaluation(name, torch.cat(each), found, _real(torch.cat(each), names) if real else None)
         for name, each in logits.items()
@@ -149,17 +156,20 @@ def evaluate(
 
 
 def _real(logits: Tensor, names: list[str]) -> float:
-    from timm.data import RealLabelsImagenet
-
-    try:
-        labels = RealLabelsImagenet(names, topk=(1,))
-        labels.add_result(logits)
-    except (AssertionError, KeyError) as error:
-        raise UserError(
-            "--real: expected the 50,000 validation images of ImageNet, called "
-            "ILSVRC2012_val_00000001.JPEG and so on"
-        ) from error
+    labels = _real_labels(names)
+    labels.add_result(logits)
     return labels.get_accuracy(1) / 100
+
+
+def _real_labels(names: list[str]) -> RealLabelsImagenet:
+    with contextlib.suppress(AssertionError):  # another number of images
+        labels = RealLabelsImagenet(names, topk=(1,))
+        if labels.real_labels.keys() == set(names):
+            return labels
+    raise UserError(
+        "--real: expected the 50,000 validation images of ImageNet, called "
+        "ILSVRC2012_val_00000001.JPEG and so on"
+    )
 
 
 def table(evaluations: list[Evaluation]) -> str:

@@ -26,6 +26,7 @@ def average_of_rank(rank):
     return before, average.module.running_mean, model.running_mean
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("two_ranks")
 def test_all_ranks_have_the_mean_of_their_statistics(tmp_path):
     (first, *found), (second, *others) = run_in_two_ranks(average_of_rank, tmp_path)
