@@ -89,6 +89,17 @@ def test_the_users_images_stay_as_they_are(device, recorder):
         assert module(first) is result
 
 
+def test_inference_mode_may_come_and_go(device, recorder):
+    module = graph(nn.Conv2d(3, 4, 3).to(device).eval(), recorder)
+    images = torch.rand(2, 1, 3, 8, 8, device=device)
+    with torch.inference_mode():
+        module(images[0].clone())
+    with torch.no_grad():
+        assert_close(module(images[1]), module.module(images[1]))
+    with torch.inference_mode():
+        assert_close(module(images[0].clone()), module.module(images[0]))
+
+
 def test_further_shapes_are_computed_without_a_graph(root, monkeypatch, device, recorder):
     monkeypatch.setattr(cuda_graphs, "MAX_SHAPES", 1)
     eager = small_detector(root, CONFIGS[0]).to(device)

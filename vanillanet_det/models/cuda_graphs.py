@@ -103,6 +103,9 @@ class GraphedModule(nn.Module):
             return (id(tensor),)
         return (tuple(tensor.shape), tensor.stride(), tensor.dtype, tensor.device)
 
+    # A tensor that is made in inference mode can't be written outside of it later.
+    @torch.inference_mode(False)
+    @torch.no_grad()
     def _start(self, inputs: tuple) -> tuple[Callable[[], object], list[Tensor], Any]:
         kept = list(inputs) if self._follows else _copied(list(inputs))
         try:
