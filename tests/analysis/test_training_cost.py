@@ -61,7 +61,7 @@ def test_the_share_of_depthwise_convolutions():
 @pytest.mark.slow
 def test_every_form_is_measured_against_the_published_one():
     beside = {"timm:test_vit": timm.create_model("test_vit")}
-    costs = training_costs("5", (1, 160, 160), 1, "cpu", beside)
+    costs = training_costs(ARCH, (1, 160, 160), 1, "cpu", beside)
     published, training, checkpointed, merged, both = costs[:5]
     assert len(costs) == 11
     assert {cost.layout for cost in costs[5:9]} == {"channels-last"}

@@ -286,3 +286,33 @@ def test_wrong_arguments(detector_file, paths):
         load_detector(detector_file)(paths, batch_size=0)
     with pytest.raises(UserError, match=r"config nothing\.py: there is no such file"):
         load_detector(detector_file, "nothing.py")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [dict(channels_last=True), dict(precision="bf16"), dict(precision="bf16", channels_last=True)],
+)
+def test_precisions_and_layouts(detector_file, paths, options):
+    usual = load_detector(detector_file, score=0.0)
+    other = load_detector(detector_file, score=0.0, **options)
+    kernel = other.model.backbone.stages[0].conv.weight
+    is_narrow = "precision" in options
+    assert kernel.dtype == (torch.bfloat16 if is_narrow else torch.float32)
+    assert kernel.is_contiguous(memory_format=torch.channels_last) or not options.get(
+        "channels_last"
+    )
+    tolerance = 0.02 if is_narrow else 1e-5
+    for path in paths:
+        found, expected = other(path), usual(path)
+        assert len(expected) > 0
+        assert_close(
+            torch.tensor(sorted(found.scores)[-10:]),
+            torch.tensor(sorted(expected.scores)[-10:]),
+            atol=tolerance,
+            rtol=0,
+        )
+
+
+def test_another_precision(detector_file):
+    with pytest.raises(UserError, match="precision int8: expected fp32, bf16, fp16"):
+        load_detector(detector_file, precision="int8")

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import torch
 from torch import Tensor, nn
@@ -62,7 +62,7 @@ class TrainingCost:
 
 
 def training_costs(
-    arch: str,
+    arch: Union[str, dict],
     image_size: tuple[int, int, int],
     repeats: int,
     device: str,
@@ -75,7 +75,7 @@ def training_costs(
     affects all of them.
 
     Args:
-        arch: Name of a published arch.
+        arch: A published arch's name, or a dict, as for `VanillaNet`.
         image_size: Number of images, height and width in pixels.
         repeats: Steps to measure, after one warm-up step.
         device: Such as `cpu` or `cuda`.
@@ -124,7 +124,9 @@ def training_costs(
     return costs
 
 
-def _build(arch: str, form: str, kwargs: dict, layout: torch.memory_format) -> nn.Module:
+def _build(
+    arch: Union[str, dict], form: str, kwargs: dict, layout: torch.memory_format
+) -> nn.Module:
     network = VanillaNet(arch, **kwargs).train()
     if form == PUBLISHED:
         for module in list(network.modules()):
