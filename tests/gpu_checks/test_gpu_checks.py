@@ -94,6 +94,22 @@ def test_fusion(monkeypatch, name, precision):
     assert not passes(fusion.check_fusion(name, precision, CPU, side=64))
 
 
+def test_fp16_is_checked_where_there_is_any():
+    try:
+        torch.nn.functional.conv2d(*torch.rand(2, 1, 1, 3, 3).half())
+    except RuntimeError:
+        with pytest.raises(SkippedError, match="PyTorch 2.* not implemented for 'Half'"):
+            fusion.check_fusion("VanillaNet-5", "fp16", CPU, side=32)
+    else:
+        assert passes(fusion.check_fusion("VanillaNet-5", "fp16", CPU, side=32))
+
+
+@pytest.mark.skipif(torch.__version__ >= (2, 6), reason="PyTorch can export")
+def test_exporting_needs_a_newer_pytorch(config):
+    with pytest.raises(SkippedError, match="its exporter lacks custom operators"):
+        detection.check_onnxruntime(config, CPU)
+
+
 def test_a_nan_in_one_layout_fails(monkeypatch):
     errors = iter([0.0, float("nan"), 0.0, 0.0])
     monkeypatch.setattr(fusion, "relative_error", lambda *features: next(errors))

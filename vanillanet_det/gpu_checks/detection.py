@@ -14,10 +14,10 @@ from ..benchmark.networks import fuse, load_network
 from ..datasets.sample_images import evaluation_pipeline, find_images, make_batches
 from ..errors import UserError
 from ..export.file_metadata import make_metadata
+from ..export.support import check_packages
 from ..models.cuda_graphs import graph
 from ..models.deploy import relative_error
 from ..runtime import Detector
-from ..runtime.packages import load
 from .outcome import Check, Finding, SkippedError
 
 ALLOWED = 1e-3  # of the scores, whose logits add up the errors of all layers
@@ -63,8 +63,7 @@ def check_onnxruntime(cfg: Config, device: torch.device) -> Finding:
         SkippedError: ONNX Runtime or what exports for it isn't installed, or lacks the device.
     """
     try:
-        for package in _PACKAGES:
-            load(package)
+        check_packages("gpu-check", _PACKAGES)
     except UserError as error:
         raise SkippedError(str(error)) from error
     # Imported here, since it needs these packages.

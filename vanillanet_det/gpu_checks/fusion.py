@@ -59,7 +59,7 @@ def check_fusion(name: str, precision: str, device: torch.device, side: int = 22
         for layout in (torch.contiguous_format, torch.channels_last):
             dtype = DTYPES.get(precision, torch.float32)
             model = copy.deepcopy(form).to(device, dtype).to(memory_format=layout)
-            with _tf32(precision == TF32):
+            with _tf32(precision == TF32), _if_supported():
                 features = model(images.to(device, dtype))
             errors.append(relative_error([f.float().cpu() for f in features], expected))
     # Not max(), which may pass over a NaN.
@@ -75,6 +75,16 @@ def _randomize(network: nn.Module) -> None:
                 nn.init.normal_(module.bias, std=0.2)
             nn.init.normal_(module.running_mean, std=0.1)
             nn.init.uniform_(module.running_var, 0.5, 1.5)
+
+
+@contextlib.contextmanager
+def _if_supported() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if "not implemented for" not in str(error):
+            raise
+        raise SkippedError(f"PyTorch {torch.__version__}: {error}") from error
 
 
 @contextlib.contextmanager
