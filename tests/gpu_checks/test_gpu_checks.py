@@ -98,7 +98,7 @@ def test_fp16_is_checked_where_there_is_any():
     try:
         torch.nn.functional.conv2d(*torch.rand(2, 1, 1, 3, 3).half())
     except RuntimeError:
-        with pytest.raises(SkippedError, match="PyTorch 2.* not implemented for 'Half'"):
+        with pytest.raises(SkippedError, match=r"PyTorch 2.* not implemented for 'Half'"):
             fusion.check_fusion("VanillaNet-5", "fp16", CPU, side=32)
     else:
         assert passes(fusion.check_fusion("VanillaNet-5", "fp16", CPU, side=32))
