@@ -1,6 +1,7 @@
 """Training steps in each precision, and on several ranks."""
 
 import os
+import re
 import subprocess
 import sys
 from functools import partial
@@ -103,7 +104,8 @@ def check_ranks(device: torch.device) -> Finding:
         timeout=_RANKS_TIMEOUT_S,
     )
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if "Error: " in line]
-        reason = lines[0] if lines else f"exit status {done.returncode}"
+        lines = done.stderr.splitlines()
+        lines = [line for line in lines if re.search(r"(?<!ChildFailed)Error: .|exitcode", line)]
+        reason = lines[0].strip() if lines else f"exit status {done.returncode}"
         raise RuntimeError(f"{count} ranks: {reason}")
     return Finding(float(done.stdout.splitlines()[-1]), _RANKS_ALLOWED)
